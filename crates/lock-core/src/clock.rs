@@ -1,0 +1,127 @@
+//! Time: points on the store's clock, and where they come from.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A point on the store's clock, in microseconds since the Unix epoch.
+///
+/// Only the store compares such points; a client that wants to know how long something lasts
+/// takes the difference of two points from one reply.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The point `micros` microseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// How long it has been since `earlier`; zero when the clock was set back in between.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The point `span` later.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}us", self.0)
+    }
+}
+
+/// Where a store that has no clock of its own takes the time from.
+///
+/// It may stand still or jump back: the machine keeps the order of the queue and of the tokens.
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The present time.
+    fn now(&self) -> Timestamp;
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+}
+
+/// The wall clock read once, carried on by tokio's clock from there.
+///
+/// It never jumps, whatever happens to the wall clock meanwhile, and it stands still and moves
+/// with `tokio::time::{pause, advance}`.
+#[derive(Clone, Copy, Debug)]
+pub struct TokioClock {
+    wall: Timestamp,
+    start: tokio::time::Instant,
+}
+
+impl TokioClock {
+    /// Reads the wall clock.
+    #[must_use]
+    pub fn new() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+        let wall = std::time::SystemTime::now();
+        let since_epoch = wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            wall: Timestamp::default().after(since_epoch),
+            start: tokio::time::Instant::now(),
+        }
+    }
+}
+
+impl Default for TokioClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        self.wall.after(self.start.elapsed())
+    }
+}
+
+/// A clock that stands where it was set.
+#[cfg(feature = "test-util")]
+#[derive(Debug, Default)]
+pub struct ManualClock(std::sync::atomic::AtomicU64);
+
+#[cfg(feature = "test-util")]
+impl ManualClock {
+    /// A clock that stands at `now`.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self(now.as_micros().into())
+    }
+
+    /// Sets the clock, forwards or back.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.as_micros(), std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Moves the clock forwards.
+    pub fn advance(&self, span: Duration) {
+        self.set(self.now().after(span));
+    }
+}
+
+#[cfg(feature = "test-util")]
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(std::sync::atomic::Ordering::SeqCst))
+    }
+}

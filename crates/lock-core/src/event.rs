@@ -1,0 +1,238 @@
+//! What happened to a key, for those who watch.
+
+use std::fmt;
+
+use crate::{Lease, LockKey, OwnerId, Reason, Timestamp, Waiter};
+
+/// Something that happened to a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct LockEvent {
+    /// When, on the store's clock.
+    pub at: Timestamp,
+    /// What.
+    pub change: Change,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Change {
+    /// A request joined the queue.
+    Queued(Waiter),
+    /// A request was granted its lease.
+    Granted(Lease),
+    /// A holder gave its lease back.
+    Released(Lease),
+    /// A lease ran out.
+    Expired(Lease),
+    /// A waiter left the queue.
+    Cancelled(Waiter),
+    /// A waiter was silent for longer than its keep-alive.
+    Lapsed(Waiter),
+    /// A holder handed its lease over.
+    Transferred {
+        /// The lease that ended.
+        from: Lease,
+        /// The lease that began.
+        to: Lease,
+    },
+    /// An operator took a lease away.
+    Evicted {
+        /// The lease that ended.
+        lease: Lease,
+        /// Who took it.
+        by: OwnerId,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// The kind of a [`Change`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ChangeKind {
+    /// See [`Change::Queued`].
+    Queued,
+    /// See [`Change::Granted`].
+    Granted,
+    /// See [`Change::Released`].
+    Released,
+    /// See [`Change::Expired`].
+    Expired,
+    /// See [`Change::Cancelled`].
+    Cancelled,
+    /// See [`Change::Lapsed`].
+    Lapsed,
+    /// See [`Change::Transferred`].
+    Transferred,
+    /// See [`Change::Evicted`].
+    Evicted,
+}
+
+impl LockEvent {
+    /// This change happened then.
+    #[must_use]
+    pub const fn new(at: Timestamp, change: Change) -> Self {
+        Self { at, change }
+    }
+
+    /// The key that it happened to.
+    #[must_use]
+    pub const fn key(&self) -> &LockKey {
+        match &self.change {
+            Change::Queued(waiter) | Change::Cancelled(waiter) | Change::Lapsed(waiter) => {
+                &waiter.key
+            }
+            Change::Granted(lease)
+            | Change::Released(lease)
+            | Change::Expired(lease)
+            | Change::Transferred { from: lease, .. }
+            | Change::Evicted { lease, .. } => &lease.key,
+        }
+    }
+}
+
+impl Change {
+    /// The kind of the change.
+    #[must_use]
+    pub const fn kind(&self) -> ChangeKind {
+        match self {
+            Self::Queued(_) => ChangeKind::Queued,
+            Self::Granted(_) => ChangeKind::Granted,
+            Self::Released(_) => ChangeKind::Released,
+            Self::Expired(_) => ChangeKind::Expired,
+            Self::Cancelled(_) => ChangeKind::Cancelled,
+            Self::Lapsed(_) => ChangeKind::Lapsed,
+            Self::Transferred { .. } => ChangeKind::Transferred,
+            Self::Evicted { .. } => ChangeKind::Evicted,
+        }
+    }
+
+    /// Whether the change is about this owner's lease or waiter; a transfer is about both sides.
+    #[must_use]
+    pub fn concerns(&self, owner: &OwnerId) -> bool {
+        match self {
+            Self::Queued(waiter) | Self::Cancelled(waiter) | Self::Lapsed(waiter) => {
+                waiter.owner == *owner
+            }
+            Self::Granted(lease)
+            | Self::Released(lease)
+            | Self::Expired(lease)
+            | Self::Evicted { lease, .. } => lease.owner == *owner,
+            Self::Transferred { from, to } => from.owner == *owner || to.owner == *owner,
+        }
+    }
+}
+
+/// A set of kinds of changes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChangeKinds(u8);
+
+impl ChangeKinds {
+    /// No kind.
+    pub const NONE: Self = Self(0);
+    /// Every kind.
+    pub const ALL: Self = Self(u8::MAX);
+
+    /// The same set and `kind`.
+    #[must_use]
+    pub const fn with(self, kind: ChangeKind) -> Self {
+        Self(self.0 | 1 << kind as u8)
+    }
+
+    /// The kinds of both sets.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether `kind` is in the set.
+    #[must_use]
+    pub const fn contains(self, kind: ChangeKind) -> bool {
+        self.0 & 1 << kind as u8 != 0
+    }
+
+    /// The set as bits, for a store that keeps it in an atomic.
+    #[must_use]
+    pub const fn to_bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set that [`to_bits`](Self::to_bits) gave.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+}
+
+impl fmt::Debug for ChangeKinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChangeKinds({:#010b})", self.0)
+    }
+}
+
+/// Which events to watch: all that match every given condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventFilter {
+    /// Only these kinds.
+    pub kinds: ChangeKinds,
+    /// Only keys that begin with this text; every key does with the empty text.
+    pub prefix: String,
+    /// Only changes that [concern](Change::concerns) this owner.
+    pub owner: Option<OwnerId>,
+}
+
+impl Default for EventFilter {
+    fn default() -> Self {
+        Self { kinds: ChangeKinds::ALL, prefix: String::new(), owner: None }
+    }
+}
+
+impl EventFilter {
+    /// Every event.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Only these kinds.
+    #[must_use]
+    pub fn with_kinds(self, kinds: ChangeKinds) -> Self {
+        Self { kinds, ..self }
+    }
+
+    /// Only keys that begin with `prefix`.
+    #[must_use]
+    pub fn with_prefix(self, prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into(), ..self }
+    }
+
+    /// Only changes that concern `owner`.
+    #[must_use]
+    pub fn with_owner(self, owner: OwnerId) -> Self {
+        Self { owner: Some(owner), ..self }
+    }
+
+    /// Whether the event is wanted.
+    #[must_use]
+    pub fn matches(&self, event: &LockEvent) -> bool {
+        self.kinds.contains(event.change.kind())
+            && event.key().as_str().starts_with(&self.prefix)
+            && self.owner.as_ref().is_none_or(|owner| event.change.concerns(owner))
+    }
+}
+
+/// What a watcher receives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Watched {
+    /// An event, in the order of its key.
+    Event(LockEvent),
+    /// The watcher was too slow or was cut off, and this many events were dropped at least.
+    Missed(u64),
+}

@@ -1,0 +1,306 @@
+//! What can be seen of a store: holders, waiters, events, health.
+
+use std::fmt::{self, Debug};
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_core::Stream;
+
+use crate::{EventFilter, Lease, LockBackend, LockKey, OwnerId, Result, Timestamp, Waiter, Watched};
+
+/// What can be seen of a store.
+///
+/// [`LockManager`](crate::LockManager), operators' tools and deadlock detection call it; every
+/// backend implements it beside [`LockBackend`]. Looking at a key first drops what is over, as
+/// every command does, so that nothing dead is ever shown.
+///
+/// # Cancel safety
+/// Every call may be dropped at any time.
+#[async_trait]
+pub trait LockInspector: Debug + Send + Sync + 'static {
+    /// Who holds `key` and who waits for it.
+    ///
+    /// # Errors
+    /// When the store did not answer, or not sensibly.
+    async fn inspect(&self, key: &LockKey) -> Result<Inspection>;
+
+    /// The leases that are alive, page by page.
+    ///
+    /// # Errors
+    /// When the store did not answer, or not sensibly; when the cursor is not one of its own.
+    async fn list(&self, query: &ListQuery) -> Result<Page>;
+
+    /// The requests of `owner` that wait in any queue.
+    ///
+    /// # Errors
+    /// When the store did not answer, or not sensibly.
+    async fn waits_of(&self, owner: &OwnerId) -> Result<Vec<Waiter>>;
+
+    /// What happens from now on.
+    ///
+    /// # Errors
+    /// When the store cannot be listened to, or offers no events.
+    async fn watch(&self, filter: &EventFilter) -> Result<EventStream>;
+
+    /// How the store is.
+    ///
+    /// # Errors
+    /// When the store did not answer, or not sensibly.
+    async fn health(&self) -> Result<Health>;
+
+    /// What the store truly offers.
+    fn capabilities(&self) -> Capabilities;
+}
+
+/// A whole store: the protocol and what can be seen.
+///
+/// Every type that is both is one; it is here so that both can be had behind one `dyn`.
+pub trait LockStore: LockBackend + LockInspector {}
+
+impl<S: LockBackend + LockInspector + ?Sized> LockStore for S {}
+
+/// Events, in the order of their key, until the store or the watcher goes.
+pub type EventStream = Pin<Box<dyn Stream<Item = Watched> + Send>>;
+
+/// Who holds a key and who waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The key.
+    pub key: LockKey,
+    /// The leases that are alive, the first to end first; at most [`MAX_SHOWN`](Self::MAX_SHOWN).
+    pub leases: Vec<Lease>,
+    /// How many leases are alive.
+    pub holders: u64,
+    /// The requests that wait, the next first; at most [`MAX_SHOWN`](Self::MAX_SHOWN).
+    pub waiters: Vec<Waiter>,
+    /// How many requests wait.
+    pub waiting: u64,
+    /// The store's time of this reply, from which ages are counted.
+    pub observed_at: Timestamp,
+}
+
+impl Inspection {
+    /// The most leases and the most waiters that one inspection shows.
+    pub const MAX_SHOWN: usize = 1000;
+
+    /// A key that nobody holds or waits for at the time `observed_at`.
+    #[must_use]
+    pub fn free(key: LockKey, observed_at: Timestamp) -> Self {
+        let (leases, waiters) = (Vec::new(), Vec::new());
+        Self { key, leases, holders: 0, waiters, waiting: 0, observed_at }
+    }
+
+    /// The same key with these of its `holders` leases.
+    #[must_use]
+    pub fn with_leases(self, holders: u64, leases: Vec<Lease>) -> Self {
+        Self { holders, leases, ..self }
+    }
+
+    /// The same key with these of its `waiting` requests.
+    #[must_use]
+    pub fn with_waiters(self, waiting: u64, waiters: Vec<Waiter>) -> Self {
+        Self { waiting, waiters, ..self }
+    }
+}
+
+/// Which leases to list: all that match every given condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListQuery {
+    /// Only keys that begin with this text; every key does with the empty text.
+    pub prefix: String,
+    /// Only leases of this owner.
+    pub owner: Option<OwnerId>,
+    /// The most leases on one page.
+    pub limit: NonZeroU32,
+    /// Where the last page ended; `None` begins.
+    pub cursor: Option<Cursor>,
+}
+
+impl Default for ListQuery {
+    fn default() -> Self {
+        Self { prefix: String::new(), owner: None, limit: Self::DEFAULT_LIMIT, cursor: None }
+    }
+}
+
+impl ListQuery {
+    /// The number of leases on a page unless asked otherwise: 100.
+    pub const DEFAULT_LIMIT: NonZeroU32 = NonZeroU32::new(100).expect("100 is not zero");
+
+    /// Every lease.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Only keys that begin with `prefix`; no character of it is special.
+    #[must_use]
+    pub fn with_prefix(self, prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into(), ..self }
+    }
+
+    /// Only leases of `owner`.
+    #[must_use]
+    pub fn with_owner(self, owner: OwnerId) -> Self {
+        Self { owner: Some(owner), ..self }
+    }
+
+    /// At most `limit` leases on a page.
+    #[must_use]
+    pub fn with_limit(self, limit: NonZeroU32) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// The page that follows.
+    #[must_use]
+    pub fn after(self, cursor: Cursor) -> Self {
+        Self { cursor: Some(cursor), ..self }
+    }
+
+    /// Whether the lease is wanted.
+    #[must_use]
+    pub fn matches(&self, lease: &Lease) -> bool {
+        lease.key.as_str().starts_with(&self.prefix)
+            && self.owner.as_ref().is_none_or(|owner| lease.owner == *owner)
+    }
+}
+
+/// Where a page ended, in the store's own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
+pub struct Cursor(String);
+
+impl Cursor {
+    /// Keeps the store's words.
+    #[must_use]
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The store's words.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Some of the leases that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Page {
+    /// The leases, in the store's own order.
+    pub leases: Vec<Lease>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<Cursor>,
+    /// The store's time of this reply, from which ages are counted.
+    pub observed_at: Timestamp,
+}
+
+impl Page {
+    /// These leases, and where the next page begins.
+    #[must_use]
+    pub const fn new(leases: Vec<Lease>, next: Option<Cursor>, observed_at: Timestamp) -> Self {
+        Self { leases, next, observed_at }
+    }
+}
+
+/// How a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Health {
+    /// What the store is, for people: its name and version.
+    pub store: String,
+    /// What an operator should mend, for people; nothing when all is well.
+    pub warnings: Vec<String>,
+}
+
+impl Health {
+    /// The store answers, and these things should be mended.
+    #[must_use]
+    pub const fn new(store: String, warnings: Vec<String>) -> Self {
+        Self { store, warnings }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.store)?;
+        if self.warnings.is_empty() { f.write_str("well") } else { f.write_str(&self.warnings.join("; ")) }
+    }
+}
+
+/// What a store truly offers; the conformance suite holds it to its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// [`wait`](LockBackend::wait) returns upon the grant and not only when its time is up.
+    pub pushes_grants: bool,
+    /// [`watch`](LockInspector::watch) gives events.
+    pub events: bool,
+    /// Processes on several machines can share the store.
+    pub shared: bool,
+    /// Leases outlive the process that keeps the store.
+    pub durable: bool,
+}
+
+impl Capabilities {
+    /// Nothing beyond the protocol.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { pushes_grants: false, events: false, shared: false, durable: false }
+    }
+
+    /// Wakes a waiter upon its grant.
+    #[must_use]
+    pub const fn with_pushed_grants(self) -> Self {
+        Self { pushes_grants: true, ..self }
+    }
+
+    /// Gives events.
+    #[must_use]
+    pub const fn with_events(self) -> Self {
+        Self { events: true, ..self }
+    }
+
+    /// Can be shared between machines.
+    #[must_use]
+    pub const fn with_sharing(self) -> Self {
+        Self { shared: true, ..self }
+    }
+
+    /// Outlives its process.
+    #[must_use]
+    pub const fn with_durability(self) -> Self {
+        Self { durable: true, ..self }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<I: LockInspector + ?Sized> LockInspector for Arc<I> {
+    async fn inspect(&self, key: &LockKey) -> Result<Inspection> {
+        (**self).inspect(key).await
+    }
+    async fn list(&self, query: &ListQuery) -> Result<Page> {
+        (**self).list(query).await
+    }
+    async fn waits_of(&self, owner: &OwnerId) -> Result<Vec<Waiter>> {
+        (**self).waits_of(owner).await
+    }
+    async fn watch(&self, filter: &EventFilter) -> Result<EventStream> {
+        (**self).watch(filter).await
+    }
+    async fn health(&self) -> Result<Health> {
+        (**self).health().await
+    }
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+}

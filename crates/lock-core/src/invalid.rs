@@ -1,0 +1,141 @@
+//! What is wrong with a value that was refused: which field, and which limit.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::time::Duration;
+
+/// A value that is outside its limits.
+///
+/// The refused value itself is not repeated: it may be long, or a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {problem}")]
+pub struct InvalidInput {
+    field: &'static str,
+    problem: Problem,
+}
+
+/// In which way a value is outside its limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The text has no characters.
+    Empty,
+    /// The text has `length` bytes; `limit` are allowed.
+    TooLong {
+        /// Bytes given.
+        length: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The text has a control character at the byte `at`.
+    ControlCharacter {
+        /// Byte offset of the first control character.
+        at: usize,
+    },
+    /// The number is below the lowest that is allowed.
+    BelowLimit {
+        /// The lowest number allowed.
+        limit: u64,
+    },
+    /// The span is shorter than the shortest that is allowed.
+    TooShort {
+        /// The shortest span allowed.
+        limit: Duration,
+    },
+    /// The span is longer than the longest that is allowed.
+    TooLarge {
+        /// The longest span allowed.
+        limit: Duration,
+    },
+    /// The text is none of the words that are allowed.
+    UnknownWord {
+        /// The words allowed.
+        allowed: &'static str,
+    },
+    /// The text does not have the form that is asked for.
+    Malformed {
+        /// The form asked for.
+        expected: &'static str,
+    },
+}
+
+impl InvalidInput {
+    /// Names the `field` and its `problem`.
+    #[must_use]
+    pub const fn new(field: &'static str, problem: Problem) -> Self {
+        Self { field, problem }
+    }
+
+    /// The field whose value was refused.
+    #[must_use]
+    pub const fn field(&self) -> &'static str {
+        self.field
+    }
+
+    /// What is wrong with the value, and what the limit is.
+    #[must_use]
+    pub const fn problem(&self) -> &Problem {
+        &self.problem
+    }
+}
+
+/// Lets conversions that cannot fail stand beside those that can.
+impl From<Infallible> for InvalidInput {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(f, "is empty"),
+            Self::TooLong { length, limit } => {
+                write!(f, "has {length} bytes, at most {limit} are allowed")
+            }
+            Self::ControlCharacter { at } => write!(f, "has a control character at byte {at}"),
+            Self::BelowLimit { limit } => write!(f, "is below {limit}"),
+            Self::TooShort { limit } => write!(f, "is shorter than {limit:?}"),
+            Self::TooLarge { limit } => write!(f, "is longer than {limit:?}"),
+            Self::UnknownWord { allowed } => write!(f, "is none of {allowed}"),
+            Self::Malformed { expected } => write!(f, "is not {expected}"),
+        }
+    }
+}
+
+/// Checks a text of 1 to `limit` bytes without control characters.
+pub(crate) fn check_text(
+    field: &'static str,
+    limit: usize,
+    text: &str,
+) -> Result<(), InvalidInput> {
+    let problem = if text.is_empty() {
+        Problem::Empty
+    } else if text.len() > limit {
+        Problem::TooLong { length: text.len(), limit }
+    } else if let Some(at) = text.find(char::is_control) {
+        Problem::ControlCharacter { at }
+    } else {
+        return Ok(());
+    };
+    Err(InvalidInput::new(field, problem))
+}
+
+/// Checks a span of `shortest` to `longest` and turns it into whole milliseconds, rounded up.
+pub(crate) fn check_span(
+    field: &'static str,
+    span: Duration,
+    shortest: Duration,
+    longest: Duration,
+) -> Result<Duration, InvalidInput> {
+    let problem = if span < shortest {
+        Problem::TooShort { limit: shortest }
+    } else if span > longest {
+        Problem::TooLarge { limit: longest }
+    } else {
+        let rest = span.subsec_nanos() % 1_000_000;
+        let up = if rest == 0 { 0 } else { 1_000_000 - rest };
+        return Ok(span + Duration::from_nanos(u64::from(up)));
+    };
+    Err(InvalidInput::new(field, problem))
+}

@@ -1,0 +1,48 @@
+//! Named leases with fencing tokens, priorities and a fair queue: what every lock store agrees on.
+
+mod clock;
+mod invalid;
+mod text;
+mod metadata;
+mod mode;
+mod priority;
+mod token;
+mod ttl;
+
+mod request;
+mod lease;
+mod place;
+mod reply;
+mod event;
+mod error;
+
+mod backend;
+mod inspector;
+pub mod machine;
+pub mod layer;
+pub mod manager;
+
+pub use backend::LockBackend;
+#[cfg(feature = "test-util")]
+pub use clock::ManualClock;
+pub use clock::{Clock, Timestamp, TokioClock};
+pub use error::{Error, ErrorKind, Operation, Result};
+pub use event::{Change, ChangeKind, ChangeKinds, EventFilter, LockEvent, Watched};
+pub use inspector::{
+    Capabilities, Cursor, EventStream, Health, Inspection, ListQuery, LockInspector, LockStore, Page,
+};
+pub use invalid::{InvalidInput, Problem};
+pub use lease::Lease;
+pub use manager::{LockGuard, LockManager, LossReason};
+pub use metadata::Metadata;
+pub use mode::Mode;
+pub use place::{Place, Waiter};
+pub use priority::{HeadStart, Priority};
+pub use reply::{Acquisition, Cancellation, Eviction, Release, Renewal, Transfer, Wake};
+pub use request::{
+    AcquireRequest, CancelRequest, EvictRequest, OnHeld, ReleaseRequest, RenewRequest, RequestId,
+    TransferRequest, TransferTo, WaitRequest,
+};
+pub use text::{LockKey, OwnerId, Reason};
+pub use token::FencingToken;
+pub use ttl::{KeepAlive, LeaseTime, Ttl};

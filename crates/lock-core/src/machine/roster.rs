@@ -1,0 +1,148 @@
+//! A set of things that end by themselves, found by request and by who ends first.
+
+use std::collections::{BTreeSet, HashMap};
+
+use foldhash::fast::RandomState;
+
+use crate::{RequestId, Timestamp};
+
+/// A thing of one request that ends at some time.
+pub(super) trait Ends {
+    fn request(&self) -> RequestId;
+    /// When it ends; `None` is never.
+    fn ends_at(&self) -> Option<Timestamp>;
+}
+
+/// A set of things that end by themselves.
+///
+/// One thing, by far the most frequent case, needs no memory beside itself. Every operation on
+/// `n` things takes O(log n).
+#[derive(Clone, Debug, Default)]
+pub(super) enum Roster<T> {
+    #[default]
+    Empty,
+    One(T),
+    Many(Box<Many<T>>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Many<T> {
+    by_request: HashMap<RequestId, T, RandomState>,
+    by_end: BTreeSet<(Timestamp, RequestId)>,
+}
+
+/// The place of a thing in the order of ends.
+fn end<T: Ends>(thing: &T) -> (Timestamp, RequestId) {
+    (thing.ends_at().unwrap_or(Timestamp::from_micros(u64::MAX)), thing.request())
+}
+
+impl<T: Ends> Roster<T> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::One(_) => 1,
+            Self::Many(many) => many.by_request.len(),
+        }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    pub(super) fn get(&self, request: RequestId) -> Option<&T> {
+        match self {
+            Self::One(thing) if thing.request() == request => Some(thing),
+            Self::Empty | Self::One(_) => None,
+            Self::Many(many) => many.by_request.get(&request),
+        }
+    }
+
+    /// The thing that ends first; of several, that of the lowest request.
+    pub(super) fn first_to_end(&self) -> Option<&T> {
+        self.iter().next()
+    }
+
+    /// All things, the first to end first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        let (one, many) = match self {
+            Self::Empty => (None, None),
+            Self::One(thing) => (Some(thing), None),
+            Self::Many(many) => (None, Some(many)),
+        };
+        let many = many.into_iter().flat_map(|many| {
+            many.by_end.iter().filter_map(|(_, request)| many.by_request.get(request))
+        });
+        one.into_iter().chain(many)
+    }
+
+    /// Adds a thing whose request has none yet.
+    pub(super) fn insert(&mut self, thing: T) {
+        match std::mem::take(self) {
+            Self::Empty => *self = Self::One(thing),
+            Self::One(first) => {
+                let mut many = Many { by_request: HashMap::default(), by_end: BTreeSet::new() };
+                many.insert(first);
+                many.insert(thing);
+                *self = Self::Many(Box::new(many));
+            }
+            Self::Many(mut many) => {
+                many.insert(thing);
+                *self = Self::Many(many);
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, request: RequestId) -> Option<T> {
+        if let Self::Many(many) = self {
+            let thing = many.remove(request);
+            if many.by_request.is_empty() {
+                *self = Self::Empty;
+            }
+            return thing;
+        }
+        match std::mem::take(self) {
+            Self::One(thing) if thing.request() == request => Some(thing),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    /// Changes a thing, its end included but not its request; `None` when there is none.
+    pub(super) fn update(&mut self, request: RequestId, change: impl FnOnce(&mut T)) -> Option<&T> {
+        match self {
+            Self::One(thing) if thing.request() == request => {
+                change(thing);
+                Some(thing)
+            }
+            Self::Empty | Self::One(_) => None,
+            Self::Many(many) => many.update(request, change),
+        }
+    }
+}
+
+impl<T: Ends> Many<T> {
+    fn insert(&mut self, thing: T) {
+        self.by_end.insert(end(&thing));
+        self.by_request.insert(thing.request(), thing);
+    }
+
+    fn remove(&mut self, request: RequestId) -> Option<T> {
+        let thing = self.by_request.remove(&request)?;
+        self.by_end.remove(&end(&thing));
+        Some(thing)
+    }
+
+    fn update(&mut self, request: RequestId, change: impl FnOnce(&mut T)) -> Option<&T> {
+        let thing = self.by_request.get_mut(&request)?;
+        let before = end(thing);
+        change(thing);
+        let after = end(thing);
+        if before != after {
+            self.by_end.remove(&before);
+            self.by_end.insert(after);
+        }
+        Some(thing)
+    }
+}

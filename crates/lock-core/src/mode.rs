@@ -1,0 +1,40 @@
+//! Whether a lease is alone on its key or shares it.
+
+use std::num::NonZeroU32;
+
+use crate::invalid::{InvalidInput, Problem};
+
+/// Whether a lease is alone on its key or shares it.
+///
+/// Leases share a key only with leases of the very same mode: two programs that disagree about the
+/// number of permits take turns, and neither number is ever exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[expect(clippy::exhaustive_enums, reason = "a new mode changes the machine and every backend")]
+pub enum Mode {
+    /// No other lease of the key is alive.
+    #[default]
+    Exclusive,
+    /// Other shared leases of the key may be alive.
+    Shared {
+        /// How many leases may share the key; `None` is no limit.
+        limit: Option<NonZeroU32>,
+    },
+}
+
+impl Mode {
+    /// A reader: any number of readers share a key.
+    pub const READER: Self = Self::Shared { limit: None };
+
+    /// One of `permits` permits.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when `permits` is zero.
+    pub fn semaphore(permits: u32) -> Result<Self, InvalidInput> {
+        match NonZeroU32::new(permits) {
+            Some(limit) => Ok(Self::Shared { limit: Some(limit) }),
+            None => Err(InvalidInput::new("limit", Problem::BelowLimit { limit: 1 })),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Priority, and the head start in the queue that it is.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::invalid::{InvalidInput, Problem, check_span};
+
+/// How urgent a request is.
+///
+/// A priority is a head start: a request of one level more ranks as if it had come one ageing step
+/// earlier. So nobody is overtaken by a request that came more than three steps later, and nobody
+/// starves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[expect(clippy::exhaustive_enums, reason = "four levels bound how far a request is overtaken")]
+pub enum Priority {
+    /// Level 0.
+    Low,
+    /// Level 1.
+    #[default]
+    Normal,
+    /// Level 2.
+    High,
+    /// Level 3.
+    Critical,
+}
+
+impl Priority {
+    /// All priorities, the least urgent first.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Normal, Self::High, Self::Critical];
+
+    /// The ageing step that is usual: 2 minutes.
+    pub const DEFAULT_STEP: Duration = Duration::from_secs(120);
+
+    /// How many ageing steps the head start is.
+    #[must_use]
+    pub const fn level(self) -> u32 {
+        match self {
+            Self::Low => 0,
+            Self::Normal => 1,
+            Self::High => 2,
+            Self::Critical => 3,
+        }
+    }
+
+    /// The head start that this priority is with ageing steps of `step`.
+    ///
+    /// A step of zero is first come, first served; a huge one is strict priority.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when the head start would be longer than [`HeadStart::MAX`].
+    pub fn head_start(self, step: Duration) -> Result<HeadStart, InvalidInput> {
+        HeadStart::parse(step.saturating_mul(self.level()))
+    }
+
+    /// The name, as [`FromStr`] reads it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Reads a name in any case.
+impl FromStr for Priority {
+    type Err = InvalidInput;
+    fn from_str(text: &str) -> Result<Self, InvalidInput> {
+        Self::ALL.into_iter().find(|p| p.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| {
+            let allowed = "low, normal, high, critical";
+            InvalidInput::new("priority", Problem::UnknownWord { allowed })
+        })
+    }
+}
+
+/// How much earlier than its arrival a request ranks: 0 to 3,660 days, in whole milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Duration", into = "Duration"))]
+pub struct HeadStart(Duration);
+
+impl HeadStart {
+    /// First come, first served.
+    pub const NONE: Self = Self(Duration::ZERO);
+    /// The longest head start allowed.
+    pub const MAX: Duration = Duration::from_secs(3660 * 24 * 60 * 60);
+
+    /// A head start of at most [`HeadStart::MAX`]; parts of a millisecond are rounded up.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when the span is longer.
+    pub fn parse(span: Duration) -> Result<Self, InvalidInput> {
+        check_span("head_start", span, Duration::ZERO, Self::MAX).map(Self)
+    }
+
+    /// The span.
+    #[must_use]
+    pub const fn span(self) -> Duration {
+        self.0
+    }
+}
+
+impl TryFrom<Duration> for HeadStart {
+    type Error = InvalidInput;
+    fn try_from(span: Duration) -> Result<Self, InvalidInput> {
+        Self::parse(span)
+    }
+}
+
+impl From<HeadStart> for Duration {
+    fn from(head_start: HeadStart) -> Self {
+        head_start.0
+    }
+}

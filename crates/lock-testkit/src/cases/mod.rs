@@ -1,0 +1,3 @@
+//! The cases, one module a promise.
+
+pub mod exclusion;

@@ -1,0 +1,68 @@
+//! What a backend brings to be tested: how it is started, reached and steered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lock_core::{Capabilities, LockStore};
+
+/// What a backend brings to be tested.
+///
+/// # Examples
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use lock_core::{Capabilities, LockStore};
+/// use lock_memory::MemoryBackend;
+/// use lock_testkit::Fixture;
+///
+/// struct Memory(MemoryBackend);
+///
+/// #[async_trait::async_trait]
+/// impl Fixture for Memory {
+///     async fn start() -> Self {
+///         Self(MemoryBackend::new())
+///     }
+///     async fn connect(&self) -> Arc<dyn LockStore> {
+///         Arc::new(self.0.clone())
+///     }
+///     async fn elapse(&self, span: Duration) {
+///         tokio::time::advance(span).await;
+///     }
+///     async fn set_back(&self, _span: Duration) -> bool {
+///         false
+///     }
+///     fn expected(&self) -> Capabilities {
+///         Capabilities::none().with_pushed_grants().with_events()
+///     }
+///     fn paused() -> bool {
+///         true
+///     }
+/// }
+///
+/// lock_testkit::conformance!(Memory);
+/// ```
+#[async_trait]
+pub trait Fixture: Send + Sync + 'static {
+    /// Starts an empty store, for one case alone.
+    async fn start() -> Self
+    where
+        Self: Sized;
+
+    /// Reaches the store as another process would.
+    async fn connect(&self) -> Arc<dyn LockStore>;
+
+    /// Lets this much time pass on the store's clock.
+    async fn elapse(&self, span: Duration);
+
+    /// Sets the store's clock back; `false` when it cannot be set, and the cases that need it are
+    /// passed over.
+    async fn set_back(&self, span: Duration) -> bool;
+
+    /// What the store must say of itself.
+    fn expected(&self) -> Capabilities;
+
+    /// Whether the cases run on tokio's paused clock, which no store behind a socket can.
+    fn paused() -> bool
+    where
+        Self: Sized;
+}
