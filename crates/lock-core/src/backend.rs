@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    AcquireRequest, Acquisition, CancelRequest, Cancellation, Eviction, EvictRequest, Release,
+    AcquireRequest, Acquisition, CancelRequest, Cancellation, EvictRequest, Eviction, Release,
     ReleaseRequest, RenewRequest, Renewal, Result, Transfer, TransferRequest, WaitRequest, Wake,
 };
 

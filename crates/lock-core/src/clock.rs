@@ -76,10 +76,7 @@ impl TokioClock {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
         let wall = std::time::SystemTime::now();
         let since_epoch = wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self {
-            wall: Timestamp::default().after(since_epoch),
-            start: tokio::time::Instant::now(),
-        }
+        Self { wall: Timestamp::default().after(since_epoch), start: tokio::time::Instant::now() }
     }
 }
 

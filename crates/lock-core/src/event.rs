@@ -230,6 +230,7 @@ impl EventFilter {
 /// What a watcher receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "nearly everything a watcher receives is an event")]
 pub enum Watched {
     /// An event, in the order of its key.
     Event(LockEvent),

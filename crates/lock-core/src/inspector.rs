@@ -8,7 +8,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_core::Stream;
 
-use crate::{EventFilter, Lease, LockBackend, LockKey, OwnerId, Result, Timestamp, Waiter, Watched};
+use crate::{
+    EventFilter, Lease, LockBackend, LockKey, OwnerId, Result, Timestamp, Waiter, Watched,
+};
 
 /// What can be seen of a store.
 ///
@@ -232,7 +234,11 @@ impl Health {
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.store)?;
-        if self.warnings.is_empty() { f.write_str("well") } else { f.write_str(&self.warnings.join("; ")) }
+        if self.warnings.is_empty() {
+            f.write_str("well")
+        } else {
+            f.write_str(&self.warnings.join("; "))
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{AcquireRequest, FencingToken, LockKey, Metadata, Mode, OwnerId, RequestId, Timestamp, Ttl};
+use crate::{
+    AcquireRequest, FencingToken, LockKey, Metadata, Mode, OwnerId, RequestId, Timestamp, Ttl,
+};
 
 /// What a granted request has: as long as it lasts, nobody is granted the key who may not share it.
 ///

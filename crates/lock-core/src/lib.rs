@@ -2,24 +2,24 @@
 
 mod clock;
 mod invalid;
-mod text;
 mod metadata;
 mod mode;
 mod priority;
+mod text;
 mod token;
 mod ttl;
 
-mod request;
+mod error;
+mod event;
 mod lease;
 mod place;
 mod reply;
-mod event;
-mod error;
+mod request;
 
 mod backend;
 mod inspector;
-pub mod machine;
 pub mod layer;
+pub mod machine;
 pub mod manager;
 
 pub use backend::LockBackend;
@@ -29,11 +29,12 @@ pub use clock::{Clock, Timestamp, TokioClock};
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use event::{Change, ChangeKind, ChangeKinds, EventFilter, LockEvent, Watched};
 pub use inspector::{
-    Capabilities, Cursor, EventStream, Health, Inspection, ListQuery, LockInspector, LockStore, Page,
+    Capabilities, Cursor, EventStream, Health, Inspection, ListQuery, LockInspector, LockStore,
+    Page,
 };
 pub use invalid::{InvalidInput, Problem};
 pub use lease::Lease;
-pub use manager::{LockGuard, LockManager, LossReason};
+pub use manager::{Acquire, Attempt, LockGuard, LockManager, LossReason, ManagerConfig};
 pub use metadata::Metadata;
 pub use mode::Mode;
 pub use place::{Place, Waiter};

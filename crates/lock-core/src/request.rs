@@ -41,7 +41,10 @@ impl RequestId {
     /// [`InvalidInput`] when the text has another form.
     pub fn parse(text: &str) -> Result<Self, InvalidInput> {
         let malformed = || {
-            InvalidInput::new("request", Problem::Malformed { expected: "32 lower-case hex digits" })
+            InvalidInput::new(
+                "request",
+                Problem::Malformed { expected: "32 lower-case hex digits" },
+            )
         };
         let digit = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
         if text.len() != 32 || !text.bytes().all(digit) {

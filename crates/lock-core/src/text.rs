@@ -68,10 +68,9 @@ macro_rules! text {
             }
         }
 
-        impl TryFrom<&$name> for $name {
-            type Error = std::convert::Infallible;
-            fn try_from(text: &$name) -> Result<Self, Self::Error> {
-                Ok(text.clone())
+        impl From<&$name> for $name {
+            fn from(text: &$name) -> Self {
+                text.clone()
             }
         }
 

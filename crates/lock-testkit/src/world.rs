@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, KeepAlive, Lease,
-    LockKey, LockStore, OwnerId, Place, Release, ReleaseRequest, RenewRequest, Renewal, RequestId,
-    Ttl,
+    AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, EvictRequest, Eviction,
+    HeadStart, Inspection, KeepAlive, Lease, LockKey, LockStore, OwnerId, Place, Reason, Release,
+    ReleaseRequest, RenewRequest, Renewal, RequestId, Transfer, TransferRequest, TransferTo, Ttl,
+    WaitRequest, Wake,
 };
 
 use crate::Fixture;
@@ -78,6 +79,18 @@ impl World {
         Ttl::parse(span).expect("the cases use valid ttls")
     }
 
+    /// The keep-alive of this length.
+    #[must_use]
+    pub fn keep_alive(span: Duration) -> KeepAlive {
+        KeepAlive::parse(span).expect("the cases use valid keep-alives")
+    }
+
+    /// The head start of this length.
+    #[must_use]
+    pub fn head_start(span: Duration) -> HeadStart {
+        HeadStart::parse(span).expect("the cases use valid head starts")
+    }
+
     /// A new exclusive request for `key`, refused when held.
     #[must_use]
     pub fn ask(key: &str, owner: &str) -> AcquireRequest {
@@ -88,8 +101,7 @@ impl World {
     /// A new exclusive request for `key`, queued when held.
     #[must_use]
     pub fn queueing(key: &str, owner: &str) -> AcquireRequest {
-        let keep_alive = KeepAlive::parse(Self::KEEP_ALIVE).expect("a valid keep-alive");
-        Self::ask(key, owner).queueing(keep_alive)
+        Self::ask(key, owner).queueing(Self::keep_alive(Self::KEEP_ALIVE))
     }
 
     /// Asks, and answers what became of it.
@@ -139,6 +151,54 @@ impl World {
         let mut renewals = self.store.renew(&[renewal]).await;
         assert_eq!(renewals.len(), 1, "one answer for one renewal");
         renewals.remove(0).expect("renew answers")
+    }
+
+    /// Makes the lease of the request last its ttl from now, which it must.
+    pub async fn renewed(&self, asked: &AcquireRequest) -> Lease {
+        match self.renew(asked).await {
+            Renewal::Renewed(lease) => lease,
+            other => panic!("expected a renewed lease, got {other:?}"),
+        }
+    }
+
+    /// Waits for news of the request for at most `timeout`.
+    pub async fn wait(&self, asked: &AcquireRequest, timeout: Duration) -> Wake {
+        let awaited = WaitRequest::new(asked.key.clone(), asked.request, timeout);
+        self.store.wait(&awaited).await.expect("wait answers")
+    }
+
+    /// Hands the lease of the request over.
+    pub async fn transfer(&self, asked: &AcquireRequest, to: TransferTo) -> Transfer {
+        let given = TransferRequest::new(asked.key.clone(), asked.request, to);
+        self.store.transfer(&given).await.expect("transfer answers")
+    }
+
+    /// Takes away every lease of `key`, by `admin` for `maintenance`.
+    pub async fn evict(&self, key: &str) -> Eviction {
+        let reason = Reason::parse("maintenance").expect("a valid reason");
+        let eviction = EvictRequest::new(Self::key(key), Self::owner("admin"), reason);
+        self.store.evict(&eviction).await.expect("evict answers")
+    }
+
+    /// Looks at `key`.
+    pub async fn inspect(&self, key: &str) -> Inspection {
+        self.store.inspect(&Self::key(key)).await.expect("inspect answers")
+    }
+
+    /// The requests that hold `key`, the first to end first.
+    pub async fn holding(&self, key: &str) -> Vec<RequestId> {
+        self.inspect(key).await.leases.iter().map(|lease| lease.request).collect()
+    }
+
+    /// The requests that wait for `key`, the next first.
+    pub async fn waiting(&self, key: &str) -> Vec<RequestId> {
+        self.inspect(key).await.waiters.iter().map(|waiter| waiter.request).collect()
+    }
+
+    /// Looks at `key`, which nobody may hold or wait for.
+    pub async fn free(&self, key: &str) {
+        let seen = self.inspect(key).await;
+        assert_eq!(seen, Inspection::free(Self::key(key), seen.observed_at));
     }
 }
 

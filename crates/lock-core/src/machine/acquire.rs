@@ -16,9 +16,10 @@ impl KeyState {
         if let Some(position) = self.hear(step.now, asked.request) {
             return Acquisition::Queued(self.place(position, step.now));
         }
-        let position = self.queue.as_ref().map_or(1, |queue| {
-            queue.position_of_newcomer(step.now, asked.head_start)
-        });
+        let position = self
+            .queue
+            .as_ref()
+            .map_or(1, |queue| queue.position_of_newcomer(step.now, asked.head_start));
         if position == 1 && self.fits(asked.mode) {
             return Acquisition::Granted(self.grant(step, asked));
         }

@@ -1,0 +1,135 @@
+//! The task that renews what a manager holds, in batches.
+
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::hold::{Hold, LossReason};
+use super::schedule::{Outcome, Schedule};
+use crate::{LockStore, RenewRequest, Renewal, RequestId};
+
+/// The most leases that one command renews: 10,000 take 40 commands.
+const BATCH: usize = 250;
+
+/// The leases that a manager holds, shared by its guards and the task that renews them.
+#[derive(Debug, Default)]
+pub(super) struct Renewals {
+    schedule: Mutex<Schedule>,
+    /// There is a lease to be renewed sooner than the task knows, or the task is to end.
+    sooner: Notify,
+    stopped: AtomicBool,
+    ended: Notify,
+}
+
+impl Renewals {
+    /// Looks after a lease that lasts `lasts` from `since` on.
+    pub(super) fn insert(
+        &self,
+        renewal: RenewRequest,
+        hold: Arc<Hold>,
+        since: Instant,
+        lasts: Option<Duration>,
+    ) {
+        if self.schedule().insert(renewal, hold, since, lasts) {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Forgets a lease: no renewal of it is sent from now on.
+    pub(super) fn remove(&self, request: RequestId) {
+        self.schedule().remove(request);
+    }
+
+    /// Tells the holder of a lease that it is lost, if this manager holds it.
+    pub(super) fn lose(&self, request: RequestId, reason: LossReason) {
+        let hold = self.schedule().hold(request).cloned();
+        if let Some(hold) = hold {
+            hold.lose(reason);
+        }
+    }
+
+    /// Ends the tasks.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.sooner.notify_one();
+        self.ended.notify_waiters();
+    }
+
+    /// Waits until the tasks are to end.
+    pub(super) async fn until_stopped(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.is_stopped() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One command's answers, each with the request that it is for, and when the command was sent.
+type Answers = (Instant, Vec<(RequestId, Outcome)>);
+
+/// Renews what is due, until stopped. A slow answer holds up nobody but those in its batch.
+pub(super) async fn keep(renewals: Arc<Renewals>, store: Arc<dyn LockStore>, limit: Duration) {
+    let mut under_way: JoinSet<Answers> = JoinSet::new();
+    while !renewals.is_stopped() {
+        let plan = renewals.schedule().plan(Instant::now());
+        for batch in plan.renew.chunks(BATCH) {
+            under_way.spawn(renew(Arc::clone(&store), batch.to_vec(), limit));
+        }
+        let next = async {
+            match plan.next {
+                Some(next) => sleep_until(next).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = next => {}
+            () = renewals.sooner.notified() => {}
+            Some(Ok((sent, answers))) = under_way.join_next() => {
+                let now = Instant::now();
+                let mut schedule = renewals.schedule();
+                for (request, outcome) in answers {
+                    schedule.settle(request, outcome, sent, now);
+                }
+            }
+        }
+    }
+}
+
+/// Sends one batch.
+async fn renew(store: Arc<dyn LockStore>, batch: Vec<RenewRequest>, limit: Duration) -> Answers {
+    let sent = Instant::now();
+    let answers = timeout(limit, store.renew(&batch)).await.unwrap_or_default();
+    if answers.len() != batch.len() {
+        tracing::warn!(leases = batch.len(), "the store did not answer a batch of renewals");
+    }
+    let outcomes = answers.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+    let judge = |(renewal, answer): (&RenewRequest, _)| {
+        let outcome = match answer {
+            Some(Ok(Renewal::Renewed(_))) => Outcome::Renewed,
+            Some(Ok(Renewal::NotHeld)) => Outcome::NotHeld,
+            Some(Err(error)) => {
+                tracing::warn!(lock.key = %renewal.key, %error, "a renewal failed");
+                Outcome::Failed
+            }
+            None => Outcome::Failed,
+        };
+        (renewal.request, outcome)
+    };
+    (sent, batch.iter().zip(outcomes).map(judge).collect())
+}

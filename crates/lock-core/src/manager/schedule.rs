@@ -1,0 +1,135 @@
+//! Which leases to renew when: pure, the task around it is [`renewal`](super::renewal).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use tokio::time::Instant;
+
+use super::hold::{Hold, LossReason, deadline};
+use crate::{RenewRequest, RequestId, Ttl};
+
+/// How often a lease that never ends is renewed, only to learn of its eviction.
+const LOOK_AFTER: Duration = Duration::from_secs(10);
+/// The shortest pause before a renewal that failed is repeated.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+
+/// Which leases to renew when.
+///
+/// A renewal is due when a third of the time is over that the lease lasts. What falls due a
+/// twelfth of that time later goes into the same batch, so that many leases make few rounds.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    held: HashMap<RequestId, Entry, RandomState>,
+    /// When the task next looks, as far as it knows.
+    next: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    renewal: RenewRequest,
+    hold: Arc<Hold>,
+    /// When it is due; `None` while it is under way or when it was lost.
+    due: Option<Instant>,
+    /// By how much it may be renewed early to share a batch.
+    slack: Duration,
+}
+
+/// What to do now, and when to look again.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) renew: Vec<RenewRequest>,
+    pub(super) next: Option<Instant>,
+}
+
+/// What became of one renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Renewed,
+    NotHeld,
+    Failed,
+}
+
+/// How long a lease of this ttl goes without looking after.
+fn span(ttl: Ttl) -> Duration {
+    ttl.span().unwrap_or(LOOK_AFTER * 3)
+}
+
+impl Schedule {
+    /// Adds a lease that lasts `lasts` from `since` on; `true` asks for the task to be woken.
+    pub(super) fn insert(
+        &mut self,
+        renewal: RenewRequest,
+        hold: Arc<Hold>,
+        since: Instant,
+        lasts: Option<Duration>,
+    ) -> bool {
+        let lasts = lasts.unwrap_or(LOOK_AFTER * 3);
+        let due = since + lasts / 3;
+        let slack = lasts / 12;
+        self.held.insert(renewal.request, Entry { renewal, hold, due: Some(due), slack });
+        let is_sooner = self.next.is_none_or(|next| due < next);
+        if is_sooner {
+            self.next = Some(due);
+        }
+        is_sooner
+    }
+
+    /// Forgets a lease: it is never renewed again.
+    pub(super) fn remove(&mut self, request: RequestId) {
+        self.held.remove(&request);
+    }
+
+    /// What guard and renewal share of this lease.
+    pub(super) fn hold(&self, request: RequestId) -> Option<&Arc<Hold>> {
+        self.held.get(&request).map(|entry| &entry.hold)
+    }
+
+    /// Takes out what is due at the time `now`.
+    pub(super) fn plan(&mut self, now: Instant) -> Plan {
+        let mut plan = Plan::default();
+        let is_due = self.held.values().any(|entry| entry.due.is_some_and(|due| due <= now));
+        for entry in self.held.values_mut() {
+            let Some(due) = entry.due else { continue };
+            if entry.hold.lost(now).is_some() {
+                entry.due = None;
+            } else if is_due && due <= now + entry.slack {
+                entry.due = None;
+                plan.renew.push(entry.renewal.clone());
+            } else {
+                plan.next = Some(plan.next.map_or(due, |next| next.min(due)));
+            }
+        }
+        self.next = plan.next;
+        plan
+    }
+
+    /// Notes what became of a renewal that was sent at `sent` and answered at `now`.
+    pub(super) fn settle(
+        &mut self,
+        request: RequestId,
+        outcome: Outcome,
+        sent: Instant,
+        now: Instant,
+    ) {
+        let Some(entry) = self.held.get_mut(&request) else { return };
+        match outcome {
+            Outcome::Renewed => {
+                let ttl = entry.renewal.ttl;
+                entry.hold.extend(now, ttl.span().map(|span| deadline(sent, span)));
+                entry.due = Some(sent + span(ttl) / 3);
+                entry.slack = span(ttl) / 12;
+            }
+            Outcome::NotHeld => entry.hold.lose(LossReason::NotHeld),
+            Outcome::Failed => entry.due = Some(retry_at(now, entry.hold.deadline())),
+        }
+    }
+}
+
+/// When to repeat a renewal that failed: after a quarter of the time that is left, so that the last
+/// tries come ever faster.
+fn retry_at(now: Instant, deadline: Option<Instant>) -> Instant {
+    let left = deadline.map_or(LOOK_AFTER, |deadline| deadline.saturating_duration_since(now));
+    now + (left / 4).max(SHORTEST_PAUSE)
+}
