@@ -1,0 +1,80 @@
+//! What may stand on the command line.
+
+/// Printed by `help`, and when the arguments make no sense.
+pub(crate) const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  ci             everything below that checks, in order; writes nothing
+  fmt [--fix]    check the format, or apply it
+  lint           clippy, warnings are errors
+  tidy           the rules of STYLE.md that a program can check
+  test           tests and doctests
+  doc            the documentation, warnings are errors
+  api [--bless]  compare the public API with api/*.txt, or write it there
+  features       check the crates under each of their features
+  deny           licences, bans and sources of the dependencies
+  bench NAME     measure, and compare with the targets (NAME: memory)
+  help           this text
+";
+
+/// One command with its options.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Ci,
+    Fmt { fix: bool },
+    Lint,
+    Tidy,
+    Test,
+    Doc,
+    Api { bless: bool },
+    Features,
+    Deny,
+    Bench { name: String },
+    Help,
+}
+
+/// Reads the arguments after the program's name; `None` when they make no sense.
+pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Option<Command> {
+    let args: Vec<String> = args.into_iter().collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    Some(match args[..] {
+        ["ci"] => Command::Ci,
+        ["fmt"] => Command::Fmt { fix: false },
+        ["fmt", "--fix"] => Command::Fmt { fix: true },
+        ["lint"] => Command::Lint,
+        ["tidy"] => Command::Tidy,
+        ["test"] => Command::Test,
+        ["doc"] => Command::Doc,
+        ["api"] => Command::Api { bless: false },
+        ["api", "--bless"] => Command::Api { bless: true },
+        ["features"] => Command::Features,
+        ["deny"] => Command::Deny,
+        ["bench", name] if !name.starts_with('-') => Command::Bench { name: name.to_owned() },
+        ["help" | "--help" | "-h"] => Command::Help,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Option<Command> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn commands_and_options_are_read() {
+        assert_eq!(parsed("ci"), Some(Command::Ci));
+        assert_eq!(parsed("fmt --fix"), Some(Command::Fmt { fix: true }));
+        assert_eq!(parsed("api"), Some(Command::Api { bless: false }));
+        assert_eq!(parsed("bench memory"), Some(Command::Bench { name: "memory".to_owned() }));
+    }
+
+    #[test]
+    fn what_is_unknown_is_refused() {
+        for line in ["", "sing", "ci --fix", "fmt --bless", "bench", "bench --memory", "api x"] {
+            assert_eq!(parsed(line), None, "{line}");
+        }
+    }
+}

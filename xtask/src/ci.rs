@@ -1,0 +1,46 @@
+//! `ci`: every check in order, up to the first that fails.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+
+use crate::sh::{Sh, section};
+use crate::test::Tally;
+use crate::{api, deny, doc, features, fmt, lint, test, tidy};
+
+/// Runs every check, and ends with the sum of the tests.
+pub(crate) fn run(sh: &Sh) -> ExitCode {
+    let mut tally = Tally::default();
+    let outcome = section("ci", || steps(sh, &mut tally));
+    if let Err(error) = outcome {
+        eprintln!("error: {error:#}");
+        // The tests have counted their own failures.
+        if tally.failed == 0 {
+            tally = tally + Tally::FAILED_STEP;
+        }
+    }
+    tally.conclude()
+}
+
+fn steps(sh: &Sh, tally: &mut Tally) -> Result<()> {
+    section("fmt", || fmt::run(sh, false))?;
+    section("clippy", || lint::run(sh))?;
+    section("tidy", || tidy::run(sh))?;
+    section("build", || build(sh))?;
+    section("test", || counted(tally, test::tests(sh)))?;
+    section("doctests", || counted(tally, test::doctests(sh)))?;
+    section("docs", || doc::run(sh))?;
+    section("features", || features::run(sh))?;
+    section("api", || api::run(sh, false))?;
+    section("deny", || deny::run(sh))
+}
+
+fn build(sh: &Sh) -> Result<()> {
+    Ok(sh.cargo(&["build", "--workspace", "--all-targets", "--all-features"]).run()?)
+}
+
+fn counted(tally: &mut Tally, new: Tally) -> Result<()> {
+    *tally = *tally + new;
+    ensure!(new.failed == 0, "{} failed", new.failed);
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! `features`: the libraries compile under each of their features.
+
+use anyhow::Result;
+
+use crate::sh::{Sh, libraries};
+
+/// Checks every library that has features with none, the default, each and all of them.
+pub(crate) fn run(sh: &Sh) -> Result<()> {
+    for package in libraries(&sh.metadata()?) {
+        for flags in combinations(package.features.keys().map(String::as_str)) {
+            let cmd = sh.cargo(&["check", "--package", &package.name, "--lib"]);
+            cmd.args(flags).run()?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the flags to try; one run is enough for a crate without features.
+fn combinations<'a>(features: impl Iterator<Item = &'a str>) -> Vec<Vec<String>> {
+    let mut runs = vec![Vec::new()];
+    for feature in features.filter(|feature| *feature != "default") {
+        runs.push(words(&["--no-default-features", "--features", feature]));
+    }
+    if runs.len() > 1 {
+        runs.push(words(&["--no-default-features"]));
+        runs.push(words(&["--all-features"]));
+    }
+    runs
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(features: &[&str]) -> Vec<String> {
+        combinations(features.iter().copied()).iter().map(|flags| flags.join(" ")).collect()
+    }
+
+    #[test]
+    fn every_feature_is_tried_alone_and_with_all_others() {
+        assert_eq!(
+            joined(&["default", "serde", "test-util"]),
+            [
+                "",
+                "--no-default-features --features serde",
+                "--no-default-features --features test-util",
+                "--no-default-features",
+                "--all-features",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_crate_without_features_is_checked_once() {
+        assert_eq!(joined(&[]), [""]);
+    }
+}

@@ -1,0 +1,52 @@
+//! The project's own commands: `cargo xtask help` lists them.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints what it found")]
+
+mod api;
+mod args;
+mod bench;
+mod ci;
+mod deny;
+mod doc;
+mod features;
+mod fmt;
+mod lint;
+mod sh;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use args::Command;
+use sh::{Lock, Sh};
+
+fn main() -> ExitCode {
+    let Some(command) = args::parse(std::env::args().skip(1)) else {
+        eprint!("{}", args::USAGE);
+        return ExitCode::from(2);
+    };
+    match run(command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let sh = Sh::new(if command == Command::Ci { Lock::Locked } else { Lock::Free })?;
+    match command {
+        Command::Help => print!("{}", args::USAGE),
+        Command::Ci => return Ok(ci::run(&sh)),
+        Command::Test => return Ok(test::run(&sh)),
+        Command::Fmt { fix } => fmt::run(&sh, fix)?,
+        Command::Lint => lint::run(&sh)?,
+        Command::Tidy => tidy::run(&sh)?,
+        Command::Doc => doc::run(&sh)?,
+        Command::Api { bless } => api::run(&sh, bless)?,
+        Command::Features => features::run(&sh)?,
+        Command::Deny => deny::run(&sh)?,
+        Command::Bench { name } => bench::run(&sh, &name)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,195 @@
+//! `test`: tests and doctests, summed up in one line.
+
+use std::fmt;
+use std::ops::Add;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::sh::{Sh, Transcript, section, watched};
+
+/// How many tests passed and failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+}
+
+impl Tally {
+    /// One failure: a step that is not a test.
+    pub(crate) const FAILED_STEP: Self = Self { passed: 0, failed: 1 };
+
+    /// Prints the line that every run ends with, and returns the exit code that goes with it.
+    pub(crate) fn conclude(self) -> ExitCode {
+        println!("{self}");
+        if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    /// Counts at least one failure unless the program succeeded.
+    fn or_failed_unless(self, success: bool) -> Self {
+        if success { self } else { Self { failed: self.failed.max(1), ..self } }
+    }
+}
+
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { passed: self.passed + other.passed, failed: self.failed + other.failed }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+/// Runs the tests and the doctests, both even if the first fail.
+pub(crate) fn run(sh: &Sh) -> ExitCode {
+    let tests = section("test", || tests(sh));
+    let doctests = section("doctests", || doctests(sh));
+    (tests + doctests).conclude()
+}
+
+/// Runs everything but the doctests.
+pub(crate) fn tests(sh: &Sh) -> Tally {
+    const SCOPE: [&str; 2] = ["--workspace", "--all-features"];
+    if sh.works("cargo", &["nextest", "--version"]) {
+        let cmd = sh.cargo(&["nextest", "run"]).args(SCOPE);
+        return counted(watched(cmd), |said| nextest_tally(&said.stderr));
+    }
+    let targets = ["--lib", "--bins", "--tests", "--examples", "--no-fail-fast"];
+    let cmd = sh.cargo(&["test"]).args(SCOPE).args(targets);
+    counted(watched(cmd), |said| libtest_tally(&said.stdout))
+}
+
+/// Runs the doctests.
+pub(crate) fn doctests(sh: &Sh) -> Tally {
+    let cmd = sh.cargo(&["test", "--doc", "--workspace", "--all-features", "--no-fail-fast"]);
+    counted(watched(cmd), |said| libtest_tally(&said.stdout))
+}
+
+fn counted(said: Result<Transcript>, count: impl FnOnce(&Transcript) -> Tally) -> Tally {
+    match said {
+        Ok(said) => count(&said).or_failed_unless(said.success),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Tally::FAILED_STEP
+        }
+    }
+}
+
+/// Reads nextest's summary: `Summary [ 1.2s] 3 tests run: 2 passed (1 slow), 1 failed, 4 skipped`.
+fn nextest_tally(stderr: &str) -> Tally {
+    let plain = without_escapes(stderr);
+    let summary = plain.lines().rev().map(str::trim).find(|line| line.starts_with("Summary ["));
+    let Some((_, counts)) = summary.and_then(|line| line.split_once(" run: ")) else {
+        return Tally::default();
+    };
+    let mut tally = Tally::default();
+    for (number, word) in without_parentheses(counts).split(',').filter_map(numbered) {
+        match word {
+            "passed" => tally.passed += number,
+            "skipped" => {}
+            // failed, timed out, exec failed: whatever did not pass and was not left out.
+            _ => tally.failed += number,
+        }
+    }
+    tally
+}
+
+/// Sums the summaries of libtest: `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+fn libtest_tally(stdout: &str) -> Tally {
+    let plain = without_escapes(stdout);
+    let mut tally = Tally::default();
+    for line in plain.lines().filter_map(|line| line.strip_prefix("test result: ")) {
+        let counts = line.split_once(". ").map_or("", |(_, counts)| counts);
+        for (number, word) in counts.split(';').filter_map(numbered) {
+            match word {
+                "passed" => tally.passed += number,
+                "failed" => tally.failed += number,
+                _ => {}
+            }
+        }
+    }
+    tally
+}
+
+/// Reads `3 passed` as 3 and `passed`.
+fn numbered(text: &str) -> Option<(u64, &str)> {
+    let (number, word) = text.trim().split_once(' ')?;
+    Some((number.parse().ok()?, word.trim()))
+}
+
+fn without_parentheses(text: &str) -> String {
+    let mut depth = 0_usize;
+    text.chars()
+        .filter(|&c| {
+            match c {
+                '(' => depth += 1,
+                ')' => {
+                    depth = depth.saturating_sub(1);
+                    return false;
+                }
+                _ => {}
+            }
+            depth == 0
+        })
+        .collect()
+}
+
+/// Drops the colours, which stand even in a pipe if the environment asks for them.
+fn without_escapes(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut escaped = false;
+    for c in text.chars() {
+        if escaped {
+            escaped = !c.is_ascii_alphabetic();
+        } else if c == '\u{1b}' {
+            escaped = true;
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_of_nextest_is_read() {
+        let said = "  PASS [ 0.01s] a\n     Summary [  12.340s] 5/9 tests run: 2 passed (1 slow, \
+                    1 leaky), 1 failed, 1 timed out, 1 exec failed, 4 skipped\n  FAIL a b\n";
+        assert_eq!(nextest_tally(said), Tally { passed: 2, failed: 3 });
+    }
+
+    #[test]
+    fn colours_do_not_hide_the_summary() {
+        let said = "\u{1b}[32;1m     Summary\u{1b}[0m [   0.005s] \u{1b}[1m1\u{1b}[0m test run: \
+                    \u{1b}[1m1\u{1b}[0m \u{1b}[32;1mpassed\u{1b}[0m, \u{1b}[1m0\u{1b}[0m skipped";
+        assert_eq!(nextest_tally(said), Tally { passed: 1, failed: 0 });
+    }
+
+    #[test]
+    fn the_summaries_of_libtest_are_added_up() {
+        let said = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n\
+                    test result: FAILED. 1 passed; 2 failed; 0 ignored; finished in 0.00s\n";
+        assert_eq!(libtest_tally(said), Tally { passed: 4, failed: 2 });
+    }
+
+    #[test]
+    fn a_run_that_broke_before_its_summary_counts_as_a_failure() {
+        assert_eq!(nextest_tally("error: could not compile").or_failed_unless(false).failed, 1);
+        assert_eq!(libtest_tally("").or_failed_unless(true), Tally::default());
+        let two = Tally { passed: 1, failed: 2 };
+        assert_eq!(two.or_failed_unless(false), two);
+    }
+
+    #[test]
+    fn the_last_line_has_its_exact_form() {
+        assert_eq!(Tally { passed: 12, failed: 0 }.to_string(), "12 passed, 0 failed");
+    }
+}

@@ -1,0 +1,133 @@
+//! Which crate may depend on which.
+
+use cargo_metadata::{DependencyKind, Metadata};
+
+use super::manifest::line_of;
+use super::{Tree, Violation};
+
+/// What everything may depend on.
+const CORE: &str = "lock-core";
+/// What only tests may depend on.
+const TESTKIT: &str = "lock-testkit";
+/// Puts the others together, so it knows them all.
+const BINARY: &str = "lock-cli";
+/// Any other crate is a backend.
+const NOT_BACKENDS: [&str; 4] = [CORE, TESTKIT, BINARY, "lock-compat"];
+/// What the backends are there to hide.
+const DRIVERS: [&str; 2] = ["redis", "rusqlite"];
+
+/// A crate of the workspace and what it depends on.
+#[derive(Debug)]
+pub(super) struct Crate {
+    name: String,
+    manifest: String,
+    dependencies: Vec<(String, DependencyKind)>,
+}
+
+/// Returns the crates below `crates/`.
+pub(super) fn crates(metadata: &Metadata) -> Vec<Crate> {
+    let packages = metadata.workspace_packages();
+    let krate = |package: &&cargo_metadata::Package| {
+        let manifest = package.manifest_path.strip_prefix(&metadata.workspace_root).ok()?;
+        manifest.starts_with("crates").then(|| Crate {
+            name: package.name.to_string(),
+            manifest: manifest.to_string(),
+            dependencies: package
+                .dependencies
+                .iter()
+                .map(|dependency| (dependency.name.clone(), dependency.kind))
+                .collect(),
+        })
+    };
+    packages.iter().filter_map(krate).collect()
+}
+
+/// Returns the dependencies that go against the arrows.
+pub(super) fn check(tree: &Tree, crates: &[Crate]) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for krate in crates {
+        let manifest = tree.file(&krate.manifest).map_or("", |file| &file.text);
+        for (name, kind) in &krate.dependencies {
+            let is_ours = crates.iter().any(|other| other.name == *name);
+            if let Some(why) = objection(&krate.name, name, *kind, is_ours) {
+                let message = format!("{} may not depend on {name}: {why}", krate.name);
+                violations.push(Violation::new(&krate.manifest, line_of(manifest, name), message));
+            }
+        }
+    }
+    violations
+}
+
+/// Says why a crate may not depend on another.
+fn objection(from: &str, to: &str, kind: DependencyKind, is_ours: bool) -> Option<&'static str> {
+    let is_backend = |name: &str| !NOT_BACKENDS.contains(&name);
+    if from == CORE && DRIVERS.contains(&to) {
+        return Some("the core knows no driver");
+    }
+    if !is_ours {
+        return None;
+    }
+    if is_backend(from) && is_backend(to) {
+        return Some("backends do not know each other");
+    }
+    if kind == DependencyKind::Development {
+        return None;
+    }
+    match (from, to) {
+        (_, TESTKIT) => Some("the testkit is for tests only"),
+        (CORE, _) => Some("the core depends on no other crate"),
+        (BINARY, _) | (_, CORE) => None,
+        _ => Some("a library depends on lock-core only"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(from: &str, to: &str, kind: DependencyKind) -> bool {
+        let krate = |name: &str, dependencies| Crate {
+            name: name.to_owned(),
+            manifest: format!("crates/{name}/Cargo.toml"),
+            dependencies,
+        };
+        let mut crates = vec![krate(from, vec![(to.to_owned(), kind)])];
+        if !DRIVERS.contains(&to) {
+            crates.push(krate(to, Vec::new()));
+        }
+        !check(&Tree::default(), &crates).is_empty()
+    }
+
+    #[test]
+    fn the_core_depends_on_nobody_and_on_no_driver() {
+        assert!(refused("lock-core", "lock-memory", DependencyKind::Normal));
+        assert!(refused("lock-core", "redis", DependencyKind::Normal));
+        assert!(refused("lock-core", "rusqlite", DependencyKind::Development));
+        assert!(!refused("lock-core", "lock-memory", DependencyKind::Development));
+        assert!(!refused("lock-core", "lock-testkit", DependencyKind::Development));
+    }
+
+    #[test]
+    fn a_library_depends_on_the_core_only() {
+        for library in ["lock-memory", "lock-redis", "lock-sqlite", "lock-compat", "lock-testkit"] {
+            assert!(!refused(library, "lock-core", DependencyKind::Normal), "{library}");
+            assert!(refused(library, "lock-cli", DependencyKind::Normal), "{library}");
+        }
+        assert!(refused("lock-compat", "lock-memory", DependencyKind::Normal));
+        assert!(!refused("lock-compat", "lock-memory", DependencyKind::Development));
+        assert!(!refused("lock-redis", "redis", DependencyKind::Normal));
+    }
+
+    #[test]
+    fn backends_do_not_know_each_other() {
+        assert!(refused("lock-sqlite", "lock-redis", DependencyKind::Normal));
+        assert!(refused("lock-redis", "lock-memory", DependencyKind::Development));
+    }
+
+    #[test]
+    fn the_testkit_is_for_tests() {
+        assert!(refused("lock-cli", "lock-testkit", DependencyKind::Normal));
+        assert!(refused("lock-memory", "lock-testkit", DependencyKind::Build));
+        assert!(!refused("lock-memory", "lock-testkit", DependencyKind::Development));
+    }
+}
