@@ -77,6 +77,8 @@ pub enum Operation {
     Inspect,
     /// Listing leases.
     List,
+    /// Looking for an owner's waiting requests.
+    WaitsOf,
     /// Watching events.
     Watch,
     /// Looking at the store.
@@ -245,6 +247,7 @@ impl fmt::Display for Operation {
             Self::Run => "run",
             Self::Inspect => "inspect",
             Self::List => "list",
+            Self::WaitsOf => "waits of",
             Self::Watch => "watch",
             Self::Health => "health",
             Self::Connect => "connect",

@@ -18,8 +18,11 @@ pub struct InvalidInput {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
-    /// The text has no characters.
-    Empty,
+    /// The text has no characters; 1 to `limit` bytes are allowed.
+    Empty {
+        /// Bytes allowed.
+        limit: usize,
+    },
     /// The text has `length` bytes; `limit` are allowed.
     TooLong {
         /// Bytes given.
@@ -89,7 +92,7 @@ impl From<Infallible> for InvalidInput {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => write!(f, "is empty"),
+            Self::Empty { limit } => write!(f, "is empty, 1 to {limit} bytes are allowed"),
             Self::TooLong { length, limit } => {
                 write!(f, "has {length} bytes, at most {limit} are allowed")
             }
@@ -110,7 +113,7 @@ pub(crate) fn check_text(
     text: &str,
 ) -> Result<(), InvalidInput> {
     let problem = if text.is_empty() {
-        Problem::Empty
+        Problem::Empty { limit }
     } else if text.len() > limit {
         Problem::TooLong { length: text.len(), limit }
     } else if let Some(at) = text.find(char::is_control) {

@@ -105,7 +105,8 @@ text! {
     /// use lock_core::LockKey;
     ///
     /// assert_eq!(LockKey::parse("acme/infra/prod")?.as_str(), "acme/infra/prod");
-    /// assert_eq!(LockKey::parse("").unwrap_err().to_string(), "key is empty");
+    /// let error = LockKey::parse("acme\0").unwrap_err();
+    /// assert_eq!(error.to_string(), "key has a control character at byte 4");
     /// # Ok::<(), lock_core::InvalidInput>(())
     /// ```
     LockKey, "key", 1024

@@ -1,11 +1,13 @@
 //! The conformance suite that every lock backend must pass, and what its tests are made of.
 
+mod faulty;
 mod fixture;
 mod suite;
 mod world;
 
 pub mod cases;
 
+pub use faulty::{Fault, Faulty};
 pub use fixture::Fixture;
 pub use suite::{Case, all_cases, run};
 pub use world::World;

@@ -26,6 +26,7 @@ use crate::{
 pub struct Acquire<Patience> {
     manager: LockManager,
     asked: Result<AcquireRequest, InvalidInput>,
+    head_start: Result<HeadStart, InvalidInput>,
     keep_alive: KeepAlive,
     queue_limit: Option<NonZeroU32>,
     wait: Option<Duration>,
@@ -70,22 +71,21 @@ impl<P> Acquire<P> {
         K: TryInto<LockKey, Error: Into<InvalidInput>>,
     {
         let config = manager.config();
-        let (keep_alive, queue_limit) = (config.keep_alive, config.queue_limit);
-        let request = Self {
+        Self {
             asked: ask(&manager, key),
-            manager,
-            keep_alive,
-            queue_limit,
+            head_start: Priority::default().head_start(config.ageing_step),
+            keep_alive: config.keep_alive,
+            queue_limit: config.queue_limit,
             wait: None,
             patience: PhantomData,
-        };
-        request.priority(Priority::default())
+            manager,
+        }
     }
 
     /// Ranks by this priority in the queue.
     pub fn priority(self, priority: Priority) -> Self {
         let head_start = priority.head_start(self.manager.config().ageing_step);
-        self.set(head_start, AcquireRequest::with_head_start)
+        Self { head_start, ..self }
     }
 
     /// Ranks this much earlier than its arrival, instead of by a priority.
@@ -93,7 +93,7 @@ impl<P> Acquire<P> {
     where
         H: TryInto<HeadStart, Error: Into<InvalidInput>>,
     {
-        self.set(head_start.try_into(), AcquireRequest::with_head_start)
+        Self { head_start: head_start.try_into().map_err(H::Error::into), ..self }
     }
 
     /// Asks for a lease of this length, which is renewed as long as the guard lives.
@@ -140,7 +140,8 @@ impl<P> Acquire<P> {
 
     /// The request as it is sent, and the span that it is traced in.
     fn pending(self, on_held: OnHeld) -> Result<(Pending, tracing::Span)> {
-        let asked = self.asked.map_err(|input| Error::invalid(Operation::Acquire, input))?;
+        let asked = self.asked.and_then(|asked| Ok(asked.with_head_start(self.head_start?)));
+        let asked = asked.map_err(|input| Error::invalid(Operation::Acquire, input))?;
         let span = tracing::info_span!(
             "lock.acquire",
             lock.key = %asked.key,

@@ -1,0 +1,237 @@
+//! Keeping and losing leases: renewal in batches, and losses that are told in time, with the reason.
+
+mod common;
+
+use std::future::pending;
+use std::time::Duration;
+
+use common::{faulty, manager, settle};
+use lock_core::{
+    ErrorKind, EvictRequest, LockBackend, LockKey, LossReason, Metadata, Operation, OwnerId,
+    Reason, RequestId, TransferTo, Ttl,
+};
+use lock_memory::MemoryBackend;
+use lock_testkit::Fault;
+use tokio::time::{Instant, advance, sleep};
+
+const TTL: Duration = Duration::from_secs(30);
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test(start_paused = true)]
+async fn renewal_keeps_the_lease_for_hours() {
+    let store = MemoryBackend::new();
+    let alice = manager(&store, "alice");
+    let guard = alice.acquire("key").ttl(TTL).await.unwrap();
+    sleep(5 * HOUR).await;
+    assert!(!guard.is_lost());
+    assert_eq!(alice.inspect("key").await.unwrap().leases[0].token, guard.token());
+    guard.release().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_lease_is_renewed_a_few_times_a_ttl_and_no_more() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    let guard = alice.acquire("key").ttl(Duration::from_millis(300)).await.unwrap();
+    sleep(Duration::from_secs(3)).await;
+    assert!(!guard.is_lost());
+    let renewals = store.commands(Operation::Renew);
+    assert!((25..=31).contains(&renewals), "{renewals} renewals in ten ttls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_leases_take_at_most_a_hundred_commands_a_round() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    let mut guards = Vec::new();
+    for number in 0..10_000 {
+        guards.push(alice.acquire(format!("key-{number}")).ttl(TTL).await.unwrap());
+        if number % 1000 == 0 {
+            advance(Duration::from_millis(100)).await;
+        }
+    }
+    sleep(TTL / 3 + TTL / 12).await;
+    let commands = store.commands(Operation::Renew);
+    assert!((1..=100).contains(&commands), "{commands} commands in the first round");
+    sleep(3 * TTL).await;
+    assert!(guards.iter().all(|guard| !guard.is_lost()));
+    let rounds = 3 * 3 + 1;
+    let commands = store.commands(Operation::Renew);
+    assert!(commands <= 100 * rounds, "{commands} commands in {rounds} rounds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewal_never_outlives_the_release() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    let guard = alice.acquire("key").ttl(TTL).await.unwrap();
+    sleep(TTL).await;
+    guard.release().await.unwrap();
+    let renewals = store.commands(Operation::Renew);
+    assert!(renewals > 0);
+    sleep(HOUR).await;
+    assert_eq!(store.commands(Operation::Renew), renewals);
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewal_survives_failed_tries() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    let guard = alice.acquire("key").ttl(TTL).await.unwrap();
+    for fault in [Fault::Refused, Fault::AnswerLost, Fault::Hangs] {
+        store.inject(Operation::Renew, fault);
+        sleep(TTL / 2).await;
+        store.heal();
+        sleep(TTL / 2).await;
+        assert!(!guard.is_lost(), "{fault:?}");
+    }
+    guard.release().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn loss_is_known_before_the_store_gives_the_key_to_another() {
+    for fault in [Fault::Refused, Fault::Hangs] {
+        let store = faulty();
+        let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+        let guard = alice.acquire("key").ttl(TTL).await.unwrap();
+        store.inject(Operation::Renew, fault);
+        let next = tokio::spawn(bob.acquire("key").into_future());
+        assert_eq!(guard.lost().await, LossReason::Overdue, "{fault:?}");
+        settle().await;
+        assert!(!next.is_finished(), "{fault:?}");
+        next.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_lease_stays_lost_when_the_store_comes_back() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    let guard = alice.acquire("key").ttl(TTL).await.unwrap();
+    store.inject(Operation::Renew, Fault::AnswerDelayed(TTL));
+    guard.lost().await;
+    store.heal();
+    sleep(HOUR).await;
+    assert!(guard.is_lost());
+    let error = guard.release().await.unwrap_err();
+    assert_eq!((error.kind(), error.loss()), (ErrorKind::NotHeld, Some(&LossReason::Overdue)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_news_of_a_grant_is_not_trusted() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let keep_alive = Duration::from_secs(10);
+    let held = alice.acquire("key").await.unwrap();
+    // The news of the grant takes longer than the claim window lasts.
+    store.inject(Operation::Wait, Fault::AnswerDelayed(keep_alive));
+    let next = tokio::spawn(bob.acquire("key").keep_alive(keep_alive).into_future());
+    common::waiting(&alice, "key", 1).await;
+    held.release().await.unwrap();
+    let guard = next.await.unwrap().unwrap();
+    let lease = alice.inspect("key").await.unwrap().leases.remove(0);
+    assert_eq!(lease.token, guard.token(), "the guard has the lease that is alive");
+}
+
+#[tokio::test(start_paused = true)]
+async fn eviction_is_told_at_once_with_who_and_why() {
+    let store = MemoryBackend::new();
+    let alice = manager(&store, "alice");
+    for ttl in [Ttl::parse(TTL).unwrap(), Ttl::Never] {
+        let guard = alice.acquire("key").ttl(ttl).await.unwrap();
+        settle().await;
+        let (by, reason) = (OwnerId::parse("root").unwrap(), Reason::parse("stuck").unwrap());
+        let start = Instant::now();
+        let key = LockKey::parse("key").unwrap();
+        let eviction = EvictRequest::new(key, by.clone(), reason.clone());
+        let evicted = store.evict(&eviction).await.unwrap().leases;
+        assert_eq!(evicted.len(), 1);
+        assert_eq!(guard.lost().await, LossReason::Evicted { by, reason });
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        let error = guard.release().await.unwrap_err();
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(error, @"release `key`: the request does not hold the key: `root` evicted it: stuck");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn manager_tells_its_own_guards_of_its_evictions() {
+    let store = MemoryBackend::new();
+    let alice = manager(&store, "alice");
+    let guard = alice.acquire("key").await.unwrap();
+    assert_eq!(alice.evict("key", "stuck").await.unwrap()[0].token, guard.token());
+    assert!(guard.is_lost());
+    assert!(alice.evict("key", "stuck").await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn eviction_of_a_lease_that_never_ends_is_noticed_without_events() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    store.inject(Operation::Watch, Fault::Refused);
+    let guard = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
+    settle().await;
+    let key = LockKey::parse("key").unwrap();
+    let (by, reason) = (OwnerId::parse("root").unwrap(), Reason::parse("stuck").unwrap());
+    let _evicted = store.evict(&EvictRequest::new(key, by, reason)).await.unwrap();
+    let start = Instant::now();
+    assert_eq!(guard.lost().await, LossReason::NotHeld);
+    assert!(start.elapsed() <= Duration::from_secs(15), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn transfer_is_told_to_the_giver_and_adopted_by_the_receiver() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let guard = alice.acquire("key").await.unwrap();
+    let to = TransferTo::Owner {
+        owner: bob.owner().clone(),
+        request: RequestId::random(),
+        metadata: Metadata::default(),
+    };
+    let lease = alice.transfer(guard.lease(), to.clone()).await.unwrap();
+    assert!(lease.token > guard.token());
+    assert_eq!(guard.lost().await, LossReason::Transferred { to: bob.owner().clone() });
+    assert_eq!(alice.transfer(guard.lease(), to).await.unwrap(), lease, "a repeated transfer");
+    assert_eq!(bob.adopt(lease.clone()).await.unwrap().token(), lease.token);
+}
+
+#[tokio::test(start_paused = true)]
+async fn transfer_to_nobody_names_the_receiver() {
+    let alice = manager(&MemoryBackend::new(), "alice");
+    let guard = alice.acquire("key").await.unwrap();
+    let to = TransferTo::Waiter(RequestId::random());
+    let error = alice.transfer(guard.lease(), to).await.unwrap_err();
+    assert_eq!(error.invalid_input().unwrap().field(), "to");
+    let error = alice.transfer(guard.lease(), TransferTo::Waiter(guard.lease().request)).await;
+    assert_eq!(error.unwrap_err().invalid_input().unwrap().field(), "to");
+    assert!(!guard.is_lost());
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_is_dropped_the_moment_the_lease_is_lost() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    let guard = alice.acquire("key").ttl(TTL).await.unwrap();
+    assert_eq!(guard.run(async { 7 }).await.unwrap(), 7);
+    store.inject(Operation::Renew, Fault::Refused);
+    let start = Instant::now();
+    let error = guard.run(pending::<()>()).await.unwrap_err();
+    assert!(start.elapsed() < TTL, "{:?}", start.elapsed());
+    insta::assert_snapshot!(error, @"run `key`: the lease was lost: it could not be renewed in time");
+    assert_eq!(error.kind(), ErrorKind::Lost);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadline_is_before_the_end_of_the_lease_and_moves_with_renewals() {
+    let alice = manager(&MemoryBackend::new(), "alice");
+    let guard = alice.acquire("key").ttl(TTL).await.unwrap();
+    let first = guard.deadline().unwrap();
+    assert!(first < Instant::now() + TTL);
+    sleep(TTL).await;
+    let second = guard.deadline().unwrap();
+    assert!(second > Instant::now() && second < Instant::now() + TTL);
+    let never = alice.acquire("other").ttl(Ttl::Never).await.unwrap();
+    assert_eq!(never.deadline(), None);
+}
