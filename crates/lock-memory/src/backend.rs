@@ -54,6 +54,13 @@ impl MemoryBackend {
     pub fn with_clock(clock: impl Clock) -> Self {
         Self { table: Arc::new(Table::new(Arc::new(clock))) }
     }
+
+    /// How many keys take memory: those that anybody holds or waits for, and a bounded number whose
+    /// leases ran out and that were not looked at since.
+    #[must_use]
+    pub fn keys_in_memory(&self) -> usize {
+        self.table.len()
+    }
 }
 
 impl Default for MemoryBackend {

@@ -117,6 +117,11 @@ impl Table {
         self.waited.iter().map(|key| key.clone()).collect()
     }
 
+    /// How many keys take memory.
+    pub(crate) fn len(&self) -> usize {
+        self.states.len()
+    }
+
     /// The present time.
     pub(crate) fn now(&self) -> lock_core::Timestamp {
         self.clock.now()

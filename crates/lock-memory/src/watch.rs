@@ -99,7 +99,13 @@ impl Stream for Events {
         if let Poll::Ready(event) = self.receiver.poll_recv(cx) {
             return Poll::Ready(event.map(Watched::Event));
         }
-        match std::mem::take(&mut self.watcher.outlet().missed) {
+        // Pending is not yet empty: tokio also says so to let other tasks run. Nothing is added while
+        // the outlet is locked.
+        let missed = {
+            let mut outlet = self.watcher.outlet();
+            if self.receiver.is_empty() { std::mem::take(&mut outlet.missed) } else { 0 }
+        };
+        match missed {
             0 => Poll::Pending,
             missed => Poll::Ready(Some(Watched::Missed(missed))),
         }
