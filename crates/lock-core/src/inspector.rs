@@ -20,39 +20,97 @@ use crate::{
 ///
 /// # Cancel safety
 /// Every call may be dropped at any time.
+///
+/// # Contract
+/// - Nothing dead is shown, neither a lease that is over nor a waiter that was silent for too long.
+///   `inspection::the_dead_are_not_shown` `listing::over_leases_are_not_listed`
+/// - Ages, and what is left of a lease, are differences of points of one reply, all of them on the
+///   store's clock. `inspection::ages_are_counted_on_the_stores_clock`
+/// - Metadata is shown as it was given, up to the largest that is allowed.
+///   `metadata::metadata_is_kept` `metadata::largest_metadata_is_kept`
+/// - Keys, owners and prefixes are compared as the bytes that they are.
+///   `isolation::glob_characters_are_plain` `isolation::unicode_keys_are_exact`
+///   `isolation::owners_are_exact`
 #[async_trait]
 pub trait LockInspector: Debug + Send + Sync + 'static {
     /// Who holds `key` and who waits for it.
     ///
     /// # Errors
     /// When the store did not answer, or not sensibly.
+    ///
+    /// # Contract
+    /// - A key that nobody holds or waits for shows nothing. `inspection::free_key_shows_nothing`
+    /// - Every lease is shown as it was granted, the first to end first, those that never end last.
+    ///   `inspection::holders_are_shown`
+    /// - Every waiter is shown with what it asked for, the next first.
+    ///   `inspection::waiters_are_shown_in_order`
+    /// - Holders and waiters are counted exactly. `inspection::queue_of_many_is_counted`
+    /// - Looking grants what is due: the waiter after a lease that ran out is shown as the holder
+    ///   that it now is. `inspection::inspection_grants_what_is_due`
     async fn inspect(&self, key: &LockKey) -> Result<Inspection>;
 
     /// The leases that are alive, page by page.
     ///
     /// # Errors
     /// When the store did not answer, or not sensibly; when the cursor is not one of its own.
+    ///
+    /// # Contract
+    /// - Following the pages to the last lists every lease once while nothing changes, and no page
+    ///   holds more than the limit. `listing::every_lease_is_listed_once`
+    /// - Leases that share a key are listed each. `listing::shared_leases_are_listed_each`
+    /// - Requests that wait are not listed. `listing::waiters_are_not_listed`
+    /// - A lease that is held from the first page to the last is listed, whatever is granted, ended
+    ///   or renewed in between. `listing::lease_held_throughout_is_listed_despite_changes`
+    /// - A prefix and an owner mean exactly themselves, and a lease is listed when it matches both.
+    ///   `listing::listing_filters_by_prefix` `listing::listing_filters_by_owner`
+    /// - A cursor that is not the store's own is refused as
+    ///   [`InvalidInput`](crate::ErrorKind::InvalidInput). `listing::foreign_cursor_is_refused`
     async fn list(&self, query: &ListQuery) -> Result<Page>;
 
     /// The requests of `owner` that wait in any queue.
     ///
     /// # Errors
     /// When the store did not answer, or not sensibly.
+    ///
+    /// # Contract
+    /// - Every request of the very same owner that waits is found, on whatever key.
+    ///   `inspection::waits_of_an_owner_are_found`
+    /// - A request that was granted or left the queue is not.
+    ///   `inspection::waits_end_with_the_grant`
     async fn waits_of(&self, owner: &OwnerId) -> Result<Vec<Waiter>>;
 
     /// What happens from now on.
     ///
     /// # Errors
     /// When the store cannot be listened to, or offers no events.
+    ///
+    /// # Contract
+    /// - From the return of this call on, every change of a key is an event, in the order in which
+    ///   they happened, with the very lease or waiter that it is about.
+    ///   `events::events_tell_the_story_of_a_key`
+    /// - Only events that match the whole filter are seen. `events::events_are_filtered`
+    /// - An eviction names the lease, who took it and why.
+    ///   `events::eviction_event_names_who_and_why`
+    /// - A transfer names both leases and concerns both owners. `events::transfer_event_names_both`
+    /// - What ends by itself is an event as soon as a command touches the key: a lease that ran
+    ///   out, before the grant that follows, and a waiter that fell silent.
+    ///   `events::expiry_is_an_event` `events::lapsed_and_cancelled_waiters_are_events`
     async fn watch(&self, filter: &EventFilter) -> Result<EventStream>;
 
     /// How the store is.
     ///
     /// # Errors
     /// When the store did not answer, or not sensibly.
+    ///
+    /// # Contract
+    /// - The store tells what it is, the same on every connection. `inspection::health_is_told`
     async fn health(&self) -> Result<Health>;
 
     /// What the store truly offers.
+    ///
+    /// # Contract
+    /// - What is offered holds, and is the same on every connection.
+    ///   `inspection::capabilities_are_as_expected`
     fn capabilities(&self) -> Capabilities;
 }
 

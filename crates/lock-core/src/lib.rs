@@ -5,6 +5,7 @@ mod invalid;
 mod metadata;
 mod mode;
 mod priority;
+mod span;
 mod text;
 mod token;
 mod ttl;
@@ -38,12 +39,13 @@ pub use manager::{Acquire, Attempt, LockGuard, LockManager, LossReason, ManagerC
 pub use metadata::Metadata;
 pub use mode::Mode;
 pub use place::{Place, Waiter};
-pub use priority::{HeadStart, Priority};
+pub use priority::Priority;
 pub use reply::{Acquisition, Cancellation, Eviction, Release, Renewal, Transfer, Wake};
 pub use request::{
     AcquireRequest, CancelRequest, EvictRequest, OnHeld, ReleaseRequest, RenewRequest, RequestId,
     TransferRequest, TransferTo, WaitRequest,
 };
+pub use span::{HeadStart, KeepAlive, LeaseTime};
 pub use text::{LockKey, OwnerId, Reason};
 pub use token::FencingToken;
-pub use ttl::{KeepAlive, LeaseTime, Ttl};
+pub use ttl::Ttl;

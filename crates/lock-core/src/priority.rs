@@ -1,10 +1,11 @@
-//! Priority, and the head start in the queue that it is.
+//! Priority, which is a head start in the queue.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::invalid::{InvalidInput, Problem, check_span};
+use crate::HeadStart;
+use crate::invalid::{InvalidInput, Problem};
 
 /// How urgent a request is.
 ///
@@ -81,45 +82,5 @@ impl FromStr for Priority {
             let allowed = "low, normal, high, critical";
             InvalidInput::new("priority", Problem::UnknownWord { allowed })
         })
-    }
-}
-
-/// How much earlier than its arrival a request ranks: 0 to 3,660 days, in whole milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "Duration", into = "Duration"))]
-pub struct HeadStart(Duration);
-
-impl HeadStart {
-    /// First come, first served.
-    pub const NONE: Self = Self(Duration::ZERO);
-    /// The longest head start allowed.
-    pub const MAX: Duration = Duration::from_secs(3660 * 24 * 60 * 60);
-
-    /// A head start of at most [`HeadStart::MAX`]; parts of a millisecond are rounded up.
-    ///
-    /// # Errors
-    /// [`InvalidInput`] when the span is longer.
-    pub fn parse(span: Duration) -> Result<Self, InvalidInput> {
-        check_span("head_start", span, Duration::ZERO, Self::MAX).map(Self)
-    }
-
-    /// The span.
-    #[must_use]
-    pub const fn span(self) -> Duration {
-        self.0
-    }
-}
-
-impl TryFrom<Duration> for HeadStart {
-    type Error = InvalidInput;
-    fn try_from(span: Duration) -> Result<Self, InvalidInput> {
-        Self::parse(span)
-    }
-}
-
-impl From<HeadStart> for Duration {
-    fn from(head_start: HeadStart) -> Self {
-        head_start.0
     }
 }

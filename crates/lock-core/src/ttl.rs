@@ -1,8 +1,8 @@
-//! How long a lease lasts, and how long a waiter may be silent.
+//! How long a lease lasts unless it is renewed.
 
 use std::time::Duration;
 
-use crate::invalid::{InvalidInput, check_span};
+use crate::{InvalidInput, LeaseTime};
 
 /// How long a lease lasts unless it is renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,31 +16,20 @@ pub enum Ttl {
     Never,
 }
 
-/// A span of 1 millisecond to 366 days, in whole milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "Duration", into = "Duration"))]
-pub struct LeaseTime(Duration);
-
 impl Ttl {
-    /// The shortest span allowed.
-    pub const MIN: Duration = Duration::from_millis(1);
-    /// The longest span allowed.
-    pub const MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-
-    /// A span of [`Ttl::MIN`] to [`Ttl::MAX`]; parts of a millisecond are rounded up.
+    /// A span of [`LeaseTime::MIN`] to [`LeaseTime::MAX`], parts of a millisecond rounded up.
     ///
     /// # Errors
     /// [`InvalidInput`] when the span is outside these limits.
     pub fn parse(span: Duration) -> Result<Self, InvalidInput> {
-        LeaseTime::try_from(span).map(Self::For)
+        LeaseTime::parse(span).map(Self::For)
     }
 
     /// The span; `None` for [`Ttl::Never`].
     #[must_use]
     pub const fn span(self) -> Option<Duration> {
         match self {
-            Self::For(LeaseTime(span)) => Some(span),
+            Self::For(time) => Some(time.span()),
             Self::Never => None,
         }
     }
@@ -49,7 +38,7 @@ impl Ttl {
 /// 30 seconds.
 impl Default for Ttl {
     fn default() -> Self {
-        Self::For(LeaseTime(Duration::from_secs(30)))
+        Self::For(LeaseTime::default())
     }
 }
 
@@ -57,66 +46,5 @@ impl TryFrom<Duration> for Ttl {
     type Error = InvalidInput;
     fn try_from(span: Duration) -> Result<Self, InvalidInput> {
         Self::parse(span)
-    }
-}
-
-impl TryFrom<Duration> for LeaseTime {
-    type Error = InvalidInput;
-    fn try_from(span: Duration) -> Result<Self, InvalidInput> {
-        check_span("ttl", span, Ttl::MIN, Ttl::MAX).map(Self)
-    }
-}
-
-impl From<LeaseTime> for Duration {
-    fn from(time: LeaseTime) -> Self {
-        time.0
-    }
-}
-
-/// How long a waiter may be silent before it loses its place, and how long a lease that was
-/// handed to it lasts until it says that it took it: 1 millisecond to 1 day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "Duration", into = "Duration"))]
-pub struct KeepAlive(Duration);
-
-impl KeepAlive {
-    /// The shortest span allowed.
-    pub const MIN: Duration = Duration::from_millis(1);
-    /// The longest span allowed.
-    pub const MAX: Duration = Duration::from_secs(24 * 60 * 60);
-
-    /// A span of [`KeepAlive::MIN`] to [`KeepAlive::MAX`]; parts of a millisecond are rounded up.
-    ///
-    /// # Errors
-    /// [`InvalidInput`] when the span is outside these limits.
-    pub fn parse(span: Duration) -> Result<Self, InvalidInput> {
-        check_span("keep_alive", span, Self::MIN, Self::MAX).map(Self)
-    }
-
-    /// The span.
-    #[must_use]
-    pub const fn span(self) -> Duration {
-        self.0
-    }
-}
-
-/// 10 seconds.
-impl Default for KeepAlive {
-    fn default() -> Self {
-        Self(Duration::from_secs(10))
-    }
-}
-
-impl TryFrom<Duration> for KeepAlive {
-    type Error = InvalidInput;
-    fn try_from(span: Duration) -> Result<Self, InvalidInput> {
-        Self::parse(span)
-    }
-}
-
-impl From<KeepAlive> for Duration {
-    fn from(keep_alive: KeepAlive) -> Self {
-        keep_alive.0
     }
 }

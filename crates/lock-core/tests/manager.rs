@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{faulty, manager, settle, waiting};
 use lock_core::{
-    Attempt, ErrorKind, LockManager, ManagerConfig, Mode, Operation, OwnerId, Priority, RequestId,
-    Ttl,
+    Attempt, ErrorKind, LeaseTime, LockManager, ManagerConfig, Mode, Operation, OwnerId, Priority,
+    RequestId, Ttl,
 };
 use lock_memory::MemoryBackend;
 use lock_testkit::Fault;
@@ -136,7 +136,7 @@ async fn bad_values_are_named_and_change_nothing() {
         alice.acquire("k".repeat(1025)).await.unwrap_err(),
         alice.acquire("a\nb").await.unwrap_err(),
         alice.acquire("key").ttl(Duration::ZERO).await.unwrap_err(),
-        alice.acquire("key").ttl(Ttl::MAX + Duration::from_secs(1)).await.unwrap_err(),
+        alice.acquire("key").ttl(LeaseTime::MAX + Duration::from_secs(1)).await.unwrap_err(),
         alice.acquire("key").keep_alive(Duration::ZERO).await.unwrap_err(),
         alice.acquire("key").head_start(Duration::MAX).await.unwrap_err(),
         alice.try_acquire("key").ttl(Duration::ZERO).await.unwrap_err(),

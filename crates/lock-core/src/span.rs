@@ -1,0 +1,111 @@
+//! The validated spans of the vocabulary: whole milliseconds within limits, checked once.
+
+use std::time::Duration;
+
+use crate::invalid::{InvalidInput, check_span};
+
+/// Declares a validated span: one line says the name of the field, the least and the most.
+macro_rules! span {
+    ($(#[$doc:meta])* $name:ident, $field:literal, $least:expr, $most:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        #[cfg_attr(feature = "serde", serde(try_from = "u64", into = "u64"))]
+        pub struct $name(Duration);
+
+        impl $name {
+            /// The shortest span allowed.
+            pub const MIN: Duration = $least;
+            /// The longest span allowed.
+            pub const MAX: Duration = $most;
+
+            /// Checks `span` and keeps it, parts of a millisecond rounded up.
+            ///
+            /// # Errors
+            /// [`InvalidInput`] when the span is outside the limits.
+            pub fn parse(span: Duration) -> Result<Self, InvalidInput> {
+                check_span($field, span, Self::MIN, Self::MAX).map(Self)
+            }
+
+            /// The span itself.
+            #[must_use]
+            pub const fn span(self) -> Duration {
+                self.0
+            }
+        }
+
+        impl TryFrom<Duration> for $name {
+            type Error = InvalidInput;
+            fn try_from(span: Duration) -> Result<Self, InvalidInput> {
+                Self::parse(span)
+            }
+        }
+
+        impl From<$name> for Duration {
+            fn from(span: $name) -> Self {
+                span.0
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl TryFrom<u64> for $name {
+            type Error = InvalidInput;
+            fn try_from(millis: u64) -> Result<Self, InvalidInput> {
+                Self::parse(Duration::from_millis(millis))
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl From<$name> for u64 {
+            fn from(span: $name) -> Self {
+                Self::try_from(span.0.as_millis()).unwrap_or(Self::MAX)
+            }
+        }
+    };
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+span! {
+    /// How long a lease lasts that ends by itself: 1 millisecond to 366 days, stored in
+    /// milliseconds.
+    LeaseTime, "ttl", Duration::from_millis(1), DAY.saturating_mul(366)
+}
+
+span! {
+    /// How long a waiter may be silent before it loses its place, and how long a lease that was
+    /// handed to it lasts until it says that it took it: 1 millisecond to 1 day, stored in
+    /// milliseconds.
+    KeepAlive, "keep_alive", Duration::from_millis(1), DAY
+}
+
+span! {
+    /// How much earlier than its arrival a request ranks: 0 to 3,660 days, stored in milliseconds.
+    HeadStart, "head_start", Duration::ZERO, DAY.saturating_mul(3660)
+}
+
+/// 30 seconds.
+impl Default for LeaseTime {
+    fn default() -> Self {
+        Self(Duration::from_secs(30))
+    }
+}
+
+/// 10 seconds.
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self(Duration::from_secs(10))
+    }
+}
+
+/// None.
+impl Default for HeadStart {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl HeadStart {
+    /// First come, first served.
+    pub const NONE: Self = Self(Duration::ZERO);
+}

@@ -1,0 +1,144 @@
+//! The decorators: what a prefix hides, and what a trace shows.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+
+use common::manager;
+use lock_core::layer::{Prefixed, Traced};
+use lock_core::{
+    AcquireRequest, Acquisition, EventFilter, KeepAlive, ListQuery, LockBackend, LockInspector,
+    LockKey, Metadata, OwnerId, RenewRequest, Renewal, RequestId, Ttl, Watched,
+};
+use lock_memory::MemoryBackend;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+
+fn prefixed(store: &MemoryBackend) -> Prefixed<MemoryBackend> {
+    Prefixed::new(store.clone(), "team-a/").unwrap()
+}
+
+fn ask(key: &str, owner: &str) -> AcquireRequest {
+    let (key, owner) = (LockKey::parse(key).unwrap(), OwnerId::parse(owner).unwrap());
+    AcquireRequest::new(RequestId::random(), key, owner)
+}
+
+#[tokio::test(start_paused = true)]
+async fn prefix_is_put_before_every_key_and_never_shown() {
+    let store = MemoryBackend::new();
+    let below = prefixed(&store);
+    let (first, second) = (ask("key", "alice"), ask("key", "bob").queueing(KeepAlive::default()));
+    let Acquisition::Granted(lease) = below.acquire(&first).await.unwrap() else { panic!("held") };
+    assert_eq!(lease.key, first.key);
+    let Acquisition::Queued(place) = below.acquire(&second).await.unwrap() else { panic!("free") };
+    assert_eq!(place.holder, Some(lease.clone()));
+    let inspection = below.inspect(&first.key).await.unwrap();
+    assert_eq!((&inspection.key, &inspection.leases[0]), (&first.key, &lease));
+    assert_eq!(inspection.waiters[0].key, first.key);
+    assert_eq!(below.waits_of(&second.owner).await.unwrap()[0].key, first.key);
+    let whole = store.list(&ListQuery::all()).await.unwrap();
+    assert_eq!(whole.leases[0].key.as_str(), "team-a/key");
+    assert_eq!(below.list(&ListQuery::all()).await.unwrap().leases, [lease]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn prefix_hides_what_is_not_below_it() {
+    let store = MemoryBackend::new();
+    let below = prefixed(&store);
+    for key in ["team-a", "team-a/", "team-b/key", "key"] {
+        let _ = store.acquire(&ask(key, "alice")).await.unwrap();
+        let _ = store.acquire(&ask(key, "bob").queueing(KeepAlive::default())).await.unwrap();
+    }
+    assert!(below.list(&ListQuery::all()).await.unwrap().leases.is_empty());
+    assert!(below.waits_of(&OwnerId::parse("bob").unwrap()).await.unwrap().is_empty());
+    assert!(matches!(below.acquire(&ask("key", "carol")).await.unwrap(), Acquisition::Granted(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn prefixed_events_show_the_keys_without_it() {
+    let store = MemoryBackend::new();
+    let below = prefixed(&store);
+    let mut events = below.watch(&EventFilter::all().with_prefix("k")).await.unwrap();
+    let _ = store.acquire(&ask("key", "alice")).await.unwrap();
+    let _ = below.acquire(&ask("other", "alice")).await.unwrap();
+    let _ = below.acquire(&ask("key", "alice")).await.unwrap();
+    let Some(Watched::Event(event)) = poll_fn(|cx| events.as_mut().poll_next(cx)).await else {
+        panic!("no event")
+    };
+    assert_eq!(event.key().as_str(), "key");
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_too_long_for_its_prefix_is_named_and_spares_its_batch() {
+    let below = prefixed(&MemoryBackend::new());
+    let long = ask(&"k".repeat(LockKey::MAX_BYTES), "alice");
+    let error = below.acquire(&long).await.unwrap_err();
+    assert_eq!(error.invalid_input().unwrap().field(), "key");
+    assert!(!error.is_unknown());
+    let held = ask("key", "alice");
+    let _ = below.acquire(&held).await.unwrap();
+    let renew = |asked: &AcquireRequest| {
+        RenewRequest::new(asked.key.clone(), asked.request, Ttl::default())
+    };
+    let answers = below.renew(&[renew(&held), renew(&long), renew(&held)]).await;
+    assert!(matches!(answers[0], Ok(Renewal::Renewed(_))));
+    assert!(answers[1].is_err());
+    assert!(matches!(answers[2], Ok(Renewal::Renewed(_))));
+}
+
+/// Collects the spans that end, each with its fields.
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<Vec<String>>>);
+
+struct Fields(BTreeMap<&'static str, String>);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+}
+
+impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields(BTreeMap::new());
+        attributes.record(&mut fields);
+        context.span(id).unwrap().extensions_mut().insert(fields);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        values.record(context.span(id).unwrap().extensions_mut().get_mut::<Fields>().unwrap());
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let span = context.span(&id).unwrap();
+        let extensions = span.extensions();
+        let fields = extensions.get::<Fields>().unwrap().0.iter();
+        let fields = fields.map(|(name, value)| format!(" {name}={value}")).collect::<String>();
+        self.0.lock().unwrap().push(format!("{}{fields}", span.name()));
+    }
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn spans_name_key_owner_and_token_and_no_metadata() {
+    let spans = Spans::default();
+    let subscriber = tracing_subscriber::registry().with(spans.clone());
+    let _default = tracing::subscriber::set_default(subscriber);
+    let alice = manager(&Traced::new(MemoryBackend::new()), "alice");
+    let metadata = Metadata::parse([("url", "https://user:secret@host")]).unwrap();
+    let request = RequestId::from_bits(7);
+    let guard = alice.acquire("key").metadata(metadata).request(request).await.unwrap();
+    let token = guard.token().to_string();
+    guard.release().await.unwrap();
+    let seen = spans.0.lock().unwrap().join("\n").replace(&token, "TOKEN");
+    assert!(!seen.contains("secret"), "{seen}");
+    insta::assert_snapshot!(seen, @r"
+    lock.store lock.key=key lock.operation=acquire lock.request=00000000000000000000000000000007
+    lock.acquire lock.key=key lock.owner=alice lock.token=TOKEN
+    lock.store lock.key=key lock.operation=release lock.request=00000000000000000000000000000007
+    lock.release lock.key=key lock.owner=alice lock.token=TOKEN
+    ");
+}

@@ -1,0 +1,230 @@
+//! The vocabulary: limits, forms, what is shown and what is not.
+
+use std::time::Duration;
+
+use lock_core::{
+    Acquire, AcquireRequest, Acquisition, Error, ErrorKind, FencingToken, HeadStart, KeepAlive,
+    Lease, LeaseTime, LockGuard, LockKey, LockManager, LockStore, Metadata, Mode, Operation,
+    OwnerId, Priority, Reason, RequestId, Timestamp, Ttl,
+};
+
+fn lease() -> Lease {
+    let (key, owner) = (LockKey::parse("key").unwrap(), OwnerId::parse("alice").unwrap());
+    let metadata = Metadata::parse([("clone_url", "https://user:secret@host")]).unwrap();
+    let asked = AcquireRequest::new(RequestId::from_bits(7), key, owner)
+        .with_mode(Mode::semaphore(3).unwrap())
+        .with_metadata(metadata);
+    Lease::granted(&asked, FencingToken::new(42).unwrap(), Timestamp::from_micros(1_000_000))
+}
+
+#[test]
+fn texts_keep_to_their_limits() {
+    for (text, problem) in [
+        (String::new(), "key is empty, 1 to 1024 bytes are allowed"),
+        ("k".repeat(1025), "key has 1025 bytes, at most 1024 are allowed"),
+        ("é".repeat(513), "key has 1026 bytes, at most 1024 are allowed"),
+        ("a\u{0}".to_owned(), "key has a control character at byte 1"),
+        ("a\u{7f}".to_owned(), "key has a control character at byte 1"),
+        ("é\u{85}".to_owned(), "key has a control character at byte 2"),
+    ] {
+        assert_eq!(LockKey::parse(&text).unwrap_err().to_string(), problem);
+    }
+    for text in ["k".to_owned(), "k".repeat(1024), "é".repeat(512), " * ? [a] {b} \\ ".to_owned()]
+    {
+        assert_eq!(LockKey::parse(&text).unwrap().as_str(), text);
+    }
+    assert_eq!(OwnerId::parse("").unwrap_err().field(), "owner");
+    assert_eq!(Reason::parse("a\tb").unwrap_err().field(), "reason");
+}
+
+#[test]
+fn spans_keep_to_their_limits() {
+    let nano = Duration::from_nanos(1);
+    assert_eq!(Ttl::parse(LeaseTime::MIN).unwrap().span(), Some(LeaseTime::MIN));
+    assert_eq!(Ttl::parse(LeaseTime::MAX).unwrap().span(), Some(LeaseTime::MAX));
+    assert_eq!(Ttl::parse(LeaseTime::MIN + nano).unwrap().span(), Some(2 * LeaseTime::MIN));
+    assert_eq!(
+        Ttl::parse(LeaseTime::MAX + nano).unwrap_err().to_string(),
+        "ttl is longer than 31622400s"
+    );
+    assert_eq!(Ttl::parse(Duration::ZERO).unwrap_err().to_string(), "ttl is shorter than 1ms");
+    let error = KeepAlive::parse(KeepAlive::MAX + nano).unwrap_err();
+    assert_eq!(error.to_string(), "keep_alive is longer than 86400s");
+    assert!(KeepAlive::parse(Duration::from_micros(999)).is_err());
+    assert_eq!(HeadStart::parse(Duration::ZERO).unwrap(), HeadStart::NONE);
+    assert!(HeadStart::parse(HeadStart::MAX + nano).is_err());
+}
+
+#[test]
+fn semaphore_of_no_permits_is_refused() {
+    assert_eq!(Mode::semaphore(0).unwrap_err().to_string(), "limit is below 1");
+}
+
+#[test]
+fn priorities_are_read_by_name_and_give_head_starts() {
+    for priority in Priority::ALL {
+        assert_eq!(priority.to_string().parse::<Priority>().unwrap(), priority);
+        assert_eq!(priority.to_string().to_uppercase().parse::<Priority>().unwrap(), priority);
+    }
+    let error = "urgent".parse::<Priority>().unwrap_err();
+    assert_eq!(error.to_string(), "priority is none of low, normal, high, critical");
+    let minute = Duration::from_secs(60);
+    assert_eq!(Priority::Critical.head_start(minute).unwrap().span(), 3 * minute);
+    assert_eq!(Priority::Critical.head_start(Duration::ZERO).unwrap(), HeadStart::NONE);
+    assert!(Priority::Critical.head_start(Duration::MAX).is_err());
+}
+
+#[test]
+fn metadata_keeps_to_its_limits() {
+    let long = "x".repeat(Metadata::MAX_BYTES - 1);
+    assert_eq!(Metadata::parse([("n", long.as_str())]).unwrap().get("n"), Some(long.as_str()));
+    let error = Metadata::parse([("na", long.as_str())]).unwrap_err();
+    assert_eq!(error.to_string(), "metadata has 65537 bytes, at most 65536 are allowed");
+    assert_eq!(Metadata::parse([("", "x")]).unwrap_err().field(), "metadata name");
+    assert!(Metadata::parse::<String, String>([]).unwrap().is_empty());
+}
+
+#[test]
+fn tokens_follow_the_last_and_the_clock() {
+    let token = |number| FencingToken::new(number);
+    let at = Timestamp::from_micros;
+    assert_eq!(token(0), None);
+    assert_eq!(FencingToken::following(None, at(0)).get(), 1);
+    assert_eq!(FencingToken::following(None, at(50)).get(), 50);
+    assert_eq!(FencingToken::following(token(49), at(50)).get(), 50);
+    assert_eq!(FencingToken::following(token(50), at(50)).get(), 51);
+    assert_eq!(FencingToken::following(token(90), at(50)).get(), 91);
+    assert_eq!(FencingToken::following(token(u64::MAX), at(50)).get(), u64::MAX);
+}
+
+#[test]
+fn request_ids_are_read_as_they_are_written() {
+    let request = RequestId::random();
+    assert_ne!(request, RequestId::random());
+    assert_eq!(RequestId::parse(&request.to_string()).unwrap(), request);
+    let text = RequestId::from_bits(255).to_string();
+    assert_eq!(text, "000000000000000000000000000000ff");
+    for bad in ["", "ff", &text.to_uppercase(), &format!("+{}", &text[1..])] {
+        assert_eq!(RequestId::parse(bad).unwrap_err().field(), "request");
+    }
+}
+
+#[test]
+fn debug_output_has_no_metadata() {
+    let text = format!("{:#?}", lease());
+    assert!(!text.contains("secret"), "{text}");
+    insta::assert_snapshot!(text, @r#"
+    Lease {
+        key: "key",
+        owner: "alice",
+        request: 00000000000000000000000000000007,
+        mode: Shared {
+            limit: Some(
+                3,
+            ),
+        },
+        token: 42,
+        ttl: For(
+            LeaseTime(
+                30s,
+            ),
+        ),
+        granted_at: 1000000us,
+        expires_at: Some(
+            31000000us,
+        ),
+        metadata: {
+            "clone_url",
+        },
+    }
+    "#);
+}
+
+#[test]
+fn errors_say_what_happened_to_which_key_and_keep_their_cause_apart() {
+    let error = Error::new(ErrorKind::Unavailable, Operation::Release)
+        .with_key(LockKey::parse("key").unwrap())
+        .with_source("connection refused");
+    assert_eq!(error.to_string(), "release `key`: the store is unavailable");
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "connection refused");
+    assert!(!error.is_unknown() && error.is_retryable());
+    let error = Error::new(ErrorKind::TimedOut, Operation::Acquire).unknown();
+    assert_eq!(error.to_string(), "acquire: timed out, and whether it happened is unknown");
+    let text = [
+        ErrorKind::QueueFull,
+        ErrorKind::NotHeld,
+        ErrorKind::Lost,
+        ErrorKind::Unavailable,
+        ErrorKind::TimedOut,
+        ErrorKind::Unsupported,
+        ErrorKind::InvalidInput,
+        ErrorKind::Corrupt,
+        ErrorKind::ShutDown,
+    ]
+    .map(|kind| {
+        format!(
+            "{kind:?} retryable={}: {kind}",
+            Error::new(kind, Operation::Acquire).is_retryable()
+        )
+    });
+    insta::assert_snapshot!(text.join("\n"), @r"
+    QueueFull retryable=true: the queue is full
+    NotHeld retryable=false: the request does not hold the key
+    Lost retryable=false: the lease was lost
+    Unavailable retryable=true: the store is unavailable
+    TimedOut retryable=true: timed out
+    Unsupported retryable=false: the store does not offer this
+    InvalidInput retryable=false: invalid input
+    Corrupt retryable=false: the store answered nonsense
+    ShutDown retryable=false: the manager was shut down
+    ");
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn values_are_stored_and_read_back() {
+    let text = serde_json::to_string_pretty(&lease()).unwrap();
+    insta::assert_snapshot!(text, @r#"
+    {
+      "key": "key",
+      "owner": "alice",
+      "request": "00000000000000000000000000000007",
+      "mode": {
+        "shared": {
+          "limit": 3
+        }
+      },
+      "token": 42,
+      "ttl": {
+        "for": 30000
+      },
+      "granted_at": 1000000,
+      "expires_at": 31000000,
+      "metadata": {
+        "clone_url": "https://user:secret@host"
+      }
+    }
+    "#);
+    assert_eq!(serde_json::from_str::<Lease>(&text).unwrap(), lease());
+    let bad = text.replace("\"key\": \"key\"", "\"key\": \"\"");
+    let error = serde_json::from_str::<Lease>(&bad).unwrap_err().to_string();
+    assert!(error.starts_with("key is empty, 1 to 1024 bytes are allowed"), "{error}");
+}
+
+#[test]
+fn types_go_where_they_must() {
+    fn bounds<T: Send + Sync + 'static>() {}
+    bounds::<LockManager>();
+    bounds::<LockGuard>();
+    bounds::<Error>();
+    bounds::<Acquisition>();
+    bounds::<Acquire<lock_core::manager::Queueing>>();
+    bounds::<std::sync::Arc<dyn LockStore>>();
+    fn future_is_send<T: Send>(_: T) {}
+    let manager = LockManager::new(lock_memory::MemoryBackend::new(), OwnerId::parse("a").unwrap());
+    future_is_send(async move {
+        let guard = manager.acquire("key").await?;
+        guard.run(async {}).await?;
+        guard.release().await
+    });
+}
