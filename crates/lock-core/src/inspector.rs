@@ -22,7 +22,8 @@ use crate::{
 /// Every call may be dropped at any time.
 ///
 /// # Contract
-/// - Nothing dead is shown, neither a lease that is over nor a waiter that was silent for too long.
+/// - Nothing dead is shown: no lease that is over, and no waiter that was silent for too long,
+///   unless more fell silent at once than [one command drops](crate::machine::SWEEP).
 ///   `inspection::the_dead_are_not_shown` `listing::over_leases_are_not_listed`
 /// - Ages, and what is left of a lease, are differences of points of one reply, all of them on the
 ///   store's clock. `inspection::ages_are_counted_on_the_stores_clock`

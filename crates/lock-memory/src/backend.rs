@@ -82,7 +82,9 @@ impl LockBackend for MemoryBackend {
             state.settle(step);
             match state.lease_of(request) {
                 Some(lease) => Err(Wake::Granted(lease.clone())),
-                None if state.is_waiting(request) => Ok(self.table.sleepers.enter(request)),
+                None if state.is_waiting(request) => {
+                    Ok(self.table.sleepers.enter(request, &awaited.key))
+                }
                 None => Err(Wake::AskAgain),
             }
         });

@@ -41,7 +41,6 @@ impl KeyState {
             let to = to.clone();
             Change::Transferred { from, to }
         });
-        self.promote(step);
         Transfer::Transferred(to)
     }
 

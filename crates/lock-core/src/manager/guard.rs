@@ -129,7 +129,7 @@ impl LockGuard {
 
     async fn release_now(mut self) -> Result<()> {
         let shared = &self.stay.shared;
-        shared.renewals.remove(self.lease.request);
+        shared.renewals.remove(&self.lease);
         let held = ReleaseRequest::new(self.lease.key.clone(), self.lease.request);
         let limit = shared.config.operation_timeout;
         let call = shared.store.release(&held);
@@ -153,7 +153,7 @@ impl LockGuard {
     #[must_use = "the lease is held until its ttl is over"]
     pub fn into_lease(mut self) -> Lease {
         self.is_held = false;
-        self.stay.shared.renewals.remove(self.lease.request);
+        self.stay.shared.renewals.remove(&self.lease);
         self.lease.clone()
     }
 }
@@ -163,7 +163,7 @@ impl Drop for LockGuard {
         if !self.is_held {
             return;
         }
-        self.stay.shared.renewals.remove(self.lease.request);
+        self.stay.shared.renewals.remove(&self.lease);
         let ended = CancelRequest::new(self.lease.key.clone(), self.lease.request);
         let gone_by = self.lease.ttl.span().map(|span| Instant::now() + span);
         Departure { stay: self.stay.clone(), ended, gone_by }.leave();

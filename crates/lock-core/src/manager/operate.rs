@@ -89,7 +89,7 @@ impl LockManager {
         match self.bounded(Operation::Transfer, Some(&given.key), call).await? {
             Transfer::Transferred(new) => {
                 let to = new.owner.clone();
-                self.shared.renewals.lose(lease.request, LossReason::Transferred { to });
+                self.shared.renewals.lose(lease, LossReason::Transferred { to });
                 Ok(new)
             }
             Transfer::NotHeld => Err(not_held(Operation::Transfer, lease)),
@@ -119,7 +119,7 @@ impl LockManager {
         let evicted = self.bounded(Operation::Evict, Some(&eviction.key), call).await?.leases;
         for lease in &evicted {
             let (by, reason) = (eviction.by.clone(), eviction.reason.clone());
-            self.shared.renewals.lose(lease.request, LossReason::Evicted { by, reason });
+            self.shared.renewals.lose(lease, LossReason::Evicted { by, reason });
         }
         Ok(evicted)
     }

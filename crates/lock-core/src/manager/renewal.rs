@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::hold::{Hold, LossReason};
-use super::schedule::{Outcome, Schedule};
-use crate::{LockStore, RenewRequest, Renewal, RequestId};
+use super::schedule::{Held, Outcome, Schedule, held};
+use crate::{Lease, LockStore, RenewRequest, Renewal};
 
 /// The most leases that one command renews: 10,000 take 40 commands.
 const BATCH: usize = 250;
@@ -41,13 +41,13 @@ impl Renewals {
     }
 
     /// Forgets a lease: no renewal of it is sent from now on.
-    pub(super) fn remove(&self, request: RequestId) {
-        self.schedule().remove(request);
+    pub(super) fn remove(&self, lease: &Lease) {
+        self.schedule().remove(&(lease.request, lease.key.clone()));
     }
 
     /// Tells the holder of a lease that it is lost, if this manager holds it.
-    pub(super) fn lose(&self, request: RequestId, reason: LossReason) {
-        let hold = self.schedule().hold(request).cloned();
+    pub(super) fn lose(&self, lease: &Lease, reason: LossReason) {
+        let hold = self.schedule().hold(&(lease.request, lease.key.clone())).cloned();
         if let Some(hold) = hold {
             hold.lose(reason);
         }
@@ -80,8 +80,8 @@ impl Renewals {
     }
 }
 
-/// One command's answers, each with the request that it is for, and when the command was sent.
-type Answers = (Instant, Vec<(RequestId, Outcome)>);
+/// One command's answers, each with the lease that it is for, and when the command was sent.
+type Answers = (Instant, Vec<(Held, Outcome)>);
 
 /// Renews what is due, until stopped. A slow answer holds up nobody but those in its batch.
 pub(super) async fn keep(renewals: Arc<Renewals>, store: Arc<dyn LockStore>, limit: Duration) {
@@ -103,8 +103,8 @@ pub(super) async fn keep(renewals: Arc<Renewals>, store: Arc<dyn LockStore>, lim
             Some(Ok((sent, answers))) = under_way.join_next() => {
                 let now = Instant::now();
                 let mut schedule = renewals.schedule();
-                for (request, outcome) in answers {
-                    schedule.settle(request, outcome, sent, now);
+                for (held, outcome) in answers {
+                    schedule.settle(&held, outcome, sent, now);
                 }
             }
         }
@@ -129,7 +129,7 @@ async fn renew(store: Arc<dyn LockStore>, batch: Vec<RenewRequest>, limit: Durat
             }
             None => Outcome::Failed,
         };
-        (renewal.request, outcome)
+        (held(renewal), outcome)
     };
     (sent, batch.iter().zip(outcomes).map(judge).collect())
 }

@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use super::hold::{Hold, LossReason, deadline};
-use crate::{RenewRequest, RequestId, Ttl};
+use crate::{LockKey, RenewRequest, RequestId, Ttl};
 
 /// How often a lease that never ends is renewed, only to learn of its eviction.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
@@ -21,9 +21,17 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 /// twelfth of that time later goes into the same batch, so that many leases make few rounds.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
-    held: HashMap<RequestId, Entry, RandomState>,
+    held: HashMap<Held, Entry, RandomState>,
     /// When the task next looks, as far as it knows.
     next: Option<Instant>,
+}
+
+/// Which lease: a request is made for one key, but nothing keeps a caller from using it for more.
+pub(super) type Held = (RequestId, LockKey);
+
+/// The lease that a renewal is for.
+pub(super) fn held(renewal: &RenewRequest) -> Held {
+    (renewal.request, renewal.key.clone())
 }
 
 #[derive(Debug)]
@@ -68,7 +76,7 @@ impl Schedule {
         let lasts = lasts.unwrap_or(LOOK_AFTER * 3);
         let due = since + lasts / 3;
         let slack = lasts / 12;
-        self.held.insert(renewal.request, Entry { renewal, hold, due: Some(due), slack });
+        self.held.insert(held(&renewal), Entry { renewal, hold, due: Some(due), slack });
         let is_sooner = self.next.is_none_or(|next| due < next);
         if is_sooner {
             self.next = Some(due);
@@ -77,13 +85,13 @@ impl Schedule {
     }
 
     /// Forgets a lease: it is never renewed again.
-    pub(super) fn remove(&mut self, request: RequestId) {
-        self.held.remove(&request);
+    pub(super) fn remove(&mut self, held: &Held) {
+        self.held.remove(held);
     }
 
     /// What guard and renewal share of this lease.
-    pub(super) fn hold(&self, request: RequestId) -> Option<&Arc<Hold>> {
-        self.held.get(&request).map(|entry| &entry.hold)
+    pub(super) fn hold(&self, held: &Held) -> Option<&Arc<Hold>> {
+        self.held.get(held).map(|entry| &entry.hold)
     }
 
     /// Takes out what is due at the time `now`.
@@ -106,14 +114,8 @@ impl Schedule {
     }
 
     /// Notes what became of a renewal that was sent at `sent` and answered at `now`.
-    pub(super) fn settle(
-        &mut self,
-        request: RequestId,
-        outcome: Outcome,
-        sent: Instant,
-        now: Instant,
-    ) {
-        let Some(entry) = self.held.get_mut(&request) else { return };
+    pub(super) fn settle(&mut self, held: &Held, outcome: Outcome, sent: Instant, now: Instant) {
+        let Some(entry) = self.held.get_mut(held) else { return };
         match outcome {
             Outcome::Renewed => {
                 let ttl = entry.renewal.ttl;

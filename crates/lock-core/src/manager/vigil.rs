@@ -46,12 +46,12 @@ async fn watch(renewals: &Renewals, store: &dyn LockStore) {
 
 fn tell(renewals: &Renewals, change: Change) {
     match change {
-        Change::Expired(lease) => renewals.lose(lease.request, LossReason::Expired),
+        Change::Expired(lease) => renewals.lose(&lease, LossReason::Expired),
         Change::Evicted { lease, by, reason } => {
-            renewals.lose(lease.request, LossReason::Evicted { by, reason });
+            renewals.lose(&lease, LossReason::Evicted { by, reason });
         }
         Change::Transferred { from, to } => {
-            renewals.lose(from.request, LossReason::Transferred { to: to.owner });
+            renewals.lose(&from, LossReason::Transferred { to: to.owner });
         }
         _ => {}
     }
