@@ -22,8 +22,7 @@ use crate::{
 /// Every call may be dropped at any time.
 ///
 /// # Contract
-/// - Nothing dead is shown: no lease that is over, and no waiter that was silent for too long,
-///   unless more fell silent at once than [one command drops](crate::machine::SWEEP).
+/// - Nothing dead is shown: no lease that is over, and no waiter that was silent for too long.
 ///   `inspection::the_dead_are_not_shown` `listing::over_leases_are_not_listed`
 /// - Ages, and what is left of a lease, are differences of points of one reply, all of them on the
 ///   store's clock. `inspection::ages_are_counted_on_the_stores_clock`
@@ -138,7 +137,8 @@ pub struct Inspection {
     pub holders: u64,
     /// The requests that wait, the next first; at most [`MAX_SHOWN`](Self::MAX_SHOWN).
     pub waiters: Vec<Waiter>,
-    /// How many requests wait.
+    /// How many requests wait; the dead among them count until they are
+    /// [dropped](crate::machine::SWEEP).
     pub waiting: u64,
     /// The store's time of this reply, from which ages are counted.
     pub observed_at: Timestamp,
@@ -302,7 +302,7 @@ impl fmt::Display for Health {
 }
 
 /// What a store truly offers; the conformance suite holds it to its word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
     /// [`wait`](LockBackend::wait) returns upon the grant and not only when its time is up.
@@ -313,13 +313,28 @@ pub struct Capabilities {
     pub shared: bool,
     /// Leases outlive the process that keeps the store.
     pub durable: bool,
+    /// The most bytes that a key may have.
+    pub key_bytes: usize,
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Self::none()
+    }
 }
 
 impl Capabilities {
     /// Nothing beyond the protocol.
     #[must_use]
     pub const fn none() -> Self {
-        Self { pushes_grants: false, events: false, shared: false, durable: false }
+        let key_bytes = LockKey::MAX_BYTES;
+        Self { pushes_grants: false, events: false, shared: false, durable: false, key_bytes }
+    }
+
+    /// Takes keys of at most this many bytes.
+    #[must_use]
+    pub const fn with_key_bytes(self, key_bytes: usize) -> Self {
+        Self { key_bytes, ..self }
     }
 
     /// Wakes a waiter upon its grant.

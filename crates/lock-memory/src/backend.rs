@@ -134,7 +134,6 @@ impl LockInspector for MemoryBackend {
     async fn list(&self, query: &ListQuery) -> Result<Page> {
         let after = query.cursor.as_ref().map(read_cursor).transpose()?;
         let limit = query.limit.get() as usize;
-        let now = self.table.now();
         let mut found: BTreeMap<(LockKey, RequestId), Lease> = BTreeMap::new();
         self.table.for_each(|key, state, _| {
             for lease in state.leases().filter(|lease| query.matches(lease)) {
@@ -148,6 +147,7 @@ impl LockInspector for MemoryBackend {
                 }
             }
         });
+        let now = self.table.now();
         if found.len() > limit {
             found.pop_last();
             let next = found.last_key_value().map(|(last, _)| write_cursor(last));
@@ -161,7 +161,7 @@ impl LockInspector for MemoryBackend {
         let waits_for = |key: &LockKey| {
             self.table.run(key, |state, step| {
                 state.settle(step);
-                let mine = state.waiters().filter(|waiter| waiter.owner == *owner);
+                let mine = state.waiters(step.now).filter(|waiter| waiter.owner == *owner);
                 mine.collect::<Vec<_>>()
             })
         };

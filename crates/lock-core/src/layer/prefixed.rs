@@ -168,7 +168,9 @@ impl<S: LockInspector> LockInspector for Prefixed<S> {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.store.capabilities()
+        let capabilities = self.store.capabilities();
+        let prefix = self.prefix.as_str().len();
+        capabilities.with_key_bytes(capabilities.key_bytes.saturating_sub(prefix))
     }
 }
 

@@ -2,14 +2,14 @@
 
 use super::queue::Waiting;
 use super::{KeyState, Step};
-use crate::{Inspection, Lease, LockKey, RequestId, Waiter};
+use crate::{Inspection, Lease, LockKey, RequestId, Timestamp, Waiter};
 
 impl KeyState {
     /// Shows who holds `key`, which this is the state of, and who waits for it.
     pub fn inspect(&mut self, step: &mut Step, key: &LockKey) -> Inspection {
         self.settle(step);
         let leases = self.leases().take(Inspection::MAX_SHOWN).cloned().collect();
-        let waiters = self.waiters().take(Inspection::MAX_SHOWN).collect();
+        let waiters = self.waiters(step.now).take(Inspection::MAX_SHOWN).collect();
         let waiting = self.queue.as_ref().map_or(0, |queue| queue.len());
         Inspection::free(key.clone(), step.now)
             .with_leases(self.leases.len() as u64, leases)
@@ -39,8 +39,9 @@ impl KeyState {
         self.leases.iter().map(|holding| &holding.lease)
     }
 
-    /// The waiting requests, the next first.
-    pub fn waiters(&self) -> impl Iterator<Item = Waiter> {
-        self.queue.iter().flat_map(|queue| queue.iter()).map(Waiting::to_waiter)
+    /// The waiting requests that are alive at the time `now`, the next first.
+    pub fn waiters(&self, now: Timestamp) -> impl Iterator<Item = Waiter> {
+        let alive = move |waiting: &&Waiting| !waiting.is_silent(now);
+        self.queue.iter().flat_map(|queue| queue.iter()).filter(alive).map(Waiting::to_waiter)
     }
 }

@@ -21,6 +21,7 @@ impl KeyState {
         }
         let from = giver.lease.clone();
         let waiting = self.queue.as_ref().and_then(|queue| queue.get(receiver));
+        let waiting = waiting.filter(|waiting| !waiting.is_silent(step.now));
         let (to, unclaimed) = match (waiting, &given.to) {
             (Some(waiting), _) if waiting.asked.mode == from.mode => (waiting.granted(step), true),
             (None, TransferTo::Owner { owner, request, metadata }) => {

@@ -1,0 +1,46 @@
+//! The store in memory as the conformance suite meets it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lock_core::{Capabilities, Clock, LockStore, ManualClock, Timestamp};
+use lock_memory::MemoryBackend;
+use lock_testkit::Fixture;
+
+/// A store whose clock is set by hand, together with tokio's.
+pub struct Memory {
+    clock: Arc<ManualClock>,
+    store: MemoryBackend,
+}
+
+#[async_trait::async_trait]
+impl Fixture for Memory {
+    async fn start() -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_800_000_000_000_000)));
+        let store = MemoryBackend::with_clock(Arc::clone(&clock));
+        Self { clock, store }
+    }
+
+    async fn connect(&self) -> Arc<dyn LockStore> {
+        Arc::new(self.store.clone())
+    }
+
+    async fn elapse(&self, span: Duration) {
+        self.clock.advance(span);
+        tokio::time::advance(span).await;
+    }
+
+    async fn set_back(&self, span: Duration) -> bool {
+        let back = u64::try_from(span.as_micros()).expect("a short span");
+        self.clock.set(Timestamp::from_micros(self.clock.now().as_micros() - back));
+        true
+    }
+
+    fn expected(&self) -> Capabilities {
+        Capabilities::none().with_pushed_grants().with_events()
+    }
+
+    fn paused() -> bool {
+        true
+    }
+}

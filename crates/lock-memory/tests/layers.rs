@@ -1,0 +1,55 @@
+//! The whole conformance suite on the decorators: a store around a store is a store.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::Memory;
+use lock_core::layer::{Prefixed, Traced};
+use lock_core::{Capabilities, LockStore};
+use lock_testkit::{Faulty, Fixture};
+
+/// Declares a fixture of the store in memory inside a decorator.
+macro_rules! decorated {
+    ($name:ident, $module:ident, |$store:ident| $decorate:expr, $key_bytes:expr) => {
+        struct $name(Memory);
+
+        #[async_trait::async_trait]
+        impl Fixture for $name {
+            async fn start() -> Self {
+                Self(Memory::start().await)
+            }
+
+            async fn connect(&self) -> Arc<dyn LockStore> {
+                let $store = self.0.connect().await;
+                Arc::new($decorate)
+            }
+
+            async fn elapse(&self, span: Duration) {
+                self.0.elapse(span).await;
+            }
+
+            async fn set_back(&self, span: Duration) -> bool {
+                self.0.set_back(span).await
+            }
+
+            fn expected(&self) -> Capabilities {
+                self.0.expected().with_key_bytes($key_bytes)
+            }
+
+            fn paused() -> bool {
+                true
+            }
+        }
+
+        mod $module {
+            use super::$name;
+            lock_testkit::conformance!($name);
+        }
+    };
+}
+
+decorated!(InTraced, traced, |store| Traced::new(store), 1024);
+decorated!(InFaulty, faulty, |store| Faulty::new(store), 1024);
+decorated!(InPrefixed, prefixed, |store| Prefixed::new(store, "team-a/").unwrap(), 1017);

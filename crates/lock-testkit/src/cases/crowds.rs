@@ -1,0 +1,94 @@
+//! Long queues: they are served in order to the last, and no longer than a request allows.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lock_core::{AcquireRequest, Acquisition, OnHeld, Place};
+
+use crate::World;
+
+/// A head start that puts a request before all others of a case.
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// A waiting request for `key` that joins no longer queue than this, itself included.
+fn limited(owner: &str, limit: u32) -> AcquireRequest {
+    let keep_alive = World::keep_alive(World::KEEP_ALIVE);
+    let queue_limit = NonZeroU32::new(limit);
+    World::ask("key", owner).with_on_held(OnHeld::Queue { keep_alive, queue_limit })
+}
+
+/// Asks, and must find the queue full.
+async fn full(world: &World, asked: &AcquireRequest) -> Place {
+    match world.acquire(asked).await {
+        Acquisition::QueueFull(place) => place,
+        other => panic!("expected a full queue, got {other:?}"),
+    }
+}
+
+/// A request joins no longer queue than it allows, and leaves nothing behind when that is full.
+pub async fn full_queue_refuses(world: World) {
+    let holder = limited("alice", 1);
+    let lease = world.granted(&holder).await;
+    let (first, second) = (limited("bob", 2), limited("carol", 2));
+    world.queued(&first).await;
+    world.queued(&second).await;
+
+    let third = limited("dave", 2);
+    let place = full(&world, &third).await;
+    assert_eq!((place.position, place.waiting, place.holder), (3, 2, Some(lease)));
+    full(&world, &limited("erin", 1).with_head_start(World::head_start(HOUR))).await;
+    assert_eq!(world.queued(&second).await.position, 2);
+    assert_eq!(world.waiting("key").await, vec![first.request, second.request]);
+    assert_eq!(world.queued(&limited("erin", 3)).await.position, 3);
+}
+
+/// Waiters that are silent for too long do not make a queue full.
+pub async fn queue_limit_counts_only_the_living(world: World) {
+    world.granted(&World::ask("key", "alice")).await;
+    let keep_alive = Duration::from_millis(500);
+    let silent = World::ask("key", "bob").queueing(World::keep_alive(keep_alive));
+    world.queued(&silent).await;
+    world.elapse(keep_alive).await;
+    let place = world.queued(&limited("carol", 1)).await;
+    assert_eq!((place.position, place.waiting), (1, 1));
+}
+
+/// Five hundred waiters are all served, each once and in order.
+pub async fn five_hundred_waiters_are_all_served(world: World) {
+    let holder = World::ask("key", "alice");
+    world.granted(&holder).await;
+    let waiters = World::patient(500);
+    for (ahead, waiter) in waiters.iter().enumerate() {
+        assert_eq!(world.queued(waiter).await.position, ahead as u64 + 1);
+    }
+    world.served(&holder, &waiters.iter().collect::<Vec<_>>()).await;
+}
+
+/// A long queue of mixed head starts is in the order in which sorting by rank would put it.
+pub async fn long_queue_keeps_its_order(world: World) {
+    let holder = World::ask("key", "alice");
+    world.granted(&holder).await;
+    let mut waiters = World::patient(200);
+    for (number, waiter) in waiters.iter_mut().enumerate() {
+        // Multiples of 7 milliseconds in no order, some of them equal and a third of them none.
+        let steps = if number % 3 == 0 { 0 } else { number * 89 % 31 };
+        waiter.head_start = World::head_start(Duration::from_millis(7 * steps as u64));
+        world.queued(waiter).await;
+        if number % 10 == 9 {
+            world.elapse(Duration::from_millis(7)).await;
+        }
+    }
+    let mut ranks: Vec<_> = Vec::new();
+    let seen = world.inspect("key").await.waiters;
+    for (arrival, waiter) in waiters.iter().enumerate() {
+        let shown = seen.iter().find(|shown| shown.request == waiter.request).expect("it waits");
+        assert_eq!(shown.head_start, waiter.head_start);
+        let head_start = u64::try_from(shown.head_start.span().as_micros()).expect("a short one");
+        ranks.push((shown.enqueued_at.as_micros() - head_start, arrival, waiter));
+    }
+    ranks.sort_by_key(|(rank, arrival, _)| (*rank, *arrival));
+    let sorted: Vec<&AcquireRequest> = ranks.into_iter().map(|(_, _, waiter)| waiter).collect();
+    let shown: Vec<_> = seen.iter().map(|waiter| waiter.request).collect();
+    assert_eq!(shown, sorted.iter().map(|waiter| waiter.request).collect::<Vec<_>>());
+    world.served(&holder, &sorted).await;
+}

@@ -1,0 +1,144 @@
+//! Isolation: a key and an owner are exactly the text that they are, and nothing else.
+
+use lock_core::{ListQuery, LockKey, OwnerId, Ttl};
+
+use crate::World;
+
+/// Each key is held by an owner of its own and released, and the others do not notice.
+async fn are_apart(world: &World, keys: &[&str]) {
+    let ask = |(number, key): (usize, &&str)| World::ask(key, &format!("owner {number}"));
+    let asked: Vec<_> = keys.iter().enumerate().map(ask).collect();
+    let mut held = Vec::new();
+    for asked in &asked {
+        held.push(world.granted(asked).await);
+    }
+    for lease in &held {
+        assert_eq!(world.only_lease(lease.key.as_str()).await, *lease);
+    }
+    for (asked, lease) in asked.iter().zip(&held) {
+        let again = World::ask(asked.key.as_str(), "another");
+        assert_eq!(world.refused(&again).await.holder.as_ref(), Some(lease));
+    }
+    held.sort_by_key(|lease| lease.key.clone());
+    for asked in &asked {
+        assert_eq!(world.list(ListQuery::all()).await, held);
+        world.released(asked).await;
+        world.free(asked.key.as_str()).await;
+        held.retain(|lease| lease.key != asked.key);
+    }
+    assert_eq!(world.list(ListQuery::all()).await, []);
+}
+
+/// The characters of patterns mean themselves.
+pub async fn glob_characters_are_plain(world: World) {
+    are_apart(&world, &["a*", "ab", "a?", "a[b]", "*", "?", "[a-z]", "a", "^a$", "a.", "a%", "a_"])
+        .await;
+}
+
+/// A key that begins like another is another key.
+pub async fn prefixes_are_different_keys(world: World) {
+    are_apart(&world, &["a", "a/", "a/b", "a/b/", "a/b/c", "a//b", "ab", "/a"]).await;
+}
+
+/// Keys that look the same but are other code points are other keys.
+pub async fn unicode_keys_are_exact(world: World) {
+    let accents = ["\u{e9}", "e\u{301}", "e", "\u{c9}"];
+    let likes = ["ß", "ss", "Ω", "\u{2126}", "\u{ff41}", "a", "\u{430}"];
+    let signs = ["\u{1f468}\u{200d}\u{1f4bb}", "\u{1f468}\u{1f4bb}", "a\u{200b}", "\u{10ffff}"];
+    are_apart(&world, &[&accents[..], &likes, &signs].concat()).await;
+}
+
+/// Keys and owners of the greatest length are told apart by their last byte.
+pub async fn longest_key_works(world: World) {
+    let long = |last: char, most: usize| {
+        "ü".repeat(most / 2 - 1) + &"x".repeat(1 + most % 2) + &String::from(last)
+    };
+    let most = world.expected().key_bytes;
+    let (key, other) = (long('1', most), long('2', most));
+    are_apart(&world, &[&key, &other, "ü"]).await;
+    let (alice, bob) = (long('a', OwnerId::MAX_BYTES), long('b', OwnerId::MAX_BYTES));
+    let held = world.granted(&World::ask(&key, &alice)).await;
+    world.queued(&World::queueing(&key, &bob)).await;
+    assert_eq!(world.waits_of(&bob).await, world.inspect(&key).await.waiters);
+    assert_eq!(world.waits_of(&alice).await, []);
+    let query = ListQuery::all().with_prefix(&key).with_owner(World::owner(&alice));
+    assert_eq!(world.list(query).await, [held]);
+}
+
+/// The characters that stores put between the parts of their own names mean themselves.
+pub async fn separators_are_plain(world: World) {
+    let braces = ["{", "}", "{}", "{a}b", "{a}c", "a", ":", "a:", "a:b", "a:b:c", "::"];
+    let slashes = ["/", "\\", "a\\", "a\\/", "|", ",", ";", "#", "..", ".", "-", "--", "@", "$1"];
+    let quotes = ["'", "\"", "`", "''", "' OR 1=1 --", "\u{2028}", " ", "  ", " a", "a ", "a b"];
+    are_apart(&world, &[&braces[..], &slashes, &quotes].concat()).await;
+}
+
+/// Upper and lower case are different keys.
+pub async fn keys_are_case_sensitive(world: World) {
+    are_apart(
+        &world,
+        &["prod", "Prod", "PROD", "\u{e4}", "\u{c4}", "i", "I", "\u{131}", "\u{130}"],
+    )
+    .await;
+}
+
+/// Owners that are alike are different owners, and hold and wait each for themselves.
+pub async fn owners_are_exact(world: World) {
+    let owners = ["alice", "Alice", "alice ", "alice:1", "al*ce", "ali", "\u{e4}", "a\u{308}", "*"];
+    for owner in owners {
+        let asked = World::ask(&format!("key of {owner}"), owner);
+        let held = world.granted(&asked).await;
+        world.queued(&World::queueing(asked.key.as_str(), &format!("{owner}/next"))).await;
+        world.queued(&World::queueing("key of alice", owner)).await;
+        assert_eq!(held.owner, asked.owner);
+    }
+    for owner in owners {
+        let held = world.list(ListQuery::all().with_owner(World::owner(owner))).await;
+        let keys: Vec<_> = held.iter().map(|lease| lease.key.as_str()).collect();
+        assert_eq!(keys, [format!("key of {owner}")]);
+        let waits = world.waits_of(owner).await;
+        assert_eq!(waits.len(), 1, "{waits:?}");
+        assert_eq!((waits[0].key.as_str(), waits[0].owner.as_str()), ("key of alice", owner));
+    }
+}
+
+/// Whatever happens to one key, what is seen of another stays the same.
+pub async fn keys_do_not_disturb_each_other(world: World) {
+    world.granted(&World::ask("calm", "alice").with_ttl(Ttl::Never)).await;
+    world.queued(&World::queueing("calm", "bob")).await;
+    let before = world.inspect("calm").await;
+    let ask = |owner| World::queueing("busy", owner).with_ttl(World::ttl(World::BRIEF));
+    let (alice, bob, carol) = (ask("alice"), ask("bob"), ask("carol"));
+    world.granted(&alice).await;
+    world.queued(&bob).await;
+    world.queued(&carol).await;
+    world.dequeued(&bob).await;
+    world.elapse(World::BRIEF).await;
+    world.granted(&carol).await;
+    assert_eq!(world.evict("busy").await.leases.len(), 1);
+    world.granted(&ask("alice")).await;
+    world.elapse(World::BRIEF).await;
+    world.free("busy").await;
+    let after = world.inspect("calm").await;
+    assert_eq!((after.leases, after.waiters), (before.leases, before.waiters));
+}
+
+/// Two thousand keys that were held, waited for and released are free and not listed.
+pub async fn many_keys_leave_nothing_behind(world: World) {
+    let key = |number: u32| format!("key/{number}");
+    for number in 0..2000 {
+        let asked = World::ask(&key(number), "alice");
+        world.granted(&asked).await;
+        if number % 10 == 0 {
+            let waiting = World::queueing(&key(number), "bob");
+            world.queued(&waiting).await;
+            world.dequeued(&waiting).await;
+        }
+        world.released(&asked).await;
+    }
+    assert_eq!(world.list(ListQuery::all()).await, []);
+    assert_eq!(world.waits_of("bob").await, []);
+    for number in (0..2000).step_by(50) {
+        world.free(&key(number)).await;
+    }
+}
