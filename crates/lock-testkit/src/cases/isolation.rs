@@ -1,6 +1,6 @@
 //! Isolation: a key and an owner are exactly the text that they are, and nothing else.
 
-use lock_core::{ListQuery, LockKey, OwnerId, Ttl};
+use lock_core::{ListQuery, OwnerId, Ttl};
 
 use crate::World;
 
