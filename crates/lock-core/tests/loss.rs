@@ -5,10 +5,10 @@ mod common;
 use std::future::pending;
 use std::time::Duration;
 
-use common::{faulty, manager, settle};
+use common::{faulty, manager, settle, waiting};
 use lock_core::{
-    ErrorKind, EvictRequest, LockBackend, LockKey, LossReason, Metadata, Operation, OwnerId,
-    Reason, RequestId, TransferTo, Ttl,
+    ErrorKind, EvictRequest, LockBackend, LockKey, LockManager, LossReason, ManagerConfig,
+    Metadata, Operation, OwnerId, Reason, RequestId, TransferTo, Ttl,
 };
 use lock_memory::MemoryBackend;
 use lock_testkit::Fault;
@@ -46,8 +46,9 @@ async fn ten_thousand_leases_take_at_most_a_hundred_commands_a_round() {
     let mut guards = Vec::new();
     for number in 0..10_000 {
         guards.push(alice.acquire(format!("key-{number}")).ttl(TTL).await.unwrap());
-        if number % 1000 == 0 {
-            advance(Duration::from_millis(100)).await;
+        // Two hundred moments at which leases fall due: without batches, as many rounds.
+        if number % 50 == 0 {
+            advance(Duration::from_millis(5)).await;
         }
     }
     sleep(TTL / 3 + TTL / 12).await;
@@ -118,19 +119,57 @@ async fn lost_lease_stays_lost_when_the_store_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn loss_that_nobody_looked_at_is_not_undone_by_a_late_answer() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    let guard = alice.acquire("key").ttl(TTL).await.unwrap();
+    sleep(TTL / 4).await;
+    store.inject(Operation::Renew, Fault::AnswerDelayed(2 * TTL / 3 + Duration::from_millis(500)));
+    sleep(2 * TTL).await;
+    assert!(guard.is_lost());
+}
+
+#[tokio::test(start_paused = true)]
 async fn late_news_of_a_grant_is_not_trusted() {
     let store = faulty();
-    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
-    let keep_alive = Duration::from_secs(10);
+    let alice = manager(&store, "alice");
+    let config = ManagerConfig::default().with_operation_timeout(TTL);
+    let bob = LockManager::with_config(store.clone(), OwnerId::parse("bob").unwrap(), config);
     let held = alice.acquire("key").await.unwrap();
-    // The news of the grant takes longer than the claim window lasts.
-    store.inject(Operation::Wait, Fault::AnswerDelayed(keep_alive));
-    let next = tokio::spawn(bob.acquire("key").keep_alive(keep_alive).into_future());
-    common::waiting(&alice, "key", 1).await;
+    // The news of the grant takes longer than the claim window of ten seconds.
+    store.inject(Operation::Wait, Fault::AnswerDelayed(Duration::from_secs(12)));
+    let next = tokio::spawn(bob.acquire("key").ttl(TTL).into_future());
+    waiting(&alice, "key", 1).await;
     held.release().await.unwrap();
     let guard = next.await.unwrap().unwrap();
+    assert!(!guard.is_lost());
     let lease = alice.inspect("key").await.unwrap().leases.remove(0);
     assert_eq!(lease.token, guard.token(), "the guard has the lease that is alive");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadline_counts_from_the_first_try_whose_answer_was_lost() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let held = alice.acquire("key").await.unwrap();
+    let next = tokio::spawn(bob.acquire("key").ttl(TTL).into_future());
+    waiting(&alice, "key", 1).await;
+    store.inject(Operation::Acquire, Fault::AnswerLost);
+    store.inject(Operation::Wait, Fault::Refused);
+    settle().await;
+    held.release().await.unwrap();
+    // A try whose answer is lost claims the lease: then it lasts its ttl.
+    let full = loop {
+        let inspection = alice.inspect("key").await.unwrap();
+        let lease = &inspection.leases[0];
+        if lease.remaining(lease.granted_at) >= Some(TTL) {
+            break Instant::now() + lease.remaining(inspection.observed_at).unwrap();
+        }
+        sleep(Duration::from_millis(10)).await;
+    };
+    store.heal();
+    let guard = next.await.unwrap().unwrap();
+    assert!(guard.deadline().unwrap() <= full - Duration::from_secs(2));
 }
 
 #[tokio::test(start_paused = true)]

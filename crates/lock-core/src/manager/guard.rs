@@ -14,7 +14,7 @@ use super::departure::Departure;
 use super::hold::{Hold, LossReason, deadline};
 use crate::{
     CancelRequest, Error, ErrorKind, FencingToken, Lease, LockKey, Operation, Release,
-    ReleaseRequest, RenewRequest, Result,
+    ReleaseRequest, Result,
 };
 
 /// A held lock.
@@ -41,8 +41,7 @@ impl LockGuard {
     /// A guard of a lease that lasts `span` from `since` on, by this process's clock.
     pub(super) fn new(stay: Stay, lease: Lease, since: Instant, span: Option<Duration>) -> Self {
         let hold = Arc::new(Hold::new(span.map(|span| deadline(since, span))));
-        let renewal = RenewRequest::new(lease.key.clone(), lease.request, lease.ttl);
-        stay.shared.renewals.insert(renewal, Arc::clone(&hold), since, span);
+        stay.shared.renewals.insert(&lease, Arc::clone(&hold), since, span);
         Self { lease, hold, stay, is_held: true }
     }
 

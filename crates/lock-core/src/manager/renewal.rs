@@ -30,12 +30,12 @@ impl Renewals {
     /// Looks after a lease that lasts `lasts` from `since` on.
     pub(super) fn insert(
         &self,
-        renewal: RenewRequest,
+        lease: &Lease,
         hold: Arc<Hold>,
         since: Instant,
         lasts: Option<Duration>,
     ) {
-        if self.schedule().insert(renewal, hold, since, lasts) {
+        if self.schedule().insert(lease, hold, since, lasts) {
             self.sooner.notify_one();
         }
     }
@@ -47,7 +47,7 @@ impl Renewals {
 
     /// Tells the holder of a lease that it is lost, if this manager holds it.
     pub(super) fn lose(&self, lease: &Lease, reason: LossReason) {
-        let hold = self.schedule().hold(&(lease.request, lease.key.clone())).cloned();
+        let hold = self.schedule().hold(lease).cloned();
         if let Some(hold) = hold {
             hold.lose(reason);
         }
@@ -121,7 +121,7 @@ async fn renew(store: Arc<dyn LockStore>, batch: Vec<RenewRequest>, limit: Durat
     let outcomes = answers.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
     let judge = |(renewal, answer): (&RenewRequest, _)| {
         let outcome = match answer {
-            Some(Ok(Renewal::Renewed(_))) => Outcome::Renewed,
+            Some(Ok(Renewal::Renewed(lease))) => Outcome::Renewed(lease.token),
             Some(Ok(Renewal::NotHeld)) => Outcome::NotHeld,
             Some(Err(error)) => {
                 tracing::warn!(lock.key = %renewal.key, %error, "a renewal failed");

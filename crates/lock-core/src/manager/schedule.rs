@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use super::hold::{Hold, LossReason, deadline};
-use crate::{LockKey, RenewRequest, RequestId, Ttl};
+use crate::{FencingToken, Lease, LockKey, RenewRequest, RequestId, Ttl};
 
 /// How often a lease that never ends is renewed, only to learn of its eviction.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
@@ -37,6 +37,8 @@ pub(super) fn held(renewal: &RenewRequest) -> Held {
 #[derive(Debug)]
 struct Entry {
     renewal: RenewRequest,
+    /// By which the lease is told from one that the same request has later.
+    token: FencingToken,
     hold: Arc<Hold>,
     /// When it is due; `None` while it is under way or when it was lost.
     due: Option<Instant>,
@@ -54,7 +56,8 @@ pub(super) struct Plan {
 /// What became of one renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    Renewed,
+    /// The lease with this token lasts longer.
+    Renewed(FencingToken),
     NotHeld,
     Failed,
 }
@@ -68,15 +71,19 @@ impl Schedule {
     /// Adds a lease that lasts `lasts` from `since` on; `true` asks for the task to be woken.
     pub(super) fn insert(
         &mut self,
-        renewal: RenewRequest,
+        lease: &Lease,
         hold: Arc<Hold>,
         since: Instant,
         lasts: Option<Duration>,
     ) -> bool {
+        let renewal = RenewRequest::new(lease.key.clone(), lease.request, lease.ttl);
         let lasts = lasts.unwrap_or(LOOK_AFTER * 3);
         let due = since + lasts / 3;
         let slack = lasts / 12;
-        self.held.insert(held(&renewal), Entry { renewal, hold, due: Some(due), slack });
+        self.held.insert(
+            held(&renewal),
+            Entry { renewal, token: lease.token, hold, due: Some(due), slack },
+        );
         let is_sooner = self.next.is_none_or(|next| due < next);
         if is_sooner {
             self.next = Some(due);
@@ -89,9 +96,10 @@ impl Schedule {
         self.held.remove(held);
     }
 
-    /// What guard and renewal share of this lease.
-    pub(super) fn hold(&self, held: &Held) -> Option<&Arc<Hold>> {
-        self.held.get(held).map(|entry| &entry.hold)
+    /// What guard and renewal share of this very lease.
+    pub(super) fn hold(&self, lease: &Lease) -> Option<&Arc<Hold>> {
+        let entry = self.held.get(&(lease.request, lease.key.clone()))?;
+        (entry.token == lease.token).then_some(&entry.hold)
     }
 
     /// Takes out what is due at the time `now`.
@@ -117,13 +125,13 @@ impl Schedule {
     pub(super) fn settle(&mut self, held: &Held, outcome: Outcome, sent: Instant, now: Instant) {
         let Some(entry) = self.held.get_mut(held) else { return };
         match outcome {
-            Outcome::Renewed => {
+            Outcome::Renewed(token) if token == entry.token => {
                 let ttl = entry.renewal.ttl;
                 entry.hold.extend(now, ttl.span().map(|span| deadline(sent, span)));
                 entry.due = Some(sent + span(ttl) / 3);
                 entry.slack = span(ttl) / 12;
             }
-            Outcome::NotHeld => entry.hold.lose(LossReason::NotHeld),
+            Outcome::Renewed(_) | Outcome::NotHeld => entry.hold.lose(LossReason::NotHeld),
             Outcome::Failed => entry.due = Some(retry_at(now, entry.hold.deadline())),
         }
     }

@@ -7,24 +7,24 @@ use lock_memory::MemoryBackend;
 use lock_testkit::Faulty;
 
 /// A manager for `owner` on the store.
-pub fn manager(store: &(impl LockStore + Clone), owner: &str) -> LockManager {
+pub(crate) fn manager(store: &(impl LockStore + Clone), owner: &str) -> LockManager {
     LockManager::new(store.clone(), OwnerId::parse(owner).expect("a valid owner"))
 }
 
 /// A store in memory that fails on command.
-pub fn faulty() -> Faulty<MemoryBackend> {
+pub(crate) fn faulty() -> Faulty<MemoryBackend> {
     Faulty::new(MemoryBackend::new())
 }
 
 /// Lets every task run that can, without letting time pass.
-pub async fn settle() {
+pub(crate) async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
 }
 
 /// Returns when this many requests wait for the key.
-pub async fn waiting(manager: &LockManager, key: &str, count: u64) {
+pub(crate) async fn waiting(manager: &LockManager, key: &str, count: u64) {
     while manager.inspect(key).await.expect("inspect answers").waiting != count {
         tokio::task::yield_now().await;
     }
