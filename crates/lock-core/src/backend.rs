@@ -169,6 +169,8 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     ///   `release::waiting_request_cannot_release` `release::release_of_a_free_key_is_not_held`
     /// - A release that comes after the end of the lease does not touch the next holder's.
     ///   `release::late_release_does_not_touch_the_successor`
+    /// - Nor does a lease that is over serve for anything else, although nobody looked at its key
+    ///   since. `release::over_lease_cannot_be_used`
     async fn release(&self, held: &ReleaseRequest) -> Result<Release>;
 
     /// Ends a request: takes it out of the queue, or releases what it was granted.

@@ -120,6 +120,7 @@ macro_rules! for_each_case {
             cancel::cancel_of_one_spares_the_others,
             release::release_by_another_request_is_refused,
             release::late_release_does_not_touch_the_successor,
+            release::over_lease_cannot_be_used,
             release::waiting_request_cannot_release,
             release::release_of_a_free_key_is_not_held,
             shared::readers_share,

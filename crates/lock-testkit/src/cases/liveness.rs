@@ -25,16 +25,19 @@ async fn window(world: &World, waiter: &AcquireRequest) -> Duration {
     lease.remaining(lease.granted_at).expect("an unclaimed lease ends")
 }
 
-/// A waiter that is silent for its keep-alive is out of the queue, and joins at its end.
+/// A waiter that is silent for its keep-alive is out of the queue, also when it is not the next,
+/// and joins at its end.
 pub async fn silent_waiter_loses_its_place(world: World) {
     world.granted(&World::ask("key", "alice")).await;
-    let (silent, other) = (brief("bob"), World::queueing("key", "carol"));
-    world.queued(&silent).await;
-    assert_eq!(world.queued(&other).await.position, 2);
+    let (first, other) = (World::queueing("key", "bob"), World::queueing("key", "carol"));
+    let silent = brief("dave");
+    for waiter in [&first, &silent, &other] {
+        world.queued(waiter).await;
+    }
     world.elapse(SHORT).await;
-    assert_eq!(world.waiting("key").await, vec![other.request]);
-    assert_eq!(world.queued(&other).await.position, 1);
-    assert_eq!(world.queued(&silent).await.position, 2);
+    assert_eq!(world.waiting("key").await, vec![first.request, other.request]);
+    assert_eq!(world.queued(&other).await.position, 2);
+    assert_eq!(world.queued(&silent).await.position, 3);
 }
 
 /// A silent head of the queue is passed over when the key is released.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lock_core::{AcquireRequest, Cancellation, Priority, Release};
+use lock_core::{AcquireRequest, Cancellation, Mode, Priority, Release};
 
 use crate::World;
 
@@ -87,6 +87,18 @@ pub async fn place_tells_position_and_holder(world: World) {
     let place = world.refused(&World::ask("key", "carol")).await;
     assert_eq!((place.position, place.waiting, place.holders), (4, 3, 1));
     assert_eq!(place.holder, Some(lease));
+
+    let reader = |secs| {
+        let ttl = World::ttl(Duration::from_secs(secs));
+        World::ask("read", "alice").with_mode(Mode::READER).with_ttl(ttl)
+    };
+    let (_, soon, _) = (
+        world.granted(&reader(30)).await,
+        world.granted(&reader(20)).await,
+        world.granted(&reader(40)).await,
+    );
+    let place = world.refused(&World::ask("read", "carol")).await;
+    assert_eq!((place.holders, place.holder), (3, Some(soon)));
 }
 
 /// When somebody ahead leaves, whether granted or cancelled, everybody behind moves up.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lock_core::Release;
+use lock_core::{Cancellation, Metadata, Mode, Release, Renewal, RequestId, Transfer, TransferTo};
 
 use crate::World;
 
@@ -26,6 +26,32 @@ pub async fn late_release_does_not_touch_the_successor(world: World) {
     let lease = world.granted(&World::ask("key", "alice")).await;
     assert_eq!(world.release(&late).await, Release::NotHeld);
     assert_eq!(world.only_lease("key").await, lease);
+}
+
+/// A lease that is over can be neither released nor cancelled, evicted, renewed or handed over,
+/// although nobody looked at its key since.
+pub async fn over_lease_cannot_be_used(world: World) {
+    let asked = ["released", "cancelled", "evicted", "renewed", "transferred"]
+        .map(|key| World::ask(key, "alice").with_ttl(World::ttl(World::BRIEF)))
+        .map(|asked| asked.with_mode(Mode::READER));
+    for asked in &asked {
+        world.granted(asked).await;
+        let mut twin = asked.clone();
+        twin.request = RequestId::random();
+        world.granted(&twin).await;
+    }
+    world.elapse(World::BRIEF).await;
+    let [released, cancelled, evicted, renewed, transferred] = &asked;
+    assert_eq!(world.release(released).await, Release::NotHeld);
+    assert_eq!(world.cancel(cancelled).await, Cancellation::Absent);
+    assert_eq!(world.evict(evicted.key.as_str()).await.leases, []);
+    assert_eq!(world.renew(renewed).await, Renewal::NotHeld);
+    let (owner, request) = (World::owner("bob"), RequestId::random());
+    let to = TransferTo::Owner { owner, request, metadata: Metadata::default() };
+    assert_eq!(world.transfer(transferred, to).await, Transfer::NotHeld);
+    for asked in &asked {
+        world.free(asked.key.as_str()).await;
+    }
 }
 
 /// A request that waits has nothing to release, and goes on waiting.

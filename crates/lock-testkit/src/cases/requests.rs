@@ -93,7 +93,9 @@ pub async fn repeated_transfer_gives_the_same_lease(world: World) {
     for (from, to) in [(&giver, TransferTo::Waiter(waiter.request)), (&waiter, to_owner)] {
         let first = world.transfer(from, to.clone()).await;
         let Transfer::Transferred(lease) = &first else { panic!("expected a lease: {first:?}") };
-        assert_eq!(world.transfer(from, to).await, first);
+        assert_eq!(world.transfer(from, to.clone()).await, first);
+        let stranger = World::ask("key", "alice");
+        assert_eq!(world.transfer(&stranger, to).await, Transfer::NotHeld);
         assert_eq!(world.inspect("key").await.leases, vec![lease.clone()]);
     }
 }

@@ -1,0 +1,64 @@
+//! The test of the suite itself: for every case there is a store that is broken in exactly one
+//! way, and the case fails on it.
+
+#[path = "detects/broken.rs"]
+mod broken;
+#[path = "detects/fault.rs"]
+mod fault;
+#[path = "detects/fixture.rs"]
+mod fixture;
+#[path = "detects/glob.rs"]
+mod glob;
+#[path = "detects/story.rs"]
+mod story;
+#[path = "detects/table.rs"]
+mod table;
+#[path = "detects/verdict.rs"]
+mod verdict;
+
+use fault::Fault;
+use lock_testkit::all_cases;
+use table::TABLE;
+use verdict::{Verdict, verdict};
+
+#[test]
+fn every_case_is_in_the_table_once() {
+    let mut cases: Vec<_> = all_cases().iter().map(|case| case.name).collect();
+    let mut table: Vec<_> = TABLE.iter().map(|(name, _)| *name).collect();
+    cases.sort_unstable();
+    table.sort_unstable();
+    assert_eq!(table, cases);
+}
+
+#[test]
+fn every_fault_is_used() {
+    let is_used = |fault: &Fault| TABLE.iter().any(|(_, used)| used == fault);
+    let unused: Vec<_> = Fault::ALL.iter().filter(|fault| !is_used(fault)).collect();
+    assert_eq!(unused, [&Fault::None], "only the sound store detects nothing");
+}
+
+#[test]
+fn every_case_passes_on_a_sound_store() {
+    let mut failed = Vec::new();
+    for case in all_cases() {
+        match verdict(case, Fault::None) {
+            Verdict::Passed => {}
+            other => failed.push(format!("{}: {other}", case.name)),
+        }
+    }
+    assert!(failed.is_empty(), "{} cases fail:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn every_case_fails_on_its_fault() {
+    let mut undetected = Vec::new();
+    for case in all_cases() {
+        let Some((_, fault)) = TABLE.iter().find(|(name, _)| *name == case.name) else { continue };
+        match verdict(case, *fault) {
+            Verdict::Failed(_) => println!("{}: {fault:?}: {}", case.name, fault.does().trim()),
+            other => undetected.push(format!("{}: {fault:?}: {other}", case.name)),
+        }
+    }
+    let count = undetected.len();
+    assert!(undetected.is_empty(), "{count} faults go undetected:\n{}", undetected.join("\n"));
+}

@@ -1,0 +1,225 @@
+//! How a broken store grants, queues and refuses.
+
+use lock_core::{
+    AcquireRequest, Acquisition, KeepAlive, Lease, LockBackend, Mode, OnHeld, RenewRequest,
+    Renewal, RequestId, Result, Ttl,
+};
+
+use super::Broken;
+use crate::fault::Fault;
+
+/// How many may wait in a store that refuses long queues or keeps their dead.
+const LONG: usize = 100;
+
+impl Broken {
+    pub(super) async fn acquire_broken(&self, asked: &AcquireRequest) -> Result<Acquisition> {
+        let is_new = {
+            let mut story = self.story();
+            let is_new = !story.asked.contains_key(&asked.request);
+            story.asked.entry(asked.request).or_insert_with(|| asked.clone());
+            is_new
+        };
+        let bent = self.bend(asked);
+        let told = match self.fault {
+            Fault::ChecksThenActs => self.check_then_act(&bent).await?,
+            Fault::DroppedAcquiresActLate => self.act_late(&bent).await?,
+            Fault::OwnersReenter => self.reenter(&bent).await?,
+            Fault::NewcomersBarge if is_new => self.barge(&bent).await?,
+            Fault::AskingAgainExtends
+            | Fault::AskingAgainLosesThePlace
+            | Fault::AskingAgainQueuesAgain
+            | Fault::AskingAgainDoesNotClaim
+            | Fault::RefusesRepeats
+            | Fault::HearsNobody
+                if !is_new =>
+            {
+                self.ask_again(&bent).await?
+            }
+            Fault::RefusalsQueue
+            | Fault::QueuedWritersShare
+            | Fault::QueuedReadersWaitAlone
+            | Fault::CountsTheDead
+            | Fault::RefusesLongQueues
+            | Fault::DeadStayInLongQueues => self.ask_to_queue(&bent).await?,
+            _ => self.inner.acquire(&bent).await?,
+        };
+        self.twist(asked, &bent, told, is_new).await
+    }
+
+    /// Grants what looked free before it was asked for.
+    async fn check_then_act(&self, bent: &AcquireRequest) -> Result<Acquisition> {
+        let looked_free = self.leases(&bent.key).await?.is_empty();
+        tokio::task::yield_now().await;
+        Ok(match self.inner.acquire(bent).await? {
+            Acquisition::Held(_) if looked_free => Acquisition::Granted(self.invent(bent)),
+            other => other,
+        })
+    }
+
+    /// Goes on although the caller may not wait any more.
+    async fn act_late(&self, bent: &AcquireRequest) -> Result<Acquisition> {
+        let (inner, bent) = (self.inner.clone(), bent.clone());
+        let acting = tokio::spawn(async move { inner.acquire(&bent).await });
+        acting.await.expect("the store in memory does not panic")
+    }
+
+    async fn reenter(&self, bent: &AcquireRequest) -> Result<Acquisition> {
+        let held = self.leases(&bent.key).await?.into_iter().find(|held| held.owner == bent.owner);
+        match held {
+            Some(held) => Ok(Acquisition::Granted(held)),
+            None => self.inner.acquire(bent).await,
+        }
+    }
+
+    /// Takes the key from a waiter that was handed it and did not claim it yet.
+    async fn barge(&self, bent: &AcquireRequest) -> Result<Acquisition> {
+        for held in self.leases(&bent.key).await? {
+            let is_unclaimed = self.story().unclaimed.contains(&held.request);
+            if is_unclaimed {
+                let _ = self.end(&bent.key, held.request).await?;
+            }
+        }
+        self.inner.acquire(bent).await
+    }
+
+    async fn ask_again(&self, bent: &AcquireRequest) -> Result<Acquisition> {
+        let (key, request) = (&bent.key, bent.request);
+        if let Some(held) = self.lease_of(key, request).await? {
+            return match self.fault {
+                Fault::AskingAgainExtends => Ok(self.extended(bent, held).await),
+                Fault::AskingAgainDoesNotClaim => Ok(Acquisition::Granted(held)),
+                Fault::RefusesRepeats => {
+                    let other = stranger(bent);
+                    self.inner.acquire(&other.with_on_held(OnHeld::Refuse)).await
+                }
+                _ => self.inner.acquire(bent).await,
+            };
+        }
+        let waits = self.waiters(key).await?.iter().position(|waiter| waiter.request == request);
+        let Some(index) = waits else { return self.inner.acquire(bent).await };
+        match self.fault {
+            Fault::AskingAgainLosesThePlace => {
+                let _ = self.end(key, request).await?;
+            }
+            Fault::AskingAgainQueuesAgain => {
+                let ghost = stranger(bent);
+                let _ = self.inner.acquire(&ghost).await?;
+            }
+            Fault::HearsNobody => {
+                let other = stranger(bent);
+                let told = self.inner.acquire(&other.with_on_held(OnHeld::Refuse)).await?;
+                return Ok(match told {
+                    Acquisition::Held(mut place) => {
+                        place.position = index as u64 + 1;
+                        Acquisition::Queued(place)
+                    }
+                    other => other,
+                });
+            }
+            _ => {}
+        }
+        self.inner.acquire(bent).await
+    }
+
+    async fn extended(&self, bent: &AcquireRequest, held: Lease) -> Acquisition {
+        let renewal = RenewRequest::new(bent.key.clone(), bent.request, bent.ttl);
+        match self.inner.renew(&[renewal]).await.remove(0) {
+            Ok(Renewal::Renewed(lease)) => Acquisition::Granted(lease),
+            _ => Acquisition::Granted(held),
+        }
+    }
+
+    /// What the faults do to requests that cannot be granted at once.
+    async fn ask_to_queue(&self, bent: &AcquireRequest) -> Result<Acquisition> {
+        let key = &bent.key;
+        let waiting = self.waiters(key).await?;
+        let known = waiting.iter().any(|waiter| waiter.request == bent.request)
+            || self.lease_of(key, bent.request).await?.is_some();
+        let OnHeld::Queue { queue_limit, .. } = bent.on_held else {
+            if known || !self.is(Fault::RefusalsQueue) {
+                return self.inner.acquire(bent).await;
+            }
+            let told = self.inner.acquire(&bent.clone().queueing(KeepAlive::default())).await?;
+            return Ok(match told {
+                Acquisition::Queued(mut place) => {
+                    place.waiting -= 1;
+                    Acquisition::Held(place)
+                }
+                other => other,
+            });
+        };
+        if known {
+            return self.inner.acquire(bent).await;
+        }
+        let place = match self.inner.acquire(&bent.clone().with_on_held(OnHeld::Refuse)).await? {
+            Acquisition::Held(place) => place,
+            other => return Ok(other),
+        };
+        self.learn();
+        let dead = self.story().lapsed.get(key).copied().unwrap_or_default();
+        let alive = waiting.len() as u64;
+        match self.fault {
+            Fault::RefusesLongQueues if waiting.len() > 2 * LONG => {
+                Ok(Acquisition::QueueFull(place))
+            }
+            Fault::CountsTheDead
+                if queue_limit.is_some_and(|most| alive + dead >= most.get().into()) =>
+            {
+                Ok(Acquisition::QueueFull(place))
+            }
+            Fault::DeadStayInLongQueues if waiting.len() > LONG => {
+                let patient = KeepAlive::parse(KeepAlive::MAX).expect("a valid keep-alive");
+                self.inner.acquire(&bent.clone().queueing(patient)).await
+            }
+            Fault::QueuedWritersShare => {
+                self.inner.acquire(&bent.clone().with_mode(Mode::READER)).await
+            }
+            Fault::QueuedReadersWaitAlone => {
+                self.inner.acquire(&bent.clone().with_mode(Mode::Exclusive)).await
+            }
+            _ => self.inner.acquire(bent).await,
+        }
+    }
+
+    /// What the faults make of an answer.
+    async fn twist(
+        &self,
+        asked: &AcquireRequest,
+        bent: &AcquireRequest,
+        told: Acquisition,
+        is_new: bool,
+    ) -> Result<Acquisition> {
+        self.learn();
+        match (&told, self.fault) {
+            (Acquisition::Held(_), Fault::GrantsHeldKeys) => {
+                return Ok(Acquisition::Granted(self.invent(asked)));
+            }
+            (Acquisition::Granted(lease), Fault::RemintsTokensOnRepeat) if !is_new => {
+                let mut story = self.story();
+                let token =
+                    lock_core::FencingToken::following(Some(story.token(lease)), self.now());
+                story.show_token(lease, token);
+            }
+            (Acquisition::Queued(_), Fault::WaitersProlongLeases) => {
+                for held in self.leases(&bent.key).await? {
+                    let renewal = RenewRequest::new(held.key, held.request, Ttl::Never);
+                    drop(self.inner.renew(&[renewal]).await);
+                }
+            }
+            _ => {}
+        }
+        if !self.is(Fault::AskingAgainDoesNotClaim)
+            && let Acquisition::Granted(lease) = &told
+        {
+            self.story().unclaimed.remove(&lease.request);
+        }
+        Ok(told)
+    }
+}
+
+/// Another request for the same.
+fn stranger(asked: &AcquireRequest) -> AcquireRequest {
+    let mut stranger = asked.clone();
+    stranger.request = RequestId::random();
+    stranger
+}

@@ -1,0 +1,134 @@
+//! How a broken store understands what it is asked.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lock_core::{
+    AcquireRequest, HeadStart, KeepAlive, LeaseTime, LockKey, Metadata, Mode, OnHeld, OwnerId, Ttl,
+};
+
+use super::Broken;
+use crate::fault::Fault;
+
+/// By how much leases end too early or too late.
+const OFF: Duration = Duration::from_millis(100);
+
+impl Broken {
+    /// The key that this one is taken for.
+    pub(super) fn key(&self, key: &LockKey) -> LockKey {
+        let text = key.as_str();
+        let taken_for = match self.fault {
+            Fault::FoldsCase => text.to_ascii_lowercase(),
+            Fault::NormalisesUnicode => text.replace("e\u{301}", "\u{e9}"),
+            Fault::TruncatesKeys => text.chars().take(500).collect(),
+            Fault::TakesTheTagForTheKey => tag(text).unwrap_or(text).to_owned(),
+            _ => return key.clone(),
+        };
+        LockKey::parse(taken_for).expect("no text became invalid")
+    }
+
+    /// The owner that this one is taken for.
+    pub(super) fn owner(&self, owner: &OwnerId) -> OwnerId {
+        match self.fault {
+            Fault::FoldsOwners => {
+                let folded = owner.as_str().to_ascii_lowercase();
+                OwnerId::parse(folded).expect("no text became invalid")
+            }
+            _ => owner.clone(),
+        }
+    }
+
+    /// The request that this one is taken for.
+    pub(super) fn bend(&self, asked: &AcquireRequest) -> AcquireRequest {
+        let ttl = self.bend_ttl(asked.ttl);
+        if ttl != asked.ttl && !self.is(Fault::CapsLongTtls) {
+            self.story().lies.insert(asked.request, (ttl, asked.ttl));
+        }
+        let (key, owner) = (self.key(&asked.key), self.owner(&asked.owner));
+        AcquireRequest::new(asked.request, key, owner)
+            .with_ttl(ttl)
+            .with_mode(self.bend_mode(asked.mode))
+            .with_head_start(self.bend_head_start(asked))
+            .with_on_held(self.bend_on_held(asked.on_held))
+            .with_metadata(self.bend_metadata(&asked.metadata))
+    }
+
+    /// The ttl that this one is taken for.
+    pub(super) fn bend_ttl(&self, ttl: Ttl) -> Ttl {
+        let Some(span) = ttl.span() else {
+            let second = Ttl::parse(Duration::from_secs(1)).expect("a valid ttl");
+            return if self.is(Fault::NeverMeansASecond) { second } else { Ttl::Never };
+        };
+        let span = match self.fault {
+            Fault::EndsLeasesEarly if span > OFF => span - OFF,
+            Fault::LeasesLinger if span < LeaseTime::MAX => span + OFF,
+            Fault::RaisesShortTtls => span.max(OFF),
+            Fault::CapsLongTtls => span.min(Duration::from_secs(24 * 60 * 60)),
+            Fault::RoundsTtlsUpToSeconds => {
+                Duration::from_secs(span.as_secs() + u64::from(span.subsec_nanos() > 0))
+            }
+            _ => span,
+        };
+        Ttl::parse(span).expect("no span became invalid")
+    }
+
+    fn bend_mode(&self, mode: Mode) -> Mode {
+        match (self.fault, mode) {
+            (Fault::ReadersExclude, _) => Mode::Exclusive,
+            (Fault::IgnoresPermits, Mode::Shared { .. }) => Mode::READER,
+            (Fault::MixesPermits, Mode::Shared { limit: Some(limit) }) => {
+                Mode::Shared { limit: Some(limit.max(NonZeroU32::new(3).expect("not zero"))) }
+            }
+            _ => mode,
+        }
+    }
+
+    fn bend_head_start(&self, asked: &AcquireRequest) -> HeadStart {
+        let span = asked.head_start.span();
+        let is_shared = matches!(asked.mode, Mode::Shared { .. });
+        let mut story = self.story();
+        story.arrivals += 1;
+        let arrivals = story.arrivals;
+        let bent = match self.fault {
+            Fault::LifoQueue => Duration::from_secs(60 * 60) * arrivals,
+            Fault::IgnoresHeadStart => Duration::ZERO,
+            Fault::StrictPriority => span * 1000,
+            Fault::TiesGoToTheLast => span + Duration::from_millis(1) * arrivals,
+            Fault::RanksByTheClock => span + story.latest.since(self.now()),
+            Fault::RoundsHeadStarts => span / 10_000_000 * 10_000_000,
+            Fault::ReadersPassWriters if is_shared => HeadStart::MAX,
+            Fault::ReadersNeverPassWriters if is_shared => Duration::ZERO,
+            _ => span,
+        };
+        HeadStart::parse(bent.min(HeadStart::MAX)).expect("no head start became invalid")
+    }
+
+    fn bend_on_held(&self, on_held: OnHeld) -> OnHeld {
+        let OnHeld::Queue { keep_alive, queue_limit } = on_held else { return on_held };
+        match self.fault {
+            Fault::NeverDropsTheSilent => {
+                let keep_alive = KeepAlive::parse(KeepAlive::MAX).expect("a valid keep-alive");
+                OnHeld::Queue { keep_alive, queue_limit }
+            }
+            Fault::IgnoresQueueLimits => OnHeld::Queue { keep_alive, queue_limit: None },
+            _ => on_held,
+        }
+    }
+
+    fn bend_metadata(&self, metadata: &Metadata) -> Metadata {
+        let cut = |text: &str| match self.fault {
+            Fault::CutsMetadataAtZeros => text.split('\0').next().unwrap_or_default().to_owned(),
+            Fault::TruncatesMetadata => text.chars().take(1000).collect(),
+            _ => text.to_owned(),
+        };
+        let entries = metadata.iter().map(|(name, text)| (name, cut(text)));
+        Metadata::parse(entries).expect("no metadata became invalid")
+    }
+}
+
+/// What stands between the first braces, which decides the slot in some stores.
+fn tag(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once('{')?;
+    let (tag, _) = rest.split_once('}')?;
+    (!tag.is_empty()).then_some(tag)
+}

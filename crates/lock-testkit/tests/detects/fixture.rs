@@ -1,0 +1,60 @@
+//! The broken store as a case meets it.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lock_core::{Capabilities, Clock, LockStore, ManualClock, Timestamp};
+use lock_testkit::Fixture;
+
+use crate::broken::Broken;
+use crate::fault::Fault;
+
+thread_local! {
+    /// The fault of the stores that this thread starts, since a fixture is started without
+    /// arguments.
+    static FAULT: Cell<Fault> = const { Cell::new(Fault::None) };
+}
+
+/// Makes the stores that this thread starts have this fault.
+pub(crate) fn plant(fault: Fault) {
+    FAULT.set(fault);
+}
+
+/// A broken store whose clock is set by hand, together with tokio's.
+pub(crate) struct BrokenStore {
+    clock: Arc<ManualClock>,
+    store: Broken,
+}
+
+#[async_trait::async_trait]
+impl Fixture for BrokenStore {
+    async fn start() -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_800_000_000_000_000)));
+        let store = Broken::new(FAULT.get(), Arc::clone(&clock)).await;
+        Self { clock, store }
+    }
+
+    async fn connect(&self) -> Arc<dyn LockStore> {
+        Arc::new(self.store.clone())
+    }
+
+    async fn elapse(&self, span: Duration) {
+        self.clock.advance(span);
+        tokio::time::advance(span).await;
+    }
+
+    async fn set_back(&self, span: Duration) -> bool {
+        let back = u64::try_from(span.as_micros()).expect("a short span");
+        self.clock.set(Timestamp::from_micros(self.clock.now().as_micros() - back));
+        true
+    }
+
+    fn expected(&self) -> Capabilities {
+        Capabilities::none().with_pushed_grants().with_events()
+    }
+
+    fn paused() -> bool {
+        true
+    }
+}

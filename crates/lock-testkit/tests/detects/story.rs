@@ -1,0 +1,184 @@
+//! What a broken store remembers beside the store below it.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use lock_core::{
+    AcquireRequest, Change, FencingToken, Lease, LockEvent, LockKey, RequestId, Timestamp, Ttl,
+    Waiter,
+};
+
+use crate::fault::Fault;
+
+/// How a lease ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Released,
+    Expired,
+    Transferred,
+    Evicted,
+}
+
+/// What happened in the store so far.
+#[derive(Debug, Default)]
+pub(crate) struct Story {
+    /// What each request asked for first.
+    pub(crate) asked: HashMap<RequestId, AcquireRequest>,
+    /// The last lease of each request, as it began, and how it ended if it did.
+    pub(crate) leases: HashMap<RequestId, (Lease, Option<End>)>,
+    /// The last lease of each key that ended.
+    pub(crate) ended: HashMap<LockKey, RequestId>,
+    /// Every waiter that ever was, by request.
+    pub(crate) waiters: HashMap<RequestId, Waiter>,
+    /// The requests that were handed a lease and did not claim it.
+    pub(crate) unclaimed: HashSet<RequestId>,
+    /// The requests that a `wait` runs for, and those whose `wait` was dropped.
+    pub(crate) sleeping: HashSet<RequestId>,
+    pub(crate) fled: Vec<(LockKey, RequestId)>,
+    /// How long the leases of a request really last, and how long they are said to.
+    pub(crate) lies: HashMap<RequestId, (Ttl, Ttl)>,
+    /// The requests whose cancel is put off until the next release.
+    pub(crate) put_off: Vec<(LockKey, RequestId)>,
+    /// The requests that were cancelled.
+    pub(crate) cancelled: HashSet<RequestId>,
+    /// The requests that were handed a lease by name.
+    pub(crate) transferred: HashSet<RequestId>,
+    /// How many waiters of each key fell silent, and how many left.
+    pub(crate) lapsed: HashMap<LockKey, u64>,
+    pub(crate) left: HashMap<LockKey, u64>,
+    /// The position that each request was first told.
+    pub(crate) places: HashMap<RequestId, u64>,
+    /// The key of the lease that was listed last.
+    pub(crate) listed: Option<LockKey>,
+    /// How often a key was asked for and released so far.
+    pub(crate) arrivals: u32,
+    pub(crate) releases: u32,
+    /// The highest time at which anything happened, and the time of the last command.
+    pub(crate) latest: Timestamp,
+    pub(crate) last_command: Timestamp,
+    shown: HashMap<(LockKey, FencingToken), FencingToken>,
+    counts: HashMap<LockKey, (u64, Timestamp)>,
+    pub(crate) queued: HashSet<RequestId>,
+}
+
+impl Story {
+    /// Notes what happened; answers the lease that a waiter was handed.
+    pub(crate) fn learn(&mut self, fault: Fault, event: &LockEvent) -> Option<Lease> {
+        let handed = match &event.change {
+            Change::Queued(waiter) => {
+                self.queued.insert(waiter.request);
+                self.waiters.insert(waiter.request, waiter.clone());
+                None
+            }
+            Change::Granted(lease) => self.begin(fault, event.at, lease, None),
+            Change::Transferred { from, to } => {
+                self.end(event.at, from, End::Transferred);
+                self.transferred.insert(to.request);
+                self.begin(fault, event.at, to, Some(from))
+            }
+            Change::Released(lease) => self.end(event.at, lease, End::Released),
+            Change::Expired(lease) => self.end(event.at, lease, End::Expired),
+            Change::Evicted { lease, .. } => self.end(event.at, lease, End::Evicted),
+            Change::Cancelled(waiter) => self.leave(waiter, |story| &mut story.left),
+            Change::Lapsed(waiter) => self.leave(waiter, |story| &mut story.lapsed),
+            _ => None,
+        };
+        self.latest = self.latest.max(event.at);
+        handed
+    }
+
+    /// How the last lease of the request ended, if it did.
+    pub(crate) fn end_of(&self, request: RequestId) -> Option<End> {
+        self.leases.get(&request).and_then(|(_, end)| *end)
+    }
+
+    /// The leases that ended in this way.
+    pub(crate) fn over(&self, wanted: End) -> impl Iterator<Item = &Lease> {
+        let over = self.leases.values().filter(move |(_, end)| *end == Some(wanted));
+        over.map(|(lease, _)| lease)
+    }
+
+    /// The token that this lease is shown with.
+    pub(crate) fn token(&self, lease: &Lease) -> FencingToken {
+        let real = (lease.key.clone(), lease.token);
+        self.shown.get(&real).copied().unwrap_or(lease.token)
+    }
+
+    /// Shows the token of this lease as another from now on.
+    pub(crate) fn show_token(&mut self, lease: &Lease, token: FencingToken) {
+        self.shown.insert((lease.key.clone(), lease.token), token);
+    }
+
+    fn begin(
+        &mut self,
+        fault: Fault,
+        at: Timestamp,
+        lease: &Lease,
+        from: Option<&Lease>,
+    ) -> Option<Lease> {
+        let waited = self.queued.remove(&lease.request);
+        if let Some(token) = self.broken_token(fault, at, lease, waited, from) {
+            self.show_token(lease, token);
+        }
+        self.leases.insert(lease.request, (lease.clone(), None));
+        if !waited {
+            return None;
+        }
+        self.unclaimed.insert(lease.request);
+        Some(lease.clone())
+    }
+
+    fn leave(
+        &mut self,
+        waiter: &Waiter,
+        count: fn(&mut Self) -> &mut HashMap<LockKey, u64>,
+    ) -> Option<Lease> {
+        self.queued.remove(&waiter.request);
+        *count(self).entry(waiter.key.clone()).or_default() += 1;
+        None
+    }
+
+    fn end(&mut self, at: Timestamp, lease: &Lease, end: End) -> Option<Lease> {
+        self.leases.insert(lease.request, (lease.clone(), Some(end)));
+        self.ended.insert(lease.key.clone(), lease.request);
+        self.unclaimed.remove(&lease.request);
+        if let Some((_, idle)) = self.counts.get_mut(&lease.key) {
+            *idle = at;
+        }
+        None
+    }
+
+    /// The token that the fault makes of the one that a new lease has.
+    fn broken_token(
+        &mut self,
+        fault: Fault,
+        at: Timestamp,
+        lease: &Lease,
+        waited: bool,
+        from: Option<&Lease>,
+    ) -> Option<FencingToken> {
+        let before = self.ended.get(&lease.key).and_then(|request| self.leases.get(request));
+        let again = |wanted| match before {
+            Some((last, Some(end))) if *end == wanted => Some(self.token(last)),
+            _ => None,
+        };
+        match fault {
+            Fault::TokensStandStill => before.map(|(last, _)| self.token(last)),
+            Fault::TokensRepeatAfterExpiry => again(End::Expired),
+            Fault::TokensRepeatAfterEviction => again(End::Evicted),
+            Fault::PromotionsKeepTheToken if waited => before.map(|(last, _)| self.token(last)),
+            Fault::TransfersKeepTheToken => from.map(|from| self.token(from)),
+            Fault::TokensInNanoseconds => FencingToken::new(lease.token.get() * 1000),
+            Fault::TokensAreTheClock => FencingToken::new(at.as_micros()),
+            Fault::TokensFollowTheClockBack if at < self.latest => {
+                FencingToken::new(at.as_micros())
+            }
+            Fault::TokensRestartWhenForgotten => {
+                let (count, idle) = self.counts.entry(lease.key.clone()).or_default();
+                *count = if at.since(*idle) > Duration::from_secs(1) { 1 } else { *count + 1 };
+                FencingToken::new(*count)
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Runs a case on a broken store, and tells how that ended.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::sync::Once;
+
+use lock_testkit::Case;
+
+use crate::fault::Fault;
+use crate::fixture::{self, BrokenStore};
+
+/// How a case ended.
+pub(crate) enum Verdict {
+    /// It did not notice anything.
+    Passed,
+    /// It failed, saying this.
+    Failed(String),
+    /// The broken store itself panicked, which proves nothing.
+    Spoiled(String),
+}
+
+thread_local! {
+    /// Where the case that this thread runs panicked and what it said; `None` when it runs none.
+    static PANICS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passed => f.write_str("the case passed"),
+            Self::Failed(said) => write!(f, "the case failed: {said}"),
+            Self::Spoiled(said) => write!(f, "the broken store panicked: {said}"),
+        }
+    }
+}
+
+/// Runs the case on a store with this fault.
+pub(crate) fn verdict(case: Case, fault: Fault) -> Verdict {
+    keep_panics_quiet();
+    fixture::plant(fault);
+    PANICS.set(Some(Vec::new()));
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
+        lock_testkit::run::<BrokenStore, _>(case.body);
+    }));
+    let panics = PANICS.take().unwrap_or_default();
+    let foreign = panics.iter().find(|said| !said.contains("lock-testkit/src/"));
+    match (outcome, foreign) {
+        (_, Some(said)) => Verdict::Spoiled(said.clone()),
+        (Ok(()), None) => Verdict::Passed,
+        (Err(_), None) => Verdict::Failed(panics.join("; ")),
+    }
+}
+
+/// Keeps what running cases panic with instead of printing it; other threads panic as ever.
+fn keep_panics_quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let loud = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let is_kept = PANICS.with_borrow_mut(|panics| match panics {
+                Some(panics) => {
+                    panics.push(said(info));
+                    true
+                }
+                None => false,
+            });
+            if !is_kept {
+                loud(info);
+            }
+        }));
+    });
+}
+
+fn said(info: &PanicHookInfo<'_>) -> String {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let payload = info.payload();
+    let message = payload.downcast_ref::<String>().map(String::as_str);
+    let message = message.or_else(|| payload.downcast_ref::<&str>().copied());
+    let message = message.unwrap_or("a panic without words");
+    format!("{}: {message}", place.replace('\\', "/"))
+}
