@@ -152,11 +152,10 @@ async fn deadline_counts_from_the_first_try_whose_answer_was_lost() {
     let store = faulty();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let held = alice.acquire("key").await.unwrap();
+    store.inject(Operation::Wait, Fault::Refused);
     let next = tokio::spawn(bob.acquire("key").ttl(TTL).into_future());
     waiting(&alice, "key", 1).await;
     store.inject(Operation::Acquire, Fault::AnswerLost);
-    store.inject(Operation::Wait, Fault::Refused);
-    settle().await;
     held.release().await.unwrap();
     // A try whose answer is lost claims the lease: then it lasts its ttl.
     let full = loop {
