@@ -1,5 +1,7 @@
 //! The decorators: what a prefix hides, and what a trace shows.
 
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+
 mod common;
 
 use std::collections::BTreeMap;

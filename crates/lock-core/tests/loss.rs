@@ -100,7 +100,7 @@ async fn loss_is_known_before_the_store_gives_the_key_to_another() {
         assert_eq!(guard.lost().await, LossReason::Overdue, "{fault:?}");
         settle().await;
         assert!(!next.is_finished(), "{fault:?}");
-        next.await.unwrap().unwrap();
+        drop(next.await.unwrap().unwrap());
     }
 }
 

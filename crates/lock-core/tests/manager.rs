@@ -58,7 +58,7 @@ async fn higher_priority_is_granted_first() {
     let first = high.await.unwrap().unwrap();
     assert!(!low.is_finished());
     first.release().await.unwrap();
-    low.await.unwrap().unwrap();
+    drop(low.await.unwrap().unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,7 +68,7 @@ async fn expired_lease_goes_on_when_it_ends() {
     let ttl = Duration::from_secs(2);
     drop(alice.acquire("key").ttl(ttl).await.unwrap().into_lease());
     let start = Instant::now();
-    bob.acquire("key").await.unwrap();
+    drop(bob.acquire("key").await.unwrap());
     let waited = start.elapsed();
     assert!(waited >= ttl && waited <= ttl + Duration::from_millis(10), "{waited:?}");
 }
@@ -124,7 +124,7 @@ async fn semaphore_admits_its_permits() {
     let third = tokio::spawn(alice.acquire("key").mode(two).into_future());
     waiting(&alice, "key", 1).await;
     drop(first);
-    third.await.unwrap().unwrap();
+    drop(third.await.unwrap().unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +170,7 @@ async fn ageing_step_beyond_the_limit_is_named() {
     let alice = LockManager::with_config(MemoryBackend::new(), owner, config);
     let error = alice.acquire("key").priority(Priority::Critical).await.unwrap_err();
     assert_eq!(error.invalid_input().unwrap().field(), "head_start");
-    alice.acquire("key").priority(Priority::Low).await.unwrap();
+    drop(alice.acquire("key").priority(Priority::Low).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +179,7 @@ async fn dropped_guard_is_given_back() {
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     drop(alice.acquire("key").await.unwrap());
     let start = Instant::now();
-    bob.acquire("key").await.unwrap();
+    drop(bob.acquire("key").await.unwrap());
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 

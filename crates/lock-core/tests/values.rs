@@ -1,5 +1,7 @@
 //! The vocabulary: limits, forms, what is shown and what is not.
 
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+
 use std::time::Duration;
 
 use lock_core::{
