@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use lock_core::machine::{KeyState, SWEEP, Step};
 use lock_core::{
-    AcquireRequest, Acquisition, Change, ChangeKinds, EvictRequest, FencingToken, HeadStart,
-    Inspection, KeepAlive, LockKey, Metadata, Mode, OnHeld, OwnerId, Reason, Release, RenewRequest,
-    Renewal, RequestId, Timestamp, Transfer, TransferRequest, TransferTo, Ttl, Waiter,
+    AcquireRequest, Change, ChangeKinds, EvictRequest, FencingToken, HeadStart, Inspection,
+    KeepAlive, LockKey, Metadata, Mode, OnHeld, OwnerId, Reason, Release, RenewRequest, Renewal,
+    RequestId, Timestamp, Transfer, TransferRequest, TransferTo, Ttl, Waiter,
 };
 use proptest::prelude::*;
 

@@ -1,5 +1,7 @@
 //! What a store in memory owes its process: no memory left behind, and tokens that outlive the keys.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Exclusion, hand-off and events when real threads contend.
 
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+
 use std::collections::HashSet;
 use std::future::poll_fn;
 use std::num::NonZeroU32;
