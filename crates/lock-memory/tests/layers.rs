@@ -52,4 +52,9 @@ macro_rules! decorated {
 
 decorated!(InTraced, traced, |store| Traced::new(store), 1024);
 decorated!(InFaulty, faulty, |store| Faulty::new(store), 1024);
-decorated!(InPrefixed, prefixed, |store| Prefixed::new(store, "team-a/").unwrap(), 1017);
+decorated!(
+    InPrefixed,
+    prefixed,
+    |store| Prefixed::new(store, "team-a/").expect("a valid prefix"),
+    1017
+);

@@ -8,7 +8,7 @@ use lock_memory::MemoryBackend;
 use lock_testkit::Fixture;
 
 /// A store whose clock is set by hand, together with tokio's.
-pub struct Memory {
+pub(crate) struct Memory {
     clock: Arc<ManualClock>,
     store: MemoryBackend,
 }
