@@ -14,25 +14,28 @@ use crate::{HeadStart, KeepAlive, LockKey, Metadata, Mode, OwnerId, Reason, Ttl}
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
-pub struct RequestId(u128);
+pub struct RequestId {
+    high: u64,
+    low: u64,
+}
 
 impl RequestId {
     /// Makes a new identity.
     #[must_use]
     pub fn random() -> Self {
-        Self(rand::random())
+        Self::from_bits(rand::random())
     }
 
     /// The identity with these bits, for a caller that brings its own.
     #[must_use]
     pub const fn from_bits(bits: u128) -> Self {
-        Self(bits)
+        Self { high: (bits >> 64) as u64, low: bits as u64 }
     }
 
     /// The bits of the identity.
     #[must_use]
     pub const fn to_bits(self) -> u128 {
-        self.0
+        (self.high as u128) << 64 | self.low as u128
     }
 
     /// Reads the form that [`Display`](fmt::Display) writes: 32 lower-case hexadecimal digits.
@@ -50,13 +53,13 @@ impl RequestId {
         if text.len() != 32 || !text.bytes().all(digit) {
             return Err(malformed());
         }
-        u128::from_str_radix(text, 16).map(Self).map_err(|_| malformed())
+        u128::from_str_radix(text, 16).map(Self::from_bits).map_err(|_| malformed())
     }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:016x}{:016x}", self.high, self.low)
     }
 }
 

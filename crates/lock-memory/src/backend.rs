@@ -78,7 +78,7 @@ impl LockBackend for MemoryBackend {
 
     async fn wait(&self, awaited: &WaitRequest) -> Result<Wake> {
         let request = awaited.request;
-        let entered = self.table.run(&awaited.key, |state, step| {
+        let entered = self.table.run_known(&awaited.key, |state, step| {
             state.settle(step);
             match state.lease_of(request) {
                 Some(lease) => Err(Wake::Granted(lease.clone())),
@@ -100,25 +100,25 @@ impl LockBackend for MemoryBackend {
 
     async fn renew(&self, renewals: &[RenewRequest]) -> Vec<Result<Renewal>> {
         let renew = |renewal: &RenewRequest| {
-            Ok(self.table.run(&renewal.key, |state, step| state.renew(step, renewal)))
+            Ok(self.table.run_known(&renewal.key, |state, step| state.renew(step, renewal)))
         };
         renewals.iter().map(renew).collect()
     }
 
     async fn release(&self, held: &ReleaseRequest) -> Result<Release> {
-        Ok(self.table.run(&held.key, |state, step| state.release(step, held.request)))
+        Ok(self.table.run_known(&held.key, |state, step| state.release(step, held.request)))
     }
 
     async fn cancel(&self, asked: &CancelRequest) -> Result<Cancellation> {
-        Ok(self.table.run(&asked.key, |state, step| state.cancel(step, asked.request)))
+        Ok(self.table.run_known(&asked.key, |state, step| state.cancel(step, asked.request)))
     }
 
     async fn transfer(&self, given: &TransferRequest) -> Result<Transfer> {
-        Ok(self.table.run(&given.key, |state, step| state.transfer(step, given)))
+        Ok(self.table.run_known(&given.key, |state, step| state.transfer(step, given)))
     }
 
     async fn evict(&self, eviction: &EvictRequest) -> Result<Eviction> {
-        Ok(self.table.run(&eviction.key, |state, step| state.evict(step, eviction)))
+        Ok(self.table.run_known(&eviction.key, |state, step| state.evict(step, eviction)))
     }
 }
 
@@ -128,7 +128,7 @@ impl LockBackend for MemoryBackend {
 #[deny(clippy::missing_trait_methods)]
 impl LockInspector for MemoryBackend {
     async fn inspect(&self, key: &LockKey) -> Result<Inspection> {
-        Ok(self.table.run(key, |state, step| state.inspect(step, key)))
+        Ok(self.table.run_known(key, |state, step| state.inspect(step, key)))
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Page> {
@@ -159,7 +159,7 @@ impl LockInspector for MemoryBackend {
     /// Takes time in proportion to all requests that wait in the store.
     async fn waits_of(&self, owner: &OwnerId) -> Result<Vec<Waiter>> {
         let waits_for = |key: &LockKey| {
-            self.table.run(key, |state, step| {
+            self.table.run_known(key, |state, step| {
                 state.settle(step);
                 let mine = state.waiters(step.now).filter(|waiter| waiter.owner == *owner);
                 mine.collect::<Vec<_>>()

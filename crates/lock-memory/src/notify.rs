@@ -32,6 +32,7 @@ impl Sleepers {
     }
 
     /// Wakes those whose requests were granted these leases.
+    #[inline]
     pub(crate) fn wake(&self, granted: Vec<Lease>) {
         for lease in granted {
             if let Some((_, sender)) = self.by_request.remove(&(lease.request, lease.key.clone())) {

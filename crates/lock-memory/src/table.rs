@@ -1,8 +1,7 @@
 //! The states of all keys, each under the lock of its shard, and the tokens that outlive them.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 use dashmap::{DashMap, DashSet, Entry};
@@ -16,8 +15,11 @@ use crate::watch::Watchers;
 /// How many token counters there are, so that keys do not all meet at one.
 const SLOTS: usize = 64;
 
-/// How many keys of one slot may be in the table before the dead are first looked for.
-const FIRST_SWEEP: i64 = 64;
+/// How many keys may be in the table before the dead are first looked for.
+const FIRST_SWEEP: usize = 4096;
+
+/// How many new keys of one slot go by between two looks at the number of all.
+const LOOK_EVERY: usize = 64;
 
 /// The states of all keys that anybody holds or waits for.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub(crate) struct Table {
     /// The keys that anybody waits for.
     waited: DashSet<LockKey, RandomState>,
     slots: Box<[CachePadded<Slot>]>,
-    hasher: RandomState,
+    sweep_at: AtomicUsize,
     clock: Arc<dyn Clock>,
     pub(crate) sleepers: Sleepers,
     pub(crate) watchers: Arc<Watchers>,
@@ -36,80 +38,78 @@ pub(crate) struct Table {
 #[derive(Debug)]
 struct Slot {
     last_token: AtomicU64,
-    /// How many keys of this slot are in the table.
-    keys: AtomicI64,
-    /// At how many keys of this slot the dead are looked for.
-    sweep_at: AtomicI64,
+    /// How many keys of this slot were new to the table, more or less.
+    new_keys: AtomicUsize,
 }
 
 impl Table {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         let slot = || {
-            let (last_token, keys) = (AtomicU64::new(0), AtomicI64::new(0));
-            CachePadded::new(Slot { last_token, keys, sweep_at: AtomicI64::new(FIRST_SWEEP) })
+            let (last_token, new_keys) = (AtomicU64::new(0), AtomicUsize::new(0));
+            CachePadded::new(Slot { last_token, new_keys })
         };
-        let hasher = RandomState::default();
         Self {
-            states: DashMap::with_hasher(hasher.clone()),
-            waited: DashSet::with_hasher(hasher.clone()),
+            states: DashMap::default(),
+            waited: DashSet::default(),
             slots: std::iter::repeat_with(slot).take(SLOTS).collect(),
-            hasher,
+            sweep_at: AtomicUsize::new(FIRST_SWEEP),
             clock,
             sleepers: Sleepers::default(),
             watchers: Arc::default(),
         }
     }
 
-    /// Runs a command on the state of a key, and lets others hear of its effects.
+    /// Runs a command that may be the first on its key, and lets others hear of its effects.
     pub(crate) fn run<R>(
         &self,
         key: &LockKey,
         command: impl FnOnce(&mut KeyState, &mut Step) -> R,
     ) -> R {
-        let slot = self.slot(key);
-        let (reply, promoted, is_new) = match self.states.entry(key.clone()) {
-            Entry::Occupied(mut entry) => {
-                let (reply, promoted) = self.step(key, slot, entry.get_mut(), command);
-                if entry.get().is_idle() {
-                    entry.remove();
-                    slot.keys.fetch_sub(1, Ordering::Relaxed);
-                }
-                (reply, promoted, false)
-            }
-            Entry::Vacant(entry) => {
-                let mut state = KeyState::default();
-                let (reply, promoted) = self.step(key, slot, &mut state, command);
-                let is_new = !state.is_idle();
-                if is_new {
-                    entry.insert(state);
-                }
-                (reply, promoted, is_new)
-            }
+        let mut promoted = Vec::new();
+        let (mut entry, is_new) = match self.states.entry(key.clone()) {
+            Entry::Occupied(entry) => (entry, false),
+            Entry::Vacant(entry) => (entry.insert_entry(KeyState::default()), true),
         };
-        self.sleepers.wake(promoted);
+        let reply = self.step(key, entry.get_mut(), &mut promoted, command);
+        if entry.get().is_idle() {
+            entry.remove();
+        } else {
+            drop(entry);
+        }
+        self.wake(promoted);
         if is_new {
-            self.note_new_key(slot);
+            self.count_new_key(key);
         }
         reply
+    }
+
+    /// Runs a command that changes nothing on a key that nobody holds or waits for.
+    pub(crate) fn run_known<R>(
+        &self,
+        key: &LockKey,
+        command: impl Fn(&mut KeyState, &mut Step) -> R,
+    ) -> R {
+        let mut promoted = Vec::new();
+        let mut reply = None;
+        self.states.remove_if_mut(key, |_, state| {
+            reply = Some(self.step(key, state, &mut promoted, &command));
+            state.is_idle()
+        });
+        self.wake(promoted);
+        reply.unwrap_or_else(|| self.step(key, &mut KeyState::default(), &mut Vec::new(), command))
     }
 
     /// Settles every key and looks at it; keys that turn out to be idle are forgotten.
     pub(crate) fn for_each(&self, mut look: impl FnMut(&LockKey, &KeyState, &Step)) {
         let mut promoted = Vec::new();
         self.states.retain(|key, state| {
-            let slot = self.slot(key);
-            let ((), woken) = self.step(key, slot, state, |state, step| {
+            self.step(key, state, &mut promoted, |state, step| {
                 state.settle(step);
                 look(key, state, step);
             });
-            promoted.extend(woken);
-            let stays = !state.is_idle();
-            if !stays {
-                slot.keys.fetch_sub(1, Ordering::Relaxed);
-            }
-            stays
+            !state.is_idle()
         });
-        self.sleepers.wake(promoted);
+        self.wake(promoted);
     }
 
     /// The keys that anybody waits for.
@@ -134,10 +134,11 @@ impl Table {
     fn step<R>(
         &self,
         key: &LockKey,
-        slot: &Slot,
         state: &mut KeyState,
+        promoted: &mut Vec<Lease>,
         command: impl FnOnce(&mut KeyState, &mut Step) -> R,
-    ) -> (R, Vec<Lease>) {
+    ) -> R {
+        let slot = self.slot(key);
         let last = slot.last_token.load(Ordering::Relaxed);
         let mut step = Step::new(self.clock.now(), FencingToken::new(last), self.watchers.wanted());
         let had_waiters = state.has_waiters();
@@ -154,28 +155,42 @@ impl Table {
             (true, false) => drop(self.waited.remove(key)),
             (true, true) | (false, false) => {}
         }
-        self.watchers.publish(step.now, step.effects.changes);
-        (reply, step.effects.promoted)
+        if !step.effects.changes.is_empty() {
+            self.watchers.publish(step.now, step.effects.changes);
+        }
+        promoted.append(&mut step.effects.promoted);
+        reply
     }
 
+    /// The slot of a key, chosen by its last bytes: a whole hash costs more than keys that meet.
     fn slot(&self, key: &LockKey) -> &Slot {
-        // The low bits choose the shard of the map; these are others.
-        let index = (self.hasher.hash_one(key) >> 20) as usize % SLOTS;
-        &self.slots[index]
+        let text = key.as_str().as_bytes();
+        let whole = || text.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        let tail = text.last_chunk().map_or_else(whole, |tail| u64::from_be_bytes(*tail));
+        // Fibonacci hashing: the high bits of the product depend on all of the tail.
+        let mixed = tail.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        &self.slots[mixed as usize % SLOTS]
+    }
+
+    fn wake(&self, promoted: Vec<Lease>) {
+        if !promoted.is_empty() {
+            self.sleepers.wake(promoted);
+        }
     }
 
     /// Counts a new key, and looks for dead ones when there are twice as many keys as there were
     /// after the last look: so the dead are never more than the living and a fixed number, at a
     /// cost that is constant for each new key.
-    fn note_new_key(&self, slot: &Slot) {
-        let keys = slot.keys.fetch_add(1, Ordering::Relaxed) + 1;
-        if keys < slot.sweep_at.load(Ordering::Relaxed) {
+    ///
+    /// The count is kept without a locked instruction: what is lost puts the look off a little.
+    fn count_new_key(&self, key: &LockKey) {
+        let slot = self.slot(key);
+        let keys = slot.new_keys.load(Ordering::Relaxed).wrapping_add(1);
+        slot.new_keys.store(keys, Ordering::Relaxed);
+        if !keys.is_multiple_of(LOOK_EVERY) || self.len() < self.sweep_at.load(Ordering::Relaxed) {
             return;
         }
         self.for_each(|_, _, _| {});
-        for slot in &self.slots {
-            let keys = slot.keys.load(Ordering::Relaxed);
-            slot.sweep_at.store(FIRST_SWEEP.max(keys * 2), Ordering::Relaxed);
-        }
+        self.sweep_at.store(FIRST_SWEEP.max(self.len() * 2), Ordering::Relaxed);
     }
 }

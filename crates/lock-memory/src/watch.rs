@@ -42,9 +42,6 @@ impl Watchers {
 
     /// Shows changes to those who want to see them.
     pub(crate) fn publish(&self, at: Timestamp, changes: Vec<Change>) {
-        if changes.is_empty() {
-            return;
-        }
         let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
             let event = LockEvent::new(at, change);

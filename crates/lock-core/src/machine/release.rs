@@ -25,8 +25,12 @@ impl KeyState {
     }
 
     fn release_settled(&mut self, step: &mut Step, request: RequestId) -> Release {
-        let Some(holding) = self.leases.remove(request) else { return Release::NotHeld };
-        step.effects.record(ChangeKind::Released, || Change::Released(holding.lease));
+        let was_held = self.leases.end(request, |holding| {
+            step.effects.record(ChangeKind::Released, || Change::Released(holding.lease.clone()));
+        });
+        if !was_held {
+            return Release::NotHeld;
+        }
         self.promote(step);
         Release::Released
     }

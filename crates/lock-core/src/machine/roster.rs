@@ -31,6 +31,12 @@ pub(super) struct Many<T> {
     by_end: BTreeSet<(Timestamp, RequestId)>,
 }
 
+impl<T> Default for Many<T> {
+    fn default() -> Self {
+        Self { by_request: HashMap::default(), by_end: BTreeSet::new() }
+    }
+}
+
 /// The place of a thing in the order of ends.
 fn end<T: Ends>(thing: &T) -> (Timestamp, RequestId) {
     (thing.ends_at().unwrap_or(Timestamp::from_micros(u64::MAX)), thing.request())
@@ -59,7 +65,11 @@ impl<T: Ends> Roster<T> {
 
     /// The thing that ends first; of several, that of the lowest request.
     pub(super) fn first_to_end(&self) -> Option<&T> {
-        self.iter().next()
+        match self {
+            Self::Empty => None,
+            Self::One(thing) => Some(thing),
+            Self::Many(many) => many.first_to_end(),
+        }
     }
 
     /// All things, the first to end first.
@@ -76,20 +86,39 @@ impl<T: Ends> Roster<T> {
     }
 
     /// Adds a thing whose request has none yet.
+    #[inline]
     pub(super) fn insert(&mut self, thing: T) {
-        match std::mem::take(self) {
-            Self::Empty => *self = Self::One(thing),
-            Self::One(first) => {
-                let mut many = Many { by_request: HashMap::default(), by_end: BTreeSet::new() };
-                many.insert(first);
+        if self.is_empty() {
+            *self = Self::One(thing);
+        } else {
+            self.many().insert(thing);
+        }
+    }
+
+    /// The things as many, however few they are.
+    fn many(&mut self) -> &mut Many<T> {
+        if !matches!(self, Self::Many(_)) {
+            let few = std::mem::replace(self, Self::Many(Box::default()));
+            if let (Self::One(thing), Self::Many(many)) = (few, &mut *self) {
                 many.insert(thing);
-                *self = Self::Many(Box::new(many));
-            }
-            Self::Many(mut many) => {
-                many.insert(thing);
-                *self = Self::Many(many);
             }
         }
+        match self {
+            Self::Many(many) => many,
+            Self::Empty | Self::One(_) => unreachable!("made many above"),
+        }
+    }
+
+    /// Takes a thing out after a look at it, without moving it; `false` when there is none.
+    #[inline]
+    pub(super) fn end(&mut self, request: RequestId, look: impl FnOnce(&T)) -> bool {
+        let Some(thing) = self.get(request) else { return false };
+        look(thing);
+        match self {
+            Self::Many(_) => drop(self.remove(request)),
+            Self::Empty | Self::One(_) => *self = Self::Empty,
+        }
+        true
     }
 
     pub(super) fn remove(&mut self, request: RequestId) -> Option<T> {
@@ -100,12 +129,10 @@ impl<T: Ends> Roster<T> {
             }
             return thing;
         }
+        self.get(request)?;
         match std::mem::take(self) {
-            Self::One(thing) if thing.request() == request => Some(thing),
-            other => {
-                *self = other;
-                None
-            }
+            Self::One(thing) => Some(thing),
+            Self::Empty | Self::Many(_) => None,
         }
     }
 
@@ -123,6 +150,11 @@ impl<T: Ends> Roster<T> {
 }
 
 impl<T: Ends> Many<T> {
+    fn first_to_end(&self) -> Option<&T> {
+        let (_, request) = self.by_end.first()?;
+        self.by_request.get(request)
+    }
+
     fn insert(&mut self, thing: T) {
         self.by_end.insert(end(&thing));
         self.by_request.insert(thing.request(), thing);

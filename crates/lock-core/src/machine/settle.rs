@@ -8,8 +8,10 @@ impl KeyState {
     /// Ends what is over at the time of the step, and grants the key on.
     pub fn settle(&mut self, step: &mut Step) {
         self.expire(step);
-        self.drop_silent(step);
-        self.promote(step);
+        if self.queue.is_some() {
+            self.drop_silent(step);
+            self.promote(step);
+        }
     }
 
     fn expire(&mut self, step: &mut Step) {

@@ -217,7 +217,7 @@ impl IntoFuture for Acquire<Queueing> {
             let (keep_alive, queue_limit) = (self.keep_alive, self.queue_limit);
             let give_up_at = self.wait.map(|wait| Instant::now() + wait);
             let (pending, span) = self.pending(OnHeld::Queue { keep_alive, queue_limit })?;
-            let queue =
+            let mut queue =
                 Queue { pending, heartbeat: keep_alive.span() / 3, give_up_at, place: None };
             let guard = queue.until_granted().instrument(span.clone()).await?;
             span.record("lock.token", guard.token().get());
@@ -238,7 +238,9 @@ struct Queue {
 
 impl Queue {
     /// Asks, waits for news, and asks again, until the key is granted or the time is up.
-    async fn until_granted(mut self) -> Result<LockGuard> {
+    ///
+    /// What only a contended request needs is boxed, so that the future of all others is small.
+    async fn until_granted(&mut self) -> Result<LockGuard> {
         loop {
             match self.pending.ask().await {
                 Ok(Acquisition::Granted(lease)) => return Ok(self.pending.guard(lease)),
@@ -249,24 +251,24 @@ impl Queue {
                 // keep-alive, and so does the wait for it.
                 Err(error) if error.is_retryable() && self.pending.still_has_its_place() => {
                     tracing::warn!(%error, "a waiting request could not be heard of");
-                    self.pause().await;
+                    Box::pin(self.pause()).await;
                     continue;
                 }
                 Err(error) => return Err(error),
             }
             if self.is_time_up() {
-                return Err(self.give_up().await);
+                return Err(Box::pin(self.give_up()).await);
             }
-            if let Some(guard) = self.next_news().await {
-                return guard;
+            if let Some(guard) = Box::pin(self.next_news()).await {
+                return Ok(guard);
             }
         }
     }
 
     /// Waits for the grant, or for the time to ask again.
-    async fn next_news(&mut self) -> Option<Result<LockGuard>> {
+    async fn next_news(&mut self) -> Option<LockGuard> {
         match self.pending.wait(self.patience()).await {
-            Ok(Wake::Granted(lease)) => return self.pending.trusted_guard(lease).map(Ok),
+            Ok(Wake::Granted(lease)) => return self.pending.trusted_guard(lease),
             Ok(Wake::AskAgain) => {}
             // Nothing is lost but the news: the heartbeat goes on.
             Err(error) => {
@@ -307,10 +309,10 @@ impl Queue {
     }
 
     /// Leaves the queue, and says who was in the way.
-    async fn give_up(self) -> Error {
+    async fn give_up(&mut self) -> Error {
         let error = Error::new(ErrorKind::TimedOut, Operation::Acquire);
         let error = error.with_key(self.pending.key().clone());
-        let error = match self.place {
+        let error = match self.place.take() {
             Some(place) => error.with_place(place),
             None => error,
         };

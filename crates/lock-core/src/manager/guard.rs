@@ -116,7 +116,7 @@ impl LockGuard {
     ///
     /// # Cancel safety
     /// Dropped, the lease is given back in the background.
-    pub async fn release(self) -> Result<()> {
+    pub async fn release(mut self) -> Result<()> {
         let span = tracing::info_span!(
             "lock.release",
             lock.key = %self.lease.key,
@@ -126,7 +126,7 @@ impl LockGuard {
         self.release_now().instrument(span).await
     }
 
-    async fn release_now(mut self) -> Result<()> {
+    async fn release_now(&mut self) -> Result<()> {
         let shared = &self.stay.shared;
         shared.renewals.remove(&self.lease);
         let held = ReleaseRequest::new(self.lease.key.clone(), self.lease.request);

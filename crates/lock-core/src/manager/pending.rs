@@ -78,7 +78,7 @@ impl Pending {
     ///
     /// The lease began when one of the commands arrived that were sent since the last answer; the
     /// first of them is the earliest that it can have been.
-    pub(super) fn guard(mut self, lease: Lease) -> LockGuard {
+    pub(super) fn guard(&mut self, lease: Lease) -> LockGuard {
         let since = self.unanswered.unwrap_or_else(Instant::now);
         let span = lease.ttl.span();
         self.turn_into_guard(lease, since, span)
@@ -113,7 +113,7 @@ impl Pending {
     }
 
     /// The error of a request that found the queue full.
-    pub(super) fn refused(mut self, place: Place) -> Error {
+    pub(super) fn refused(&mut self, place: Place) -> Error {
         self.forget();
         let error = Error::new(ErrorKind::QueueFull, Operation::Acquire);
         error.with_key(self.asked.key.clone()).with_place(place)
@@ -128,7 +128,7 @@ impl Pending {
     }
 
     /// Ends the request now; when that fails, it is repeated in the background.
-    pub(super) async fn cancel(mut self) {
+    pub(super) async fn cancel(&mut self) {
         let shared = &self.stay.shared;
         let limit = shared.config.operation_timeout;
         let ended = self.ended();
