@@ -130,18 +130,18 @@ impl Change {
 
 /// A set of kinds of changes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ChangeKinds(u8);
+pub struct ChangeKinds(u32);
 
 impl ChangeKinds {
     /// No kind.
     pub const NONE: Self = Self(0);
     /// Every kind.
-    pub const ALL: Self = Self(u8::MAX);
+    pub const ALL: Self = Self(u32::MAX);
 
     /// The same set and `kind`.
     #[must_use]
     pub const fn with(self, kind: ChangeKind) -> Self {
-        Self(self.0 | 1 << kind as u8)
+        Self(self.0 | 1 << kind as u32)
     }
 
     /// The kinds of both sets.
@@ -153,25 +153,25 @@ impl ChangeKinds {
     /// Whether `kind` is in the set.
     #[must_use]
     pub const fn contains(self, kind: ChangeKind) -> bool {
-        self.0 & 1 << kind as u8 != 0
+        self.0 & 1 << kind as u32 != 0
     }
 
     /// The set as bits, for a store that keeps it in an atomic.
     #[must_use]
-    pub const fn to_bits(self) -> u8 {
+    pub const fn to_bits(self) -> u32 {
         self.0
     }
 
     /// The set that [`to_bits`](Self::to_bits) gave.
     #[must_use]
-    pub const fn from_bits(bits: u8) -> Self {
+    pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 }
 
 impl fmt::Debug for ChangeKinds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ChangeKinds({:#010b})", self.0)
+        write!(f, "ChangeKinds({:#b})", self.0)
     }
 }
 

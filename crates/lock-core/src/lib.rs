@@ -35,7 +35,9 @@ pub use inspector::{
 };
 pub use invalid::{InvalidInput, Problem};
 pub use lease::Lease;
-pub use manager::{Acquire, Attempt, LockGuard, LockManager, LossReason, ManagerConfig};
+pub use manager::{
+    Acquire, Attempt, LockGuard, LockManager, LossReason, ManagerConfig, Once, Queueing,
+};
 pub use metadata::Metadata;
 pub use mode::Mode;
 pub use place::{Place, Waiter};

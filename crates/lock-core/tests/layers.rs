@@ -131,16 +131,17 @@ async fn spans_name_key_owner_and_token_and_no_metadata() {
     let _default = tracing::subscriber::set_default(subscriber);
     let alice = manager(&Traced::new(MemoryBackend::new()), "alice");
     let metadata = Metadata::parse([("url", "https://user:secret@host")]).unwrap();
-    let request = RequestId::from_bits(7);
-    let guard = alice.acquire("key").metadata(metadata).request(request).await.unwrap();
+    let guard = alice.acquire("key").metadata(metadata).await.unwrap();
+    let request = guard.lease().request.to_string();
     let token = guard.token().to_string();
     guard.release().await.unwrap();
-    let seen = spans.0.lock().unwrap().join("\n").replace(&token, "TOKEN");
+    let seen =
+        spans.0.lock().unwrap().join("\n").replace(&token, "TOKEN").replace(&request, "REQUEST");
     assert!(!seen.contains("secret"), "{seen}");
     insta::assert_snapshot!(seen, @r"
-    lock.store lock.key=key lock.operation=acquire lock.request=00000000000000000000000000000007
+    lock.store lock.key=key lock.operation=acquire lock.request=REQUEST
     lock.acquire lock.key=key lock.owner=alice lock.token=TOKEN
-    lock.store lock.key=key lock.operation=release lock.request=00000000000000000000000000000007
+    lock.store lock.key=key lock.operation=release lock.request=REQUEST
     lock.release lock.key=key lock.owner=alice lock.token=TOKEN
     ");
 }

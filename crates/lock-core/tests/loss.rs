@@ -198,9 +198,12 @@ async fn manager_tells_its_own_guards_of_its_evictions() {
     let store = MemoryBackend::new();
     let alice = manager(&store, "alice");
     let guard = alice.acquire("key").await.unwrap();
-    assert_eq!(alice.evict("key", "stuck").await.unwrap()[0].token, guard.token());
+    assert!(alice.evict(guard.lease(), "stuck").await.unwrap());
     assert!(guard.is_lost());
-    assert!(alice.evict("key", "stuck").await.unwrap().is_empty());
+    assert!(!alice.evict(guard.lease(), "stuck").await.unwrap());
+    let (first, second) = (alice.acquire("key").await.unwrap(), guard);
+    assert_eq!(alice.evict_all("key", "stuck").await.unwrap()[0].token, first.token());
+    assert!(first.is_lost() && second.is_lost());
 }
 
 #[tokio::test(start_paused = true)]
@@ -232,7 +235,7 @@ async fn transfer_is_told_to_the_giver_and_adopted_by_the_receiver() {
     assert!(lease.token > guard.token());
     assert_eq!(guard.lost().await, LossReason::Transferred { to: bob.owner().clone() });
     assert_eq!(alice.transfer(guard.lease(), to).await.unwrap(), lease, "a repeated transfer");
-    assert_eq!(bob.adopt(lease.clone()).await.unwrap().token(), lease.token);
+    assert_eq!(bob.adopt(&lease).await.unwrap().token(), lease.token);
 }
 
 #[tokio::test(start_paused = true)]

@@ -86,6 +86,7 @@ async fn vain_wait_names_the_holder_and_the_place() {
     assert_eq!(error.place().unwrap().holder.as_ref().unwrap().token, held.token());
     let text = error.to_string().replace(&held.token().to_string(), "TOKEN");
     insta::assert_snapshot!(text, @"acquire `key`: timed out: held by `alice` (token TOKEN) for 65s, lease never ends; place 1 of 1 waiting");
+    settle().await;
     assert_eq!(alice.inspect("key").await.unwrap().waiting, 0);
 }
 
@@ -141,7 +142,7 @@ async fn bad_values_are_named_and_change_nothing() {
         alice.acquire("key").head_start(Duration::MAX).await.unwrap_err(),
         alice.try_acquire("key").ttl(Duration::ZERO).await.unwrap_err(),
         alice.inspect("").await.unwrap_err(),
-        alice.evict("key", "").await.unwrap_err(),
+        alice.evict_all("key", "").await.unwrap_err(),
     ]
     .map(|error| {
         assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::InvalidInput, false));
@@ -217,10 +218,10 @@ async fn lease_is_adopted_by_another_manager() {
     let store = MemoryBackend::new();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let lease = alice.acquire("key").await.unwrap().into_lease();
-    let guard = bob.adopt(lease.clone()).await.unwrap();
+    let guard = bob.adopt(&lease).await.unwrap();
     assert_eq!(guard.token(), lease.token);
     guard.release().await.unwrap();
-    let error = bob.adopt(lease).await.unwrap_err();
+    let error = bob.adopt(&lease).await.unwrap_err();
     assert_eq!((error.kind(), error.operation()), (ErrorKind::NotHeld, Operation::Adopt));
 }
 

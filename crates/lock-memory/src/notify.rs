@@ -11,40 +11,42 @@ use tokio::sync::oneshot;
 /// the sleeper is woken: so no grant falls between looking and falling asleep.
 #[derive(Debug, Default)]
 pub(crate) struct Sleepers {
-    by_request: DashMap<(RequestId, LockKey), oneshot::Sender<Lease>, RandomState>,
+    awaited: DashMap<Awaited, Vec<oneshot::Sender<Lease>>, RandomState>,
 }
+
+type Awaited = (RequestId, LockKey);
 
 /// One sleeper; it leaves when dropped.
 #[derive(Debug)]
 pub(crate) struct Sleeper<'a> {
     all: &'a Sleepers,
-    awaited: (RequestId, LockKey),
+    awaited: Awaited,
     news: oneshot::Receiver<Lease>,
 }
 
 impl Sleepers {
-    /// Enters a sleeper. One that slept for the same request before is woken without news.
+    /// Enters a sleeper.
     pub(crate) fn enter(&self, request: RequestId, key: &LockKey) -> Sleeper<'_> {
         let (sender, news) = oneshot::channel();
         let awaited = (request, key.clone());
-        self.by_request.insert(awaited.clone(), sender);
+        self.awaited.entry(awaited.clone()).or_default().push(sender);
         Sleeper { all: self, awaited, news }
     }
 
     /// Wakes those whose requests were granted these leases.
-    #[inline]
     pub(crate) fn wake(&self, granted: Vec<Lease>) {
         for lease in granted {
-            if let Some((_, sender)) = self.by_request.remove(&(lease.request, lease.key.clone())) {
+            let awaited = (lease.request, lease.key.clone());
+            for sender in self.awaited.remove(&awaited).into_iter().flat_map(|(_, all)| all) {
                 // A sleeper that is just leaving finds its lease when it asks again.
-                drop(sender.send(lease));
+                drop(sender.send(lease.clone()));
             }
         }
     }
 }
 
 impl Sleeper<'_> {
-    /// Sleeps until the request is granted; `None` when somebody else sleeps for it now.
+    /// Sleeps until the request is granted.
     pub(crate) async fn news(&mut self) -> Option<Lease> {
         (&mut self.news).await.ok()
     }
@@ -53,6 +55,9 @@ impl Sleeper<'_> {
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
         self.news.close();
-        self.all.by_request.remove_if(&self.awaited, |_, sender| sender.is_closed());
+        self.all.awaited.remove_if_mut(&self.awaited, |_, senders| {
+            senders.retain(|sender| !sender.is_closed());
+            senders.is_empty()
+        });
     }
 }

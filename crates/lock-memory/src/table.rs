@@ -187,10 +187,29 @@ impl Table {
         let slot = self.slot(key);
         let keys = slot.new_keys.load(Ordering::Relaxed).wrapping_add(1);
         slot.new_keys.store(keys, Ordering::Relaxed);
-        if !keys.is_multiple_of(LOOK_EVERY) || self.len() < self.sweep_at.load(Ordering::Relaxed) {
+        if keys.is_multiple_of(LOOK_EVERY) {
+            self.sweep_if_grown();
+        }
+    }
+
+    fn sweep_if_grown(&self) {
+        let (keys, sweep_at) = (self.len(), self.sweep_at.load(Ordering::Relaxed));
+        let next = |keys: usize| FIRST_SWEEP.max(keys * 2);
+        if keys < sweep_at {
+            // A table that has shrunk is looked at again when it has doubled from here.
+            self.sweep_at.fetch_min(next(keys * 2), Ordering::Relaxed);
             return;
         }
-        self.for_each(|_, _, _| {});
-        self.sweep_at.store(FIRST_SWEEP.max(self.len() * 2), Ordering::Relaxed);
+        // One caller sweeps; the others see a table that need not be swept.
+        let won = self.sweep_at.compare_exchange(
+            sweep_at,
+            usize::MAX,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if won.is_ok() {
+            self.for_each(|_, _, _| {});
+            self.sweep_at.store(next(self.len()), Ordering::Relaxed);
+        }
     }
 }

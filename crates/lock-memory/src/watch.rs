@@ -1,8 +1,8 @@
 //! Who watches, and which changes they want to see.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
@@ -16,22 +16,23 @@ const BUFFER: usize = 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
     /// The kinds that any watcher wants, so that a store without watchers pays one load.
-    wanted: AtomicU8,
-    all: RwLock<Vec<Arc<Watcher>>>,
+    wanted: AtomicU32,
+    all: RwLock<Vec<Watcher>>,
 }
 
 #[derive(Debug)]
 struct Watcher {
     filter: EventFilter,
-    outlet: Mutex<Outlet>,
+    sender: mpsc::Sender<LockEvent>,
+    missed: Missed,
 }
 
-/// Where a watcher's events go. Once one was missed, all are until the watcher has read what it
-/// has and was told: so it sees the gap where it is.
-#[derive(Debug)]
-struct Outlet {
-    sender: mpsc::Sender<LockEvent>,
-    missed: u64,
+/// How many events a watcher missed. Once it missed one, it misses all until it has read what it has
+/// and was told: so it sees the gap where it is.
+type Missed = Arc<Mutex<u64>>;
+
+fn lock(missed: &Missed) -> MutexGuard<'_, u64> {
+    missed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Watchers {
@@ -51,16 +52,16 @@ impl Watchers {
         }
     }
 
-    /// Adds a watcher, which leaves when its stream is dropped.
+    /// Adds a watcher, which leaves when its stream is dropped; the stream ends with the store.
     pub(crate) fn add(self: &Arc<Self>, filter: EventFilter) -> Events {
         let (sender, receiver) = mpsc::channel(BUFFER);
-        let outlet = Mutex::new(Outlet { sender, missed: 0 });
-        let watcher = Arc::new(Watcher { filter, outlet });
-        self.change(|all| all.push(Arc::clone(&watcher)));
-        Events { receiver, watcher, watchers: Arc::clone(self) }
+        let missed = Missed::default();
+        let watcher = Watcher { filter, sender, missed: Arc::clone(&missed) };
+        self.change(|all| all.push(watcher));
+        Events { receiver, missed, watchers: Arc::downgrade(self) }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Vec<Arc<Watcher>>)) {
+    fn change(&self, change: impl FnOnce(&mut Vec<Watcher>)) {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut all);
         let wanted = all.iter().fold(ChangeKinds::NONE, |sum, w| sum.union(w.filter.kinds));
@@ -70,14 +71,10 @@ impl Watchers {
 
 impl Watcher {
     fn show(&self, event: LockEvent) {
-        let mut outlet = self.outlet();
-        if outlet.missed > 0 || outlet.sender.try_send(event).is_err() {
-            outlet.missed += 1;
+        let mut missed = lock(&self.missed);
+        if *missed > 0 || self.sender.try_send(event).is_err() {
+            *missed += 1;
         }
-    }
-
-    fn outlet(&self) -> MutexGuard<'_, Outlet> {
-        self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -85,8 +82,8 @@ impl Watcher {
 #[derive(Debug)]
 pub(crate) struct Events {
     receiver: mpsc::Receiver<LockEvent>,
-    watcher: Arc<Watcher>,
-    watchers: Arc<Watchers>,
+    missed: Missed,
+    watchers: Weak<Watchers>,
 }
 
 impl Stream for Events {
@@ -97,10 +94,10 @@ impl Stream for Events {
             return Poll::Ready(event.map(Watched::Event));
         }
         // Pending is not yet empty: tokio also says so to let other tasks run. Nothing is added while
-        // the outlet is locked.
+        // the number is locked.
         let missed = {
-            let mut outlet = self.watcher.outlet();
-            if self.receiver.is_empty() { std::mem::take(&mut outlet.missed) } else { 0 }
+            let mut missed = lock(&self.missed);
+            if self.receiver.is_empty() { std::mem::take(&mut *missed) } else { 0 }
         };
         match missed {
             0 => Poll::Pending,
@@ -111,7 +108,8 @@ impl Stream for Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        let gone = Arc::clone(&self.watcher);
-        self.watchers.change(|all| all.retain(|watcher| !Arc::ptr_eq(watcher, &gone)));
+        if let Some(watchers) = self.watchers.upgrade() {
+            watchers.change(|all| all.retain(|it| !Arc::ptr_eq(&it.missed, &self.missed)));
+        }
     }
 }

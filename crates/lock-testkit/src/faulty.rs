@@ -26,6 +26,8 @@ pub enum Fault {
     AnswerHangs,
     /// It does not happen, and no answer comes either.
     Hangs,
+    /// It does not happen, and the store panics.
+    Panics,
     /// It happens after this time.
     Delayed(Duration),
     /// It happens at once, and the answer takes this time.
@@ -74,6 +76,7 @@ impl<S> Faulty<S> {
     }
 
     /// Counts a command and does it as the present fault has it.
+    #[expect(clippy::panic, reason = "a fault that was asked for")]
     async fn command<T>(
         &self,
         operation: Operation,
@@ -96,6 +99,7 @@ impl<S> Faulty<S> {
                 pending().await
             }
             Some(Fault::Hangs) => pending().await,
+            Some(Fault::Panics) => panic!("a store that panics was asked for"),
             Some(Fault::Delayed(span)) => {
                 tokio::time::sleep(span).await;
                 command.await

@@ -64,7 +64,11 @@ fn place_of(key: &LockKey, place: Place) -> Place {
 impl<S: LockBackend> LockBackend for Prefixed<S> {
     async fn acquire(&self, asked: &AcquireRequest) -> Result<Acquisition> {
         let key = self.below(Operation::Acquire, &asked.key)?;
-        let answer = self.store.acquire(&AcquireRequest { key, ..asked.clone() }).await?;
+        let answer = self
+            .store
+            .acquire(&AcquireRequest { key, ..asked.clone() })
+            .await
+            .map_err(of_key(&asked.key))?;
         Ok(match answer {
             Acquisition::Granted(lease) => Acquisition::Granted(lease_of(&asked.key, lease)),
             Acquisition::Queued(place) => Acquisition::Queued(place_of(&asked.key, place)),
@@ -75,7 +79,11 @@ impl<S: LockBackend> LockBackend for Prefixed<S> {
 
     async fn wait(&self, awaited: &WaitRequest) -> Result<Wake> {
         let key = self.below(Operation::Wait, &awaited.key)?;
-        let answer = self.store.wait(&WaitRequest { key, ..awaited.clone() }).await?;
+        let answer = self
+            .store
+            .wait(&WaitRequest { key, ..awaited.clone() })
+            .await
+            .map_err(of_key(&awaited.key))?;
         Ok(match answer {
             Wake::Granted(lease) => Wake::Granted(lease_of(&awaited.key, lease)),
             Wake::AskAgain => Wake::AskAgain,
@@ -92,7 +100,8 @@ impl<S: LockBackend> LockBackend for Prefixed<S> {
         let mut answers = self.store.renew(&valid).await.into_iter();
         let answer = |(renewal, asked): (&RenewRequest, Result<RenewRequest>)| {
             asked?;
-            match answers.next().ok_or_else(|| unanswered(&renewal.key))?? {
+            let answer = answers.next().ok_or_else(|| unanswered(&renewal.key))?;
+            match answer.map_err(of_key(&renewal.key))? {
                 Renewal::Renewed(lease) => Ok(Renewal::Renewed(lease_of(&renewal.key, lease))),
                 Renewal::NotHeld => Ok(Renewal::NotHeld),
             }
@@ -102,17 +111,21 @@ impl<S: LockBackend> LockBackend for Prefixed<S> {
 
     async fn release(&self, held: &ReleaseRequest) -> Result<Release> {
         let key = self.below(Operation::Release, &held.key)?;
-        self.store.release(&ReleaseRequest { key, ..held.clone() }).await
+        self.store.release(&ReleaseRequest { key, ..held.clone() }).await.map_err(of_key(&held.key))
     }
 
     async fn cancel(&self, asked: &CancelRequest) -> Result<Cancellation> {
         let key = self.below(Operation::Cancel, &asked.key)?;
-        self.store.cancel(&CancelRequest { key, ..asked.clone() }).await
+        self.store.cancel(&CancelRequest { key, ..asked.clone() }).await.map_err(of_key(&asked.key))
     }
 
     async fn transfer(&self, given: &TransferRequest) -> Result<Transfer> {
         let key = self.below(Operation::Transfer, &given.key)?;
-        let answer = self.store.transfer(&TransferRequest { key, ..given.clone() }).await?;
+        let answer = self
+            .store
+            .transfer(&TransferRequest { key, ..given.clone() })
+            .await
+            .map_err(of_key(&given.key))?;
         Ok(match answer {
             Transfer::Transferred(lease) => Transfer::Transferred(lease_of(&given.key, lease)),
             Transfer::NotHeld | Transfer::NotWaiting | Transfer::AlreadyHolds => answer,
@@ -121,7 +134,11 @@ impl<S: LockBackend> LockBackend for Prefixed<S> {
 
     async fn evict(&self, eviction: &EvictRequest) -> Result<Eviction> {
         let key = self.below(Operation::Evict, &eviction.key)?;
-        let answer = self.store.evict(&EvictRequest { key, ..eviction.clone() }).await?;
+        let answer = self
+            .store
+            .evict(&EvictRequest { key, ..eviction.clone() })
+            .await
+            .map_err(of_key(&eviction.key))?;
         let leases = answer.leases.into_iter().map(|lease| lease_of(&eviction.key, lease));
         Ok(Eviction::new(leases.collect()))
     }
@@ -132,7 +149,7 @@ impl<S: LockBackend> LockBackend for Prefixed<S> {
 impl<S: LockInspector> LockInspector for Prefixed<S> {
     async fn inspect(&self, key: &LockKey) -> Result<Inspection> {
         let below = self.below(Operation::Inspect, key)?;
-        let inspection = self.store.inspect(&below).await?;
+        let inspection = self.store.inspect(&below).await.map_err(of_key(key))?;
         let leases = inspection.leases.into_iter().map(|lease| lease_of(key, lease)).collect();
         let waiters = inspection.waiters.into_iter();
         let waiters = waiters.map(|waiter| Waiter { key: key.clone(), ..waiter }).collect();
@@ -214,6 +231,12 @@ fn change_of(key: &LockKey, change: Change) -> Change {
             Change::Evicted { lease: lease_of(key, lease), by, reason }
         }
     }
+}
+
+/// The error of a key, as users see that.
+fn of_key(key: &LockKey) -> impl FnOnce(Error) -> Error {
+    let key = key.clone();
+    move |error| if error.key().is_some() { error.with_key(key) } else { error }
 }
 
 fn unanswered(key: &LockKey) -> Error {

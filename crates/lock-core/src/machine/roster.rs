@@ -88,24 +88,17 @@ impl<T: Ends> Roster<T> {
     /// Adds a thing whose request has none yet.
     #[inline]
     pub(super) fn insert(&mut self, thing: T) {
-        if self.is_empty() {
-            *self = Self::One(thing);
-        } else {
-            self.many().insert(thing);
-        }
-    }
-
-    /// The things as many, however few they are.
-    fn many(&mut self) -> &mut Many<T> {
-        if !matches!(self, Self::Many(_)) {
-            let few = std::mem::replace(self, Self::Many(Box::default()));
-            if let (Self::One(thing), Self::Many(many)) = (few, &mut *self) {
-                many.insert(thing);
-            }
-        }
         match self {
-            Self::Many(many) => many,
-            Self::Empty | Self::One(_) => unreachable!("made many above"),
+            Self::Empty => *self = Self::One(thing),
+            Self::One(_) => {
+                let mut many = Box::<Many<T>>::default();
+                many.insert(thing);
+                if let Self::One(first) = std::mem::take(self) {
+                    many.insert(first);
+                }
+                *self = Self::Many(many);
+            }
+            Self::Many(many) => many.insert(thing),
         }
     }
 

@@ -56,7 +56,7 @@ impl KeyState {
     }
 
     /// A queue exists only while somebody waits.
-    fn forget_empty_queue(&mut self) {
+    pub(super) fn forget_empty_queue(&mut self) {
         if self.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
             self.queue = None;
         }

@@ -1,5 +1,6 @@
 //! Rule 5: the holder hands its lease to somebody by name, past the queue.
 
+use super::queue::Waiting;
 use super::{Holding, KeyState, Step};
 use crate::{
     AcquireRequest, Change, ChangeKind, Lease, RequestId, Transfer, TransferRequest, TransferTo,
@@ -23,7 +24,9 @@ impl KeyState {
         let waiting = self.queue.as_ref().and_then(|queue| queue.get(receiver));
         let waiting = waiting.filter(|waiting| !waiting.is_silent(step.now));
         let (to, unclaimed) = match (waiting, &given.to) {
-            (Some(waiting), _) if waiting.asked.mode == from.mode => (waiting.granted(step), true),
+            (Some(waiting), to) if waiting.asked.mode == from.mode && to.may_be(waiting) => {
+                (waiting.granted(step), true)
+            }
             (None, TransferTo::Owner { owner, request, metadata }) => {
                 let asked = AcquireRequest::new(*request, from.key.clone(), owner.clone())
                     .with_mode(from.mode)
@@ -34,6 +37,7 @@ impl KeyState {
             _ => return Transfer::NotWaiting,
         };
         self.leave_queue(receiver);
+        self.forget_empty_queue();
         self.leases.remove(from.request);
         let given_by = Some(from.request);
         self.leases.insert(Holding { lease: to.clone(), unclaimed, given_by });
@@ -58,6 +62,14 @@ impl KeyState {
 }
 
 impl TransferTo {
+    /// Whether a waiter is the receiver that is meant.
+    fn may_be(&self, waiting: &Waiting) -> bool {
+        match self {
+            Self::Waiter(_) => true,
+            Self::Owner { owner, .. } => *owner == waiting.asked.owner,
+        }
+    }
+
     /// The request that holds after the transfer.
     #[must_use]
     pub const fn request(&self) -> RequestId {

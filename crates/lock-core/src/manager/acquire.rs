@@ -6,15 +6,16 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
 
 use super::pending::Pending;
+use super::queue::Queue;
 use super::{LockGuard, LockManager};
 use crate::{
-    AcquireRequest, Acquisition, Error, ErrorKind, HeadStart, InvalidInput, KeepAlive, LockKey,
-    Metadata, Mode, OnHeld, Operation, OwnerId, Place, Priority, RequestId, Result, Ttl, Wake,
+    AcquireRequest, Acquisition, Error, HeadStart, InvalidInput, KeepAlive, LockKey, Metadata,
+    Mode, OnHeld, Operation, OwnerId, Place, Priority, RequestId, Result, Ttl,
 };
 
 /// A request for a key, to be set up and then awaited.
@@ -30,6 +31,7 @@ pub struct Acquire<Patience> {
     keep_alive: KeepAlive,
     queue_limit: Option<NonZeroU32>,
     wait: Option<Duration>,
+    is_resumed: bool,
     patience: PhantomData<Patience>,
 }
 
@@ -63,6 +65,15 @@ impl Attempt {
             Self::Held(_) => None,
         }
     }
+
+    /// Where the request would have stood, if the key was not acquired.
+    #[must_use]
+    pub const fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Acquired(_) => None,
+            Self::Held(place) => Some(place),
+        }
+    }
 }
 
 impl<P> Acquire<P> {
@@ -77,6 +88,7 @@ impl<P> Acquire<P> {
             keep_alive: config.keep_alive,
             queue_limit: config.queue_limit,
             wait: None,
+            is_resumed: false,
             patience: PhantomData,
             manager,
         }
@@ -119,10 +131,14 @@ impl<P> Acquire<P> {
         self.set(Ok::<_, InvalidInput>(metadata), AcquireRequest::with_metadata)
     }
 
-    /// Asks under this identity instead of a new one: a program that was restarted finds what it
-    /// asked for before.
+    /// Asks under this identity instead of a new one, so that a program that was restarted finds
+    /// what it asked for before: its lease, which is renewed, or its place.
+    ///
+    /// It is for the successor of a program that is gone. Those who use one identity at the same
+    /// time share one lease, and whoever gives it back does so for all.
     pub fn request(self, request: RequestId) -> Self {
-        self.set(Ok::<_, InvalidInput>(request), |asked, request| AcquireRequest {
+        let resumed = Self { is_resumed: true, ..self };
+        resumed.set(Ok::<_, InvalidInput>(request), |asked, request| AcquireRequest {
             request,
             ..asked
         })
@@ -148,7 +164,10 @@ impl<P> Acquire<P> {
             lock.owner = %asked.owner,
             lock.token = Empty,
         );
-        Ok((Pending::new(&self.manager.shared, asked.with_on_held(on_held))?, span))
+        Ok((
+            Pending::new(&self.manager.shared, asked.with_on_held(on_held), self.is_resumed)?,
+            span,
+        ))
     }
 }
 
@@ -193,18 +212,31 @@ impl IntoFuture for Acquire<Once> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let (mut pending, span) = self.pending(OnHeld::Refuse)?;
-            match pending.ask().instrument(span.clone()).await? {
-                Acquisition::Granted(lease) => {
-                    span.record("lock.token", lease.token.get());
-                    Ok(Attempt::Acquired(pending.guard(lease)))
-                }
-                Acquisition::Held(place) => {
-                    pending.forget();
-                    Ok(Attempt::Held(place))
-                }
-                other => Err(pending.nonsense(&other)),
+            let attempt = attempt(&mut pending).instrument(span.clone()).await?;
+            if let Attempt::Acquired(guard) = &attempt {
+                span.record("lock.token", guard.token().get());
             }
+            Ok(attempt)
         })
+    }
+}
+
+/// Asks once, or as often as the store has dead waiters to clear away.
+async fn attempt(pending: &mut Pending) -> Result<Attempt> {
+    loop {
+        let limit = pending.shared().config.operation_timeout;
+        match pending.ask(limit).await? {
+            Acquisition::Granted(lease) => {
+                return Ok(Attempt::Acquired(pending.guard(lease).await?));
+            }
+            Acquisition::Held(place) if place.holders == 0 => {}
+            // A resumed request may wait already: it keeps its place.
+            Acquisition::Held(place) | Acquisition::Queued(place) => {
+                pending.forget();
+                return Ok(Attempt::Held(place));
+            }
+            other => return Err(pending.nonsense(&other)),
+        }
     }
 }
 
@@ -215,108 +247,13 @@ impl IntoFuture for Acquire<Queueing> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let (keep_alive, queue_limit) = (self.keep_alive, self.queue_limit);
-            let give_up_at = self.wait.map(|wait| Instant::now() + wait);
+            let give_up_at = self.wait.and_then(|wait| Instant::now().checked_add(wait));
             let (pending, span) = self.pending(OnHeld::Queue { keep_alive, queue_limit })?;
-            let mut queue =
-                Queue { pending, heartbeat: keep_alive.span() / 3, give_up_at, place: None };
+            let heartbeat = keep_alive.span() / 3;
+            let mut queue = Queue { pending, heartbeat, give_up_at, place: None };
             let guard = queue.until_granted().instrument(span.clone()).await?;
             span.record("lock.token", guard.token().get());
             Ok(guard)
         })
-    }
-}
-
-/// A request on its way through the queue.
-struct Queue {
-    pending: Pending,
-    /// How long to wait for news before asking again.
-    heartbeat: Duration,
-    give_up_at: Option<Instant>,
-    /// Where the request stood when it was last told.
-    place: Option<Place>,
-}
-
-impl Queue {
-    /// Asks, waits for news, and asks again, until the key is granted or the time is up.
-    ///
-    /// What only a contended request needs is boxed, so that the future of all others is small.
-    async fn until_granted(&mut self) -> Result<LockGuard> {
-        loop {
-            match self.pending.ask().await {
-                Ok(Acquisition::Granted(lease)) => return Ok(self.pending.guard(lease)),
-                Ok(Acquisition::Queued(place)) => self.place = Some(place),
-                Ok(Acquisition::QueueFull(place)) => return Err(self.pending.refused(place)),
-                Ok(other) => return Err(self.pending.nonsense(&other)),
-                // The place in the queue outlives a failure of the store that is shorter than the
-                // keep-alive, and so does the wait for it.
-                Err(error) if error.is_retryable() && self.pending.still_has_its_place() => {
-                    tracing::warn!(%error, "a waiting request could not be heard of");
-                    Box::pin(self.pause()).await;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            if self.is_time_up() {
-                return Err(Box::pin(self.give_up()).await);
-            }
-            if let Some(guard) = Box::pin(self.next_news()).await {
-                return Ok(guard);
-            }
-        }
-    }
-
-    /// Waits for the grant, or for the time to ask again.
-    async fn next_news(&mut self) -> Option<LockGuard> {
-        match self.pending.wait(self.patience()).await {
-            Ok(Wake::Granted(lease)) => return self.pending.trusted_guard(lease),
-            Ok(Wake::AskAgain) => {}
-            // Nothing is lost but the news: the heartbeat goes on.
-            Err(error) => {
-                tracing::warn!(%error, "news of a request cannot be waited for");
-                sleep(self.patience()).await;
-            }
-        }
-        None
-    }
-
-    /// How long to wait for news: a heartbeat, but no longer than until the lease in the way ends
-    /// when this request is the next, and no longer than the caller waits.
-    fn patience(&self) -> Duration {
-        let mut patience = self.heartbeat;
-        if let Some(place) = &self.place
-            && place.position == 1
-        {
-            let lease = place.holder.as_ref();
-            // With no holder at all, the store is still clearing dead waiters away.
-            let end = lease.map_or(Some(Duration::ZERO), |it| it.remaining(place.observed_at));
-            let end = end.map_or(patience, |end| end + Duration::from_millis(1));
-            patience = patience.min(end);
-        }
-        let left = self.give_up_at.map(|at| at.saturating_duration_since(Instant::now()));
-        left.map_or(patience, |left| patience.min(left))
-    }
-
-    /// Waits before a failed command is repeated: a random part of a heartbeat, so that those who
-    /// failed together do not come back together.
-    async fn pause(&self) {
-        let pause = self.heartbeat.mul_f64(rand::random_range(0.1..0.5));
-        let left = self.give_up_at.map(|at| at.saturating_duration_since(Instant::now()));
-        sleep(left.map_or(pause, |left| pause.min(left))).await;
-    }
-
-    fn is_time_up(&self) -> bool {
-        self.give_up_at.is_some_and(|at| at <= Instant::now())
-    }
-
-    /// Leaves the queue, and says who was in the way.
-    async fn give_up(&mut self) -> Error {
-        let error = Error::new(ErrorKind::TimedOut, Operation::Acquire);
-        let error = error.with_key(self.pending.key().clone());
-        let error = match self.place.take() {
-            Some(place) => error.with_place(place),
-            None => error,
-        };
-        self.pending.cancel().await;
-        error
     }
 }

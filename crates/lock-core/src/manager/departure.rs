@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::bounded::bounded;
 use super::{Shared, Stay};
-use crate::{CancelRequest, Operation};
+use crate::{CancelRequest, Cancellation, Operation};
 
 /// The shortest and the longest pause before a departure that failed is repeated.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
@@ -23,6 +23,8 @@ pub(super) struct Departure {
     pub(super) ended: CancelRequest,
     /// When the store has ended it by itself; `None` is never.
     pub(super) gone_by: Option<Instant>,
+    /// Whether a command of the request may still arrive, after it was ended.
+    pub(super) may_arrive_late: bool,
 }
 
 impl Departure {
@@ -30,8 +32,9 @@ impl Departure {
     /// keep-alive ends the request.
     pub(super) fn leave(self) {
         let shared = Arc::clone(&self.stay.shared);
-        if let Some(departures) = shared.departures.get() {
-            drop(departures.send(self));
+        let departures = shared.departures();
+        if departures.as_ref().is_none_or(|departures| departures.send(self).is_err()) {
+            tracing::warn!("a request is left to its ttl: the runtime of its manager is gone");
         }
     }
 }
@@ -52,7 +55,7 @@ pub(super) async fn see_off(mut departures: mpsc::UnboundedReceiver<Departure>) 
 
 /// Tells the store until it understood, or has ended the request by itself.
 async fn tell(departure: Departure) {
-    let Departure { stay, ended, gone_by } = departure;
+    let Departure { stay, ended, gone_by, mut may_arrive_late } = departure;
     let Shared { store, config, .. } = &*stay.shared;
     let (mut pause, longest) = PAUSES;
     loop {
@@ -60,6 +63,13 @@ async fn tell(departure: Departure) {
         let limit = config.operation_timeout;
         let answer = bounded(limit, Operation::Cancel, Some(&ended.key), cancel).await;
         match answer {
+            // Nothing was there, and a command was never answered: it may be under way yet. It is
+            // given the time that the store has for an answer, and the request is ended again.
+            Ok(Cancellation::Absent) if may_arrive_late => {
+                may_arrive_late = false;
+                sleep(limit).await;
+                continue;
+            }
             Ok(_) => return,
             Err(error) if error.is_retryable() => {
                 tracing::warn!(lock.key = %ended.key, %error, "a request could not be ended yet");

@@ -128,7 +128,10 @@ impl LockGuard {
 
     async fn release_now(&mut self) -> Result<()> {
         let shared = &self.stay.shared;
-        shared.renewals.remove(&self.lease);
+        self.is_held = shared.renewals.remove(&self.lease, &self.hold);
+        if !self.is_held {
+            return Err(self.not_held());
+        }
         let held = ReleaseRequest::new(self.lease.key.clone(), self.lease.request);
         let limit = shared.config.operation_timeout;
         let call = shared.store.release(&held);
@@ -137,13 +140,16 @@ impl LockGuard {
         self.is_held = false;
         match answer {
             Release::Released => Ok(()),
-            Release::NotHeld => {
-                let error = Error::new(ErrorKind::NotHeld, Operation::Release).with_key(held.key);
-                Err(match self.hold.lost(Instant::now()) {
-                    Some(reason) => error.with_loss(reason),
-                    None => error,
-                })
-            }
+            Release::NotHeld => Err(self.not_held()),
+        }
+    }
+
+    fn not_held(&self) -> Error {
+        let error = Error::new(ErrorKind::NotHeld, Operation::Release);
+        let error = error.with_key(self.lease.key.clone());
+        match self.hold.lost(Instant::now()) {
+            Some(reason) => error.with_loss(reason),
+            None => error,
         }
     }
 
@@ -152,7 +158,7 @@ impl LockGuard {
     #[must_use = "the lease is held until its ttl is over"]
     pub fn into_lease(mut self) -> Lease {
         self.is_held = false;
-        self.stay.shared.renewals.remove(&self.lease);
+        self.stay.shared.renewals.remove(&self.lease, &self.hold);
         self.lease.clone()
     }
 }
@@ -162,10 +168,17 @@ impl Drop for LockGuard {
         if !self.is_held {
             return;
         }
-        self.stay.shared.renewals.remove(&self.lease);
+        // A lease that another guard took charge of is not this one's to give back. A release that
+        // failed has taken it out already.
+        if !self.stay.shared.renewals.remove(&self.lease, &self.hold)
+            && self.hold.lost(Instant::now()) == Some(LossReason::Adopted)
+        {
+            return;
+        }
         let ended = CancelRequest::new(self.lease.key.clone(), self.lease.request);
         let gone_by = self.lease.ttl.span().map(|span| Instant::now() + span);
-        Departure { stay: self.stay.clone(), ended, gone_by }.leave();
+        let (stay, may_arrive_late) = (self.stay.clone(), false);
+        Departure { stay, ended, gone_by, may_arrive_late }.leave();
     }
 }
 

@@ -26,6 +26,8 @@ pub enum LossReason {
         /// Why.
         reason: Reason,
     },
+    /// Another guard of this manager took charge of it.
+    Adopted,
     /// It was handed over.
     Transferred {
         /// To whom.
@@ -40,6 +42,7 @@ impl fmt::Display for LossReason {
             Self::NotHeld => f.write_str("the store does not have it any more"),
             Self::Expired => f.write_str("it ran out"),
             Self::Evicted { by, reason } => write!(f, "`{by}` evicted it: {reason}"),
+            Self::Adopted => f.write_str("another guard took charge of it"),
             Self::Transferred { to } => write!(f, "it was handed over to `{to}`"),
         }
     }
@@ -48,10 +51,11 @@ impl fmt::Display for LossReason {
 /// When the holder must take a lease for lost that was granted or renewed by a command sent at
 /// `sent`, and lasts `span` from then on at the least.
 ///
-/// A tenth of the span, at most two seconds, is kept as a margin for clocks that run at different
-/// speeds and for the holder to stop its work.
+/// A tenth of the span, at least two milliseconds and at most two seconds, is kept as a margin for
+/// timers that are coarse, for clocks that run at different speeds and for the holder to stop.
 pub(super) fn deadline(sent: Instant, span: Duration) -> Instant {
-    sent + (span - (span / 10).min(Duration::from_secs(2)))
+    let margin = (span / 10).clamp(Duration::from_millis(2), Duration::from_secs(2));
+    sent + span.saturating_sub(margin)
 }
 
 /// How long a lease lasts, by this process's clock, and whether it was lost.

@@ -4,10 +4,12 @@ mod acquire;
 mod bounded;
 mod config;
 mod departure;
+mod evidence;
 mod guard;
 mod hold;
 mod operate;
 mod pending;
+mod queue;
 mod renewal;
 mod schedule;
 mod vigil;
@@ -19,11 +21,14 @@ pub use hold::LossReason;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::{Error, ErrorKind, InvalidInput, LockKey, LockStore, Operation, OwnerId, Result};
+use crate::{
+    Error, ErrorKind, InvalidInput, Lease, LockKey, LockStore, Operation, OwnerId, RenewRequest,
+    Renewal, Result,
+};
 use departure::Departure;
 use renewal::Renewals;
 
@@ -33,7 +38,8 @@ use renewal::Renewals;
 /// store gives the key to another, and gives back what is dropped. Clones share all of that. Make
 /// one for each process or each pull request, not one for each key.
 ///
-/// A manager belongs to the tokio runtime in which it first acquires; there its tasks run.
+/// Its tasks run in the tokio runtime in which it acquires. When that ends, what it held is no
+/// longer renewed; the next request starts the tasks again, in the runtime that it is made in.
 ///
 /// # Examples
 /// ```
@@ -67,8 +73,11 @@ struct Shared {
     owner: OwnerId,
     config: ManagerConfig,
     renewals: Arc<Renewals>,
-    departures: OnceLock<mpsc::UnboundedSender<Departure>>,
+    /// The way to the task that sees departures off; none before the first request and after the
+    /// shutdown.
+    departures: Mutex<Option<mpsc::UnboundedSender<Departure>>>,
     closed: AtomicBool,
+    closing: Notify,
     /// How many requests are pending, held or being given back.
     stays: AtomicUsize,
     left: Notify,
@@ -89,8 +98,9 @@ impl LockManager {
             owner,
             config,
             renewals: Arc::default(),
-            departures: OnceLock::new(),
+            departures: Mutex::new(None),
             closed: AtomicBool::new(false),
+            closing: Notify::new(),
             stays: AtomicUsize::new(0),
             left: Notify::new(),
         };
@@ -117,6 +127,9 @@ impl LockManager {
     /// # Cancel safety
     /// Dropped at any time, it leaves the queue, and gives back what it was granted meanwhile, in
     /// the background.
+    ///
+    /// # Panics
+    /// Awaited outside of a tokio runtime.
     pub fn acquire<K>(&self, key: K) -> Acquire<Queueing>
     where
         K: TryInto<LockKey, Error: Into<InvalidInput>>,
@@ -128,6 +141,9 @@ impl LockManager {
     ///
     /// # Cancel safety
     /// Dropped at any time, it gives back what it was granted meanwhile, in the background.
+    ///
+    /// # Panics
+    /// Awaited outside of a tokio runtime.
     pub fn try_acquire<K>(&self, key: K) -> Acquire<Once>
     where
         K: TryInto<LockKey, Error: Into<InvalidInput>>,
@@ -135,16 +151,17 @@ impl LockManager {
         Acquire::new(self.clone(), key)
     }
 
-    /// Refuses new requests, waits until every guard was released or dropped and the store was
-    /// told, and ends the tasks of the manager.
+    /// Refuses new requests, ends those that wait, waits until every guard was released or dropped
+    /// and the store was told, and ends the tasks of the manager.
     ///
-    /// Guards that live on are looked after meanwhile: put a time-out around it if there may be
+    /// Requests that wait end in [`ErrorKind::ShutDown`]. Guards that live on are looked after meanwhile: put a time-out around it if there may be
     /// such. Leases that were taken out of their guards do not count.
     ///
     /// # Cancel safety
     /// New requests stay refused; call it again to wait on.
     pub async fn shutdown(&self) {
         self.shared.closed.store(true, Ordering::SeqCst);
+        self.shared.closing.notify_waiters();
         loop {
             let left = self.shared.left.notified();
             if self.shared.stays.load(Ordering::SeqCst) == 0 {
@@ -153,6 +170,7 @@ impl LockManager {
             left.await;
         }
         self.shared.renewals.stop();
+        *self.shared.departures() = None;
     }
 }
 
@@ -208,15 +226,43 @@ impl Drop for Stay {
 }
 
 impl Shared {
-    /// Starts the tasks of the manager, once.
+    /// Starts the tasks of the manager, if they do not run.
     fn start(&self) {
-        self.departures.get_or_init(|| {
-            let limit = self.config.operation_timeout;
-            let (sender, receiver) = mpsc::unbounded_channel();
-            tokio::spawn(departure::see_off(receiver));
-            tokio::spawn(renewal::keep(self.renewals.clone(), self.store.clone(), limit));
-            tokio::spawn(vigil::keep(self.renewals.clone(), self.store.clone()));
-            sender
-        });
+        let mut departures = self.departures();
+        if departures.as_ref().is_some_and(|departures| !departures.is_closed()) {
+            return;
+        }
+        let limit = self.config.operation_timeout;
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(departure::see_off(receiver));
+        tokio::spawn(renewal::keep(self.renewals.clone(), self.store.clone(), limit));
+        tokio::spawn(vigil::keep(self.renewals.clone(), self.store.clone()));
+        *departures = Some(sender);
+    }
+
+    fn departures(&self) -> MutexGuard<'_, Option<mpsc::UnboundedSender<Departure>>> {
+        self.departures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the manager is being shut down.
+    async fn until_closed(&self) {
+        loop {
+            let closing = self.closing.notified();
+            if self.closed.load(Ordering::SeqCst) {
+                return;
+            }
+            closing.await;
+        }
+    }
+
+    /// Makes one lease last its ttl from now.
+    async fn renew(&self, operation: Operation, lease: &Lease) -> Result<Renewal> {
+        let renewals = [RenewRequest::new(lease.key.clone(), lease.request, lease.ttl)];
+        let call = async {
+            self.store.renew(&renewals).await.pop().unwrap_or_else(|| {
+                Err(Error::new(ErrorKind::Corrupt, operation).with_source("no answer").unknown())
+            })
+        };
+        bounded::bounded(self.config.operation_timeout, operation, Some(&lease.key), call).await
     }
 }

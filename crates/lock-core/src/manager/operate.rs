@@ -1,7 +1,5 @@
 //! What operators and tools do: look, list, hand over, take away, adopt.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
 use super::bounded::bounded;
@@ -9,8 +7,8 @@ use super::hold::LossReason;
 use super::{LockGuard, LockManager, Stay};
 use crate::{
     Capabilities, Error, ErrorKind, EventFilter, EventStream, EvictRequest, Health, Inspection,
-    InvalidInput, Lease, ListQuery, LockKey, Operation, Page, Reason, RenewRequest, Renewal,
-    Result, Transfer, TransferRequest, TransferTo,
+    InvalidInput, Lease, ListQuery, LockKey, Operation, OwnerId, Page, Problem, Reason, Renewal,
+    Result, Transfer, TransferRequest, TransferTo, Waiter,
 };
 
 impl LockManager {
@@ -38,6 +36,17 @@ impl LockManager {
     /// It may be dropped at any time.
     pub async fn list(&self, query: &ListQuery) -> Result<Page> {
         self.bounded(Operation::List, None, self.shared.store.list(query)).await
+    }
+
+    /// Shows the requests of `owner` that wait in any queue.
+    ///
+    /// # Errors
+    /// What the store reports.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn waits_of(&self, owner: &OwnerId) -> Result<Vec<Waiter>> {
+        self.bounded(Operation::WaitsOf, None, self.shared.store.waits_of(owner)).await
     }
 
     /// Shows what happens from now on.
@@ -83,7 +92,7 @@ impl LockManager {
         let given = TransferRequest::new(lease.key.clone(), lease.request, to);
         let call = self.shared.store.transfer(&given);
         let refused = |problem| {
-            let input = InvalidInput::new("to", crate::Problem::Malformed { expected: problem });
+            let input = InvalidInput::new("to", Problem::Malformed { expected: problem });
             Err(Error::invalid(Operation::Transfer, input).with_key(lease.key.clone()))
         };
         match self.bounded(Operation::Transfer, Some(&given.key), call).await? {
@@ -98,6 +107,24 @@ impl LockManager {
         }
     }
 
+    /// Takes one lease away from its holder, in the name of this manager's owner; `false` when it
+    /// is over already.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for what is no reason, and what the store reports.
+    ///
+    /// # Cancel safety
+    /// The eviction may or may not have happened; the same call again is safe, since it names the
+    /// lease and not the key.
+    pub async fn evict<R>(&self, lease: &Lease, reason: R) -> Result<bool>
+    where
+        R: TryInto<Reason, Error: Into<InvalidInput>>,
+    {
+        let reason = parse(Operation::Evict, reason)?;
+        let eviction = EvictRequest::new(lease.key.clone(), self.owner().clone(), reason);
+        Ok(!self.evict_as_asked(eviction.only(lease.request)).await?.is_empty())
+    }
+
     /// Takes every lease of a key away from its holders, in the name of this manager's owner, and
     /// answers with the leases that were taken.
     ///
@@ -105,19 +132,30 @@ impl LockManager {
     /// [`ErrorKind::InvalidInput`] for what is no key or no reason, and what the store reports.
     ///
     /// # Cancel safety
-    /// The eviction may or may not have happened; the same call again is safe, unless the key was
-    /// acquired meanwhile.
-    pub async fn evict<K, R>(&self, key: K, reason: R) -> Result<Vec<Lease>>
+    /// The eviction may or may not have happened. The same call again takes the key from those, too,
+    /// who were granted it by the first.
+    pub async fn evict_all<K, R>(&self, key: K, reason: R) -> Result<Vec<Lease>>
     where
         K: TryInto<LockKey, Error: Into<InvalidInput>>,
         R: TryInto<Reason, Error: Into<InvalidInput>>,
     {
         let key = parse(Operation::Evict, key)?;
         let reason = parse(Operation::Evict, reason)?;
-        let eviction = EvictRequest::new(key, self.owner().clone(), reason);
+        self.evict_as_asked(EvictRequest::new(key, self.owner().clone(), reason)).await
+    }
+
+    async fn evict_as_asked(&self, eviction: EvictRequest) -> Result<Vec<Lease>> {
         let call = self.shared.store.evict(&eviction);
         let evicted = self.bounded(Operation::Evict, Some(&eviction.key), call).await?.leases;
         for lease in &evicted {
+            tracing::warn!(
+                lock.key = %lease.key,
+                lock.owner = %lease.owner,
+                lock.token = lease.token.get(),
+                by = %eviction.by,
+                reason = %eviction.reason,
+                "a lease was evicted"
+            );
             let (by, reason) = (eviction.by.clone(), eviction.reason.clone());
             self.shared.renewals.lose(lease, LossReason::Evicted { by, reason });
         }
@@ -127,24 +165,22 @@ impl LockManager {
     /// Takes charge of a lease that was taken out of its guard, here or in another process, or
     /// that was handed over by a transfer: it is renewed at once, and from then on.
     ///
+    /// A guard that this manager has of the same lease is told that it lost it.
+    ///
     /// # Errors
     /// [`ErrorKind::NotHeld`] when the lease is over, and what the store reports.
     ///
     /// # Cancel safety
     /// The lease may have been renewed once; adopt it again.
-    pub async fn adopt(&self, lease: Lease) -> Result<LockGuard> {
+    pub async fn adopt(&self, lease: &Lease) -> Result<LockGuard> {
         let stay = Stay::enter(&self.shared, Operation::Adopt)?;
         let since = Instant::now();
-        let renewals = [RenewRequest::new(lease.key.clone(), lease.request, lease.ttl)];
-        let store = Arc::clone(&self.shared.store);
-        let call =
-            async { store.renew(&renewals).await.pop().unwrap_or_else(|| Err(unanswered())) };
-        match self.bounded(Operation::Adopt, Some(&lease.key), call).await? {
+        match self.shared.renew(Operation::Adopt, lease).await? {
             Renewal::Renewed(lease) => {
                 let span = lease.ttl.span();
                 Ok(LockGuard::new(stay, lease, since, span))
             }
-            Renewal::NotHeld => Err(not_held(Operation::Adopt, &lease)),
+            Renewal::NotHeld => Err(not_held(Operation::Adopt, lease)),
         }
     }
 
@@ -167,8 +203,4 @@ where
 
 fn not_held(operation: Operation, lease: &Lease) -> Error {
     Error::new(ErrorKind::NotHeld, operation).with_key(lease.key.clone())
-}
-
-fn unanswered() -> Error {
-    Error::new(ErrorKind::Corrupt, Operation::Renew).with_source("no answer to a renewal").unknown()
 }

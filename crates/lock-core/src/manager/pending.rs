@@ -8,10 +8,11 @@ use tokio::time::Instant;
 
 use super::bounded::bounded;
 use super::departure::Departure;
+use super::evidence::Evidence;
 use super::{LockGuard, Shared, Stay};
 use crate::{
     AcquireRequest, Acquisition, CancelRequest, Error, ErrorKind, Lease, LockKey, OnHeld,
-    Operation, Place, Result, WaitRequest, Wake,
+    Operation, Place, Renewal, Result, WaitRequest, Wake,
 };
 
 /// A request that was sent and is not granted yet.
@@ -20,79 +21,88 @@ use crate::{
 pub(super) struct Pending {
     asked: AcquireRequest,
     stay: Stay,
-    /// When the first command was sent that was not answered yet.
-    unanswered: Option<Instant>,
-    /// When the last command was sent that was answered by a place in the queue: any grant came
-    /// later.
-    queued: Option<Instant>,
+    evidence: Evidence,
+    /// Whether the request may have been sent before this process knew of it.
+    is_resumed: bool,
 }
 
 impl Pending {
-    pub(super) fn new(shared: &Arc<Shared>, asked: AcquireRequest) -> Result<Self> {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        asked: AcquireRequest,
+        is_resumed: bool,
+    ) -> Result<Self> {
         let stay = Stay::enter(shared, Operation::Acquire)
             .map_err(|error| error.with_key(asked.key.clone()))?;
-        Ok(Self { asked, stay, unanswered: None, queued: None })
+        Ok(Self { asked, stay, evidence: Evidence::default(), is_resumed })
     }
 
     pub(super) const fn key(&self) -> &LockKey {
         &self.asked.key
     }
 
-    /// Sends the request, again if it was sent before.
-    pub(super) async fn ask(&mut self) -> Result<Acquisition> {
+    /// The manager that the request is of.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.stay.shared
+    }
+
+    /// Sends the request, again if it was sent before, and waits for the answer for `limit`.
+    pub(super) async fn ask(&mut self, limit: Duration) -> Result<Acquisition> {
         let sent = Instant::now();
-        self.unanswered.get_or_insert(sent);
-        let shared = &self.stay.shared;
-        let limit = shared.config.operation_timeout;
-        let call = shared.store.acquire(&self.asked);
+        self.evidence.send(sent);
+        let call = self.stay.shared.store.acquire(&self.asked);
         let answer = bounded(limit, Operation::Acquire, Some(&self.asked.key), call).await;
         match &answer {
-            Ok(Acquisition::Queued(_)) => {
-                self.queued = Some(sent);
-                self.unanswered = None;
-            }
-            // What certainly did not happen leaves nothing behind, unless an earlier try did.
-            Err(error) if !error.is_unknown() && self.unanswered == Some(sent) => {
-                self.unanswered = None;
-            }
+            Ok(Acquisition::Queued(place)) => self.evidence.queue(sent, place),
+            Err(error) if !error.is_unknown() => self.evidence.refuse(sent),
             _ => {}
         }
         answer
     }
 
-    /// Waits for news of the request for at most `patience`.
-    pub(super) async fn wait(&self, patience: Duration) -> Result<Wake> {
-        let shared = &self.stay.shared;
+    /// Waits for news of the request for `patience`, and for the answer for `limit` more.
+    pub(super) async fn wait(&self, patience: Duration, limit: Duration) -> Result<Wake> {
         let awaited = WaitRequest::new(self.asked.key.clone(), self.asked.request, patience);
-        let limit = patience + shared.config.operation_timeout;
-        let call = shared.store.wait(&awaited);
+        let call = self.stay.shared.store.wait(&awaited);
+        let limit = patience.saturating_add(limit);
         bounded(limit, Operation::Wait, Some(&self.asked.key), call).await
     }
 
-    /// Whether the store still keeps the place in the queue that it told of last.
-    pub(super) fn still_has_its_place(&self) -> bool {
-        self.queued.is_some_and(|queued| queued.elapsed() < self.keep_alive())
+    /// How much is left of the place in the queue that the store told of last.
+    pub(super) fn place_lasts(&self) -> Duration {
+        self.evidence.place_lasts(self.keep_alive(), Instant::now())
     }
 
-    /// The guard of a lease that came as an answer, which has its full length.
+    /// The guard of a lease that came as an answer.
     ///
-    /// The lease began when one of the commands arrived that were sent since the last answer; the
-    /// first of them is the earliest that it can have been.
-    pub(super) fn guard(&mut self, lease: Lease) -> LockGuard {
-        let since = self.unanswered.unwrap_or_else(Instant::now);
-        let span = lease.ttl.span();
-        self.turn_into_guard(lease, since, span)
+    /// A lease that was granted before this process asked may be nearly over; nothing here tells.
+    /// So it is renewed, which does.
+    pub(super) async fn guard(&mut self, lease: Lease) -> Result<LockGuard> {
+        if !self.is_resumed {
+            let (since, span) = (self.evidence.since_of_answer(Instant::now()), lease.ttl.span());
+            return Ok(self.turn_into_guard(lease, since, span));
+        }
+        let since = Instant::now();
+        match self.stay.shared.renew(Operation::Acquire, &lease).await? {
+            Renewal::Renewed(lease) => {
+                let span = lease.ttl.span();
+                Ok(self.turn_into_guard(lease, since, span))
+            }
+            Renewal::NotHeld => {
+                self.forget();
+                let error = Error::new(ErrorKind::NotHeld, Operation::Acquire);
+                Err(error.with_key(self.asked.key.clone()))
+            }
+        }
     }
 
-    /// The guard of a lease that came as news, if it lasts long enough to start with.
-    ///
-    /// News may be late, and the lease lasts only the claim window. But it was granted after the
-    /// command arrived that was last answered by a place in the queue, and so lasts the window from
-    /// then on at the least. If half of that is over, it is better to ask again.
+    /// The guard of a lease that came as news, if that can be trusted.
     pub(super) fn trusted_guard(&mut self, lease: Lease) -> Option<LockGuard> {
-        let keep_alive = self.keep_alive();
-        let window = lease.ttl.span().map_or(keep_alive, |ttl| ttl.min(keep_alive));
-        let since = self.queued.filter(|queued| queued.elapsed() < window / 2)?;
+        if self.is_resumed {
+            return None;
+        }
+        let now = Instant::now();
+        let (since, window) = self.evidence.since_of_news(&lease, self.keep_alive(), now)?;
         Some(self.turn_into_guard(lease, since, Some(window)))
     }
 
@@ -108,8 +118,7 @@ impl Pending {
 
     /// Notes that there is nothing to cancel.
     pub(super) fn forget(&mut self) {
-        self.unanswered = None;
-        self.queued = None;
+        self.evidence.forget();
     }
 
     /// The error of a request that found the queue full.
@@ -127,21 +136,6 @@ impl Pending {
             .unknown()
     }
 
-    /// Ends the request now; when that fails, it is repeated in the background.
-    pub(super) async fn cancel(&mut self) {
-        let shared = &self.stay.shared;
-        let limit = shared.config.operation_timeout;
-        let ended = self.ended();
-        let call = shared.store.cancel(&ended);
-        if bounded(limit, Operation::Cancel, Some(&ended.key), call).await.is_ok() {
-            self.forget();
-        }
-    }
-
-    fn ended(&self) -> CancelRequest {
-        CancelRequest::new(self.asked.key.clone(), self.asked.request)
-    }
-
     fn keep_alive(&self) -> Duration {
         match self.asked.on_held {
             OnHeld::Queue { keep_alive, .. } => keep_alive.span(),
@@ -152,12 +146,17 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if self.unanswered.is_none() && self.queued.is_none() {
+        if !self.evidence.is_anything() {
             return;
         }
-        // It may hold or wait: it is over when both would be.
-        let longest = self.asked.ttl.span().map(|ttl| ttl.max(self.keep_alive()));
-        let gone_by = longest.map(|longest| Instant::now() + longest);
-        Departure { stay: self.stay.clone(), ended: self.ended(), gone_by }.leave();
+        // It may wait for its keep-alive, and hold for the claim window after that, or hold now.
+        let longest = self.asked.ttl.span().map(|ttl| ttl.max(self.keep_alive() * 2));
+        Departure {
+            stay: self.stay.clone(),
+            ended: CancelRequest::new(self.asked.key.clone(), self.asked.request),
+            gone_by: longest.map(|longest| Instant::now() + longest),
+            may_arrive_late: self.evidence.is_unanswered(),
+        }
+        .leave();
     }
 }

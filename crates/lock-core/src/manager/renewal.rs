@@ -10,11 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::hold::{Hold, LossReason};
-use super::schedule::{Held, Outcome, Schedule, held};
+use super::schedule::{Batch, Held, Outcome, Schedule, held};
 use crate::{Lease, LockStore, RenewRequest, Renewal};
-
-/// The most leases that one command renews: 10,000 take 40 commands.
-const BATCH: usize = 250;
 
 /// The leases that a manager holds, shared by its guards and the task that renews them.
 #[derive(Debug, Default)]
@@ -40,9 +37,10 @@ impl Renewals {
         }
     }
 
-    /// Forgets a lease: no renewal of it is sent from now on.
-    pub(super) fn remove(&self, lease: &Lease) {
-        self.schedule().remove(&(lease.request, lease.key.clone()));
+    /// Forgets a lease: no renewal of it is sent from now on. `false` when this guard is not in
+    /// charge of it.
+    pub(super) fn remove(&self, lease: &Lease, hold: &Arc<Hold>) -> bool {
+        self.schedule().remove(lease, hold)
     }
 
     /// Tells the holder of a lease that it is lost, if this manager holds it.
@@ -87,9 +85,9 @@ type Answers = (Instant, Vec<(Held, Outcome)>);
 pub(super) async fn keep(renewals: Arc<Renewals>, store: Arc<dyn LockStore>, limit: Duration) {
     let mut under_way: JoinSet<Answers> = JoinSet::new();
     while !renewals.is_stopped() {
-        let plan = renewals.schedule().plan(Instant::now());
-        for batch in plan.renew.chunks(BATCH) {
-            under_way.spawn(renew(Arc::clone(&store), batch.to_vec(), limit));
+        let plan = renewals.schedule().plan(Instant::now(), limit);
+        for batch in plan.renew {
+            under_way.spawn(renew(Arc::clone(&store), batch));
         }
         let next = async {
             match plan.next {
@@ -100,23 +98,28 @@ pub(super) async fn keep(renewals: Arc<Renewals>, store: Arc<dyn LockStore>, lim
         tokio::select! {
             () = next => {}
             () = renewals.sooner.notified() => {}
-            Some(Ok((sent, answers))) = under_way.join_next() => {
-                let now = Instant::now();
-                let mut schedule = renewals.schedule();
-                for (held, outcome) in answers {
-                    schedule.settle(&held, outcome, sent, now);
+            Some(joined) = under_way.join_next() => match joined {
+                Ok((sent, answers)) => {
+                    let now = Instant::now();
+                    let mut schedule = renewals.schedule();
+                    for (held, outcome) in answers {
+                        schedule.settle(&held, outcome, sent, now);
+                    }
                 }
+                // The store panicked; what was under way falls due again.
+                Err(error) => tracing::error!(%error, "a batch of renewals was lost"),
             }
         }
     }
 }
 
 /// Sends one batch.
-async fn renew(store: Arc<dyn LockStore>, batch: Vec<RenewRequest>, limit: Duration) -> Answers {
+async fn renew(store: Arc<dyn LockStore>, batch: Batch) -> Answers {
+    let Batch { renewals, limit } = batch;
     let sent = Instant::now();
-    let answers = timeout(limit, store.renew(&batch)).await.unwrap_or_default();
-    if answers.len() != batch.len() {
-        tracing::warn!(leases = batch.len(), "the store did not answer a batch of renewals");
+    let answers = timeout(limit, store.renew(&renewals)).await.unwrap_or_default();
+    if answers.len() != renewals.len() {
+        tracing::warn!(leases = renewals.len(), "the store did not answer a batch of renewals");
     }
     let outcomes = answers.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
     let judge = |(renewal, answer): (&RenewRequest, _)| {
@@ -131,5 +134,5 @@ async fn renew(store: Arc<dyn LockStore>, batch: Vec<RenewRequest>, limit: Durat
         };
         (held(renewal), outcome)
     };
-    (sent, batch.iter().zip(outcomes).map(judge).collect())
+    (sent, renewals.iter().zip(outcomes).map(judge).collect())
 }

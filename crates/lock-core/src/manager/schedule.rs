@@ -12,7 +12,9 @@ use crate::{FencingToken, Lease, LockKey, RenewRequest, RequestId, Ttl};
 
 /// How often a lease that never ends is renewed, only to learn of its eviction.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
-/// The shortest pause before a renewal that failed is repeated.
+/// The most leases that one command renews: 10,000 take 40 commands.
+const BATCH: usize = 250;
+/// The shortest pause before a renewal that failed is repeated, and the shortest time for an answer.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// Which leases to renew when.
@@ -40,7 +42,8 @@ struct Entry {
     /// By which the lease is told from one that the same request has later.
     token: FencingToken,
     hold: Arc<Hold>,
-    /// When it is due; `None` while it is under way or when it was lost.
+    /// When it is due; `None` when it was lost. While a renewal is under way, this is when it is
+    /// given up, in case that not even its failure is told.
     due: Option<Instant>,
     /// By how much it may be renewed early to share a batch.
     slack: Duration,
@@ -49,8 +52,15 @@ struct Entry {
 /// What to do now, and when to look again.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    pub(super) renew: Vec<RenewRequest>,
+    pub(super) renew: Vec<Batch>,
     pub(super) next: Option<Instant>,
+}
+
+/// Renewals for one command, which is given this time for its answer.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) renewals: Vec<RenewRequest>,
+    pub(super) limit: Duration,
 }
 
 /// What became of one renewal.
@@ -80,10 +90,11 @@ impl Schedule {
         let lasts = lasts.unwrap_or(LOOK_AFTER * 3);
         let due = since + lasts / 3;
         let slack = lasts / 12;
-        self.held.insert(
-            held(&renewal),
-            Entry { renewal, token: lease.token, hold, due: Some(due), slack },
-        );
+        let entry = Entry { renewal, token: lease.token, hold, due: Some(due), slack };
+        // One lease has one guard in charge of it: the last.
+        if let Some(earlier) = self.held.insert(held(&entry.renewal), entry) {
+            earlier.hold.lose(LossReason::Adopted);
+        }
         let is_sooner = self.next.is_none_or(|next| due < next);
         if is_sooner {
             self.next = Some(due);
@@ -91,9 +102,14 @@ impl Schedule {
         is_sooner
     }
 
-    /// Forgets a lease: it is never renewed again.
-    pub(super) fn remove(&mut self, held: &Held) {
-        self.held.remove(held);
+    /// Forgets a lease: it is never renewed again. `false` when this guard is not in charge of it.
+    pub(super) fn remove(&mut self, lease: &Lease, hold: &Arc<Hold>) -> bool {
+        let held = (lease.request, lease.key.clone());
+        let is_in_charge = self.held.get(&held).is_some_and(|it| Arc::ptr_eq(&it.hold, hold));
+        if is_in_charge {
+            self.held.remove(&held);
+        }
+        is_in_charge
     }
 
     /// What guard and renewal share of this very lease.
@@ -102,23 +118,29 @@ impl Schedule {
         (entry.token == lease.token).then_some(&entry.hold)
     }
 
-    /// Takes out what is due at the time `now`.
-    pub(super) fn plan(&mut self, now: Instant) -> Plan {
-        let mut plan = Plan::default();
+    /// Takes out what is due at the time `now`, each with at most `longest` for its answer.
+    pub(super) fn plan(&mut self, now: Instant, longest: Duration) -> Plan {
+        let mut due_now = Vec::new();
+        let mut next: Option<Instant> = None;
         let is_due = self.held.values().any(|entry| entry.due.is_some_and(|due| due <= now));
         for entry in self.held.values_mut() {
             let Some(due) = entry.due else { continue };
             if entry.hold.lost(now).is_some() {
                 entry.due = None;
-            } else if is_due && due <= now + entry.slack {
-                entry.due = None;
-                plan.renew.push(entry.renewal.clone());
-            } else {
-                plan.next = Some(plan.next.map_or(due, |next| next.min(due)));
+                continue;
             }
+            let look = if is_due && due <= now + entry.slack {
+                let limit = time_to_answer(now, entry.hold.deadline(), longest);
+                due_now.push((limit, entry.renewal.clone()));
+                now + limit * 2
+            } else {
+                due
+            };
+            entry.due = Some(look);
+            next = Some(next.map_or(look, |next| next.min(look)));
         }
-        self.next = plan.next;
-        plan
+        self.next = next;
+        Plan { renew: batches(due_now), next }
     }
 
     /// Notes what became of a renewal that was sent at `sent` and answered at `now`.
@@ -135,6 +157,27 @@ impl Schedule {
             Outcome::Failed => entry.due = Some(retry_at(now, entry.hold.deadline())),
         }
     }
+}
+
+/// How long to wait for the answer to a renewal: so short that there is time for others after it.
+fn time_to_answer(now: Instant, deadline: Option<Instant>, longest: Duration) -> Duration {
+    let left = deadline.map_or(LOOK_AFTER, |deadline| deadline.saturating_duration_since(now));
+    (left / 3).min(longest).max(SHORTEST_PAUSE)
+}
+
+/// Puts renewals together that can wait about as long for their answer, the most urgent first.
+fn batches(mut due: Vec<(Duration, RenewRequest)>) -> Vec<Batch> {
+    due.sort_by_key(|(limit, _)| *limit);
+    let mut batches: Vec<Batch> = Vec::new();
+    for (limit, renewal) in due {
+        match batches.last_mut() {
+            Some(batch) if batch.renewals.len() < BATCH && limit <= batch.limit * 2 => {
+                batch.renewals.push(renewal);
+            }
+            _ => batches.push(Batch { renewals: vec![renewal], limit }),
+        }
+    }
+    batches
 }
 
 /// When to repeat a renewal that failed: after a quarter of the time that is left, so that the last
