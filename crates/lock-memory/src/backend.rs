@@ -55,8 +55,8 @@ impl MemoryBackend {
         Self { table: Arc::new(Table::new(Arc::new(clock))) }
     }
 
-    /// How many keys take memory: those that anybody holds or waits for, and a bounded number whose
-    /// leases ran out and that were not looked at since.
+    /// How many keys take memory: those that anybody holds or waits for, and those whose leases ran
+    /// out and that were not swept since, about as many as were alive at once.
     #[must_use]
     pub fn keys_in_memory(&self) -> usize {
         self.table.len()

@@ -227,8 +227,12 @@ async fn attempt(pending: &mut Pending) -> Result<Attempt> {
         let limit = pending.shared().config.operation_timeout;
         match pending.ask(limit).await? {
             Acquisition::Granted(lease) => {
-                return Ok(Attempt::Acquired(pending.guard(lease).await?));
+                return Ok(Attempt::Acquired(match pending.guard(lease) {
+                    Ok(guard) => guard,
+                    Err(resumed) => pending.resumed_guard(resumed).await?,
+                }));
             }
+
             Acquisition::Held(place) if place.holders == 0 => {}
             // A resumed request may wait already: it keeps its place.
             Acquisition::Held(place) | Acquisition::Queued(place) => {

@@ -64,8 +64,8 @@ impl Evidence {
 
     /// Since when at the latest a lease of full length is counted that came as an answer: it began
     /// when one of the commands arrived that were sent since the last answer.
-    pub(super) fn since_of_answer(&self, now: Instant) -> Instant {
-        self.unanswered.unwrap_or(now)
+    pub(super) fn since_of_answer(&self) -> Instant {
+        self.unanswered.unwrap_or_else(Instant::now)
     }
 
     /// Since when and for how long a lease lasts at the least that came as news, if it can be used.
@@ -129,9 +129,9 @@ mod tests {
         let mut evidence = queued(start, 0);
         evidence.send(second);
         evidence.send(third);
-        assert_eq!(evidence.since_of_answer(third), second);
+        assert_eq!(evidence.since_of_answer(), second);
         evidence.refuse(third);
-        assert_eq!(evidence.since_of_answer(third), second, "only the third did not happen");
+        assert_eq!(evidence.since_of_answer(), second, "only the third did not happen");
         evidence.refuse(second);
         assert!(!evidence.is_unanswered());
         assert!(evidence.is_anything(), "the place is left");

@@ -73,15 +73,19 @@ impl Pending {
         self.evidence.place_lasts(self.keep_alive(), Instant::now())
     }
 
-    /// The guard of a lease that came as an answer.
-    ///
-    /// A lease that was granted before this process asked may be nearly over; nothing here tells.
-    /// So it is renewed, which does.
-    pub(super) async fn guard(&mut self, lease: Lease) -> Result<LockGuard> {
-        if !self.is_resumed {
-            let (since, span) = (self.evidence.since_of_answer(Instant::now()), lease.ttl.span());
-            return Ok(self.turn_into_guard(lease, since, span));
+    /// The guard of a lease that came as an answer, unless the request was
+    /// [resumed](Self::resumed_guard).
+    pub(super) fn guard(&mut self, lease: Lease) -> Result<LockGuard, Lease> {
+        if self.is_resumed {
+            return Err(lease);
         }
+        let (since, span) = (self.evidence.since_of_answer(), lease.ttl.span());
+        Ok(self.turn_into_guard(lease, since, span))
+    }
+
+    /// The guard of a lease that may have been granted before this process asked, and may be nearly
+    /// over. Nothing in the answer tells, so it is renewed, which does.
+    pub(super) async fn resumed_guard(&mut self, lease: Lease) -> Result<LockGuard> {
         let since = Instant::now();
         match self.stay.shared.renew(Operation::Acquire, &lease).await? {
             Renewal::Renewed(lease) => {

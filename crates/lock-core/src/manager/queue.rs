@@ -32,7 +32,10 @@ impl Queue {
             let limit = self.limit();
             match self.pending.ask(limit).await {
                 Ok(Acquisition::Granted(lease)) => {
-                    return Box::pin(self.pending.guard(lease)).await;
+                    return match self.pending.guard(lease) {
+                        Ok(guard) => Ok(guard),
+                        Err(resumed) => Box::pin(self.pending.resumed_guard(resumed)).await,
+                    };
                 }
                 Ok(Acquisition::Queued(place)) => self.place = Some(place),
                 Ok(Acquisition::QueueFull(place)) => return Err(self.pending.refused(place)),

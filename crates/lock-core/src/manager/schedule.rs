@@ -1,6 +1,7 @@
 //! Which leases to renew when: pure, the task around it is [`renewal`](super::renewal).
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry::Occupied;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,12 +105,13 @@ impl Schedule {
 
     /// Forgets a lease: it is never renewed again. `false` when this guard is not in charge of it.
     pub(super) fn remove(&mut self, lease: &Lease, hold: &Arc<Hold>) -> bool {
-        let held = (lease.request, lease.key.clone());
-        let is_in_charge = self.held.get(&held).is_some_and(|it| Arc::ptr_eq(&it.hold, hold));
-        if is_in_charge {
-            self.held.remove(&held);
+        match self.held.entry((lease.request, lease.key.clone())) {
+            Occupied(entry) if Arc::ptr_eq(&entry.get().hold, hold) => {
+                entry.remove();
+                true
+            }
+            _ => false,
         }
-        is_in_charge
     }
 
     /// What guard and renewal share of this very lease.
