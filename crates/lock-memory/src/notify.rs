@@ -1,6 +1,6 @@
 //! Who sleeps until its request is granted, and how it is woken.
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 use lock_core::{Lease, LockKey, RequestId};
 use tokio::sync::oneshot;
@@ -11,10 +11,17 @@ use tokio::sync::oneshot;
 /// the sleeper is woken: so no grant falls between looking and falling asleep.
 #[derive(Debug, Default)]
 pub(crate) struct Sleepers {
-    awaited: DashMap<Awaited, Vec<oneshot::Sender<Lease>>, RandomState>,
+    awaited: DashMap<Awaited, Waking, RandomState>,
 }
 
 type Awaited = (RequestId, LockKey);
+
+/// Whom a grant wakes: nearly always one, and rarely those more that sleep for the same request.
+#[derive(Debug)]
+struct Waking {
+    last: oneshot::Sender<Lease>,
+    earlier: Vec<oneshot::Sender<Lease>>,
+}
 
 /// One sleeper; it leaves when dropped.
 #[derive(Debug)]
@@ -29,7 +36,15 @@ impl Sleepers {
     pub(crate) fn enter(&self, request: RequestId, key: &LockKey) -> Sleeper<'_> {
         let (sender, news) = oneshot::channel();
         let awaited = (request, key.clone());
-        self.awaited.entry(awaited.clone()).or_default().push(sender);
+        match self.awaited.entry(awaited.clone()) {
+            Entry::Occupied(mut entry) => {
+                let waking = entry.get_mut();
+                waking.earlier.push(std::mem::replace(&mut waking.last, sender));
+            }
+            Entry::Vacant(entry) => {
+                drop(entry.insert(Waking { last: sender, earlier: Vec::new() }));
+            }
+        }
         Sleeper { all: self, awaited, news }
     }
 
@@ -37,10 +52,12 @@ impl Sleepers {
     pub(crate) fn wake(&self, granted: Vec<Lease>) {
         for lease in granted {
             let awaited = (lease.request, lease.key.clone());
-            for sender in self.awaited.remove(&awaited).into_iter().flat_map(|(_, all)| all) {
-                // A sleeper that is just leaving finds its lease when it asks again.
+            let Some((_, waking)) = self.awaited.remove(&awaited) else { continue };
+            // A sleeper that is just leaving finds its lease when it asks again.
+            for sender in waking.earlier {
                 drop(sender.send(lease.clone()));
             }
+            drop(waking.last.send(lease));
         }
     }
 }
@@ -55,9 +72,18 @@ impl Sleeper<'_> {
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
         self.news.close();
-        self.all.awaited.remove_if_mut(&self.awaited, |_, senders| {
-            senders.retain(|sender| !sender.is_closed());
-            senders.is_empty()
+        self.all.awaited.remove_if_mut(&self.awaited, |_, waking| {
+            waking.earlier.retain(|sender| !sender.is_closed());
+            if !waking.last.is_closed() {
+                return false;
+            }
+            match waking.earlier.pop() {
+                Some(sender) => {
+                    waking.last = sender;
+                    false
+                }
+                None => true,
+            }
         });
     }
 }

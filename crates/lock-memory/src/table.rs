@@ -158,7 +158,9 @@ impl Table {
         if !step.effects.changes.is_empty() {
             self.watchers.publish(step.now, step.effects.changes);
         }
-        promoted.append(&mut step.effects.promoted);
+        if !step.effects.promoted.is_empty() {
+            promoted.append(&mut step.effects.promoted);
+        }
         reply
     }
 

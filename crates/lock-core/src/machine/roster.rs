@@ -27,7 +27,8 @@ pub(super) enum Roster<T> {
 
 #[derive(Clone, Debug)]
 pub(super) struct Many<T> {
-    by_request: HashMap<RequestId, T, RandomState>,
+    /// Boxed, so that a large table is small enough for the caches.
+    by_request: HashMap<RequestId, Box<T>, RandomState>,
     by_end: BTreeSet<(Timestamp, RequestId)>,
 }
 
@@ -59,7 +60,7 @@ impl<T: Ends> Roster<T> {
         match self {
             Self::One(thing) if thing.request() == request => Some(thing),
             Self::Empty | Self::One(_) => None,
-            Self::Many(many) => many.by_request.get(&request),
+            Self::Many(many) => many.by_request.get(&request).map(Box::as_ref),
         }
     }
 
@@ -80,7 +81,10 @@ impl<T: Ends> Roster<T> {
             Self::Many(many) => (None, Some(many)),
         };
         let many = many.into_iter().flat_map(|many| {
-            many.by_end.iter().filter_map(|(_, request)| many.by_request.get(request))
+            many.by_end
+                .iter()
+                .filter_map(|(_, request)| many.by_request.get(request))
+                .map(Box::as_ref)
         });
         one.into_iter().chain(many)
     }
@@ -145,22 +149,22 @@ impl<T: Ends> Roster<T> {
 impl<T: Ends> Many<T> {
     fn first_to_end(&self) -> Option<&T> {
         let (_, request) = self.by_end.first()?;
-        self.by_request.get(request)
+        self.by_request.get(request).map(Box::as_ref)
     }
 
     fn insert(&mut self, thing: T) {
         self.by_end.insert(end(&thing));
-        self.by_request.insert(thing.request(), thing);
+        self.by_request.insert(thing.request(), Box::new(thing));
     }
 
     fn remove(&mut self, request: RequestId) -> Option<T> {
         let thing = self.by_request.remove(&request)?;
-        self.by_end.remove(&end(&thing));
-        Some(thing)
+        self.by_end.remove(&end(&*thing));
+        Some(*thing)
     }
 
     fn update(&mut self, request: RequestId, change: impl FnOnce(&mut T)) -> Option<&T> {
-        let thing = self.by_request.get_mut(&request)?;
+        let thing = self.by_request.get_mut(&request)?.as_mut();
         let before = end(thing);
         change(thing);
         let after = end(thing);

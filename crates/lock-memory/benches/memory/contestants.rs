@@ -7,8 +7,8 @@ use std::time::Duration;
 use dashmap::DashMap;
 use keyed_lock::r#async::KeyedLock;
 use lock_core::{
-    AcquireRequest, Acquisition, KeepAlive, LockBackend, LockKey, LockManager, OwnerId, Release,
-    ReleaseRequest, RequestId, WaitRequest, Wake,
+    AcquireRequest, Acquisition, KeepAlive, Lease, LockBackend, LockKey, LockManager, OwnerId,
+    Release, ReleaseRequest, RequestId, WaitRequest, Wake,
 };
 use lock_memory::MemoryBackend;
 use lockable::LockPool;
@@ -52,16 +52,16 @@ pub(crate) struct Trait {
 }
 
 impl Trait {
-    async fn until_granted(&self, asked: &AcquireRequest) {
+    async fn until_granted(&self, asked: &AcquireRequest) -> Lease {
         loop {
             match self.store.acquire(asked).await {
-                Ok(Acquisition::Granted(lease)) => return drop(black_box(lease)),
+                Ok(Acquisition::Granted(lease)) => return lease,
                 Ok(Acquisition::Queued(_)) => {}
                 other => unreachable!("neither granted nor queued: {other:?}"),
             }
             let awaited = WaitRequest::new(asked.key.clone(), asked.request, PATIENCE);
             match self.store.wait(&awaited).await {
-                Ok(Wake::Granted(lease)) => return drop(black_box(lease)),
+                Ok(Wake::Granted(lease)) => return lease,
                 Ok(_) => {}
                 Err(error) => unreachable!("no news: {error}"),
             }
@@ -85,9 +85,9 @@ impl Contestant for Trait {
     async fn turn<T: Send>(&self, key: &LockKey, work: impl Future<Output = T> + Send) -> T {
         let request = RequestId::random();
         let asked = AcquireRequest::new(request, key.clone(), self.owner.clone());
-        self.until_granted(&asked.queueing(self.keep_alive)).await;
+        let lease = black_box(self.until_granted(&asked.queueing(self.keep_alive)).await);
         let done = work.await;
-        let answer = self.store.release(&ReleaseRequest::new(key.clone(), request)).await;
+        let answer = self.store.release(&ReleaseRequest::new(lease.key, lease.request)).await;
         assert!(matches!(answer, Ok(Release::Released)), "the lease lasted until its release");
         done
     }
