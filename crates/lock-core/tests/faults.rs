@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{faulty, manager, settle, waiting};
 use lock_core::{
     AcquireRequest, Acquisition, Attempt, ErrorKind, HeadStart, KeepAlive, LockBackend, LockKey,
-    LockManager, LossReason, ManagerConfig, Operation, OwnerId, RequestId, Ttl,
+    LockManager, LossReason, ManagerConfig, Operation, OwnerId, Priority, RequestId, Ttl,
 };
 use lock_memory::MemoryBackend;
 use lock_testkit::Fault;
@@ -136,16 +136,22 @@ async fn renewal_goes_on_after_the_store_panicked() {
 #[tokio::test(start_paused = true)]
 async fn place_outlives_a_store_that_hangs_for_a_while() {
     let store = faulty();
-    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let alice = manager(&store, "alice");
+    // However long the store may take for an answer, the place must not be lost over one.
+    let config = ManagerConfig::default().with_operation_timeout(secs(30));
+    let bob = LockManager::with_config(store.clone(), OwnerId::parse("bob").unwrap(), config);
     let _held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
     let waiter = tokio::spawn(bob.acquire("key").into_future());
     waiting(&alice, "key", 1).await;
+    let joined = alice.inspect("key").await.unwrap().waiters[0].enqueued_at;
     store.inject(Operation::Wait, Fault::Hangs);
     sleep(secs(3)).await;
     store.inject(Operation::Acquire, Fault::Hangs);
     sleep(secs(4)).await;
     store.heal();
     sleep(secs(10)).await;
+    let waiters = alice.inspect("key").await.unwrap().waiters;
+    assert_eq!(waiters.iter().map(|waiter| waiter.enqueued_at).collect::<Vec<_>>(), [joined]);
     assert!(!waiter.is_finished(), "{:?}", waiter.await);
 }
 
@@ -199,7 +205,8 @@ async fn attempt_clears_a_dead_crowd_away() {
         let _ = store.acquire(&dead.queueing(KeepAlive::default())).await.unwrap();
     }
     sleep(secs(30)).await;
-    assert!(alice.try_acquire("key").await.unwrap().guard().is_some());
+    let attempt = alice.try_acquire("key").priority(Priority::Low).await.unwrap();
+    assert!(attempt.guard().is_some());
 }
 
 #[tokio::test(start_paused = true)]

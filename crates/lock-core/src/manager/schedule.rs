@@ -188,3 +188,40 @@ fn retry_at(now: Instant, deadline: Option<Instant>) -> Instant {
     let left = deadline.map_or(LOOK_AFTER, |deadline| deadline.saturating_duration_since(now));
     now + (left / 4).max(SHORTEST_PAUSE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(millis: u64, count: usize) -> Vec<(Duration, RenewRequest)> {
+        let key = LockKey::parse("key").unwrap();
+        let renewal = RenewRequest::new(key, RequestId::from_bits(7), Ttl::default());
+        vec![(Duration::from_millis(millis), renewal); count]
+    }
+
+    fn shape(due: Vec<(Duration, RenewRequest)>) -> Vec<(u64, usize)> {
+        let shape = |batch: Batch| (batch.limit.as_millis() as u64, batch.renewals.len());
+        batches(due).into_iter().map(shape).collect()
+    }
+
+    #[test]
+    fn urgent_renewals_have_batches_of_their_own() {
+        let mixed = [due(1500, 2), due(5, 3), due(1000, 1), due(9, 1)].concat();
+        assert_eq!(shape(mixed), [(5, 4), (1000, 3)]);
+    }
+
+    #[test]
+    fn batches_are_full_and_no_fuller() {
+        assert_eq!(shape(due(1000, 2 * BATCH + 1)), [(1000, BATCH), (1000, BATCH), (1000, 1)]);
+        assert_eq!(shape(Vec::new()), []);
+    }
+
+    #[test]
+    fn answers_are_waited_for_so_long_that_there_is_time_for_others() {
+        let now = Instant::now();
+        let answer = |left| time_to_answer(now, Some(now + left), Duration::from_secs(5));
+        assert_eq!(answer(Duration::from_secs(6)), Duration::from_secs(2));
+        assert_eq!(answer(Duration::from_secs(60)), Duration::from_secs(5));
+        assert_eq!(answer(Duration::ZERO), SHORTEST_PAUSE);
+    }
+}
