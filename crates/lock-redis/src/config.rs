@@ -1,0 +1,142 @@
+//! Where the server is and how it is used.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lock_core::{InvalidInput, Problem};
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+
+/// Where the server is and how it is used.
+///
+/// The URL may hold a password: it is in no [`Debug`](fmt::Debug) output and in no error.
+///
+/// # Examples
+/// ```
+/// # fn main() -> Result<(), lock_core::InvalidInput> {
+/// use std::time::Duration;
+/// use lock_redis::RedisConfig;
+///
+/// let config = RedisConfig::parse("redis://127.0.0.1/")?
+///     .with_prefix("deploys")?
+///     .with_timeout(Duration::from_secs(2));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RedisConfig {
+    pub(crate) server: ConnectionInfo,
+    pub(crate) prefix: String,
+    pub(crate) name: String,
+    pub(crate) timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) journal: Option<NonZeroU32>,
+}
+
+impl RedisConfig {
+    /// How long an operation may take if nothing else is asked for: 2 seconds.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
+    /// How long one attempt to connect may take if nothing else is asked for: 1 second.
+    pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+    /// The most bytes that a prefix or a name may have.
+    pub const MAX_NAME_BYTES: usize = 64;
+
+    /// The server at `url`: `redis://[user:password@]host[:port][/database]`, `rediss://` for TLS
+    /// (with the feature `tls-rustls`), or `redis+unix:///path/of/the/socket`.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when the text is no such URL.
+    pub fn parse(url: &str) -> Result<Self, InvalidInput> {
+        let expected = "a redis://, rediss:// or redis+unix:// URL";
+        let server = url
+            .into_connection_info()
+            .map_err(|_| InvalidInput::new("url", Problem::Malformed { expected }))?;
+        Ok(Self::at(server))
+    }
+
+    pub(crate) fn at(server: ConnectionInfo) -> Self {
+        // A peer that is gone without a word is noticed here within seconds, too.
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(5))
+            .with_interval(Duration::from_secs(2));
+        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+        let settings = server.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        Self {
+            server: server.set_tcp_settings(tcp).set_redis_settings(settings),
+            prefix: "lock".to_owned(),
+            name: "lock".to_owned(),
+            timeout: Self::DEFAULT_TIMEOUT,
+            connect_timeout: Self::DEFAULT_CONNECT_TIMEOUT,
+            journal: None,
+        }
+    }
+
+    /// The same, with all keys in the server below `prefix`, 1 to 64 bytes without braces, which
+    /// would choose the slot in a cluster: stores of different prefixes know nothing of each other.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when the prefix is empty or too long, or has braces, spaces or control
+    /// characters.
+    pub fn with_prefix(self, prefix: &str) -> Result<Self, InvalidInput> {
+        Ok(Self { prefix: word("prefix", prefix)?, ..self })
+    }
+
+    /// The same, with connections that the server lists by `name`, 1 to 64 bytes.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when the name is empty or too long, or has braces, spaces or control
+    /// characters.
+    pub fn with_name(self, name: &str) -> Result<Self, InvalidInput> {
+        Ok(Self { name: word("name", name)?, ..self })
+    }
+
+    /// The same, with operations that take at most this long, reconnecting included.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// The same, with attempts to connect that take at most this long each.
+    #[must_use]
+    pub fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
+        Self { connect_timeout, ..self }
+    }
+
+    /// The same, keeping a journal of about this many events, without which nobody can watch.
+    ///
+    /// All who use the store must keep the journal: what others do is not in it.
+    #[must_use]
+    pub fn with_journal(self, entries: NonZeroU32) -> Self {
+        Self { journal: Some(entries), ..self }
+    }
+}
+
+/// A text that stands in names of keys and of connections.
+fn word(field: &'static str, text: &str) -> Result<String, InvalidInput> {
+    let limit = RedisConfig::MAX_NAME_BYTES;
+    let invalid = |problem| Err(InvalidInput::new(field, problem));
+    match text.len() {
+        0 => return invalid(Problem::Empty { limit }),
+        length if length > limit => return invalid(Problem::TooLong { length, limit }),
+        _ => {}
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '{' | '}')) {
+        let expected = "a word without braces, spaces and control characters";
+        return invalid(Problem::Malformed { expected });
+    }
+    Ok(text.to_owned())
+}
+
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("server", &format_args!("{}", self.server.addr()))
+            .field("prefix", &self.prefix)
+            .field("name", &self.name)
+            .field("timeout", &self.timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("journal", &self.journal)
+            .finish()
+    }
+}

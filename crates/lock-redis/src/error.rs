@@ -1,0 +1,71 @@
+//! What the driver's errors mean.
+
+use lock_core::{Error, ErrorKind, Operation};
+use redis::{RedisError, ServerErrorKind};
+
+/// The server is not reached, so nothing was sent.
+pub(crate) fn unreachable(operation: Operation, cause: Option<String>) -> Error {
+    let cause = cause.unwrap_or_else(|| "not connected yet".to_owned());
+    Error::new(ErrorKind::Unavailable, operation).with_source(cause)
+}
+
+/// No answer in time to what was sent.
+pub(crate) fn no_answer(operation: Operation) -> Error {
+    Error::new(ErrorKind::TimedOut, operation).unknown()
+}
+
+/// An answer that the scripts do not give.
+pub(crate) fn corrupt(operation: Operation) -> Error {
+    Error::new(ErrorKind::Corrupt, operation).unknown().with_source("an answer of no known form")
+}
+
+/// Something failed after it was sent.
+pub(crate) fn failed(operation: Operation, error: &RedisError) -> Error {
+    let said = said(error);
+    match error.kind() {
+        redis::ErrorKind::Server(kind) if is_refusal(kind) => {
+            Error::new(ErrorKind::Unavailable, operation).with_source(said)
+        }
+        redis::ErrorKind::AuthenticationFailed => {
+            Error::new(ErrorKind::Unavailable, operation).with_source(said)
+        }
+        _ if matches!(error.code(), Some("OOM" | "MISCONF" | "BUSY" | "NOREPLICAS" | "NOAUTH" | "WRONGPASS")) => {
+            Error::new(ErrorKind::Unavailable, operation).with_source(said)
+        }
+        _ if said.contains("WRONGTYPE") => {
+            Error::new(ErrorKind::Corrupt, operation).unknown().with_source(said)
+        }
+        _ => Error::new(ErrorKind::Unavailable, operation).unknown().with_source(said),
+    }
+}
+
+/// Whether the server certainly did not execute what it answers so.
+const fn is_refusal(kind: ServerErrorKind) -> bool {
+    matches!(
+        kind,
+        ServerErrorKind::BusyLoading
+            | ServerErrorKind::NoScript
+            | ServerErrorKind::Moved
+            | ServerErrorKind::Ask
+            | ServerErrorKind::TryAgain
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::CrossSlot
+            | ServerErrorKind::MasterDown
+            | ServerErrorKind::ReadOnly
+            | ServerErrorKind::NoPerm
+    )
+}
+
+/// What the driver says, which names no password.
+pub(crate) fn said(error: &RedisError) -> String {
+    error.to_string()
+}
+
+/// The same error once more, for another key of the same command.
+pub(crate) fn again(error: &Error) -> Error {
+    let mut same = Error::new(error.kind(), error.operation());
+    if let Some(cause) = std::error::Error::source(error) {
+        same = same.with_source(cause.to_string());
+    }
+    if error.is_unknown() { same.unknown() } else { same }
+}

@@ -1,0 +1,201 @@
+//! The journal of events, and those who watch it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use lock_core::{
+    Change, Error, ErrorKind, EventFilter, EventStream, LockEvent, LockKey, Operation, OwnerId,
+    Reason, Result, Timestamp, Watched,
+};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, RedisResult, Value};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::backend::Shared;
+use crate::error::corrupt;
+use crate::reply;
+
+/// How many events a watcher may lag behind before it is read no further for it.
+const BUFFER: usize = 1024;
+/// How long the server keeps a watcher's question open.
+const OPEN: Duration = Duration::from_secs(5);
+/// How long after that an answer is waited for.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long a watcher pauses that could not reach the server.
+const PAUSE: Duration = Duration::from_millis(200);
+
+impl Shared {
+    pub(crate) async fn watch(&self, filter: &EventFilter) -> Result<EventStream> {
+        if self.config.journal.is_none() {
+            let cause = "no journal is kept: see RedisConfig::with_journal";
+            return Err(Error::new(ErrorKind::Unsupported, Operation::Watch).with_source(cause));
+        }
+        let mut last = redis::cmd("XREVRANGE");
+        last.arg(self.layout.journal()).arg("+").arg("-").arg("COUNT").arg(1);
+        let answer = self.connection.command(Operation::Watch, &last).await?;
+        let after = match entries(answer).ok_or_else(|| corrupt(Operation::Watch))?.pop() {
+            Some(entry) => entry.id,
+            None => "0-0".to_owned(),
+        };
+        let (sender, events) = mpsc::channel(BUFFER);
+        let reader = Reader {
+            client: self.client.clone(),
+            journal: self.layout.journal(),
+            filter: filter.clone(),
+            after,
+            sender,
+        };
+        let task = tokio::spawn(reader.read()).abort_handle();
+        Ok(Box::pin(Events { events, task: Arc::new(Task(task)) }))
+    }
+}
+
+/// What one watcher sees.
+#[derive(Debug)]
+struct Events {
+    events: mpsc::Receiver<Watched>,
+    #[expect(dead_code, reason = "the reader ends when this is dropped")]
+    task: Arc<Task>,
+}
+
+#[derive(Debug)]
+struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Stream for Events {
+    type Item = Watched;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Watched>> {
+        self.events.poll_recv(cx)
+    }
+}
+
+/// Reads the journal for one watcher, on a connection of its own: a question that stays open would
+/// hold up everybody else's.
+struct Reader {
+    client: Client,
+    journal: String,
+    filter: EventFilter,
+    /// The last entry that was read.
+    after: String,
+    sender: mpsc::Sender<Watched>,
+}
+
+/// An entry of the journal.
+#[derive(Debug)]
+struct Entry {
+    id: String,
+    fields: Vec<Vec<u8>>,
+}
+
+impl Reader {
+    async fn read(mut self) {
+        loop {
+            if let Ok(connection) = self.connect().await {
+                let ended = self.follow(connection).await;
+                if ended.is_ok() {
+                    return;
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(Some(OPEN + GRACE))
+            .set_connection_timeout(Some(GRACE));
+        self.client.get_multiplexed_async_connection_with_config(&config).await
+    }
+
+    /// Follows the journal from where it stood; ends well when nobody watches any more.
+    async fn follow(&mut self, mut connection: MultiplexedConnection) -> RedisResult<()> {
+        if self.is_cut(&mut connection).await? && self.sender.send(Watched::Missed(1)).await.is_err() {
+            return Ok(());
+        }
+        loop {
+            let mut read = redis::cmd("XREAD");
+            read.arg("COUNT").arg(BUFFER).arg("BLOCK").arg(OPEN.as_millis() as u64);
+            read.arg("STREAMS").arg(&self.journal).arg(&self.after);
+            let answer = connection.send_packed_command(&read).await?;
+            for entry in stream(answer).unwrap_or_default() {
+                self.after.clone_from(&entry.id);
+                let watched = match event(&entry) {
+                    Some(event) if !self.filter.matches(&event) => continue,
+                    Some(event) => Watched::Event(event),
+                    None => Watched::Missed(1),
+                };
+                if self.sender.send(watched).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Whether entries after the last that was read are gone.
+    async fn is_cut(&self, connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+        if self.after == "0-0" {
+            return Ok(false);
+        }
+        let mut range = redis::cmd("XRANGE");
+        range.arg(&self.journal).arg(&self.after).arg(&self.after);
+        let answer = connection.send_packed_command(&range).await?;
+        Ok(entries(answer).is_none_or(|entries| entries.is_empty()))
+    }
+}
+
+/// The entries of the one stream in an answer to `XREAD`.
+fn stream(answer: Value) -> Option<Vec<Entry>> {
+    match answer {
+        Value::Map(streams) => entries(streams.into_iter().next()?.1),
+        _ => None,
+    }
+}
+
+fn entries(answer: Value) -> Option<Vec<Entry>> {
+    let Value::Array(entries) = answer else { return None };
+    let read = |entry: Value| {
+        let Value::Array(parts) = entry else { return None };
+        let [id, fields] = <[Value; 2]>::try_from(parts).ok()?;
+        let id = String::from_utf8(reply::bytes(id)?).ok()?;
+        Some(Entry { id, fields: reply::list(fields)? })
+    };
+    entries.into_iter().map(read).collect()
+}
+
+/// Reads an event as `prelude.lua` writes it.
+fn event(entry: &Entry) -> Option<LockEvent> {
+    let text = |name: &str| {
+        let named = |pair: &[Vec<u8>]| pair[0] == name.as_bytes();
+        entry.fields.chunks_exact(2).find(|pair| named(pair)).map(|pair| pair[1].as_slice())
+    };
+    let word = |name| str::from_utf8(text(name)?).ok();
+    let key = LockKey::parse(word("key")?).ok()?;
+    let lease = |name| reply::lease(text(name)?, &key);
+    let waiter = || reply::waiter(text("first")?, &key);
+    let change = match word("event")? {
+        "queued" => Change::Queued(waiter()?),
+        "granted" => Change::Granted(lease("first")?),
+        "released" => Change::Released(lease("first")?),
+        "expired" => Change::Expired(lease("first")?),
+        "cancelled" => Change::Cancelled(waiter()?),
+        "lapsed" => Change::Lapsed(waiter()?),
+        "transferred" => Change::Transferred { from: lease("first")?, to: lease("second")? },
+        "evicted" => Change::Evicted {
+            lease: lease("first")?,
+            by: OwnerId::parse(word("second")?).ok()?,
+            reason: Reason::parse(word("third")?).ok()?,
+        },
+        _ => return None,
+    };
+    Some(LockEvent::new(Timestamp::from_micros(word("at")?.parse().ok()?), change))
+}

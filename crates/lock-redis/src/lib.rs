@@ -1,0 +1,17 @@
+//! The lock store in Redis or Valkey: the rules of `lock-core` in scripts that run on the server.
+
+mod backend;
+mod config;
+mod connection;
+mod error;
+mod inspector;
+mod journal;
+mod layout;
+mod listing;
+mod notify;
+mod reply;
+mod script;
+mod terms;
+
+pub use backend::RedisBackend;
+pub use config::RedisConfig;
