@@ -147,11 +147,16 @@ impl Shared {
         }
     }
 
-    async fn acquire_free(&self, asked: &AcquireRequest, terms: &[u8]) -> Result<Option<Acquisition>> {
+    async fn acquire_free(
+        &self,
+        asked: &AcquireRequest,
+        terms: &[u8],
+    ) -> Result<Option<Acquisition>> {
         let keys = [self.layout.state(asked.key.as_str()), self.layout.token()];
-        let request = asked.request.to_bits().to_be_bytes();
+        let lease = alone(asked.request);
+        let terms = [b"0", terms].concat();
         let ttl = ttl_millis(asked.ttl) * 1000;
-        let args = [Arg::Bytes(&request), Arg::Number(ttl), Arg::Bytes(terms)];
+        let args = [Arg::Bytes(&lease), Arg::Number(ttl), Arg::Bytes(&terms)];
         let answer = self.connection.run(Operation::Acquire, Script::AcquireFree, &keys, &args);
         let answer = answer.await.map_err(|error| error.with_key(asked.key.clone()))?;
         let granted = match answer {
@@ -250,7 +255,8 @@ impl Shared {
         let answers = match answer {
             Ok(Value::Array(answers)) if answers.len() == renewals.len() => answers,
             Ok(_) => {
-                let failed = |it: &RenewRequest| Err(corrupt(Operation::Renew).with_key(it.key.clone()));
+                let failed =
+                    |it: &RenewRequest| Err(corrupt(Operation::Renew).with_key(it.key.clone()));
                 return renewals.iter().map(failed).collect();
             }
             Err(error) => {
@@ -267,6 +273,13 @@ impl Shared {
         };
         renewals.iter().zip(answers).map(read).collect()
     }
+}
+
+/// How the state of a key begins whose only lease is of this request.
+fn alone(request: RequestId) -> [u8; 17] {
+    let mut state = [b'1'; 17];
+    state[1..].copy_from_slice(&request.to_bits().to_be_bytes());
+    state
 }
 
 #[async_trait]
@@ -332,18 +345,19 @@ impl LockBackend for RedisBackend {
 
     async fn release(&self, held: &ReleaseRequest) -> Result<Release> {
         let shared = &*self.shared;
-        let request = held.request.to_bits().to_be_bytes();
-        let args = [Arg::Bytes(&request)];
-        let name = (held.request, held.key.clone());
-        shared.sleepers.forget(&name);
+        shared.sleepers.forget(&(held.request, held.key.clone()));
         let failed = |error: Error| error.with_key(held.key.clone());
         let mut answer = Value::Nil;
         if shared.may_be_simple(&held.key) {
             let keys = [shared.layout.state(held.key.as_str())];
-            let run = shared.connection.run(Operation::Release, Script::ReleaseAlone, &keys, &args);
+            let (lease, release) = (alone(held.request), Script::ReleaseAlone);
+            let args = [Arg::Bytes(&lease)];
+            let run = shared.connection.run(Operation::Release, release, &keys, &args);
             answer = run.await.map_err(failed)?;
         }
         if answer == Value::Nil {
+            let request = held.request.to_bits().to_be_bytes();
+            let args = [Arg::Bytes(&request)];
             answer = shared.run(Operation::Release, Script::Release, &held.key, &args).await?;
         }
         match answer {

@@ -35,7 +35,6 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 struct Shared {
     state: watch::Sender<State>,
-    broken: Notify,
     timeout: Duration,
     time: Time,
 }
@@ -51,12 +50,21 @@ enum State {
 #[derive(Clone)]
 struct Link {
     connection: MultiplexedConnection,
-    silences: Arc<AtomicU32>,
+    pulse: Arc<Pulse>,
+}
+
+/// What the users of a connection noticed of it.
+#[derive(Debug, Default)]
+struct Pulse {
+    /// How many operations in a row were without an answer.
+    silences: AtomicU32,
+    /// Told when the connection is of no use any more.
+    broken: Notify,
 }
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("silences", &self.silences).finish_non_exhaustive()
+        f.debug_struct("Link").field("pulse", &self.pulse).finish_non_exhaustive()
     }
 }
 
@@ -97,14 +105,21 @@ impl Connection {
     ) -> Result<Self> {
         let (state, _) = watch::channel(State::Down(None));
         let timeout = config.timeout;
-        let shared = Arc::new(Shared { state, broken: Notify::new(), timeout, time });
+        let shared = Arc::new(Shared { state, timeout, time });
         let config = config.clone();
-        let mut keeper =
-            Keeper { client, config, layout, process, sleepers, shared: Arc::clone(&shared), last: None };
+        let mut keeper = Keeper {
+            client,
+            config,
+            layout,
+            process,
+            sleepers,
+            shared: Arc::clone(&shared),
+            last: None,
+        };
         let (link, pushes) = keeper.connect().await?;
         keeper.probe(&link).await?;
-        shared.state.send_replace(State::Up(link));
-        let keeper = tokio::spawn(keeper.keep(pushes)).abort_handle();
+        shared.state.send_replace(State::Up(link.clone()));
+        let keeper = tokio::spawn(keeper.keep(link.pulse, pushes)).abort_handle();
         Ok(Self { shared, keeper })
     }
 
@@ -157,27 +172,27 @@ impl Connection {
         send: impl AsyncFnOnce(&mut Link) -> redis::RedisResult<Value>,
     ) -> Result<Value> {
         let deadline = tokio::time::Instant::now() + self.shared.timeout;
-        let mut link = match tokio::time::timeout_at(deadline, self.shared.link()).await {
-            Ok(Some(link)) => link,
-            Ok(None) | Err(_) => return Err(error::unreachable(operation, self.shared.cause())),
+        let Ok(Some(mut link)) = tokio::time::timeout_at(deadline, self.shared.link()).await else {
+            return Err(error::unreachable(operation, self.shared.cause()));
         };
-        let silences = Arc::clone(&link.silences);
+        let pulse = Arc::clone(&link.pulse);
         match tokio::time::timeout_at(deadline, send(&mut link)).await {
             Ok(Ok(answer)) => {
-                if silences.load(Ordering::Relaxed) > 0 {
-                    silences.store(0, Ordering::Relaxed);
+                // Seldom written, so that those who only read do not wait for each other.
+                if pulse.silences.load(Ordering::Relaxed) > 0 {
+                    pulse.silences.store(0, Ordering::Relaxed);
                 }
                 Ok(answer)
             }
             Ok(Err(error)) => {
                 if is_over(&error) {
-                    self.shared.broken.notify_one();
+                    pulse.broken.notify_one();
                 }
                 Err(error::failed(operation, &error))
             }
             Err(_) => {
-                if silences.fetch_add(1, Ordering::Relaxed) + 1 >= SILENCES {
-                    self.shared.broken.notify_one();
+                if pulse.silences.fetch_add(1, Ordering::Relaxed) + 1 >= SILENCES {
+                    pulse.broken.notify_one();
                 }
                 Err(error::no_answer(operation))
             }
@@ -211,23 +226,23 @@ type Pushes = mpsc::UnboundedReceiver<PushInfo>;
 
 impl Keeper {
     /// Keeps the connection up for ever.
-    async fn keep(mut self, mut pushes: Pushes) {
+    async fn keep(mut self, mut pulse: Arc<Pulse>, mut pushes: Pushes) {
         loop {
-            self.listen(pushes).await;
+            self.listen(&pulse, pushes).await;
             tracing::warn!(server = %self.config.server.addr(), "the connection is lost");
             self.shared.state.send_replace(State::Down(None));
-            pushes = self.reconnect().await;
+            (pulse, pushes) = self.reconnect().await;
             // What was told in between is lost.
             self.sleepers.wake_all();
         }
     }
 
     /// Passes messages on until the connection breaks.
-    async fn listen(&self, mut pushes: Pushes) {
+    async fn listen(&self, pulse: &Pulse, mut pushes: Pushes) {
         loop {
             let push = tokio::select! {
                 push = pushes.recv() => push,
-                () = self.shared.broken.notified() => return,
+                () = pulse.broken.notified() => return,
             };
             let Some(PushInfo { kind, mut data }) = push else { return };
             match kind {
@@ -244,13 +259,13 @@ impl Keeper {
         }
     }
 
-    async fn reconnect(&mut self) -> Pushes {
+    async fn reconnect(&mut self) -> (Arc<Pulse>, Pushes) {
         let (mut pause, longest) = PAUSES;
         loop {
             match self.connect().await {
                 Ok((link, pushes)) => {
-                    self.shared.state.send_replace(State::Up(link));
-                    return pushes;
+                    self.shared.state.send_replace(State::Up(link.clone()));
+                    return (link.pulse, pushes);
                 }
                 Err(error) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -291,16 +306,16 @@ impl Keeper {
         check_version(&ask(redis::cmd("INFO").arg("server")).await?)?;
         ask(redis::cmd("CLIENT").arg("SETNAME").arg(&self.config.name)).await?;
         let peer = peer(&ask(redis::cmd("CLIENT").arg("INFO")).await?);
-        if let Some(last) = &self.last {
-            // What the server has not read yet of the last connection must not take effect after
-            // what is sent from now on. That it is gone already is no error.
-            let mut kill = redis::cmd("CLIENT");
-            kill.arg("KILL").arg("ID").arg(&last.id).arg("ADDR").arg(&last.address);
-            ask(&mut kill).await?;
-        }
+        // What the server has not read yet of the last connection must not take effect after what is
+        // sent from now on. That it is gone already is no error. The first time nobody is meant, and
+        // a user who may not is told at once.
+        let nobody = Peer { id: i64::MAX.to_string(), address: "0.0.0.0:0".to_owned() };
+        let last = self.last.as_ref().unwrap_or(&nobody);
+        let mut kill = redis::cmd("CLIENT");
+        ask(kill.arg("KILL").arg("ID").arg(&last.id).arg("ADDR").arg(&last.address)).await?;
         self.last = peer;
         ask(redis::cmd("SUBSCRIBE").arg(self.layout.channel(self.process))).await?;
-        Ok((Link { connection, silences: Arc::default() }, pushes))
+        Ok((Link { connection, pulse: Arc::default() }, pushes))
     }
 
     /// Finds out whether the user may do all that the scripts do.

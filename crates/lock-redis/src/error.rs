@@ -29,7 +29,11 @@ pub(crate) fn failed(operation: Operation, error: &RedisError) -> Error {
         redis::ErrorKind::AuthenticationFailed => {
             Error::new(ErrorKind::Unavailable, operation).with_source(said)
         }
-        _ if matches!(error.code(), Some("OOM" | "MISCONF" | "BUSY" | "NOREPLICAS" | "NOAUTH" | "WRONGPASS")) => {
+        _ if matches!(
+            error.code(),
+            Some("OOM" | "MISCONF" | "BUSY" | "NOREPLICAS" | "NOAUTH" | "WRONGPASS")
+        ) =>
+        {
             Error::new(ErrorKind::Unavailable, operation).with_source(said)
         }
         _ if said.contains("WRONGTYPE") => {

@@ -30,7 +30,8 @@ impl LockInspector for RedisBackend {
             let seen = Inspection::free(key.clone(), answer.time()?);
             let (holders, leases) = (answer.number()?, answer.list()?);
             let (waiting, waiters) = (answer.number()?, answer.list()?);
-            let leases = leases.iter().map(|text| reply::lease(text, key)).collect::<Option<_>>()?;
+            let leases =
+                leases.iter().map(|text| reply::lease(text, key)).collect::<Option<_>>()?;
             let waiters = waiters.iter().map(|text| reply::waiter(text, key));
             let waiters = waiters.collect::<Option<_>>()?;
             Some(seen.with_leases(holders, leases).with_waiters(waiting, waiters))
@@ -67,7 +68,7 @@ impl LockInspector for RedisBackend {
     }
 
     async fn health(&self) -> Result<Health> {
-        let mut info = redis::cmd("INFO");
+        let info = redis::cmd("INFO");
         let answer = self.shared.connection.command(Operation::Health, &info).await?;
         let info = text(&answer).ok_or_else(|| corrupt(Operation::Health))?;
         Ok(health(info, &self.shared.config))

@@ -119,7 +119,9 @@ impl Reader {
 
     /// Follows the journal from where it stood; ends well when nobody watches any more.
     async fn follow(&mut self, mut connection: MultiplexedConnection) -> RedisResult<()> {
-        if self.is_cut(&mut connection).await? && self.sender.send(Watched::Missed(1)).await.is_err() {
+        if self.is_cut(&mut connection).await?
+            && self.sender.send(Watched::Missed(1)).await.is_err()
+        {
             return Ok(());
         }
         loop {

@@ -181,10 +181,8 @@ impl Shared {
             return Ok(is_shown.then_some(lease).into_iter().collect());
         }
         let after = after.map(RequestId::to_bits).map(u128::to_be_bytes);
-        let args = [
-            Arg::Bytes(after.as_ref().map_or(&[], |after| &after[..])),
-            Arg::Number(limit as u64),
-        ];
+        let args =
+            [Arg::Bytes(after.as_ref().map_or(&[], |after| &after[..])), Arg::Number(limit as u64)];
         let answer = self.run(Operation::List, Script::Leases, key, &args).await?;
         let texts = Answer::new(answer).and_then(|mut answer| {
             answer.time()?;

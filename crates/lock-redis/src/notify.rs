@@ -129,7 +129,7 @@ impl Sleepers {
         if !waiting.sleepers.is_empty() {
             let waiting = table.waiting.remove(&name)?;
             drop(table);
-            waiting.wake(lease);
+            waiting.wake(lease.as_ref());
             return Some(());
         }
         // Whoever asks within half of the claim window can still say in time that it took the lease.
@@ -155,9 +155,9 @@ impl Waiting {
         Self { terms: None, silent_at, news: None, sleepers: Vec::new() }
     }
 
-    fn wake(self, lease: Option<Lease>) {
+    fn wake(self, lease: Option<&Lease>) {
         for sleeper in self.sleepers {
-            drop(sleeper.send(lease.clone()));
+            drop(sleeper.send(lease.cloned()));
         }
     }
 }
@@ -175,4 +175,3 @@ impl Table {
         self.sweep_at = FIRST_SWEEP.max(self.waiting.len() * 2);
     }
 }
-

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use lock_core::{
-    FencingToken, HeadStart, Lease, LockKey, Place, RequestId, Timestamp, Waiter,
-};
+use lock_core::{FencingToken, HeadStart, Lease, LockKey, Place, RequestId, Timestamp, Waiter};
 use redis::Value;
 
 use crate::terms::Terms;
@@ -83,7 +81,7 @@ pub(crate) fn request(bytes: &[u8]) -> Option<RequestId> {
 /// A whole number that the scripts keep as a double.
 fn double(bytes: &[u8]) -> Option<u64> {
     let number = f64::from_be_bytes(bytes.try_into().ok()?);
-    (number >= 0.0 && number <= NEVER).then_some(number as u64)
+    (0.0..=NEVER).contains(&number).then_some(number as u64)
 }
 
 /// What the scripts write for the end of a lease that never ends.

@@ -41,7 +41,11 @@ impl Fixture for OnServerTime {
 
 fn config() -> RedisConfig {
     let prefix = format!("{}", lock_core::RequestId::random());
-    RedisConfig::parse("redis://127.0.0.1:7777").expect("a URL").with_prefix(&prefix).expect("ok").with_journal(std::num::NonZeroU32::new(10000).expect("ok"))
+    RedisConfig::parse("redis://127.0.0.1:7777")
+        .expect("a URL")
+        .with_prefix(&prefix)
+        .expect("ok")
+        .with_journal(std::num::NonZeroU32::new(10000).expect("ok"))
 }
 
 /// A server whose scripts read a clock that is set by hand.
