@@ -1,11 +1,16 @@
-//! The whole conformance suite on a real server: on its own clock, and on one that is steered.
+//! The whole conformance suite on real servers, with and without a journal, on the server's own
+//! clock and on one that is set by hand.
 
 mod common;
 
-mod on_server_time {
-    lock_testkit::conformance!(crate::common::OnServerTime);
+mod plain {
+    lock_testkit::conformance!(crate::common::Plain);
 }
 
-mod on_steered_time {
-    lock_testkit::conformance!(crate::common::OnSteeredTime);
+mod unjournaled {
+    lock_testkit::conformance!(crate::common::Unjournaled);
+}
+
+mod journaled {
+    lock_testkit::conformance!(crate::common::Journaled);
 }

@@ -6,6 +6,9 @@ mod suite;
 mod world;
 
 pub mod cases;
+pub mod client;
+pub mod proxy;
+pub mod server;
 
 pub use faulty::{Fault, Faulty};
 pub use fixture::Fixture;

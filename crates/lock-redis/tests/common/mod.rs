@@ -1,25 +1,38 @@
-//! The store in Redis as the conformance suite meets it.
+//! The store in Redis as the conformance suite meets it: a server of its own for each case.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::{Capabilities, Clock, LockStore, ManualClock, Timestamp};
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::Fixture;
+use lock_testkit::server::RedisServer;
 
-/// A server whose own clock the scripts read.
-pub(crate) struct OnServerTime {
-    config: RedisConfig,
+/// Where the server that was just started is.
+pub(crate) fn config(server: &RedisServer) -> RedisConfig {
+    RedisConfig::parse(&server.url()).expect("a URL")
 }
 
+fn with_journal(config: RedisConfig) -> RedisConfig {
+    config.with_journal(NonZeroU32::new(10_000).expect("not zero"))
+}
+
+fn offered() -> Capabilities {
+    Capabilities::none().with_pushed_grants().with_sharing()
+}
+
+/// As it is used: on the server's own clock, without a journal.
+pub(crate) struct Plain(RedisServer);
+
 #[async_trait::async_trait]
-impl Fixture for OnServerTime {
+impl Fixture for Plain {
     async fn start() -> Self {
-        Self { config: config() }
+        Self(RedisServer::start().await)
     }
 
     async fn connect(&self) -> Arc<dyn LockStore> {
-        Arc::new(RedisBackend::connect(self.config.clone()).await.expect("the server is up"))
+        Arc::new(RedisBackend::connect(config(&self.0)).await.expect("the server is up"))
     }
 
     async fn elapse(&self, span: Duration) {
@@ -31,7 +44,7 @@ impl Fixture for OnServerTime {
     }
 
     fn expected(&self) -> Capabilities {
-        Capabilities::none().with_pushed_grants().with_sharing().with_events()
+        offered()
     }
 
     fn paused() -> bool {
@@ -39,47 +52,90 @@ impl Fixture for OnServerTime {
     }
 }
 
-fn config() -> RedisConfig {
-    let prefix = format!("{}", lock_core::RequestId::random());
-    RedisConfig::parse("redis://127.0.0.1:7777")
-        .expect("a URL")
-        .with_prefix(&prefix)
-        .expect("ok")
-        .with_journal(std::num::NonZeroU32::new(10000).expect("ok"))
-}
-
-/// A server whose scripts read a clock that is set by hand.
-pub(crate) struct OnSteeredTime {
-    config: RedisConfig,
+/// On a clock that is set by hand.
+struct Steered {
+    server: RedisServer,
     clock: Arc<ManualClock>,
 }
 
-#[async_trait::async_trait]
-impl Fixture for OnSteeredTime {
+impl Steered {
     async fn start() -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_800_000_000_000_000)));
-        Self { config: config(), clock }
+        Self { server: RedisServer::start().await, clock }
     }
 
-    async fn connect(&self) -> Arc<dyn LockStore> {
-        let clock = Arc::clone(&self.clock);
-        let connected = RedisBackend::connect_on(self.config.clone(), clock).await;
+    async fn connect(&self, config: RedisConfig) -> Arc<dyn LockStore> {
+        let connected = RedisBackend::connect_on(config, Arc::clone(&self.clock)).await;
         Arc::new(connected.expect("the server is up"))
     }
 
     async fn elapse(&self, span: Duration) {
         self.clock.advance(span);
+        // Who waits does so in real time: let them begin.
         tokio::time::sleep(span.min(Duration::from_millis(100))).await;
     }
 
-    async fn set_back(&self, span: Duration) -> bool {
+    fn set_back(&self, span: Duration) {
         let back = u64::try_from(span.as_micros()).expect("a short span");
         self.clock.set(Timestamp::from_micros(self.clock.now().as_micros() - back));
+    }
+}
+
+/// On a clock that is set by hand, without a journal.
+pub(crate) struct Unjournaled(Steered);
+
+#[async_trait::async_trait]
+impl Fixture for Unjournaled {
+    async fn start() -> Self {
+        Self(Steered::start().await)
+    }
+
+    async fn connect(&self) -> Arc<dyn LockStore> {
+        self.0.connect(config(&self.0.server)).await
+    }
+
+    async fn elapse(&self, span: Duration) {
+        self.0.elapse(span).await;
+    }
+
+    async fn set_back(&self, span: Duration) -> bool {
+        self.0.set_back(span);
         true
     }
 
     fn expected(&self) -> Capabilities {
-        Capabilities::none().with_pushed_grants().with_sharing().with_events()
+        offered()
+    }
+
+    fn paused() -> bool {
+        false
+    }
+}
+
+/// On a clock that is set by hand, with a journal.
+pub(crate) struct Journaled(Steered);
+
+#[async_trait::async_trait]
+impl Fixture for Journaled {
+    async fn start() -> Self {
+        Self(Steered::start().await)
+    }
+
+    async fn connect(&self) -> Arc<dyn LockStore> {
+        self.0.connect(with_journal(config(&self.0.server))).await
+    }
+
+    async fn elapse(&self, span: Duration) {
+        self.0.elapse(span).await;
+    }
+
+    async fn set_back(&self, span: Duration) -> bool {
+        self.0.set_back(span);
+        true
+    }
+
+    fn expected(&self) -> Capabilities {
+        offered().with_events()
     }
 
     fn paused() -> bool {
