@@ -1,7 +1,6 @@
 //! The journal of events, and those who watch it.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,6 +18,8 @@ use crate::backend::Shared;
 use crate::error::corrupt;
 use crate::reply;
 
+/// What all entries of a journal come after.
+const START: &str = "0-0";
 /// How many events a watcher may lag behind before it is read no further for it.
 const BUFFER: usize = 1024;
 /// How long the server keeps a watcher's question open.
@@ -39,7 +40,7 @@ impl Shared {
         let answer = self.connection.command(Operation::Watch, &last).await?;
         let after = match entries(answer).ok_or_else(|| corrupt(Operation::Watch))?.pop() {
             Some(entry) => entry.id,
-            None => "0-0".to_owned(),
+            None => START.to_owned(),
         };
         let (sender, events) = mpsc::channel(BUFFER);
         let reader = Reader {
@@ -49,8 +50,8 @@ impl Shared {
             after,
             sender,
         };
-        let task = tokio::spawn(reader.read()).abort_handle();
-        Ok(Box::pin(Events { events, task: Arc::new(Task(task)) }))
+        let reader = tokio::spawn(reader.read()).abort_handle();
+        Ok(Box::pin(Events { events, reader }))
     }
 }
 
@@ -58,16 +59,12 @@ impl Shared {
 #[derive(Debug)]
 struct Events {
     events: mpsc::Receiver<Watched>,
-    #[expect(dead_code, reason = "the reader ends when this is dropped")]
-    task: Arc<Task>,
+    reader: AbortHandle,
 }
 
-#[derive(Debug)]
-struct Task(AbortHandle);
-
-impl Drop for Task {
+impl Drop for Events {
     fn drop(&mut self) {
-        self.0.abort();
+        self.reader.abort();
     }
 }
 
@@ -119,17 +116,25 @@ impl Reader {
 
     /// Follows the journal from where it stood; ends well when nobody watches any more.
     async fn follow(&mut self, mut connection: MultiplexedConnection) -> RedisResult<()> {
-        if self.is_cut(&mut connection).await?
-            && self.sender.send(Watched::Missed(1)).await.is_err()
-        {
-            return Ok(());
-        }
         loop {
-            let mut read = redis::cmd("XREAD");
-            read.arg("COUNT").arg(BUFFER).arg("BLOCK").arg(OPEN.as_millis() as u64);
+            // Both at once, so that nothing comes between them: while the entry that was read last
+            // is still there, none after it is gone.
+            let mut read = redis::pipe();
+            read.cmd("XRANGE").arg(&self.journal).arg(&self.after).arg(&self.after);
+            read.cmd("XREAD").arg("COUNT").arg(BUFFER).arg("BLOCK").arg(OPEN.as_millis() as u64);
             read.arg("STREAMS").arg(&self.journal).arg(&self.after);
-            let answer = connection.send_packed_command(&read).await?;
-            for entry in stream(answer).unwrap_or_default() {
+            let answers = connection.send_packed_commands(&read, 0, 2).await?;
+            let [last, new] = <[Value; 2]>::try_from(answers).unwrap_or([Value::Nil, Value::Nil]);
+            let is_cut = self.after != START && entries(last).is_none_or(|last| last.is_empty());
+            let new = stream(new).unwrap_or_default();
+            // A journal that is gone as a whole begins anew: so does the reading.
+            if is_cut && new.is_empty() {
+                START.clone_into(&mut self.after);
+            }
+            if is_cut && self.sender.send(Watched::Missed(1)).await.is_err() {
+                return Ok(());
+            }
+            for entry in new {
                 self.after.clone_from(&entry.id);
                 let watched = match event(&entry) {
                     Some(event) if !self.filter.matches(&event) => continue,
@@ -141,17 +146,6 @@ impl Reader {
                 }
             }
         }
-    }
-
-    /// Whether entries after the last that was read are gone.
-    async fn is_cut(&self, connection: &mut MultiplexedConnection) -> RedisResult<bool> {
-        if self.after == "0-0" {
-            return Ok(false);
-        }
-        let mut range = redis::cmd("XRANGE");
-        range.arg(&self.journal).arg(&self.after).arg(&self.after);
-        let answer = connection.send_packed_command(&range).await?;
-        Ok(entries(answer).is_none_or(|entries| entries.is_empty()))
     }
 }
 

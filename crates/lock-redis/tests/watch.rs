@@ -1,0 +1,122 @@
+//! Watching by the journal: it goes on where it stood, and tells what is missing.
+
+use std::future::poll_fn;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lock_core::{
+    AcquireRequest, Acquisition, Change, ErrorKind, EventFilter, EventStream, Lease, LockBackend,
+    LockInspector, LockKey, OwnerId, ReleaseRequest, RequestId, Watched,
+};
+use lock_redis::{RedisBackend, RedisConfig};
+use lock_testkit::server::RedisServer;
+
+async fn store(server: &RedisServer, entries: u32) -> RedisBackend {
+    let entries = NonZeroU32::new(entries).expect("not zero");
+    let config = RedisConfig::parse(&server.url()).expect("a URL").with_journal(entries);
+    RedisBackend::connect(config).await.expect("the server is up")
+}
+
+/// Takes a key and gives it back.
+async fn turn(store: &RedisBackend, key: &str) -> Lease {
+    let key = LockKey::parse(key).expect("a key");
+    let owner = OwnerId::parse("alice").expect("an owner");
+    let asked = AcquireRequest::new(RequestId::random(), key.clone(), owner);
+    let Ok(Acquisition::Granted(lease)) = store.acquire(&asked).await else {
+        panic!("the key is free")
+    };
+    let released = store.release(&ReleaseRequest::new(key, asked.request)).await;
+    released.map(drop).expect("release answers");
+    lease
+}
+
+async fn next(events: &mut EventStream) -> Watched {
+    let next = poll_fn(|cx| events.as_mut().poll_next(cx));
+    let next = tokio::time::timeout(Duration::from_secs(20), next).await;
+    next.expect("an event comes").expect("the stream goes on")
+}
+
+async fn expect_turn(events: &mut EventStream, lease: &Lease) {
+    for wanted in [Change::Granted(lease.clone()), Change::Released(lease.clone())] {
+        match next(events).await {
+            Watched::Event(event) => assert_eq!(event.change, wanted),
+            other => panic!("expected {wanted:?}, got {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn watching_needs_a_journal() {
+    let server = RedisServer::start().await;
+    let config = RedisConfig::parse(&server.url()).expect("a URL");
+    let store = RedisBackend::connect(config).await.expect("the server is up");
+    let Err(error) = store.watch(&EventFilter::all()).await else { panic!("nothing to watch") };
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(!store.capabilities().events);
+}
+
+#[tokio::test]
+async fn watching_goes_on_where_it_stood_after_a_cut() {
+    let server = RedisServer::start().await;
+    let store = store(&server, 1000).await;
+    let mut events = store.watch(&EventFilter::all()).await.expect("the journal can be read");
+    expect_turn(&mut events, &turn(&store, "before").await).await;
+    for round in 0..5 {
+        server.command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+        server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+        // The store's own connection is cut, too, and an operation may meet the cut.
+        let key = LockKey::parse("probe").expect("a key");
+        while store.inspect(&key).await.is_err() {}
+        let lease = turn(&store, &format!("after-{round}")).await;
+        expect_turn(&mut events, &lease).await;
+    }
+}
+
+#[tokio::test]
+async fn watchers_that_lag_are_told_what_they_missed() {
+    let server = RedisServer::start().await;
+    let store = store(&server, 1).await;
+    let mut events = store.watch(&EventFilter::all()).await.expect("the journal can be read");
+    expect_turn(&mut events, &turn(&store, "first").await).await;
+    // More than the watcher's buffer holds and the journal keeps: nobody reads meanwhile.
+    let mut last = None;
+    for _ in 0..2_000 {
+        last = Some(turn(&store, "key").await);
+    }
+    let last = last.expect("there were turns");
+    let mut missed = 0;
+    let mut tokens = Vec::new();
+    loop {
+        match next(&mut events).await {
+            Watched::Missed(count) => missed += count,
+            Watched::Event(event) => match event.change {
+                Change::Granted(lease) => tokens.push(lease.token),
+                Change::Released(lease) if lease == last => break,
+                _ => {}
+            },
+            other => panic!("neither event nor gap: {other:?}"),
+        }
+    }
+    assert!(missed > 0, "4,000 events do not fit into a journal of one block and the buffers");
+    assert!(tokens.is_sorted(), "what is left is in order");
+}
+
+#[tokio::test]
+async fn a_journal_that_is_flushed_begins_anew() {
+    let server = RedisServer::start().await;
+    let store = store(&server, 1000).await;
+    let mut events = store.watch(&EventFilter::all()).await.expect("the journal can be read");
+    expect_turn(&mut events, &turn(&store, "before").await).await;
+    server.command(&["FLUSHALL"]).await;
+    let lease = turn(&store, "after").await;
+    loop {
+        match next(&mut events).await {
+            Watched::Missed(_) => {}
+            Watched::Event(event) => {
+                assert_eq!(event.change, Change::Granted(lease));
+                return;
+            }
+            other => panic!("neither event nor gap: {other:?}"),
+        }
+    }
+}
