@@ -15,7 +15,7 @@ use crate::error;
 use crate::layout::Layout;
 use crate::notify::Sleepers;
 use crate::reply;
-use crate::script::{Arg, Script, Time};
+use crate::script::{Arg, Form, Script, Time};
 
 /// How many operations in a row may be without an answer before the connection is given up.
 const SILENCES: u32 = 3;
@@ -50,7 +50,22 @@ enum State {
 #[derive(Clone)]
 struct Link {
     connection: MultiplexedConnection,
+    form: Form,
     pulse: Arc<Pulse>,
+}
+
+impl Link {
+    /// Makes the server know the commands.
+    async fn load(&mut self, time: &Time) -> redis::RedisResult<()> {
+        for load in time.load(self.form) {
+            match self.connection.send_packed_command(&load).await {
+                // Who else loads it has loaded the same: its name is that of its text.
+                Err(error) if says(&error, "already exists") => {}
+                answer => drop(answer?),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What the users of a connection noticed of it.
@@ -131,11 +146,12 @@ impl Connection {
         keys: &[String],
         args: &[Arg<'_>],
     ) -> Result<Value> {
-        let call = self.shared.time.call(script, keys, args);
+        let time = &self.shared.time;
         self.within(operation, async |link| {
+            let call = time.call(link.form, script, keys, args);
             match link.connection.send_packed_command(&call).await {
                 Err(error) if is_unknown_script(&error) => {
-                    link.connection.send_packed_command(&self.shared.time.load(script)).await?;
+                    link.load(time).await?;
                     link.connection.send_packed_command(&call).await
                 }
                 answer => answer,
@@ -315,7 +331,13 @@ impl Keeper {
         ask(kill.arg("KILL").arg("ID").arg(&last.id).arg("ADDR").arg(&last.address)).await?;
         self.last = peer;
         ask(redis::cmd("SUBSCRIBE").arg(self.layout.channel(self.process))).await?;
-        Ok((Link { connection, pulse: Arc::default() }, pushes))
+        let mut link = Link { connection, form: Form::Functions, pulse: Arc::default() };
+        // Not all servers have functions, and not all users may load them.
+        if link.load(&self.shared.time).await.is_err() {
+            link.form = Form::Scripts;
+            link.load(&self.shared.time).await.map_err(|error| connect_failed(&error))?;
+        }
+        Ok((link, pushes))
     }
 
     /// Finds out whether the user may do all that the scripts do.
@@ -323,13 +345,10 @@ impl Keeper {
         let mut connection = link.connection.clone();
         let time = &self.shared.time;
         let channel = self.layout.channel([0; 8]);
-        let call = time.call(Script::Probe, &[self.layout.probe()], &[Arg::Bytes(&channel)]);
-        let probed = tokio::time::timeout(self.config.timeout, async {
-            for script in Script::ALL {
-                connection.send_packed_command(&time.load(script)).await?;
-            }
-            connection.send_packed_command(&call).await
-        });
+        let (keys, args) = ([self.layout.probe()], [Arg::Bytes(&channel)]);
+        let call = time.call(link.form, Script::Probe, &keys, &args);
+        let limit = self.config.timeout;
+        let probed = tokio::time::timeout(limit, connection.send_packed_command(&call));
         match probed.await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(connect_failed(&error)),
@@ -352,6 +371,11 @@ fn is_over(error: &redis::RedisError) -> bool {
 
 fn is_unknown_script(error: &redis::RedisError) -> bool {
     error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript)
+        || says(error, "Function not found")
+}
+
+fn says(error: &redis::RedisError, words: &str) -> bool {
+    error.detail().is_some_and(|detail| detail.contains(words))
 }
 
 /// The text of a reply that is one.

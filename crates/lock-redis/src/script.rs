@@ -1,10 +1,11 @@
-//! The scripts, and how one is called.
+//! The commands that run on the server, as functions of a library or as scripts.
 
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use redis::{Cmd, Script as Source, ToRedisArgs};
 
-/// A script that runs on the server.
+/// A command that runs on the server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Script {
     AcquireFree,
@@ -22,28 +23,60 @@ pub(crate) enum Script {
     Probe,
 }
 
+/// How the server is told which command is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As a function of the library: what all commands share is made once.
+    Functions,
+    /// As a script, which makes it at every call; all that a server before version 7 knows, and a
+    /// user who may not load libraries.
+    Scripts,
+}
+
 const NOW: &str = include_str!("scripts/now.lua");
 const PRELUDE: &str = include_str!("scripts/prelude.lua");
 
 /// What a test puts in place of the server's clock: the last argument.
 #[cfg(feature = "test-util")]
-const STEERED_NOW: &str = "local call = redis.call\nlocal now = tonumber(ARGV[#ARGV])\n";
+const STEERED_NOW: &str = "now = tonumber(ARGV[#ARGV])\n";
 
-/// Each script as often as there are clocks.
+/// All commands, on one clock.
 struct Sources {
-    on_server_time: Vec<Source>,
-    #[cfg(feature = "test-util")]
-    on_steered_time: Vec<Source>,
+    scripts: Vec<Source>,
+    texts: Vec<String>,
+    library: String,
+    /// The name of the library, which is another for every text: so versions live side by side.
+    name: String,
 }
 
-static SOURCES: LazyLock<Sources> = LazyLock::new(|| {
-    let on = |now: &str| Script::ALL.iter().map(|it| Source::new(&it.text(now))).collect();
-    Sources {
-        on_server_time: on(NOW),
-        #[cfg(feature = "test-util")]
-        on_steered_time: on(STEERED_NOW),
+static ON_SERVER_TIME: LazyLock<Sources> = LazyLock::new(|| Sources::new(NOW));
+#[cfg(feature = "test-util")]
+static ON_STEERED_TIME: LazyLock<Sources> = LazyLock::new(|| Sources::new(STEERED_NOW));
+
+impl Sources {
+    fn new(now: &str) -> Self {
+        let texts: Vec<_> = Script::ALL.iter().map(|it| it.text(now)).collect();
+        let scripts: Vec<_> = texts.iter().map(|text| Source::new(text)).collect();
+        let body = |name: &str| library(name, now);
+        let name = format!("lock_{}", &Source::new(&body("lock")).get_hash()[..16]);
+        Self { scripts, texts, library: body(&name), name }
     }
-});
+}
+
+/// The library that has all commands.
+fn library(name: &str, now: &str) -> String {
+    let mut text = format!("#!lua name={name}\nlocal call, sub, now, KEYS, ARGV\n{PRELUDE}");
+    for script in Script::ALL {
+        let (word, command) = script.source();
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "redis.register_function('{name}_{word}', function(keys, args)\n\
+             call, sub, KEYS, ARGV = redis.call, string.sub, keys, args\n{now}{command}end)\n"
+        );
+    }
+    text
+}
 
 impl Script {
     pub(crate) const ALL: [Self; 13] = [
@@ -62,28 +95,38 @@ impl Script {
         Self::Probe,
     ];
 
-    fn text(self, now: &str) -> String {
-        let whole = |command: &str| format!("{now}{PRELUDE}{command}");
-        let short = |command: &str| format!("{now}{command}");
+    const fn source(self) -> (&'static str, &'static str) {
         match self {
-            Self::AcquireFree => short(include_str!("scripts/acquire_free.lua")),
-            Self::Acquire => whole(include_str!("scripts/acquire.lua")),
-            Self::ReleaseAlone => short(include_str!("scripts/release_alone.lua")),
-            Self::Release => whole(include_str!("scripts/release.lua")),
-            Self::Renew => whole(include_str!("scripts/renew.lua")),
-            Self::Cancel => whole(include_str!("scripts/cancel.lua")),
-            Self::Transfer => whole(include_str!("scripts/transfer.lua")),
-            Self::Evict => whole(include_str!("scripts/evict.lua")),
-            Self::Inspect => whole(include_str!("scripts/inspect.lua")),
-            Self::Leases => whole(include_str!("scripts/leases.lua")),
-            Self::Waiters => whole(include_str!("scripts/waiters.lua")),
-            Self::Listen => whole(include_str!("scripts/listen.lua")),
-            Self::Probe => short(include_str!("scripts/probe.lua")),
+            Self::AcquireFree => ("acquire_free", include_str!("scripts/acquire_free.lua")),
+            Self::Acquire => ("acquire", include_str!("scripts/acquire.lua")),
+            Self::ReleaseAlone => ("release_alone", include_str!("scripts/release_alone.lua")),
+            Self::Release => ("release", include_str!("scripts/release.lua")),
+            Self::Renew => ("renew", include_str!("scripts/renew.lua")),
+            Self::Cancel => ("cancel", include_str!("scripts/cancel.lua")),
+            Self::Transfer => ("transfer", include_str!("scripts/transfer.lua")),
+            Self::Evict => ("evict", include_str!("scripts/evict.lua")),
+            Self::Inspect => ("inspect", include_str!("scripts/inspect.lua")),
+            Self::Leases => ("leases", include_str!("scripts/leases.lua")),
+            Self::Waiters => ("waiters", include_str!("scripts/waiters.lua")),
+            Self::Listen => ("listen", include_str!("scripts/listen.lua")),
+            Self::Probe => ("probe", include_str!("scripts/probe.lua")),
         }
+    }
+
+    /// Whether the command needs what most of them share.
+    const fn is_whole(self) -> bool {
+        !matches!(self, Self::AcquireFree | Self::ReleaseAlone | Self::Probe)
+    }
+
+    /// The command as a script.
+    fn text(self, now: &str) -> String {
+        let prelude = if self.is_whole() { PRELUDE } else { "" };
+        let (_, command) = self.source();
+        format!("local call, sub, now = redis.call, string.sub\n{now}{prelude}{command}")
     }
 }
 
-/// Where the scripts take the time from.
+/// Where the commands take the time from.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Time {
     /// The server's clock.
@@ -95,28 +138,38 @@ pub(crate) enum Time {
 }
 
 impl Time {
-    fn source(&self, script: Script) -> &'static Source {
+    fn sources(&self) -> &'static Sources {
         match self {
-            Self::Server => &SOURCES.on_server_time[script as usize],
+            Self::Server => &ON_SERVER_TIME,
             #[cfg(feature = "test-util")]
-            Self::Steered(_) => &SOURCES.on_steered_time[script as usize],
+            Self::Steered(_) => &ON_STEERED_TIME,
         }
     }
 
-    /// The command that calls a script by its hash.
-    pub(crate) fn call(&self, script: Script, keys: &[String], args: &[Arg<'_>]) -> Cmd {
-        let mut call = redis::cmd("EVALSHA");
-        call.arg(self.source(script).get_hash()).arg(keys.len()).arg(keys);
-        for arg in args {
-            call.arg(arg);
-        }
-        match self {
-            Self::Server => {}
-            #[cfg(feature = "test-util")]
-            Self::Steered(clock) => {
-                use lock_core::Clock as _;
-                call.arg(clock.now().as_micros());
+    /// The call of a command.
+    pub(crate) fn call(
+        &self,
+        form: Form,
+        script: Script,
+        keys: &[String],
+        args: &[Arg<'_>],
+    ) -> Cmd {
+        let sources = self.sources();
+        let mut call = match form {
+            Form::Functions => {
+                let mut call = redis::cmd("FCALL");
+                call.arg(format!("{}_{}", sources.name, script.source().0));
+                call
             }
+            Form::Scripts => {
+                let mut call = redis::cmd("EVALSHA");
+                call.arg(sources.scripts[script as usize].get_hash());
+                call
+            }
+        };
+        call.arg(keys.len()).arg(keys).arg(args);
+        if let Some(now) = self.steered() {
+            call.arg(now.as_micros());
         }
         call
     }
@@ -130,20 +183,22 @@ impl Time {
         }
     }
 
-    /// The command that makes the server know a script.
-    pub(crate) fn load(&self, script: Script) -> Cmd {
-        let mut load = redis::cmd("SCRIPT");
-        let now = match self {
-            Self::Server => NOW,
-            #[cfg(feature = "test-util")]
-            Self::Steered(_) => STEERED_NOW,
+    /// Makes the server know all commands in this form.
+    pub(crate) fn load(&self, form: Form) -> Vec<Cmd> {
+        let sources = self.sources();
+        let load = |command: &str, text: &str| {
+            let mut load = redis::cmd(command);
+            load.arg("LOAD").arg(text);
+            load
         };
-        load.arg("LOAD").arg(script.text(now));
-        load
+        match form {
+            Form::Functions => vec![load("FUNCTION", &sources.library)],
+            Form::Scripts => sources.texts.iter().map(|text| load("SCRIPT", text)).collect(),
+        }
     }
 }
 
-/// An argument of a script.
+/// An argument of a command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Arg<'a> {
     Text(&'a str),

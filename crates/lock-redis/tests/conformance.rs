@@ -1,5 +1,5 @@
-//! The whole conformance suite on real servers, with and without a journal, on the server's own
-//! clock and on one that is set by hand.
+//! The whole conformance suite on real servers: with and without a journal, by functions and by
+//! scripts, on the server's own clock and on one that is set by hand.
 
 mod common;
 
@@ -7,8 +7,8 @@ mod plain {
     lock_testkit::conformance!(crate::common::Plain);
 }
 
-mod unjournaled {
-    lock_testkit::conformance!(crate::common::Unjournaled);
+mod scripted {
+    lock_testkit::conformance!(crate::common::Scripted);
 }
 
 mod journaled {

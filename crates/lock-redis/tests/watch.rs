@@ -1,5 +1,7 @@
 //! Watching by the journal: it goes on where it stood, and tells what is missing.
 
+#![expect(clippy::panic, reason = "a failed test panics")]
+
 use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::time::Duration;

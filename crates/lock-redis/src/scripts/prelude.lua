@@ -23,12 +23,13 @@
 --
 -- Numbers are doubles, exact up to 2^53; requests are never numbers.
 
+-- Here and in the commands, `call`, `sub`, `now`, KEYS and ARGV are there already; nothing else
+-- outlives a command, and `open` sets all that follows anew.
+
 local NEVER = 9007199254740992
 local SWEEP = 64
-local TOKEN, WAITS, JOURNAL = KEYS[1], KEYS[2], KEYS[3]
-local KEY, STATE, DETAILS, QUEUE, SILENCE, ENDS
+local TOKEN, WAITS, JOURNAL, KEY, STATE, DETAILS, QUEUE, SILENCE, ENDS
 local before, alone, many, queued, all_heard
-local sub = string.sub
 
 local function read_lease(text)
   local token, granted, ends, flag, at = struct.unpack('>dddc1', text, 17)
@@ -76,9 +77,12 @@ local function record(event, first, second, third)
 end
 
 local function next_token()
-  local token = math.max((call('GET', TOKEN) or 0) + 1, now)
-  call('SET', TOKEN, token)
-  return token
+  local last = call('GETSET', TOKEN, now)
+  if not last or last - now < 0 then
+    return now
+  end
+  call('SET', TOKEN, last + 1)
+  return last + 1
 end
 
 -- The leases.
@@ -265,7 +269,7 @@ end
 
 -- Reads what there is of the lock whose keys follow the first so many, and settles it.
 local function open(keys, key)
-  KEY = key
+  TOKEN, WAITS, JOURNAL, KEY = KEYS[1], KEYS[2], KEYS[3], key
   STATE, DETAILS, QUEUE, SILENCE, ENDS = unpack(KEYS, keys + 1, keys + 5)
   before = call('GET', STATE)
   local kind = before and sub(before, 1, 1)

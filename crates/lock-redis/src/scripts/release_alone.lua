@@ -6,11 +6,11 @@
 -- or shares, and the whole command has to decide.
 
 local state = call('GET', KEYS[1])
-if state and string.sub(state, 1, 17) == ARGV[1] then
+if state and sub(state, 1, 17) == ARGV[1] then
   call('DEL', KEYS[1])
   return struct.unpack('>d', state, 34) > now and 1 or 0
 end
-if not state or string.sub(state, 1, 1) == '1' then
+if not state or sub(state, 1, 1) == '1' then
   return 0
 end
 return false

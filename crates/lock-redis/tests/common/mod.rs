@@ -81,17 +81,22 @@ impl Steered {
     }
 }
 
-/// On a clock that is set by hand, without a journal.
-pub(crate) struct Unjournaled(Steered);
+/// On a clock that is set by hand, without a journal, for a user who may load no library: the
+/// commands are scripts, as on a server before version 7.
+pub(crate) struct Scripted(Steered);
 
 #[async_trait::async_trait]
-impl Fixture for Unjournaled {
+impl Fixture for Scripted {
     async fn start() -> Self {
-        Self(Steered::start().await)
+        let steered = Steered::start().await;
+        let rule = ["ACL", "SETUSER", "scripts", "on", ">secret", "~*", "&*", "+@all", "-function"];
+        assert_eq!(steered.server.command(&rule).await, "OK");
+        Self(steered)
     }
 
     async fn connect(&self) -> Arc<dyn LockStore> {
-        self.0.connect(config(&self.0.server)).await
+        let url = self.0.server.url().replace("redis://", "redis://scripts:secret@");
+        self.0.connect(RedisConfig::parse(&url).expect("a URL")).await
     }
 
     async fn elapse(&self, span: Duration) {

@@ -1,0 +1,187 @@
+//! What the tests of faults share: who connects, who holds, and what is left behind.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use lock_core::{
+    AcquireRequest, FencingToken, KeepAlive, LockBackend, LockGuard, LockInspector, LockKey,
+    LockManager, LossReason, OwnerId, RequestId, Result, Timestamp,
+};
+use lock_redis::{RedisBackend, RedisConfig};
+use lock_testkit::server::RedisServer;
+use tokio::time::{Instant, sleep, timeout};
+
+/// The longest that anything here may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub(crate) const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(crate) fn key(name: &str) -> LockKey {
+    LockKey::parse(name).unwrap()
+}
+
+pub(crate) fn owner(name: &str) -> OwnerId {
+    OwnerId::parse(name).unwrap()
+}
+
+/// What a new request of `name` for `key` asks, without waiting.
+pub(crate) fn ask(name: &str, of: &str) -> AcquireRequest {
+    AcquireRequest::new(RequestId::random(), key(of), owner(name))
+}
+
+/// What a new request of `name` for `key` asks that waits if it has to.
+pub(crate) fn queue(name: &str, of: &str) -> AcquireRequest {
+    ask(name, of).queueing(KeepAlive::default())
+}
+
+/// The store at `url`, whose connections the server lists by `name`.
+pub(crate) async fn store(url: &str, name: &str) -> RedisBackend {
+    hasty(url, name, RedisConfig::DEFAULT_TIMEOUT).await
+}
+
+/// The store at `url`, whose operations may take this long.
+pub(crate) async fn hasty(url: &str, name: &str, limit: Duration) -> RedisBackend {
+    let config = RedisConfig::parse(url).unwrap().with_name(name).unwrap();
+    RedisBackend::connect(config.with_timeout(limit)).await.expect("the server is up")
+}
+
+/// Somebody who takes turns on the store at `url`.
+pub(crate) async fn manager(url: &str, name: &str) -> LockManager {
+    LockManager::new(store(url, name).await, owner(name))
+}
+
+/// Begins to wait for the key, with this ttl and keep-alive, and returns when it is in the queue.
+pub(crate) async fn waiter(
+    manager: &LockManager,
+    of: &str,
+    ttl: Duration,
+    keep_alive: Duration,
+) -> tokio::task::JoinHandle<Result<LockGuard>> {
+    let waiter = manager.acquire(of).ttl(ttl).keep_alive(keep_alive).into_future();
+    let waiter = tokio::spawn(waiter);
+    let is_queued = async || {
+        let waits = manager.waits_of(manager.owner()).await;
+        waits.is_ok_and(|waits| waits.iter().any(|wait| wait.key.as_str() == of))
+    };
+    until("it waits", is_queued).await;
+    waiter
+}
+
+/// Looks again and again until something holds.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "in time: {what}");
+        sleep(millis(2)).await;
+    }
+}
+
+/// Waits for something that takes no longer than `limit`.
+pub(crate) async fn within<T>(what: &str, limit: Duration, it: impl Future<Output = T>) -> T {
+    timeout(limit, it).await.unwrap_or_else(|_| panic!("within {limit:?}: {what}"))
+}
+
+/// Waits until nothing is left in the server of these keys, nor of any other but the last token.
+pub(crate) async fn until_clean(server: &RedisServer, keys: &[&str]) {
+    let looking = store(&server.url(), "cleaner").await;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        for name in keys {
+            // What is over goes when somebody looks at it.
+            let _ = looking.inspect(&key(name)).await.expect("the server answers");
+        }
+        let left = server.command(&["KEYS", "*"]).await;
+        if left.lines().all(|name| name.ends_with(":token")) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "left behind: {left}");
+        sleep(millis(5)).await;
+    }
+}
+
+/// The numbers by which the server knows the connections of `name`.
+pub(crate) async fn connections(server: &RedisServer, name: &str) -> Vec<String> {
+    let list = server.command(&["CLIENT", "LIST"]).await;
+    let named = format!("name={name}");
+    let lines = list.lines().filter(|line| line.split(' ').any(|word| word == named));
+    lines.filter_map(|line| Some(line.split(' ').next()?.strip_prefix("id=")?.to_owned())).collect()
+}
+
+/// Makes the server close the connections of `name`.
+pub(crate) async fn hang_up(server: &RedisServer, name: &str) {
+    let open = connections(server, name).await;
+    assert!(!open.is_empty(), "{name} is connected");
+    for id in open {
+        let _ = server.command(&["CLIENT", "KILL", "ID", &id]).await;
+    }
+}
+
+/// The lease that the request has, by what the store says when it is asked once more.
+pub(crate) async fn token_of(store: &RedisBackend, asked: &AcquireRequest) -> Option<FencingToken> {
+    match store.acquire(asked).await.expect("the server answers") {
+        lock_core::Acquisition::Granted(lease) => Some(lease.token),
+        _ => None,
+    }
+}
+
+/// Everybody who believes to hold a key.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    believing: Mutex<Vec<Arc<LockGuard>>>,
+    /// All tokens that were granted, each with its key.
+    tokens: Mutex<Vec<(LockKey, FencingToken)>>,
+}
+
+impl Census {
+    /// Counts a holder, after all others of its key knew that they had lost it.
+    pub(crate) async fn enter(&self, guard: LockGuard) -> Arc<LockGuard> {
+        let guard = Arc::new(guard);
+        let others: Vec<_> = {
+            let mut believing = self.believing.lock().unwrap();
+            let of_key = believing.iter().filter(|it| it.key() == guard.key()).cloned().collect();
+            believing.push(Arc::clone(&guard));
+            of_key
+        };
+        for other in others {
+            assert!(other.is_lost(), "two hold it: {other:?} and {guard:?}");
+            if other.lost().await == LossReason::Overdue {
+                let known = wall(other.deadline().expect("only what ends is overdue"));
+                assert!(known <= guard.lease().granted_at, "{known:?}: {other:?}, {guard:?}");
+            }
+        }
+        let mut tokens = self.tokens.lock().unwrap();
+        let earlier = tokens.iter().filter(|(key, _)| key == guard.key()).map(|(_, token)| *token);
+        assert!(earlier.max() < Some(guard.token()), "tokens increase: {guard:?}");
+        tokens.push((guard.key().clone(), guard.token()));
+        drop(tokens);
+        guard
+    }
+
+    /// Gives the lease back; from the beginning of that on, its holder does not believe any more.
+    pub(crate) async fn release(&self, guard: Arc<LockGuard>) -> Result<()> {
+        self.believing.lock().unwrap().retain(|it| !Arc::ptr_eq(it, &guard));
+        until("nobody looks at the guard", async || Arc::strong_count(&guard) == 1).await;
+        Arc::into_inner(guard).expect("nobody else has it").release().await
+    }
+
+    /// How many leases were granted.
+    pub(crate) fn grants(&self) -> usize {
+        self.tokens.lock().unwrap().len()
+    }
+}
+
+/// When this is by the clock on the wall, which the server goes by, too.
+#[expect(clippy::disallowed_methods, reason = "the server's clock is the machine's")]
+fn wall(then: Instant) -> Timestamp {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let back = Instant::now().saturating_duration_since(then);
+    let ahead = then.saturating_duration_since(Instant::now());
+    Timestamp::from_micros(u64::try_from((now + ahead).saturating_sub(back).as_micros()).unwrap())
+}
