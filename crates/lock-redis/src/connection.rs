@@ -58,7 +58,7 @@ impl Link {
     /// Makes the server know the commands.
     async fn load(&mut self, time: &Time) -> redis::RedisResult<()> {
         for load in time.load(self.form) {
-            match self.connection.send_packed_command(&load).await {
+            match send(&mut self.connection, &load).await {
                 // Who else loads it has loaded the same: its name is that of its text.
                 Err(error) if says(&error, "already exists") => {}
                 answer => drop(answer?),
@@ -149,10 +149,10 @@ impl Connection {
         let time = &self.shared.time;
         self.within(operation, async |link| {
             let call = time.call(link.form, script, keys, args);
-            match link.connection.send_packed_command(&call).await {
+            match send(&mut link.connection, &call).await {
                 Err(error) if is_unknown_script(&error) => {
                     link.load(time).await?;
-                    link.connection.send_packed_command(&call).await
+                    send(&mut link.connection, &call).await
                 }
                 answer => answer,
             }
@@ -177,8 +177,7 @@ impl Connection {
 
     /// Runs a command.
     pub(crate) async fn command(&self, operation: Operation, command: &Cmd) -> Result<Value> {
-        self.within(operation, async |link| link.connection.send_packed_command(command).await)
-            .await
+        self.within(operation, async |link| send(&mut link.connection, command).await).await
     }
 
     /// Does something on the connection, in time, and watches whether it answers.
@@ -316,7 +315,7 @@ impl Keeper {
         let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
         let mut connection = connected.map_err(|error| connect_failed(&error))?;
         let mut ask = async |command: &mut Cmd| {
-            let answer = connection.send_packed_command(command).await;
+            let answer = send(&mut connection, command).await;
             answer.map_err(|error| connect_failed(&error))
         };
         check_version(&ask(redis::cmd("INFO").arg("server")).await?)?;
@@ -348,13 +347,18 @@ impl Keeper {
         let (keys, args) = ([self.layout.probe()], [Arg::Bytes(&channel)]);
         let call = time.call(link.form, Script::Probe, &keys, &args);
         let limit = self.config.timeout;
-        let probed = tokio::time::timeout(limit, connection.send_packed_command(&call));
+        let probed = tokio::time::timeout(limit, send(&mut connection, &call));
         match probed.await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(connect_failed(&error)),
             Err(_) => Err(Error::new(ErrorKind::TimedOut, Operation::Connect)),
         }
     }
+}
+
+/// Sends a command; what the server refuses is an error, which the driver alone leaves a value.
+async fn send(connection: &mut MultiplexedConnection, command: &Cmd) -> redis::RedisResult<Value> {
+    connection.send_packed_command(command).await?.extract_error()
 }
 
 /// Nothing that fails while connecting is an operation on a lock.

@@ -124,7 +124,8 @@ impl Reader {
             read.cmd("XREAD").arg("COUNT").arg(BUFFER).arg("BLOCK").arg(OPEN.as_millis() as u64);
             read.arg("STREAMS").arg(&self.journal).arg(&self.after);
             let answers = connection.send_packed_commands(&read, 0, 2).await?;
-            let [last, new] = <[Value; 2]>::try_from(answers).unwrap_or([Value::Nil, Value::Nil]);
+            let answers = Value::Array(answers).extract_error()?;
+            let [last, new] = pair(answers).unwrap_or([Value::Nil, Value::Nil]);
             let is_cut = self.after != START && entries(last).is_none_or(|last| last.is_empty());
             let new = stream(new).unwrap_or_default();
             // A journal that is gone as a whole begins anew: so does the reading.
@@ -149,6 +150,13 @@ impl Reader {
     }
 }
 
+fn pair(answer: Value) -> Option<[Value; 2]> {
+    match answer {
+        Value::Array(parts) => parts.try_into().ok(),
+        _ => None,
+    }
+}
+
 /// The entries of the one stream in an answer to `XREAD`.
 fn stream(answer: Value) -> Option<Vec<Entry>> {
     match answer {
@@ -160,8 +168,7 @@ fn stream(answer: Value) -> Option<Vec<Entry>> {
 fn entries(answer: Value) -> Option<Vec<Entry>> {
     let Value::Array(entries) = answer else { return None };
     let read = |entry: Value| {
-        let Value::Array(parts) = entry else { return None };
-        let [id, fields] = <[Value; 2]>::try_from(parts).ok()?;
+        let [id, fields] = pair(entry)?;
         let id = String::from_utf8(reply::bytes(id)?).ok()?;
         Some(Entry { id, fields: reply::list(fields)? })
     };
