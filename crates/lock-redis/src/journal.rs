@@ -14,7 +14,7 @@ use redis::{AsyncConnectionConfig, Client, RedisResult, Value};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::backend::Shared;
+use crate::commands::Shared;
 use crate::error::corrupt;
 use crate::reply;
 

@@ -1,11 +1,13 @@
 //! The lock store in Redis or Valkey: the rules of `lock-core` in scripts that run on the server.
 
 mod backend;
+mod commands;
 mod config;
 mod connection;
 mod error;
 mod inspector;
 mod journal;
+mod keeper;
 mod layout;
 mod listing;
 mod notify;

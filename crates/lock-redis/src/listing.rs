@@ -9,7 +9,7 @@ use lock_core::{
 };
 use redis::Value;
 
-use crate::backend::Shared;
+use crate::commands::Shared;
 use crate::error::corrupt;
 use crate::reply::{self, Answer};
 use crate::script::{Arg, Script};
@@ -174,11 +174,14 @@ impl Shared {
     ) -> Result<Vec<Lease>> {
         let failed = || corrupt(Operation::List).with_key(key.clone());
         let Some(state) = state else { return Ok(Vec::new()) };
-        // A lease that is alone and alive is all there is; else the key must be settled first.
+        // A lease that is alone and alive is all there is; else the key must be settled first, and a
+        // dead one is swept thereby.
         if let [b'1', text @ ..] = state {
             let lease = reply::lease(text, key).ok_or_else(failed)?;
-            let is_shown = !lease.is_over(now) && after.is_none_or(|after| lease.request > after);
-            return Ok(is_shown.then_some(lease).into_iter().collect());
+            if !lease.is_over(now) {
+                let is_shown = after.is_none_or(|after| lease.request > after);
+                return Ok(is_shown.then_some(lease).into_iter().collect());
+            }
         }
         let after = after.map(RequestId::to_bits).map(u128::to_be_bytes);
         let args =
