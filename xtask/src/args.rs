@@ -4,11 +4,13 @@
 pub(crate) const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  ci             everything below that checks, in order; writes nothing
+  ci             everything below that checks, in order; changes no file of the project
   fmt [--fix]    check the format, or apply it
   lint           clippy, warnings are errors
   tidy           the rules of STYLE.md that a program can check
+  redis          see that there is a Redis to test with; install one where apt-get can
   test           tests and doctests
+  test --valkey  only the tests that start a Redis, with a Valkey in its place
   doc            the documentation, warnings are errors
   api [--bless]  compare the public API with api/*.txt, or write it there
   features       check the crates under each of their features
@@ -24,7 +26,8 @@ pub(crate) enum Command {
     Fmt { fix: bool },
     Lint,
     Tidy,
-    Test,
+    Redis,
+    Test { valkey: bool },
     Doc,
     Api { bless: bool },
     Features,
@@ -43,7 +46,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Option<Command> {
         ["fmt", "--fix"] => Command::Fmt { fix: true },
         ["lint"] => Command::Lint,
         ["tidy"] => Command::Tidy,
-        ["test"] => Command::Test,
+        ["redis"] => Command::Redis,
+        ["test"] => Command::Test { valkey: false },
+        ["test", "--valkey"] => Command::Test { valkey: true },
         ["doc"] => Command::Doc,
         ["api"] => Command::Api { bless: false },
         ["api", "--bless"] => Command::Api { bless: true },
@@ -67,6 +72,8 @@ mod tests {
     fn commands_and_options_are_read() {
         assert_eq!(parsed("ci"), Some(Command::Ci));
         assert_eq!(parsed("fmt --fix"), Some(Command::Fmt { fix: true }));
+        assert_eq!(parsed("test"), Some(Command::Test { valkey: false }));
+        assert_eq!(parsed("test --valkey"), Some(Command::Test { valkey: true }));
         assert_eq!(parsed("api"), Some(Command::Api { bless: false }));
         assert_eq!(parsed("bench memory"), Some(Command::Bench { name: "memory".to_owned() }));
     }

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::sh::{Sh, section};
 use crate::test::Tally;
-use crate::{api, deny, doc, features, fmt, lint, test, tidy};
+use crate::{api, deny, doc, features, fmt, lint, redis, test, tidy};
 
 /// Runs every check, and ends with the sum of the tests.
 pub(crate) fn run(sh: &Sh) -> ExitCode {
@@ -27,6 +27,7 @@ fn steps(sh: &Sh, tally: &mut Tally) -> Result<()> {
     section("clippy", || lint::run(sh))?;
     section("tidy", || tidy::run(sh))?;
     section("build", || build(sh))?;
+    section("redis", || redis::run(sh))?;
     section("test", || counted(tally, test::tests(sh)))?;
     section("doctests", || counted(tally, test::doctests(sh)))?;
     section("docs", || doc::run(sh))?;

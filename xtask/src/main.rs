@@ -10,6 +10,7 @@ mod doc;
 mod features;
 mod fmt;
 mod lint;
+mod redis;
 mod sh;
 mod test;
 mod tidy;
@@ -38,7 +39,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Help => print!("{}", args::USAGE),
         Command::Ci => return Ok(ci::run(&sh)),
-        Command::Test => return Ok(test::run(&sh)),
+        Command::Redis => redis::run(&sh)?,
+        Command::Test { valkey: false } => return Ok(test::run(&sh)),
+        Command::Test { valkey: true } => return Ok(test::run_on_valkey(&sh)),
         Command::Fmt { fix } => fmt::run(&sh, fix)?,
         Command::Lint => lint::run(&sh)?,
         Command::Tidy => tidy::run(&sh)?,

@@ -5,7 +5,9 @@ use std::ops::Add;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use xshell::Cmd;
 
+use crate::redis;
 use crate::sh::{Sh, Transcript, section, watched};
 
 /// How many tests passed and failed.
@@ -52,16 +54,29 @@ pub(crate) fn run(sh: &Sh) -> ExitCode {
     (tests + doctests).conclude()
 }
 
+/// Runs the tests that start a Redis, with a server of Valkey in its place.
+pub(crate) fn run_on_valkey(sh: &Sh) -> ExitCode {
+    const SCOPE: &[&str] = &["--package", "lock-redis", "--package", "lock-testkit"];
+    let tally = section("test --valkey", || match redis::valkey(sh) {
+        Ok(server) => tests_of(sh, SCOPE, |cmd| cmd.env(redis::SERVER, &server)),
+        Err(error) => failed(&error),
+    });
+    tally.conclude()
+}
+
 /// Runs everything but the doctests.
 pub(crate) fn tests(sh: &Sh) -> Tally {
-    const SCOPE: [&str; 2] = ["--workspace", "--all-features"];
+    tests_of(sh, &["--workspace"], |cmd| cmd)
+}
+
+fn tests_of<'a>(sh: &'a Sh, scope: &[&str], adapt: impl FnOnce(Cmd<'a>) -> Cmd<'a>) -> Tally {
     if sh.works("cargo", &["nextest", "--version"]) {
-        let cmd = sh.cargo(&["nextest", "run"]).args(SCOPE);
-        return counted(watched(cmd), |said| nextest_tally(&said.stderr));
+        let cmd = sh.cargo(&["nextest", "run", "--all-features"]).args(scope);
+        return counted(watched(adapt(cmd)), |said| nextest_tally(&said.stderr));
     }
     let targets = ["--lib", "--bins", "--tests", "--examples", "--no-fail-fast"];
-    let cmd = sh.cargo(&["test"]).args(SCOPE).args(targets);
-    counted(watched(cmd), |said| libtest_tally(&said.stdout))
+    let cmd = sh.cargo(&["test", "--all-features"]).args(scope).args(targets);
+    counted(watched(adapt(cmd)), |said| libtest_tally(&said.stdout))
 }
 
 /// Runs the doctests.
@@ -73,11 +88,13 @@ pub(crate) fn doctests(sh: &Sh) -> Tally {
 fn counted(said: Result<Transcript>, count: impl FnOnce(&Transcript) -> Tally) -> Tally {
     match said {
         Ok(said) => count(&said).or_failed_unless(said.success),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            Tally::FAILED_STEP
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> Tally {
+    eprintln!("error: {error:#}");
+    Tally::FAILED_STEP
 }
 
 /// Reads nextest's summary: `Summary [ 1.2s] 3 tests run: 2 passed (1 slow), 1 failed, 4 skipped`.

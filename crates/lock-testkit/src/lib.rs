@@ -7,6 +7,8 @@ mod world;
 
 pub mod cases;
 pub mod client;
+#[cfg(feature = "differential")]
+pub mod differential;
 pub mod proxy;
 pub mod server;
 

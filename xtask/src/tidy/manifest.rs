@@ -47,7 +47,9 @@ pub(super) fn inherited_dependencies(tree: &Tree) -> Vec<Violation> {
             let mut said = entries
                 .iter()
                 .filter(|other| other.section == entry.section && dependency(other) == Some(name));
-            let fine = said.any(|it| says_workspace(it) || breaks_the_cycle(&file.path, it));
+            let fine = said.any(|it| {
+                says_workspace(it) || breaks_the_cycle(&file.path, it) || is_the_crate_itself(it)
+            });
             if !fine {
                 let message = format!("{name}: `workspace = true` is missing");
                 violations.push(Violation::new(&file.path, entry.line, message));
@@ -80,6 +82,13 @@ fn breaks_the_cycle(path: &str, entry: &Entry) -> bool {
     path == "crates/lock-core/Cargo.toml"
         && entry.section == "dev-dependencies"
         && entry.value.contains("path = \"../")
+        && !entry.value.contains("version")
+}
+
+/// A crate gives its own tests a feature so; a version would make cargo look for it elsewhere.
+fn is_the_crate_itself(entry: &Entry) -> bool {
+    entry.section == "dev-dependencies"
+        && entry.value.contains("path = \".\"")
         && !entry.value.contains("version")
 }
 
@@ -218,6 +227,15 @@ workspace = true
         assert_eq!(messages(rule, "crates/lock-cli/Cargo.toml", text).len(), 1);
         let normal = text.replace("dev-", "");
         assert_eq!(messages(rule, "crates/lock-core/Cargo.toml", &normal).len(), 1);
+    }
+
+    #[test]
+    fn a_crate_may_name_itself_for_its_tests() {
+        let text = "[dev-dependencies]\na = { path = \".\", features = [\"b\"] }\n";
+        let rule = inherited_dependencies;
+        assert_eq!(messages(rule, "crates/a/Cargo.toml", text), [""; 0]);
+        let normal = text.replace("dev-", "");
+        assert_eq!(messages(rule, "crates/a/Cargo.toml", &normal).len(), 1);
     }
 
     #[test]

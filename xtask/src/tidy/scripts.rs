@@ -4,14 +4,23 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{File, Tree, Violation};
 
-/// Every script of a crate is included once: never is dead code, twice are two copies.
+/// Every script of a crate is included once, by the crate: never is dead code, twice are two copies,
+/// and who takes it from elsewhere depends on a crate that it does not name.
 pub(super) fn included_once(tree: &Tree) -> Vec<Violation> {
-    let included: Vec<PathBuf> = tree.below("crates/", "rs").flat_map(inclusions).collect();
+    let sources = tree.below("crates/", "rs");
+    let included: Vec<(&str, PathBuf)> = sources
+        .flat_map(|file| inclusions(file).into_iter().map(|path| (krate(&file.path), path)))
+        .collect();
     let mut violations = Vec::new();
     for script in tree.below("crates/", "lua").filter(|file| file.path.contains("/src/")) {
-        let times = included.iter().filter(|path| *path == Path::new(&script.path)).count();
-        if times != 1 {
-            let message = format!("included {times} times, not once");
+        let by = included.iter().filter(|(_, path)| path == Path::new(&script.path));
+        let (own, foreign): (Vec<_>, Vec<_>) = by.partition(|(by, _)| *by == krate(&script.path));
+        if own.len() != 1 {
+            let message = format!("included {} times, not once", own.len());
+            violations.push(Violation::new(&script.path, 1, message));
+        }
+        for (by, _) in foreign {
+            let message = format!("included by another crate, {by}");
             violations.push(Violation::new(&script.path, 1, message));
         }
     }
@@ -26,6 +35,11 @@ fn inclusions(file: &File) -> Vec<PathBuf> {
         .filter_map(|call| call.trim_start().strip_prefix('"')?.split('"').next())
         .map(|path| normal(&folder.join(path)))
         .collect()
+}
+
+/// Returns the name of a crate's folder.
+fn krate(path: &str) -> &str {
+    path.split('/').nth(1).unwrap_or_default()
 }
 
 /// Returns a path without its `.` and `..`.
@@ -53,6 +67,8 @@ mod tests {
             ("crates/a/src/scripts/none.lua", ""),
             ("crates/a/src/scripts/one.lua", ""),
             ("crates/a/src/scripts/two.lua", ""),
+            ("crates/b/src/scripts/theirs.lua", ""),
+            ("crates/a/src/theirs.rs", "include_str!(\"../../b/src/scripts/theirs.lua\")"),
             ("crates/a/src/b/c.rs", "include_str!(\"../scripts/two.lua\")\n"),
             (
                 "crates/a/src/script.rs",
@@ -65,6 +81,8 @@ mod tests {
             [
                 "crates/a/src/scripts/none.lua:1: included 0 times, not once",
                 "crates/a/src/scripts/two.lua:1: included 2 times, not once",
+                "crates/b/src/scripts/theirs.lua:1: included 0 times, not once",
+                "crates/b/src/scripts/theirs.lua:1: included by another crate, a",
             ]
         );
     }

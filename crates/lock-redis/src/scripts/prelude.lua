@@ -173,15 +173,13 @@ local function wait_entry(waiter, request)
   return owner .. '\0' .. KEY .. '\0' .. request
 end
 
+-- Takes a waiter out; a queue exists only while somebody waits.
 local function leave(request, waiter)
   call('HDEL', DETAILS, 'w' .. request)
   call('ZREM', QUEUE, member(waiter, request))
   call('ZREM', SILENCE, request)
   call('ZREM', WAITS, wait_entry(waiter, request))
-end
-
-local function forget_empty_queue()
-  if queued and call('ZCARD', QUEUE) == 0 then
+  if call('ZCARD', QUEUE) == 0 then
     call('HDEL', DETAILS, 'a')
     queued = false
   end
@@ -225,8 +223,8 @@ end
 
 local function drop_silent()
   for _ = 1, SWEEP do
-    local longest = call('ZRANGE', SILENCE, 0, 0, 'WITHSCORES')
-    if not longest[1] or tonumber(longest[2]) > now then
+    local longest = queued and call('ZRANGE', SILENCE, 0, 0, 'WITHSCORES')
+    if not longest or tonumber(longest[2]) > now then
       all_heard = true
       return
     end
@@ -244,14 +242,10 @@ end
 
 -- Grants the key to the head of the queue, as long as there is one that is alive and fits.
 local function promote()
-  while queued do
-    if alone and sub(alone.terms, 1, 1) == 'x' then
+  while queued and not (alone and sub(alone.terms, 1, 1) == 'x') do
+    local request = sub(call('ZRANGE', QUEUE, 0, 0)[1], 7)
+    if not all_heard and silent_at(request) <= now then
       return
-    end
-    local head = call('ZRANGE', QUEUE, 0, 0)[1]
-    local request = head and sub(head, 7)
-    if not head or not all_heard and silent_at(request) <= now then
-      break
     end
     local waiter = waiter_of(request)
     if not fits(mode_of(waiter.terms)) then
@@ -262,9 +256,7 @@ local function promote()
     record('granted', write_lease(lease))
     tell(waiter, lease)
     put(lease)
-    forget_empty_queue()
   end
-  forget_empty_queue()
 end
 
 -- Reads what there is of the lock whose keys follow the first so many, and settles it.
@@ -278,10 +270,8 @@ local function open(keys, key)
   queued = kind == 'q' or kind == 'n' or kind == 'w'
   all_heard = false
   expire()
-  if queued then
-    drop_silent()
-    promote()
-  end
+  drop_silent()
+  promote()
 end
 
 -- Writes what changed.

@@ -38,7 +38,6 @@ local function transfer()
   lease.given_by = from
   if queueing then
     leave(to, queueing)
-    forget_empty_queue()
   end
   remove(from)
   put(lease)

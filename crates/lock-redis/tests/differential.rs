@@ -1,0 +1,56 @@
+//! The store in Redis and the state machine are given the same random commands, and answer the same.
+
+#![expect(clippy::panic, reason = "a failed test panics")]
+
+use std::num::NonZeroU32;
+
+use lock_redis::{RedisBackend, RedisConfig};
+use lock_testkit::differential::{Settings, check};
+use lock_testkit::server::RedisServer;
+
+/// Runs the test on a server, by the commands that this user is given.
+async fn agrees(settings: Settings, user: &str, journal: Option<NonZeroU32>) {
+    let server = RedisServer::start().await;
+    let rule = ["ACL", "SETUSER", "scripts", "on", "nopass", "~*", "&*", "+@all", "-function"];
+    assert_eq!(server.command(&rule).await, "OK");
+    let url = server.url().replace("redis://", &format!("redis://{user}"));
+    let mut sequence = 0;
+    let checked = check(&settings, async |clock| {
+        // Each has a store of its own on the same server.
+        sequence += 1;
+        if sequence % 100 == 0 {
+            server.command(&["FLUSHALL"]).await;
+        }
+        let config = RedisConfig::parse(&url).expect("a URL");
+        let config = config.with_prefix(&sequence.to_string()).expect("a prefix");
+        let config = match journal {
+            Some(entries) => config.with_journal(entries),
+            None => config,
+        };
+        RedisBackend::connect_on(config, clock).await.expect("the server is up")
+    });
+    let report = checked.await.unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{report}");
+}
+
+/// Fewer, where most is the same.
+fn some() -> Settings {
+    let settings = Settings::from_env().with_waits_as_hints();
+    let sequences = settings.sequences.div_ceil(4);
+    settings.with_sequences(sequences)
+}
+
+#[tokio::test]
+async fn functions_agree_with_the_machine() {
+    agrees(Settings::from_env().with_waits_as_hints(), "", None).await;
+}
+
+#[tokio::test]
+async fn scripts_agree_with_the_machine() {
+    agrees(some(), "scripts:@", None).await;
+}
+
+#[tokio::test]
+async fn the_journal_agrees_with_the_machine() {
+    agrees(some().with_events(), "", NonZeroU32::new(100_000)).await;
+}

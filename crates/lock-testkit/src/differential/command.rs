@@ -1,0 +1,232 @@
+//! Random commands, and what each becomes in the situation in which it is sent.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lock_core::{HeadStart, KeepAlive, Mode, OnHeld, Ttl};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::domain::{CROWD, KEYS, OWNERS, PREFIXES, REQUESTS};
+
+/// A random command, whose subject is chosen by the situation in which it is sent: one that says
+/// "the first holder" is about another request in each.
+#[derive(Clone, Debug)]
+pub struct Command {
+    pub(super) act: Act,
+    /// Whether the keys are looked at afterwards; looking is a command of its own.
+    pub(super) look: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Act {
+    Acquire {
+        key: u8,
+        who: Who,
+        owner: u8,
+        terms: Terms,
+        on_held: OnHeld,
+    },
+    /// So many new requests queue one after another.
+    Crowd {
+        key: u8,
+        count: u8,
+        keep_alive: KeepAlive,
+        is_mixed: bool,
+    },
+    Wait {
+        key: u8,
+        who: Who,
+    },
+    Renew(Vec<(u8, Who, Ttl)>),
+    Release {
+        key: u8,
+        who: Who,
+    },
+    Cancel {
+        key: u8,
+        who: Who,
+    },
+    Transfer {
+        key: u8,
+        from: Who,
+        to: Who,
+        owner: Option<u8>,
+        metadata: u8,
+    },
+    Evict {
+        key: u8,
+        who: Option<Who>,
+        by: u8,
+    },
+    Inspect {
+        key: u8,
+    },
+    List {
+        prefix: u8,
+        owner: Option<u8>,
+        limit: u32,
+    },
+    WaitsOf {
+        owner: u8,
+    },
+    /// The command so many before this one once more, as after a lost answer.
+    Again {
+        back: u8,
+    },
+    Clock(Tick),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) mode: Mode,
+    pub(super) ttl: Ttl,
+    pub(super) head_start: HeadStart,
+    pub(super) metadata: u8,
+}
+
+/// Whose request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Who {
+    Number(u8),
+    Holder(u8),
+    Waiter(u8),
+}
+
+/// How the clock moves.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Tick {
+    Forward(Duration),
+    /// To the end to come of this number, or this many microseconds before or after it.
+    ToEnd {
+        number: u8,
+        micros: i8,
+    },
+    Back(Duration),
+}
+
+/// Sequences of about fifty commands.
+pub fn commands() -> impl Strategy<Value = Vec<Command>> {
+    let look = prop_oneof![1 => Just(false), 2 => Just(true)];
+    let command = (act(), look).prop_map(|(act, look)| Command { act, look });
+    vec(command, 1..100)
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let (some_owner, some_who) = (option::of(owner()), option::of(who()));
+    let transfer = (key(), mostly_holder(), mostly_waiter(), option::of(owner()), 0..3_u8);
+    let limit = select(vec![100, 1, 2, 3]);
+    let crowd = prop_oneof![1 => 1..8_u8, 6 => 70..=CROWD];
+    prop_oneof![
+        120 => (key(), who(), owner(), terms(), on_held()).prop_map(
+            |(key, who, owner, terms, on_held)| Act::Acquire { key, who, owner, terms, on_held }
+        ),
+        2 => (key(), crowd, keep_alive(), any::<bool>()).prop_map(
+            |(key, count, keep_alive, is_mixed)| Act::Crowd { key, count, keep_alive, is_mixed }
+        ),
+        14 => (key(), who()).prop_map(|(key, who)| Act::Wait { key, who }),
+        24 => vec((key(), mostly_holder(), ttl()), 1..4).prop_map(Act::Renew),
+        40 => (key(), mostly_holder()).prop_map(|(key, who)| Act::Release { key, who }),
+        24 => (key(), mostly_waiter()).prop_map(|(key, who)| Act::Cancel { key, who }),
+        36 => transfer.prop_map(|(key, from, to, owner, metadata)| {
+            Act::Transfer { key, from, to, owner, metadata }
+        }),
+        12 => (key(), some_who, owner()).prop_map(|(key, who, by)| Act::Evict { key, who, by }),
+        4 => key().prop_map(|key| Act::Inspect { key }),
+        8 => (0..PREFIXES.len() as u8, some_owner, limit).prop_map(|(prefix, owner, limit)| {
+            Act::List { prefix, owner, limit }
+        }),
+        6 => owner().prop_map(|owner| Act::WaitsOf { owner }),
+        24 => (1..4_u8).prop_map(|back| Act::Again { back }),
+        70 => tick().prop_map(Act::Clock),
+    ]
+}
+
+/// Mostly the first, so that something is going on there.
+fn key() -> impl Strategy<Value = u8> {
+    prop_oneof![3 => Just(0), 1 => 1..KEYS.len() as u8]
+}
+
+fn owner() -> impl Strategy<Value = u8> {
+    0..OWNERS.len() as u8
+}
+
+fn who() -> impl Strategy<Value = Who> {
+    prop_oneof![
+        6 => (0..REQUESTS).prop_map(Who::Number),
+        1 => (REQUESTS..REQUESTS + CROWD).prop_map(Who::Number),
+        3 => (0..4_u8).prop_map(Who::Holder),
+        3 => (0..8_u8).prop_map(Who::Waiter),
+    ]
+}
+
+fn mostly_holder() -> impl Strategy<Value = Who> {
+    prop_oneof![3 => (0..4_u8).prop_map(Who::Holder), 2 => who()]
+}
+
+fn mostly_waiter() -> impl Strategy<Value = Who> {
+    prop_oneof![1 => (0..8_u8).prop_map(Who::Waiter), 1 => who()]
+}
+
+fn terms() -> impl Strategy<Value = Terms> {
+    (mode(), ttl(), head_start(), 0..3_u8).prop_map(|(mode, ttl, head_start, metadata)| Terms {
+        mode,
+        ttl,
+        head_start,
+        metadata,
+    })
+}
+
+fn mode() -> impl Strategy<Value = Mode> {
+    let semaphore = |permits| Mode::semaphore(permits).expect("a valid mode");
+    select(vec![Mode::Exclusive, Mode::READER, semaphore(2), semaphore(3)])
+}
+
+fn ttl() -> impl Strategy<Value = Ttl> {
+    let span = |millis| Ttl::parse(Duration::from_millis(millis)).expect("a valid ttl");
+    prop_oneof![
+        3 => select(vec![span(60_000), span(1), span(20), span(1_000), span(10_000)]),
+        1 => (1..60_000_u64).prop_map(span),
+        1 => Just(Ttl::Never),
+    ]
+}
+
+fn keep_alive() -> impl Strategy<Value = KeepAlive> {
+    let span = |millis| KeepAlive::parse(Duration::from_millis(millis)).expect("a valid span");
+    prop_oneof![
+        3 => select(vec![span(20_000), span(1), span(20), span(1_000), span(10_000)]),
+        1 => (1..20_000_u64).prop_map(span),
+    ]
+}
+
+fn head_start() -> impl Strategy<Value = HeadStart> {
+    const DAY: u64 = 24 * 60 * 60;
+    let span = |seconds| HeadStart::parse(Duration::from_secs(seconds)).expect("a valid span");
+    prop_oneof![
+        10 => Just(HeadStart::NONE),
+        9 => select(vec![span(120), span(240), span(1)]),
+        1 => Just(span(3660 * DAY)),
+    ]
+}
+
+fn on_held() -> impl Strategy<Value = OnHeld> {
+    let limit = select(vec![0, 0, 0, 0, 1, 2, 5]).prop_map(NonZeroU32::new);
+    prop_oneof![
+        5 => (keep_alive(), limit)
+            .prop_map(|(keep_alive, queue_limit)| OnHeld::Queue { keep_alive, queue_limit }),
+        1 => Just(OnHeld::Refuse),
+    ]
+}
+
+fn tick() -> impl Strategy<Value = Tick> {
+    let micros = prop_oneof![2 => Just(0_i8), 1 => Just(-1), 1 => Just(1)];
+    prop_oneof![
+        1 => (1..3_u64).prop_map(|micros| Tick::Forward(Duration::from_micros(micros))),
+        3 => (1..2_000_u64).prop_map(|millis| Tick::Forward(Duration::from_millis(millis))),
+        1 => (2..90_u64).prop_map(|seconds| Tick::Forward(Duration::from_secs(seconds))),
+        6 => (0..8_u8, micros).prop_map(|(number, micros)| Tick::ToEnd { number, micros }),
+        1 => (1..10_000_000_u64).prop_map(|micros| Tick::Back(Duration::from_micros(micros))),
+    ]
+}

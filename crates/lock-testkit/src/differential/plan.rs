@@ -1,0 +1,184 @@
+//! How many sequences are run from which seed, and how a disagreement is made short.
+
+use std::env;
+use std::sync::Arc;
+
+use lock_core::{LockStore, ManualClock, RequestId};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use super::command::Command;
+use super::{Disagreement, Failure, Report, START, Tally, commands, compare};
+
+/// How the differential test is run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How many sequences are run.
+    pub sequences: u32,
+    /// The seed of the first sequence; each of the others has one more than the one before. `None`
+    /// takes another every time.
+    pub seed: Option<u64>,
+    /// How many shorter sequences are tried after a disagreement.
+    pub shrinks: u32,
+    /// Whether events must agree, too, key by key.
+    pub events: bool,
+    /// Whether a wait may be answered from what the store heard earlier, as the contract allows:
+    /// then only its key and its request are compared.
+    pub waits_are_hints: bool,
+}
+
+/// 2,000 sequences from any seed on, without events, waits answered by what is.
+impl Default for Settings {
+    fn default() -> Self {
+        Self { sequences: 2_000, seed: None, shrinks: 2_000, events: false, waits_are_hints: false }
+    }
+}
+
+impl Settings {
+    /// The default with what the environment says: `LOCK_DIFFERENTIAL_SEQUENCES` how many, and
+    /// `LOCK_DIFFERENTIAL_SEED` from where. What is not a number counts as not said.
+    #[must_use]
+    pub fn from_env() -> Self {
+        fn number<T: std::str::FromStr>(name: &str) -> Option<T> {
+            env::var(name).ok()?.trim().parse().ok()
+        }
+        let default = Self::default();
+        let sequences = number("LOCK_DIFFERENTIAL_SEQUENCES").unwrap_or(default.sequences);
+        Self { sequences, seed: number("LOCK_DIFFERENTIAL_SEED"), ..default }
+    }
+
+    /// Runs this many sequences.
+    #[must_use]
+    pub fn with_sequences(self, sequences: u32) -> Self {
+        Self { sequences, ..self }
+    }
+
+    /// Begins with the sequence of this seed.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self { seed: Some(seed), ..self }
+    }
+
+    /// Tries so many shorter sequences after a disagreement.
+    #[must_use]
+    pub fn with_shrinks(self, shrinks: u32) -> Self {
+        Self { shrinks, ..self }
+    }
+
+    /// Compares events, too.
+    #[must_use]
+    pub fn with_events(self) -> Self {
+        Self { events: true, ..self }
+    }
+
+    /// Takes the answers to waits for hints.
+    #[must_use]
+    pub fn with_waits_as_hints(self) -> Self {
+        Self { waits_are_hints: true, ..self }
+    }
+}
+
+/// Runs sequences of random commands until a store disagrees with the machine.
+///
+/// `start` makes an empty store for each sequence, or empties the one it has, which gave out no
+/// token yet. It is given the clock that the store must stand on, the same each time, set to
+/// [`START`].
+///
+/// # Errors
+/// The first disagreement, made as short as the settings allow.
+///
+/// # Cancel safety
+/// A call that is dropped leaves nothing behind but the last store.
+pub async fn check<S, F>(settings: &Settings, mut start: F) -> Result<Report, Failure>
+where
+    S: LockStore,
+    F: AsyncFnMut(Arc<ManualClock>) -> S,
+{
+    let clock = Arc::new(ManualClock::new(START));
+    // Random requests are at hand, and half of one is a seed.
+    let seed = settings.seed.unwrap_or_else(|| RequestId::random().to_bits() as u64);
+    let mut report = Report::new(seed);
+    while report.sequences < settings.sequences {
+        let seed = seed.wrapping_add(report.sequences.into());
+        let sequence = Sequence::new(seed);
+        match attempt(settings, &clock, &mut start, &sequence.commands()).await {
+            Ok(tally) => report.tally.add(&tally),
+            Err(first) => {
+                let disagreement = shorten(settings, &clock, &mut start, sequence, first).await;
+                return Err(Failure { agreed: report.sequences, seed, disagreement });
+            }
+        }
+        report.sequences += 1;
+    }
+    Ok(report)
+}
+
+async fn attempt<S, F>(
+    settings: &Settings,
+    clock: &Arc<ManualClock>,
+    start: &mut F,
+    commands: &[Command],
+) -> Result<Tally, Disagreement>
+where
+    S: LockStore,
+    F: AsyncFnMut(Arc<ManualClock>) -> S,
+{
+    clock.set(START);
+    let store = start(Arc::clone(clock)).await;
+    compare(&store, clock, commands, settings).await
+}
+
+/// Tries simpler sequences, and goes on from each that still ends in a disagreement.
+async fn shorten<S, F>(
+    settings: &Settings,
+    clock: &Arc<ManualClock>,
+    start: &mut F,
+    mut sequence: Sequence,
+    first: Disagreement,
+) -> Disagreement
+where
+    S: LockStore,
+    F: AsyncFnMut(Arc<ManualClock>) -> S,
+{
+    let mut shortest = first;
+    let mut is_simpler = sequence.0.simplify();
+    for _ in 0..settings.shrinks {
+        if !is_simpler {
+            break;
+        }
+        is_simpler = match attempt(settings, clock, start, &sequence.commands()).await {
+            Ok(_) => sequence.0.complicate(),
+            Err(disagreement) => {
+                shortest = disagreement;
+                sequence.0.simplify()
+            }
+        };
+    }
+    shortest
+}
+
+/// The sequence of a seed, which can be made simpler.
+struct Sequence(Box<dyn ValueTree<Value = Vec<Command>>>);
+
+impl Sequence {
+    fn new(seed: u64) -> Self {
+        let bytes = [mixed(seed).to_le_bytes(), mixed(!seed).to_le_bytes()].concat();
+        // The default algorithm takes half the time of a test without optimisation.
+        let rng = TestRng::from_seed(RngAlgorithm::XorShift, &bytes);
+        let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+        let tree = commands().new_tree(&mut runner);
+        Self(Box::new(tree.expect("no command is ever rejected")))
+    }
+
+    fn commands(&self) -> Vec<Command> {
+        self.0.current()
+    }
+}
+
+/// Spreads neighbouring seeds far apart: the last steps of `SplitMix64`.
+const fn mixed(seed: u64) -> u64 {
+    let seed = (seed ^ seed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let seed = (seed ^ seed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    seed ^ seed >> 31
+}

@@ -1,0 +1,100 @@
+//! What a run of the differential test came to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use lock_core::LockEvent;
+
+use super::Disagreement;
+use super::answer::{self, Answer, KINDS};
+
+/// How often each kind of answer was given, and each kind of change happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally(BTreeMap<&'static str, u64>);
+
+impl Tally {
+    /// All kinds of answers and changes there are.
+    #[must_use]
+    pub const fn kinds() -> &'static [&'static str] {
+        KINDS
+    }
+
+    /// How often this kind occurred.
+    #[must_use]
+    pub fn of(&self, kind: &str) -> u64 {
+        self.0.get(kind).copied().unwrap_or_default()
+    }
+
+    pub(super) fn count(&mut self, answer: &Answer) {
+        for kind in answer.kinds() {
+            *self.0.entry(kind).or_default() += 1;
+        }
+    }
+
+    pub(super) fn count_changes(&mut self, events: &[LockEvent]) {
+        for event in events {
+            *self.0.entry(answer::change(&event.change)).or_default() += 1;
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        for (kind, count) in &other.0 {
+            *self.0.entry(kind).or_default() += count;
+        }
+    }
+}
+
+/// One kind a line.
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(kind, count)| writeln!(f, "{count:>9} {kind}"))
+    }
+}
+
+/// A run in which store and machine agreed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// How many sequences were run.
+    pub sequences: u32,
+    /// The seed of the first; each of the others has one more than the one before.
+    pub seed: u64,
+    /// How often each kind of answer was given, and each kind of change happened.
+    pub tally: Tally,
+}
+
+impl Report {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { sequences: 0, seed, tally: Tally::default() }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sequences, seed, tally } = self;
+        write!(f, "{sequences} sequences from seed {seed} on agree:\n{tally}")
+    }
+}
+
+/// A run that ended with a disagreement.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Failure {
+    /// How many sequences agreed before.
+    pub agreed: u32,
+    /// The seed of the sequence that did not.
+    pub seed: u64,
+    /// How the shortest sequence ended that was found from there.
+    pub disagreement: Disagreement,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { agreed, seed, disagreement } = self;
+        writeln!(f, "{agreed} sequences agree, but not the one of seed {seed}:")?;
+        writeln!(f, "{disagreement}")?;
+        write!(f, "run it alone: LOCK_DIFFERENTIAL_SEED={seed} LOCK_DIFFERENTIAL_SEQUENCES=1")
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,91 @@
+//! What a watcher of the store is told, compared with what happened.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use lock_core::{EventFilter, EventStream, LockEvent, LockKey, LockStore, Watched};
+
+/// How long the last event may take to arrive, in real time.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a watcher was told so far.
+pub(super) struct Story {
+    events: EventStream,
+    told: Vec<LockEvent>,
+}
+
+impl Story {
+    /// Watches everything from now on.
+    pub(super) async fn begin(store: &dyn LockStore) -> Result<Self, String> {
+        let events = store.watch(&EventFilter::all()).await;
+        let events = events.map_err(|error| format!("no events: {error:?}"))?;
+        Ok(Self { events, told: Vec::new() })
+    }
+
+    /// Takes the events that have arrived, so that none is missed for want of room.
+    pub(super) async fn listen(&mut self) -> Result<(), String> {
+        while let Some(watched) = self.next_at_once().await {
+            self.take(watched)?;
+        }
+        Ok(())
+    }
+
+    async fn next_at_once(&mut self) -> Option<Option<Watched>> {
+        poll_fn(|context| match self.events.as_mut().poll_next(context) {
+            Poll::Ready(watched) => Poll::Ready(Some(watched)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    fn take(&mut self, watched: Option<Watched>) -> Result<(), String> {
+        match watched {
+            Some(Watched::Event(event)) => {
+                self.told.push(event);
+                Ok(())
+            }
+            other => Err(format!("the events are cut off by {other:?}")),
+        }
+    }
+
+    /// Waits for as many events as `happened`, and says where they differ from these first: the
+    /// right one and the one that was told.
+    pub(super) async fn end(
+        mut self,
+        happened: &[LockEvent],
+    ) -> Result<(), (Option<LockEvent>, String)> {
+        let complete = async {
+            while self.told.len() < happened.len() {
+                let next = poll_fn(|context| self.events.as_mut().poll_next(context)).await;
+                self.take(next)?;
+            }
+            Ok(())
+        };
+        // Who is told too little in time is told nothing more.
+        let cut = tokio::time::timeout(PATIENCE, complete).await.unwrap_or(Ok(()));
+        cut.map_err(|cut: String| (None, cut))?;
+        let (right, told) = (by_key(happened), by_key(&self.told));
+        for key in right.keys().chain(told.keys()) {
+            let none = Vec::new();
+            let (right, told) = (right.get(key).unwrap_or(&none), told.get(key).unwrap_or(&none));
+            for number in 0..right.len().max(told.len()) {
+                let (right, told) = (right.get(number), told.get(number));
+                if right != told {
+                    return Err((right.copied().cloned(), format!("{told:?}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The events of each key: only these have an order.
+fn by_key(events: &[LockEvent]) -> BTreeMap<&LockKey, Vec<&LockEvent>> {
+    let mut keys = BTreeMap::<_, Vec<_>>::new();
+    for event in events {
+        keys.entry(event.key()).or_default().push(event);
+    }
+    keys
+}
