@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use lock_core::{
-    AcquireRequest, Acquisition, CancelRequest, Cancellation, Error, EvictRequest, Eviction,
-    InvalidInput, LockBackend, OnHeld, Operation, Problem, Release, ReleaseRequest, RenewRequest,
-    Renewal, RequestId, Result, Transfer, TransferRequest, TransferTo, WaitRequest, Wake,
+    AcquireRequest, Acquisition, CancelRequest, Cancellation, Error, ErrorKind, EvictRequest,
+    Eviction, InvalidInput, LockBackend, OnHeld, Operation, Problem, Release, ReleaseRequest,
+    RenewRequest, Renewal, RequestId, Result, Transfer, TransferRequest, TransferTo, WaitRequest,
+    Wake,
 };
 
 use crate::commands::Shared;
@@ -110,6 +111,22 @@ impl RedisBackend {
     }
 }
 
+/// Renews leases by one command, or by several when one of the keys is corrupt, as the others must
+/// not be lost over it.
+async fn renew(shared: &Shared, renewals: &[RenewRequest]) -> Vec<Result<Renewal>> {
+    let answers = shared.renew(renewals).await;
+    let is_corrupt = |answer: &Result<Renewal>| {
+        answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt)
+    };
+    if renewals.len() == 1 || !answers.iter().all(is_corrupt) {
+        return answers;
+    }
+    let (first, second) = renewals.split_at(renewals.len() / 2);
+    let mut answers = Box::pin(renew(shared, first)).await;
+    answers.extend(Box::pin(renew(shared, second)).await);
+    answers
+}
+
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl LockBackend for RedisBackend {
@@ -161,7 +178,7 @@ impl LockBackend for RedisBackend {
         let mut batches = tokio::task::JoinSet::new();
         for (number, batch) in renewals.chunks(BATCH).enumerate() {
             let (shared, batch) = (Arc::clone(&self.shared), batch.to_vec());
-            batches.spawn(async move { (number, shared.renew(&batch).await) });
+            batches.spawn(async move { (number, renew(&shared, &batch).await) });
         }
         let mut renewed = batches.join_all().await;
         renewed.sort_by_key(|(number, _)| *number);

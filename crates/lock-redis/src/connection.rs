@@ -9,6 +9,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, ServerErrorKind, Value};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::config::RedisConfig;
 use crate::error;
@@ -20,6 +21,9 @@ use crate::script::{Arg, Form, Script, Time};
 
 /// How many operations in a row may be without an answer before the connection is given up.
 const SILENCES: u32 = 3;
+/// Which part of its time an operation waits at the least to count as unanswered when it is dropped:
+/// dropped sooner, it says nothing of the connection.
+const HEARING: u32 = 40;
 
 /// The connection of a store. It ends when it is dropped.
 #[derive(Debug)]
@@ -72,6 +76,40 @@ pub(crate) struct Pulse {
     silences: AtomicU32,
     /// Told when the connection is of no use any more.
     pub(crate) broken: Notify,
+}
+
+/// Something that was sent. Dropped without an answer, it is noticed: whoever asks may give up long
+/// before the time of the operation is up.
+struct Sent<'a> {
+    shared: &'a Shared,
+    pulse: &'a Arc<Pulse>,
+    at: Instant,
+    is_answered: bool,
+}
+
+impl<'a> Sent<'a> {
+    fn new(shared: &'a Shared, pulse: &'a Arc<Pulse>) -> Self {
+        Self { shared, pulse, at: Instant::now(), is_answered: false }
+    }
+
+    fn answered(mut self) {
+        self.is_answered = true;
+        // Seldom written, so that those who only read do not wait for each other.
+        if self.pulse.silences.load(Ordering::Relaxed) > 0 {
+            self.pulse.silences.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        if self.is_answered || self.at.elapsed() < self.shared.timeout / HEARING {
+            return;
+        }
+        if self.pulse.silences.fetch_add(1, Ordering::Relaxed) + 1 >= SILENCES {
+            self.shared.give_up(self.pulse);
+        }
+    }
 }
 
 impl std::fmt::Debug for Link {
@@ -128,7 +166,7 @@ impl Connection {
         self.within(operation, async |link| {
             let call = time.call(link.form, script, keys, args);
             match send(&mut link.connection, &call).await {
-                Err(error) if is_unknown_script(&error) => {
+                Err(error) if error::is_unknown_script(&error) => {
                     link.load(time).await?;
                     send(&mut link.connection, &call).await
                 }
@@ -164,31 +202,25 @@ impl Connection {
         operation: Operation,
         send: impl AsyncFnOnce(&mut Link) -> redis::RedisResult<Value>,
     ) -> Result<Value> {
-        let deadline = tokio::time::Instant::now() + self.shared.timeout;
+        let deadline = Instant::now() + self.shared.timeout;
         let Ok(Some(mut link)) = tokio::time::timeout_at(deadline, self.shared.link()).await else {
             return Err(error::unreachable(operation, self.shared.cause()));
         };
         let pulse = Arc::clone(&link.pulse);
+        let sent = Sent::new(&self.shared, &pulse);
         match tokio::time::timeout_at(deadline, send(&mut link)).await {
             Ok(Ok(answer)) => {
-                // Seldom written, so that those who only read do not wait for each other.
-                if pulse.silences.load(Ordering::Relaxed) > 0 {
-                    pulse.silences.store(0, Ordering::Relaxed);
-                }
+                sent.answered();
                 Ok(answer)
             }
             Ok(Err(error)) => {
+                sent.answered();
                 if is_over(&error) {
-                    pulse.broken.notify_one();
+                    self.shared.give_up(&pulse);
                 }
                 Err(error::failed(operation, &error))
             }
-            Err(_) => {
-                if pulse.silences.fetch_add(1, Ordering::Relaxed) + 1 >= SILENCES {
-                    pulse.broken.notify_one();
-                }
-                Err(error::no_answer(operation))
-            }
+            Err(_) => Err(error::no_answer(operation)),
         }
     }
 }
@@ -205,6 +237,19 @@ impl Shared {
             State::Up(link) => Some(link.clone()),
             State::Down(_) => None,
         }
+    }
+
+    /// Lets nobody use a connection any more: who tries again at once would only find it broken, again
+    /// and again, before its keeper gets to run.
+    fn give_up(&self, pulse: &Arc<Pulse>) {
+        self.state.send_if_modified(|state| {
+            let is_used = matches!(state, State::Up(link) if Arc::ptr_eq(&link.pulse, pulse));
+            if is_used {
+                *state = State::Down(None);
+            }
+            is_used
+        });
+        pulse.broken.notify_one();
     }
 
     fn cause(&self) -> Option<String> {
@@ -228,11 +273,6 @@ fn is_over(error: &redis::RedisError) -> bool {
     error.is_unrecoverable_error()
         || error.is_connection_dropped()
         || error.kind() == redis::ErrorKind::Server(ServerErrorKind::ReadOnly)
-}
-
-fn is_unknown_script(error: &redis::RedisError) -> bool {
-    error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript)
-        || says(error, "Function not found")
 }
 
 fn says(error: &redis::RedisError, words: &str) -> bool {

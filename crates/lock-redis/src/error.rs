@@ -26,6 +26,10 @@ pub(crate) fn failed(operation: Operation, error: &RedisError) -> Error {
         redis::ErrorKind::Server(kind) if is_refusal(kind) => {
             Error::new(ErrorKind::Unavailable, operation).with_source(said)
         }
+        // The library was dropped, too soon again after it was loaded.
+        _ if is_unknown_script(error) => {
+            Error::new(ErrorKind::Unavailable, operation).with_source(said)
+        }
         redis::ErrorKind::AuthenticationFailed => {
             Error::new(ErrorKind::Unavailable, operation).with_source(said)
         }
@@ -36,7 +40,7 @@ pub(crate) fn failed(operation: Operation, error: &RedisError) -> Error {
         {
             Error::new(ErrorKind::Unavailable, operation).with_source(said)
         }
-        _ if said.contains("WRONGTYPE") => {
+        _ if said.contains("WRONGTYPE") || is_stumble(error) => {
             Error::new(ErrorKind::Corrupt, operation).unknown().with_source(said)
         }
         _ => Error::new(ErrorKind::Unavailable, operation).unknown().with_source(said),
@@ -58,6 +62,20 @@ const fn is_refusal(kind: ServerErrorKind) -> bool {
             | ServerErrorKind::ReadOnly
             | ServerErrorKind::NoPerm
     )
+}
+
+/// Whether the server does not know the command that was called.
+pub(crate) fn is_unknown_script(error: &RedisError) -> bool {
+    error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript)
+        || error.detail().is_some_and(|detail| detail.contains("Function not found"))
+}
+
+/// Whether a script fails by itself, over what it has read: the error begins with the place in it.
+fn is_stumble(error: &RedisError) -> bool {
+    let detail = error.detail().unwrap_or_default();
+    // A server before version 7 says first that it is about a script.
+    ["user_script:", "user_function:"].iter().any(|place| detail.starts_with(place))
+        || detail.contains(": user_script:")
 }
 
 /// What the driver says, which names no password.

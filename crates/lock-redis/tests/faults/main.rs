@@ -1,5 +1,7 @@
 //! The store in Redis when servers, networks and processes fail: all of it real.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod scene;
 
 mod gaps;

@@ -1,6 +1,7 @@
 //! What the tests of faults share: who connects, who holds, and what is left behind.
 
-use std::future::Future;
+use std::future::IntoFuture;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +10,7 @@ use lock_core::{
     LockManager, LossReason, OwnerId, RequestId, Result, Timestamp,
 };
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::server::RedisServer;
+use lock_testkit::server::{RedisServer, ServerConfig};
 use tokio::time::{Instant, sleep, timeout};
 
 /// The longest that anything here may take.
@@ -39,6 +40,20 @@ pub(crate) fn ask(name: &str, of: &str) -> AcquireRequest {
 /// What a new request of `name` for `key` asks that waits if it has to.
 pub(crate) fn queue(name: &str, of: &str) -> AcquireRequest {
     ask(name, of).queueing(KeepAlive::default())
+}
+
+/// The user whose commands are functions of a library, and the one whose commands are scripts.
+pub(crate) const BY_FUNCTIONS: &str = "default";
+pub(crate) const BY_SCRIPTS: &str = "scripts";
+
+/// A server that has these users.
+pub(crate) fn users() -> ServerConfig {
+    ServerConfig::new().with("user", "scripts on >secret ~* &* +@all -function -fcall")
+}
+
+/// Where the user finds the server.
+pub(crate) fn url_of(user: &str, addr: SocketAddr) -> String {
+    format!("redis://{user}:secret@{addr}/")
 }
 
 /// The store at `url`, whose connections the server lists by `name`.
@@ -84,7 +99,7 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 }
 
 /// Waits for something that takes no longer than `limit`.
-pub(crate) async fn within<T>(what: &str, limit: Duration, it: impl Future<Output = T>) -> T {
+pub(crate) async fn within<F: IntoFuture>(what: &str, limit: Duration, it: F) -> F::Output {
     timeout(limit, it).await.unwrap_or_else(|_| panic!("within {limit:?}: {what}"))
 }
 
@@ -167,7 +182,10 @@ impl Census {
     /// Gives the lease back; from the beginning of that on, its holder does not believe any more.
     pub(crate) async fn release(&self, guard: Arc<LockGuard>) -> Result<()> {
         self.believing.lock().unwrap().retain(|it| !Arc::ptr_eq(it, &guard));
-        until("nobody looks at the guard", async || Arc::strong_count(&guard) == 1).await;
+        // Somebody who enters may look at it.
+        while Arc::strong_count(&guard) > 1 {
+            tokio::task::yield_now().await;
+        }
         Arc::into_inner(guard).expect("nobody else has it").release().await
     }
 

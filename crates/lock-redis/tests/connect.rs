@@ -1,0 +1,270 @@
+//! What a store says that cannot be reached or used, and that it never says a password.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use lock_core::{
+    AcquireRequest, Acquisition, Error, ErrorKind, InvalidInput, LockBackend, LockInspector,
+    LockKey, Operation, OwnerId, Problem, Release, ReleaseRequest, RenewRequest, Renewal,
+    RequestId, Ttl,
+};
+use lock_redis::{RedisBackend, RedisConfig};
+use lock_testkit::server::{RedisServer, ServerConfig};
+
+const SECRET: &str = "hunter2";
+
+/// Everything that can be read of an error.
+fn whole(error: &dyn StdError) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        text += &format!("{error} / {error:?} / {error:#?}\n");
+        next = error.source();
+    }
+    assert!(!text.contains(SECRET), "{text}");
+    text
+}
+
+fn config(url: &str) -> RedisConfig {
+    let config = RedisConfig::parse(url).unwrap();
+    config.with_timeout(Duration::from_secs(5)).with_connect_timeout(Duration::from_secs(5))
+}
+
+/// The error of connecting to this URL, which tells no secret.
+async fn refused(url: &str) -> Error {
+    let error = RedisBackend::connect(config(url)).await.unwrap_err();
+    let _ = whole(&error);
+    assert_eq!((error.operation(), error.is_unknown()), (Operation::Connect, false), "{error:?}");
+    error
+}
+
+fn at(server: &RedisServer, user: &str) -> String {
+    format!("redis://{user}@{}/", server.addr())
+}
+
+fn ask(name: &str) -> AcquireRequest {
+    let (key, owner) = (LockKey::parse(name).unwrap(), OwnerId::parse("alice").unwrap());
+    AcquireRequest::new(RequestId::random(), key, owner)
+}
+
+#[test]
+fn wrong_urls_are_refused() {
+    for url in [
+        "",
+        "not a url",
+        "http://localhost/",
+        "redis://:hunter2@",
+        "redis://:hunter2@host:port/",
+        "redis://:hunter2@localhost/no-number",
+        "redis://alice:hunter2@localhost:99999/",
+        "amqp://alice:hunter2@localhost/",
+    ] {
+        let error = RedisConfig::parse(url).expect_err(url);
+        assert_eq!(error.field(), "url", "{url}");
+        let _ = whole(&error);
+    }
+}
+
+#[test]
+fn wrong_prefixes_and_names_are_refused() {
+    let config = || RedisConfig::parse("redis://:hunter2@localhost/").unwrap();
+    let long = "p".repeat(65);
+    let (limit, expected) = (64, "a word without braces, spaces and control characters");
+    for (text, problem) in [
+        ("", Problem::Empty { limit }),
+        (&*long, Problem::TooLong { length: 65, limit }),
+        ("{a}", Problem::Malformed { expected }),
+        ("a{", Problem::Malformed { expected }),
+        ("a}", Problem::Malformed { expected }),
+        ("a b", Problem::Malformed { expected }),
+        ("a\n", Problem::Malformed { expected }),
+        ("a\u{a0}b", Problem::Malformed { expected }),
+    ] {
+        let error = config().with_prefix(text).unwrap_err();
+        assert_eq!(error, InvalidInput::new("prefix", problem.clone()));
+        let _ = whole(&error);
+        assert_eq!(config().with_name(text).unwrap_err(), InvalidInput::new("name", problem));
+    }
+    assert!(config().with_prefix(&long[1..]).is_ok());
+}
+
+#[tokio::test]
+async fn names_that_are_no_ascii_are_no_trouble() {
+    let server = RedisServer::start().await;
+    let config = config(&server.url()).with_prefix("Schlüssel").unwrap();
+    let store = RedisBackend::connect(config).await.unwrap();
+    assert!(matches!(store.acquire(&ask("clé")).await.unwrap(), Acquisition::Granted(_)));
+    // The server lists connections by printable ASCII only.
+    let named = self::config(&server.url()).with_name("Bühne").map(RedisBackend::connect);
+    if let Ok(connecting) = named {
+        let error = connecting.await.unwrap_err();
+        let _ = whole(&error);
+    }
+}
+
+#[tokio::test]
+async fn unreachable_hosts_are_told_in_time() {
+    let server = RedisServer::start().await;
+    let url = format!("redis://:{SECRET}@{}/", server.addr());
+    server.kill().await;
+    assert_eq!(refused(&url).await.kind(), ErrorKind::Unavailable);
+    let error = refused(&format!("redis://:{SECRET}@no-such-host.invalid/")).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    server.restart().await;
+    server.pause().await;
+    let limit = Duration::from_millis(200);
+    let connecting = RedisBackend::connect(config(&url).with_connect_timeout(limit));
+    let error = connecting.await.unwrap_err();
+    let _ = whole(&error);
+    assert_eq!(error.operation(), Operation::Connect);
+    assert!(matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Unavailable), "{error:?}");
+    server.resume();
+}
+
+#[tokio::test]
+async fn wrong_passwords_are_told_and_not_shown() {
+    let server = RedisServer::start_with(
+        ServerConfig::new()
+            .with("requirepass", "right")
+            .with("user", "alice on >right ~* &* +@all"),
+    )
+    .await;
+    for url in [at(&server, ":hunter2"), at(&server, "alice:hunter2"), at(&server, "bob:hunter2")] {
+        let error = refused(&url).await;
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    }
+    // Without a password at all.
+    assert_eq!(refused(&server.url()).await.kind(), ErrorKind::Unavailable);
+    for url in [at(&server, ":right"), at(&server, "alice:right")] {
+        assert!(RedisBackend::connect(config(&url)).await.is_ok(), "{url}");
+    }
+}
+
+/// What everybody needs who may load functions, and who may not.
+const NEEDED: &str = "publish subscribe client|kill client|setname client|info info time get set \
+    setnx getset del hset hget hdel zadd zrem zcard zcount zrange zrangebyscore zrank zscore xadd";
+
+#[tokio::test]
+async fn user_who_lacks_a_command_is_told_at_once() {
+    let server = RedisServer::start().await;
+    let connect = async |rights: &[&str]| {
+        let set = ["ACL", "SETUSER", "alice", "reset", "on", ">hunter2", "~*", "&*", "+@all"];
+        assert_eq!(server.command(&[&set[..], rights].concat()).await, "OK");
+        RedisBackend::connect(config(&at(&server, "alice:hunter2"))).await
+    };
+    for (form, also) in [("+function", "fcall"), ("-function", "evalsha script|load")] {
+        assert!(connect(&[form]).await.is_ok(), "{form}");
+        for lacking in NEEDED.split_whitespace().chain(also.split(' ')) {
+            let lacks = format!("-{lacking}");
+            let error = connect(&[form, &lacks]).await.expect_err(lacking);
+            let said = whole(&error);
+            let kind = (error.kind(), error.operation(), error.is_unknown());
+            let expected = (ErrorKind::Unavailable, Operation::Connect, false);
+            assert_eq!(kind, expected, "{form} {lacking}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn user_who_may_not_use_the_keys_or_channels_is_told_at_once() {
+    let server = RedisServer::start().await;
+    for may in [["~other*", "&*"], ["~*", "resetchannels"]] {
+        let set = ["ACL", "SETUSER", "alice", "reset", "on", ">hunter2", "+@all"];
+        assert_eq!(server.command(&[&set[..], &may].concat()).await, "OK");
+        let _ = refused(&at(&server, "alice:hunter2")).await;
+    }
+    let set = ["ACL", "SETUSER", "alice", "reset", "on", ">hunter2", "+@all"];
+    let may = ["~{lock:0}:*", "&{lock:0}:*"];
+    assert_eq!(server.command(&[&set[..], &may].concat()).await, "OK");
+    let store = RedisBackend::connect(config(&at(&server, "alice:hunter2"))).await.unwrap();
+    assert!(matches!(store.acquire(&ask("key")).await.unwrap(), Acquisition::Granted(_)));
+}
+
+#[tokio::test]
+async fn key_of_another_type_is_named_and_disturbs_no_other() {
+    for part in ["state", "details", "queue", "silence", "ends"] {
+        let server = RedisServer::start().await;
+        let store = RedisBackend::connect(config(&server.url())).await.unwrap();
+        let (good, bad) = (ask("good"), ask("bad"));
+        for asked in [&good, &bad] {
+            assert!(matches!(store.acquire(asked).await.unwrap(), Acquisition::Granted(_)));
+        }
+        let waiting = ask("bad").queueing(lock_core::KeepAlive::default());
+        assert!(matches!(store.acquire(&waiting).await.unwrap(), Acquisition::Queued(_)));
+        let name = format!("{{lock:0}}:{part}:bad");
+        let _ = server.command(&["DEL", &name]).await;
+        assert_eq!(server.command(&["LPUSH", &name, "x"]).await, "1");
+        let asked = ask("bad").queueing(lock_core::KeepAlive::default());
+        if let Err(error) = store.acquire(&asked).await {
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{part}: {error:?}");
+            assert_eq!(error.key(), Some(&asked.key));
+        } else {
+            // Of a key that is held by one, the ends are not looked at.
+            assert_eq!(part, "ends");
+        }
+        let renew =
+            |it: &AcquireRequest| RenewRequest::new(it.key.clone(), it.request, Ttl::default());
+        let renewed = store.renew(&[renew(&bad), renew(&good)]).await;
+        assert!(matches!(renewed[1], Ok(Renewal::Renewed(_))), "{part}: {renewed:?}");
+        if let Err(error) = &renewed[0] {
+            assert_eq!((error.kind(), error.key()), (ErrorKind::Corrupt, Some(&bad.key)), "{part}");
+        }
+        let freed = ReleaseRequest::new(good.key.clone(), good.request);
+        assert_eq!(store.release(&freed).await.unwrap(), Release::Released);
+        assert!(matches!(store.acquire(&ask("good")).await.unwrap(), Acquisition::Granted(_)));
+    }
+}
+
+#[tokio::test]
+async fn key_of_nonsense_is_named() {
+    for form in ["+function", "-function"] {
+        let server = RedisServer::start().await;
+        let set = ["ACL", "SETUSER", "alice", "on", ">hunter2", "~*", "&*", "+@all", form];
+        assert_eq!(server.command(&set).await, "OK");
+        name_nonsense(&server, &at(&server, "alice:hunter2")).await;
+    }
+}
+
+async fn name_nonsense(server: &RedisServer, url: &str) {
+    let store = RedisBackend::connect(config(url)).await.unwrap();
+    assert_eq!(server.command(&["SET", "{lock:0}:state:bad", "1x"]).await, "OK");
+    let error = store.acquire(&ask("bad")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+    assert!(!error.is_retryable());
+    assert_eq!(error.key().map(LockKey::as_str), Some("bad"));
+    assert!(matches!(store.acquire(&ask("good")).await.unwrap(), Acquisition::Granted(_)));
+}
+
+#[tokio::test]
+async fn password_is_in_nothing_that_can_be_printed() {
+    let password = ServerConfig::new().with("requirepass", SECRET);
+    let server = RedisServer::start_with(password).await;
+    let config = config(&at(&server, &format!(":{SECRET}")));
+    assert!(!format!("{config:?} {config:#?}").contains(SECRET));
+    let store = RedisBackend::connect(config).await.unwrap();
+    let health = store.health().await.unwrap();
+    let said = format!("{store:?} {store:#?} {health:?} {} {:?}", health.store, health.warnings);
+    assert!(!said.contains(SECRET), "{said}");
+    server.kill().await;
+    let _ = whole(&store.acquire(&ask("key")).await.unwrap_err());
+    let _ = whole(&store.health().await.unwrap_err());
+}
+
+#[tokio::test]
+async fn health_warns_of_servers_that_forget_and_of_replicas() {
+    let server = RedisServer::start().await;
+    let store = RedisBackend::connect(config(&server.url())).await.unwrap();
+    let warnings = async || store.health().await.unwrap().warnings;
+    assert_eq!(warnings().await, [""; 0]);
+    let set = ["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"];
+    assert_eq!(server.command(&set).await, "OK");
+    let said = warnings().await;
+    assert!(matches!(&said[..], [one] if one.contains("allkeys-lru")), "{said:?}");
+    let set = ["CONFIG", "SET", "maxmemory-policy", "noeviction"];
+    assert_eq!(server.command(&set).await, "OK");
+    assert_eq!(server.command(&["REPLICAOF", "127.0.0.1", "1"]).await, "OK");
+    let said = warnings().await;
+    assert!(matches!(&said[..], [one] if one.contains("slave")), "{said:?}");
+}
