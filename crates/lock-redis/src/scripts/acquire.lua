@@ -26,9 +26,15 @@ local function acquire()
     return { 'granted', now, write_lease(lease) }
   end
 
-  local waiter = waiter_of(request)
-  if waiter then
-    call('ZADD', SILENCE, now + waiter.keep * 1000, request)
+  local waits, arrived_before
+  if queued then
+    waits, arrived_before = unpack(call('HMGET', DETAILS, 'w' .. request, 'a'))
+  end
+  if waits then
+    local waiter = read_waiter(waits)
+    local silent = now + waiter.keep * 1000
+    heard = math.min(heard, silent)
+    call('ZADD', SILENCE, silent, request)
     if waiter.process ~= ARGV[11] then
       call('HSET', DETAILS, 'w' .. request, sub(waiter.text, 1, 26) .. ARGV[11] .. waiter.terms)
     end
@@ -38,7 +44,7 @@ local function acquire()
   local arrivals, arrived, position = 0, now, 1
   if queued then
     local last
-    arrivals, last = struct.unpack('>I6d', call('HGET', DETAILS, 'a'))
+    arrivals, last = struct.unpack('>I6d', arrived_before)
     arrived = math.max(now, last)
     position = call('ZCOUNT', QUEUE, '-inf', arrived - head_start * 1000) + 1
   end
@@ -59,6 +65,7 @@ local function acquire()
   arrivals = arrivals + 1
   local silent = now + keep_alive * 1000
   local text = struct.pack('>dI6I6I6', arrived, arrivals, keep_alive, head_start) .. ARGV[11] .. terms
+  heard = queued and math.min(heard, silent) or silent
   queued = true
   call('HSET', DETAILS, 'w' .. request, text, 'a', struct.pack('>I6d', arrivals, arrived))
   call('ZADD', QUEUE, arrived - head_start * 1000, struct.pack('>I6', arrivals) .. request)

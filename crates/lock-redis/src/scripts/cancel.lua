@@ -8,7 +8,7 @@ local request, answer = ARGV[3], nil
 local waiter = waiter_of(request)
 if waiter then
   local silent = silent_at(request)
-  leave(request, waiter)
+  leave(request, waiter, waits_alone())
   record('cancelled', show_waiter(request, silent, waiter.text))
   promote()
   answer = 'dequeued'

@@ -4,9 +4,11 @@
 --       2 waits    zset, all scores 0: owner \0 key \0 request of everybody who waits in the shard
 --       3 journal  stream of events
 --       and of each lock
---       4 state    string: a letter for what there is, then the lease that is alone
+--       4 state    string: a letter for what there is; where there is a queue, a time (double)
+--                  before which nobody in it is silent; then the lease that is alone, or the mode
+--                  of several
 --                    1 one lease   q one lease and a queue   n a queue
---                    m several leases   w several leases and a queue; then their mode
+--                    m several leases   w several leases and a queue
 --       5 details  hash: 'h' .. request -> lease, of several; 'w' .. request -> waiter;
 --                    'a' -> how many arrivals there were, and when the last was
 --       6 queue    zset: arrival .. request by rank
@@ -29,7 +31,7 @@
 local NEVER = 9007199254740992
 local SWEEP = 64
 local TOKEN, WAITS, JOURNAL, KEY, STATE, DETAILS, QUEUE, SILENCE, ENDS
-local before, alone, many, queued, all_heard
+local before, alone, many, queued, heard
 
 local function read_lease(text)
   local token, granted, ends, flag, at = struct.unpack('>dddc1', text, 17)
@@ -174,15 +176,19 @@ local function wait_entry(waiter, request)
 end
 
 -- Takes a waiter out; a queue exists only while somebody waits.
-local function leave(request, waiter)
+local function leave(request, waiter, is_last)
   call('HDEL', DETAILS, 'w' .. request)
   call('ZREM', QUEUE, member(waiter, request))
   call('ZREM', SILENCE, request)
   call('ZREM', WAITS, wait_entry(waiter, request))
-  if call('ZCARD', QUEUE) == 0 then
+  if is_last then
     call('HDEL', DETAILS, 'a')
     queued = false
   end
+end
+
+local function waits_alone()
+  return call('ZCARD', QUEUE) == 1
 end
 
 -- The lease that a waiter is handed, which lasts the claim window.
@@ -223,19 +229,22 @@ end
 
 local function drop_silent()
   for _ = 1, SWEEP do
-    local longest = queued and call('ZRANGE', SILENCE, 0, 0, 'WITHSCORES')
-    if not longest or tonumber(longest[2]) > now then
-      all_heard = true
+    if not queued or heard > now then
       return
     end
-    local request, silent = longest[1], tonumber(longest[2])
+    local longest = call('ZRANGE', SILENCE, 0, 0, 'WITHSCORES')
+    heard = tonumber(longest[2])
+    if heard > now then
+      return
+    end
+    local request, silent = longest[1], heard
     local head = sub(call('ZRANGE', QUEUE, 0, 0)[1], 7)
     local head_silent = silent_at(head)
     if head_silent <= now then
       request, silent = head, head_silent
     end
     local waiter = waiter_of(request)
-    leave(request, waiter)
+    leave(request, waiter, waits_alone())
     record('lapsed', show_waiter(request, silent, waiter.text))
   end
 end
@@ -243,15 +252,16 @@ end
 -- Grants the key to the head of the queue, as long as there is one that is alive and fits.
 local function promote()
   while queued and not (alone and sub(alone.terms, 1, 1) == 'x') do
-    local request = sub(call('ZRANGE', QUEUE, 0, 0)[1], 7)
-    if not all_heard and silent_at(request) <= now then
+    local first = call('ZRANGE', QUEUE, 0, 1)
+    local request = sub(first[1], 7)
+    if heard <= now and silent_at(request) <= now then
       return
     end
     local waiter = waiter_of(request)
     if not fits(mode_of(waiter.terms)) then
       return
     end
-    leave(request, waiter)
+    leave(request, waiter, not first[2])
     local lease = granted(request, waiter)
     record('granted', write_lease(lease))
     tell(waiter, lease)
@@ -265,10 +275,11 @@ local function open(keys, key)
   STATE, DETAILS, QUEUE, SILENCE, ENDS = unpack(KEYS, keys + 1, keys + 5)
   before = call('GET', STATE)
   local kind = before and sub(before, 1, 1)
-  alone = (kind == '1' or kind == 'q') and read_lease(sub(before, 2)) or nil
-  many = (kind == 'm' or kind == 'w') and sub(before, 2) or nil
   queued = kind == 'q' or kind == 'n' or kind == 'w'
-  all_heard = false
+  heard = queued and struct.unpack('>d', before, 2)
+  local rest = before and sub(before, queued and 10 or 2)
+  alone = (kind == '1' or kind == 'q') and read_lease(rest) or nil
+  many = (kind == 'm' or kind == 'w') and rest or nil
   expire()
   drop_silent()
   promote()
@@ -277,12 +288,13 @@ end
 -- Writes what changed.
 local function close()
   local after
+  local horizon = queued and struct.pack('>d', heard)
   if alone then
-    after = (queued and 'q' or '1') .. write_lease(alone)
+    after = (queued and 'q' .. horizon or '1') .. write_lease(alone)
   elseif many then
-    after = (queued and 'w' or 'm') .. many
+    after = (queued and 'w' .. horizon or 'm') .. many
   elseif queued then
-    after = 'n'
+    after = 'n' .. horizon
   end
   if after and after ~= before then
     call('SET', STATE, after)

@@ -37,7 +37,7 @@ local function transfer()
   end
   lease.given_by = from
   if queueing then
-    leave(to, queueing)
+    leave(to, queueing, waits_alone())
   end
   remove(from)
   put(lease)
