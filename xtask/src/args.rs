@@ -15,7 +15,9 @@ usage: cargo xtask COMMAND
   api [--bless]  compare the public API with api/*.txt, or write it there
   features       check the crates under each of their features
   deny           licences, bans and sources of the dependencies
-  bench NAME     measure, and compare with the targets (NAME: memory)
+  bench NAME     measure, and compare with the targets (NAME: memory, redis)
+  bench redis --charts
+                 the same, and keep the tables and charts in docs/bench
   help           this text
 ";
 
@@ -32,7 +34,7 @@ pub(crate) enum Command {
     Api { bless: bool },
     Features,
     Deny,
-    Bench { name: String },
+    Bench { name: String, charts: bool },
     Help,
 }
 
@@ -54,7 +56,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Option<Command> {
         ["api", "--bless"] => Command::Api { bless: true },
         ["features"] => Command::Features,
         ["deny"] => Command::Deny,
-        ["bench", name] if !name.starts_with('-') => Command::Bench { name: name.to_owned() },
+        ["bench", name] if !name.starts_with('-') => {
+            Command::Bench { name: name.to_owned(), charts: false }
+        }
+        ["bench", "redis", "--charts"] => Command::Bench { name: "redis".to_owned(), charts: true },
         ["help" | "--help" | "-h"] => Command::Help,
         _ => return None,
     })
@@ -75,12 +80,16 @@ mod tests {
         assert_eq!(parsed("test"), Some(Command::Test { valkey: false }));
         assert_eq!(parsed("test --valkey"), Some(Command::Test { valkey: true }));
         assert_eq!(parsed("api"), Some(Command::Api { bless: false }));
-        assert_eq!(parsed("bench memory"), Some(Command::Bench { name: "memory".to_owned() }));
+        let bench = |name: &str, charts| Some(Command::Bench { name: name.to_owned(), charts });
+        assert_eq!(parsed("bench memory"), bench("memory", false));
+        assert_eq!(parsed("bench redis"), bench("redis", false));
+        assert_eq!(parsed("bench redis --charts"), bench("redis", true));
     }
 
     #[test]
     fn what_is_unknown_is_refused() {
-        for line in ["", "sing", "ci --fix", "fmt --bless", "bench", "bench --memory", "api x"] {
+        let lines = ["", "sing", "ci --fix", "fmt --bless", "bench", "bench --memory", "api x"];
+        for line in lines.into_iter().chain(["bench memory --charts"]) {
             assert_eq!(parsed(line), None, "{line}");
         }
     }

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use xshell::Cmd;
 
+use crate::redis;
 use crate::sh::{Sh, files_below};
 
 /// A benchmark that can be asked for.
@@ -15,7 +17,16 @@ struct Suite {
     name: &'static str,
     package: &'static str,
     bench: &'static str,
-    figures: &'static [Figure],
+    judge: Judge,
+}
+
+/// Who compares what was measured with the targets.
+#[derive(Debug)]
+enum Judge {
+    /// This program, by what criterion leaves in its folder.
+    Here(&'static [Figure]),
+    /// The benchmark, which needs a Redis and prints its own tables and figures.
+    Redis,
 }
 
 /// A ratio of two medians that may not pass its target.
@@ -32,8 +43,13 @@ const BASELINE: &str = "lockable";
 /// The segment of a benchmark's id that is replaced to find its baseline.
 const CONTESTANTS: [&str; 5] = ["trait", "guard", BASELINE, "keyed-lock", "dashmap-mutex"];
 
-const SUITES: &[Suite] =
-    &[Suite { name: "memory", package: "lock-memory", bench: "memory", figures: MEMORY }];
+const SUITES: &[Suite] = &[
+    Suite { name: "memory", package: "lock-memory", bench: "memory", judge: Judge::Here(MEMORY) },
+    Suite { name: "redis", package: "lock-redis", bench: "redis", judge: Judge::Redis },
+];
+
+/// Tells a benchmark to keep its tables and charts.
+const CHARTS: &str = "LOCK_BENCH_CHARTS";
 
 const MEMORY: &[Figure] = &[
     Figure {
@@ -97,18 +113,30 @@ const MEMORY: &[Figure] = &[
 type Medians = BTreeMap<String, f64>;
 
 /// Runs a benchmark, and prints a table for people and the figures for scripts.
-pub(crate) fn run(sh: &Sh, name: &str) -> Result<()> {
+pub(crate) fn run(sh: &Sh, name: &str, charts: bool) -> Result<()> {
     let Some(suite) = SUITES.iter().find(|suite| suite.name == name) else {
         let names: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
         bail!("no benchmark {name}; there is: {}", names.join(", "));
     };
+    let bench = sh.cargo(&["bench", "--package", suite.package, "--bench", suite.bench]);
+    match suite.judge {
+        Judge::Here(figures) => compare(sh, bench, figures),
+        Judge::Redis => {
+            redis::run(sh)?;
+            Ok(bench.env(CHARTS, if charts { "1" } else { "0" }).run()?)
+        }
+    }
+}
+
+/// Lets criterion measure, and prints what came of it.
+fn compare(sh: &Sh, bench: Cmd<'_>, figures: &[Figure]) -> Result<()> {
     let dir = sh.metadata()?.target_directory.join("criterion");
     forget(dir.as_std_path())?;
-    sh.cargo(&["bench", "--package", suite.package, "--bench", suite.bench]).run()?;
+    bench.run()?;
     let medians = medians(dir.as_std_path())?;
     print!("{}", table(&medians));
     let mut missing = Vec::new();
-    for figure in suite.figures {
+    for figure in figures {
         match figure_line(figure, &medians) {
             Some(line) => println!("{line}"),
             None => missing.push(figure.name),

@@ -49,7 +49,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Api { bless } => api::run(&sh, bless)?,
         Command::Features => features::run(&sh)?,
         Command::Deny => deny::run(&sh)?,
-        Command::Bench { name } => bench::run(&sh, &name)?,
+        Command::Bench { name, charts } => bench::run(&sh, &name, charts)?,
     }
     Ok(ExitCode::SUCCESS)
 }

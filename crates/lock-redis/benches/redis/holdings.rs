@@ -1,0 +1,59 @@
+//! What many held locks cost: their memory, and to renew them all.
+
+use lock_core::{Acquisition, LockBackend, LockKey, RenewRequest, Renewal, RequestId, Ttl};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::contestants::Store;
+use crate::meter::Meter;
+use crate::samples::Samples;
+
+/// How many locks are held.
+pub(crate) const HELD: usize = 10_000;
+/// How many requests are on their way at once.
+const AT_ONCE: usize = 512;
+/// How often all are renewed.
+const RENEWALS: usize = 5;
+
+pub(crate) async fn measure(url: &str, meter: &mut Meter, samples: &mut Samples) {
+    let store = Store::connect(url, "holdings").await;
+    let before = meter.memory().await;
+    let held = hold(&store).await;
+    samples.push("held/bytes".to_owned(), (meter.memory().await - before) / HELD as f64);
+    for _ in 0..RENEWALS {
+        let before = meter.read().await;
+        let start = Instant::now();
+        let answers = store.backend.renew(&held).await;
+        let millis = start.elapsed().as_secs_f64() * 1e3;
+        let work = meter.read().await.since(before);
+        assert!(answers.iter().all(|answer| matches!(answer, Ok(Renewal::Renewed(_)))));
+        samples.push("renew/commands".to_owned(), work.commands);
+        samples.push("renew/millis".to_owned(), millis);
+        samples.push("renew/cpu".to_owned(), work.cpu / HELD as f64);
+    }
+}
+
+async fn hold(store: &Store) -> Vec<RenewRequest> {
+    let mut held = Vec::with_capacity(HELD);
+    let mut acquiring = JoinSet::new();
+    for number in 0..HELD {
+        if acquiring.len() == AT_ONCE {
+            let renewal = acquiring.join_next().await.expect("some are on their way");
+            held.push(renewal.expect("no task fails"));
+        }
+        let store = store.clone();
+        acquiring.spawn(async move {
+            let key = LockKey::parse(format!("acme/infra/project-{number:05}"));
+            let asked = store.ask(&key.expect("a valid key"));
+            let answer = store.backend.acquire(&asked).await;
+            assert!(matches!(answer, Ok(Acquisition::Granted(_))), "nobody else holds");
+            renewal(asked.key, asked.request, asked.ttl)
+        });
+    }
+    held.extend(acquiring.join_all().await);
+    held
+}
+
+fn renewal(key: LockKey, request: RequestId, ttl: Ttl) -> RenewRequest {
+    RenewRequest::new(key, request, ttl)
+}

@@ -1,0 +1,129 @@
+//! What the server counts of its own work.
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, FromRedisValue};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Commands that clients send, and not scripts.
+const SENT: [&str; 2] = ["evalsha", "fcall"];
+/// Commands that have nothing to do with locks: those of this meter, and those of a new connection.
+const APART: [&str; 12] = [
+    "client",
+    "command",
+    "config",
+    "eval",
+    "function",
+    "hello",
+    "info",
+    "keys",
+    "memory",
+    "ping",
+    "script",
+    "subscribe",
+];
+
+/// Asks the server over a connection of its own.
+#[derive(Clone)]
+pub(crate) struct Meter(MultiplexedConnection);
+
+/// What the server has done since it started, or in between two readings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reading {
+    /// Scripts and functions that clients called.
+    pub(crate) commands: f64,
+    /// What those called in turn.
+    pub(crate) calls: f64,
+    /// Of these the messages.
+    pub(crate) messages: f64,
+    /// Microseconds inside of scripts and functions.
+    pub(crate) script_time: f64,
+    /// Microseconds that the thread which runs all commands was busy.
+    pub(crate) cpu: f64,
+}
+
+pub(crate) async fn connect(url: &str) -> MultiplexedConnection {
+    let client = Client::open(url).expect("a valid URL");
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
+    let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+    connection.expect("the server answers")
+}
+
+impl Meter {
+    pub(crate) async fn connect(url: &str) -> Self {
+        Self(connect(url).await)
+    }
+
+    /// Sends one command of these words.
+    pub(crate) async fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> T {
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query_async(&mut self.0).await.expect("the server answers")
+    }
+
+    /// A section of what the server tells of itself.
+    pub(crate) async fn info(&mut self, section: &str) -> BTreeMap<String, String> {
+        let text: String = self.ask(&["INFO", section]).await;
+        let lines = text.lines().filter_map(|line| line.split_once(':'));
+        lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    pub(crate) async fn read(&mut self) -> Reading {
+        let mut reading = Reading::default();
+        for (name, fields) in self.info("commandstats").await {
+            let Some(name) = name.strip_prefix("cmdstat_") else { continue };
+            let (calls, time) = (field(&fields, "calls"), field(&fields, "usec"));
+            let family = name.split('|').next().unwrap_or(name);
+            if SENT.contains(&name) {
+                reading.commands += calls;
+                reading.script_time += time;
+            } else if !APART.contains(&family) {
+                reading.calls += calls;
+            }
+            if name == "publish" {
+                reading.messages += calls;
+            }
+        }
+        let cpu = self.info("cpu").await;
+        for name in ["used_cpu_user_main_thread", "used_cpu_sys_main_thread"] {
+            reading.cpu += number(cpu.get(name)) * 1e6;
+        }
+        reading
+    }
+
+    /// The bytes that the values of these keys take, with their names.
+    pub(crate) async fn memory_of(&mut self, keys: &[String]) -> f64 {
+        let mut bytes = 0;
+        for key in keys {
+            let own: Option<u64> = self.ask(&["MEMORY", "USAGE", key, "SAMPLES", "0"]).await;
+            bytes += own.unwrap_or(0);
+        }
+        bytes as f64
+    }
+
+    /// The bytes that the server takes in all.
+    pub(crate) async fn memory(&mut self) -> f64 {
+        number(self.info("memory").await.get("used_memory"))
+    }
+}
+
+impl Reading {
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            commands: self.commands - before.commands,
+            calls: self.calls - before.calls,
+            messages: self.messages - before.messages,
+            script_time: self.script_time - before.script_time,
+            cpu: self.cpu - before.cpu,
+        }
+    }
+}
+
+fn field(fields: &str, name: &str) -> f64 {
+    let mut fields = fields.split(',').filter_map(|field| field.split_once('='));
+    fields.find(|(key, _)| *key == name).map_or(0.0, |(_, value)| value.parse().unwrap_or(0.0))
+}
+
+fn number(text: Option<&String>) -> f64 {
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(f64::NAN)
+}
