@@ -40,6 +40,9 @@ pub(crate) fn failed(operation: Operation, error: &RedisError) -> Error {
         {
             Error::new(ErrorKind::Unavailable, operation).with_source(said)
         }
+        _ if refuses_all_writes(error) => {
+            Error::new(ErrorKind::Unavailable, operation).with_source(said)
+        }
         _ if said.contains("WRONGTYPE") || is_stumble(error) => {
             Error::new(ErrorKind::Corrupt, operation).unknown().with_source(said)
         }
@@ -76,6 +79,13 @@ fn is_stumble(error: &RedisError) -> bool {
     // A server before version 7 says first that it is about a script.
     ["user_script:", "user_function:"].iter().any(|place| detail.starts_with(place))
         || detail.contains(": user_script:")
+}
+
+/// Whether the server writes nothing at all now. A server before version 7 says so only when a
+/// script comes to its first write.
+fn refuses_all_writes(error: &RedisError) -> bool {
+    let detail = error.detail().unwrap_or_default();
+    [": -READONLY ", ": -MISCONF "].iter().any(|refusal| detail.contains(refusal))
 }
 
 /// What the driver says, which names no password.

@@ -12,7 +12,8 @@ use lock_testkit::server::RedisServer;
 /// Runs the test on a server, by the commands that this user is given.
 async fn agrees(settings: Settings, user: &str, journal: Option<NonZeroU32>) {
     let server = RedisServer::start().await;
-    let rule = ["ACL", "SETUSER", "scripts", "on", "nopass", "~*", "&*", "+@all", "-function"];
+    let mut rule = vec!["ACL", "SETUSER", "scripts", "on", "nopass", "~*", "&*", "+@all"];
+    rule.extend(RedisServer::has_functions().then_some("-function"));
     assert_eq!(server.command(&rule).await, "OK");
     let url = server.url().replace("redis://", &format!("redis://{user}"));
     let mut sequence = 0;

@@ -50,6 +50,16 @@ struct Port {
 }
 
 impl RedisServer {
+    /// Whether the server that tests are run with has functions, and commands and settings that
+    /// came with them: Redis has since version 7, and Valkey always had.
+    #[must_use]
+    pub fn has_functions() -> bool {
+        let said = process::version().expect("the server tells its version");
+        let (_, version) = said.split_once("v=").expect("there is a version");
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        major.expect("the version begins with a number") >= 7
+    }
+
     /// Starts an empty server that keeps nothing on disk.
     pub async fn start() -> Self {
         Self::start_with(ServerConfig::new()).await

@@ -89,7 +89,8 @@ pub(crate) struct Scripted(Steered);
 impl Fixture for Scripted {
     async fn start() -> Self {
         let steered = Steered::start().await;
-        let rule = ["ACL", "SETUSER", "scripts", "on", ">secret", "~*", "&*", "+@all", "-function"];
+        let mut rule = vec!["ACL", "SETUSER", "scripts", "on", ">secret", "~*", "&*", "+@all"];
+        rule.extend(RedisServer::has_functions().then_some("-function"));
         assert_eq!(steered.server.command(&rule).await, "OK");
         Self(steered)
     }

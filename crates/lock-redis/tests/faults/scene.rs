@@ -48,7 +48,9 @@ pub(crate) const BY_SCRIPTS: &str = "scripts";
 
 /// A server that has these users.
 pub(crate) fn users() -> ServerConfig {
-    ServerConfig::new().with("user", "scripts on >secret ~* &* +@all -function -fcall")
+    let functions = if RedisServer::has_functions() { " -function -fcall" } else { "" };
+    let user = format!("scripts on >secret ~* &* +@all{functions}");
+    ServerConfig::new().with("user", &user)
 }
 
 /// Where the user finds the server.

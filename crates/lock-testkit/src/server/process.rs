@@ -56,6 +56,12 @@ impl Process {
     }
 }
 
+/// What the server says of its own version.
+pub(super) fn version() -> io::Result<String> {
+    let said = Command::new(binary()?).arg("--version").output()?;
+    Ok(String::from_utf8_lossy(&said.stdout).into_owned())
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
