@@ -1,0 +1,185 @@
+//! The locks of projects: leases that never end.
+
+use std::num::NonZeroU32;
+
+use lock_core::{Attempt, Lease, ListQuery, LockGuard, LockKey, Metadata, Ttl};
+
+use super::{LockAdapter, MOST_ATTEMPTS, name};
+use crate::legacy::{Damaged, Project, ProjectLock, Stored};
+use crate::{LegacyError, Listing, Result};
+
+/// The name of a [`ProjectLock`] in the metadata of its lease.
+const LOCK: &str = "lock";
+/// The name of the pull request's author in the metadata, for those who watch.
+const AUTHOR: &str = "author";
+/// Why a lease is taken that somebody unlocks, whoever it is.
+const UNLOCKED: &str = "unlocked";
+/// As many leases as one page of a listing may have.
+const PAGE: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not zero");
+
+impl LockAdapter {
+    pub(super) async fn try_project(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)> {
+        let stored = Stored::new(lock);
+        let holder = self.try_stored(&stored).await?;
+        Ok(match holder {
+            None => (true, stored.into_value()),
+            Some(holder) => (false, holder.into_value()),
+        })
+    }
+
+    /// Locks a project with a lock as it was stored elsewhere, to the byte; answers with the lock
+    /// that is in its way, if there is one.
+    ///
+    /// # Errors
+    /// What [`try_lock`](crate::LegacyBackend::try_lock) reports.
+    ///
+    /// # Cancel safety
+    /// A dropped call may have happened.
+    pub async fn try_stored(
+        &self,
+        stored: &Stored<ProjectLock>,
+    ) -> Result<Option<Stored<ProjectLock>>> {
+        let lock = stored.value();
+        let key = name::key(&lock.project, &lock.workspace)?;
+        for _ in 0..MOST_ATTEMPTS {
+            let asked = self.manager().try_acquire(key.clone()).ttl(Ttl::Never);
+            let asked = asked.owner(name::owner(&lock.pull)?).metadata(metadata(stored)?);
+            match asked.await? {
+                Attempt::Acquired(guard) => {
+                    self.keep(guard).await?;
+                    return Ok(None);
+                }
+                Attempt::Held(place) => {
+                    if let Some(lease) = place.holder {
+                        return Ok(Some(read(&lease)?));
+                    }
+                }
+            }
+        }
+        Err(LegacyError::Contended { key: key.to_string() })
+    }
+
+    /// Leaves the lease to the pull request, at its full length.
+    pub(super) async fn keep(&self, guard: LockGuard) -> Result<()> {
+        let lease = guard.into_lease();
+        if lease.expires_at.is_some() {
+            // It was handed on, and so far lasts the claim window only.
+            let _ = self.manager().adopt(&lease).await?.into_lease();
+        }
+        Ok(())
+    }
+
+    /// The lock of a project as it is stored, to the byte.
+    ///
+    /// # Errors
+    /// What [`get_lock`](crate::LegacyBackend::get_lock) reports.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn stored(
+        &self,
+        project: &Project,
+        workspace: &str,
+    ) -> Result<Option<Stored<ProjectLock>>> {
+        let lease = self.lease(&name::key(project, workspace)?).await?;
+        Ok(lease.as_ref().map(read).transpose()?)
+    }
+
+    pub(super) async fn project(
+        &self,
+        project: &Project,
+        workspace: &str,
+    ) -> Result<Option<ProjectLock>> {
+        Ok(self.stored(project, workspace).await?.map(Stored::into_value))
+    }
+
+    /// Ends the lock of a project if it is as wanted.
+    pub(super) async fn unlock_if(
+        &self,
+        project: &Project,
+        workspace: &str,
+        is_wanted: impl Fn(&ProjectLock) -> bool,
+    ) -> Result<Option<ProjectLock>> {
+        let key = name::key(project, workspace)?;
+        for _ in 0..MOST_ATTEMPTS {
+            let Some(lease) = self.lease(&key).await? else { return Ok(None) };
+            let lock = read(&lease)?.into_value();
+            if !is_wanted(&lock) {
+                return Ok(None);
+            }
+            // It names the lease, so that whoever locked in between keeps the lock.
+            if self.manager().evict(&lease, UNLOCKED).await? {
+                return Ok(Some(lock));
+            }
+        }
+        Err(LegacyError::Contended { key: key.to_string() })
+    }
+
+    pub(super) async fn projects(&self) -> Result<Listing> {
+        let (locks, damaged) = self.leases(name::PROJECTS).await?;
+        let locks = locks.into_iter().map(|(_, lock)| lock.into_value()).collect();
+        Ok(Listing::new(locks, damaged))
+    }
+
+    /// All locks as they are stored, to the byte, and what is there and cannot be read.
+    ///
+    /// # Errors
+    /// What [`list`](crate::LegacyBackend::list) reports.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn all_stored(&self) -> Result<(Vec<Stored<ProjectLock>>, Vec<Damaged>)> {
+        let (locks, damaged) = self.leases(name::PROJECTS).await?;
+        Ok((locks.into_iter().map(|(_, lock)| lock).collect(), damaged))
+    }
+
+    pub(super) async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
+        let (locks, damaged) = self.leases(&name::keys_of(repo_full_name)).await?;
+        let mut unlocked = Vec::new();
+        for (lease, lock) in locks {
+            let is_wanted = lock.value().pull.num == pull_num;
+            if is_wanted && self.manager().evict(&lease, UNLOCKED).await? {
+                unlocked.push(lock.into_value());
+            }
+        }
+        Ok(Listing::new(unlocked, damaged))
+    }
+
+    pub(super) async fn lease(&self, key: &LockKey) -> Result<Option<Lease>> {
+        let seen = self.manager().inspect(key.clone()).await?;
+        Ok(seen.leases.into_iter().next())
+    }
+
+    /// The leases of all keys that begin so, with their locks.
+    async fn leases(&self, prefix: &str) -> Result<(Vec<(Lease, Stored<ProjectLock>)>, Vec<Damaged>)> {
+        let (mut locks, mut damaged) = (Vec::new(), Vec::new());
+        let mut query = ListQuery::all().with_prefix(prefix).with_limit(PAGE);
+        loop {
+            let page = self.manager().list(&query).await?;
+            for lease in page.leases {
+                match read(&lease) {
+                    Ok(lock) => locks.push((lease, lock)),
+                    Err(reason) => damaged.push(reason),
+                }
+            }
+            let Some(next) = page.next else { return Ok((locks, damaged)) };
+            query = query.after(next);
+        }
+    }
+}
+
+/// What the lease of a lock carries.
+pub(super) fn metadata(stored: &Stored<ProjectLock>) -> Result<Metadata> {
+    let bytes = stored.encode();
+    // JSON is UTF-8.
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Metadata::parse([(LOCK, text), (AUTHOR, stored.value().pull.author.clone())])?)
+}
+
+/// The lock that a lease carries.
+pub(super) fn read(lease: &Lease) -> Result<Stored<ProjectLock>, Damaged> {
+    match lease.metadata.get(LOCK) {
+        Some(text) => Stored::read(lease.key.as_str(), text.as_bytes()),
+        None => Err(Damaged::new(lease.key.as_str(), "the lease carries no lock of a project")),
+    }
+}

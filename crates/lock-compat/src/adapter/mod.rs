@@ -1,0 +1,152 @@
+//! Atlantis' store of locks and statuses on top of a lock store and a document store.
+
+mod locks;
+mod name;
+mod queue;
+mod statuses;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lock_core::LockManager;
+
+use crate::documents::DocumentStore;
+use crate::legacy::{
+    CommandLock, CommandName, Project, ProjectLock, ProjectPlanStatus, ProjectResult, PullRequest,
+    PullStatus, Timestamp,
+};
+use crate::{LegacyBackend, Listing, Result};
+use queue::Waits;
+
+pub use queue::{AcquireOptions, QueuePlace};
+
+/// How often a change that others are always quicker with is tried again.
+const MOST_ATTEMPTS: usize = 1000;
+
+/// Atlantis' store over a [`LockManager`], and so over any backend.
+///
+/// The lock of a project is a lease that never ends, whose owner is the pull request and whose
+/// metadata keeps the whole [`ProjectLock`]. Statuses of pull requests and locks of commands are
+/// documents. Clones share everything.
+///
+/// Locks outlive the process only where the lock store does. A manager's shutdown leaves them: they
+/// belong to the pull requests, and not to the process.
+#[derive(Clone)]
+pub struct LockAdapter(Arc<Shared>);
+
+struct Shared {
+    manager: LockManager,
+    documents: Arc<dyn DocumentStore>,
+    waits: Waits,
+}
+
+impl LockAdapter {
+    /// Keeps locks with `manager`, and everything else in `documents`.
+    #[must_use]
+    pub fn new(manager: LockManager, documents: impl DocumentStore) -> Self {
+        let documents = Arc::new(documents);
+        Self(Arc::new(Shared { manager, documents, waits: Waits::default() }))
+    }
+
+    /// The manager of the locks.
+    #[must_use]
+    pub fn manager(&self) -> &LockManager {
+        &self.0.manager
+    }
+
+    fn documents(&self) -> &dyn DocumentStore {
+        &*self.0.documents
+    }
+}
+
+impl fmt::Debug for LockAdapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shared { manager, documents, .. } = &*self.0;
+        f.debug_struct("LockAdapter")
+            .field("manager", manager)
+            .field("documents", documents)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl LegacyBackend for LockAdapter {
+    async fn try_lock(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)> {
+        self.try_project(lock).await
+    }
+
+    async fn unlock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
+        self.unlock_if(project, workspace, |_| true).await
+    }
+
+    async fn unlock_if_owned_by_pull(
+        &self,
+        project: &Project,
+        workspace: &str,
+        pull_num: i64,
+    ) -> Result<Option<ProjectLock>> {
+        self.unlock_if(project, workspace, |lock| lock.pull.num == pull_num).await
+    }
+
+    async fn list(&self) -> Result<Listing> {
+        self.projects().await
+    }
+
+    async fn get_lock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
+        self.project(project, workspace).await
+    }
+
+    async fn unlock_by_pull(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
+        self.unlock_all(repo_full_name, pull_num).await
+    }
+
+    async fn update_project_status(
+        &self,
+        pull: &PullRequest,
+        workspace: &str,
+        repo_rel_dir: &str,
+        status: ProjectPlanStatus,
+    ) -> Result<()> {
+        self.set_status(pull, workspace, repo_rel_dir, status).await
+    }
+
+    async fn get_pull_status(&self, pull: &PullRequest) -> Result<Option<PullStatus>> {
+        self.status(pull).await
+    }
+
+    async fn delete_pull_status(&self, pull: &PullRequest) -> Result<()> {
+        self.forget_status(pull).await
+    }
+
+    async fn update_pull_with_results(
+        &self,
+        pull: &PullRequest,
+        results: &[ProjectResult],
+    ) -> Result<PullStatus> {
+        self.merge_results(pull, results).await
+    }
+
+    async fn lock_command(&self, name: CommandName, time: Timestamp) -> Result<CommandLock> {
+        self.keep_command(name, time).await
+    }
+
+    async fn unlock_command(&self, name: CommandName) -> Result<()> {
+        self.forget_command(name).await
+    }
+
+    async fn check_command_lock(&self, name: CommandName) -> Result<Option<CommandLock>> {
+        self.command(name).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.manager().health().await?;
+        self.documents().read("ping").await?;
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.manager().shutdown().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! What projects and pull requests are called in a lock store.
+
+use lock_core::{InvalidInput, LockKey, OwnerId};
+
+use crate::legacy::{Project, PullRequest};
+
+/// What every key of a project begins with.
+pub(super) const PROJECTS: &str = "project:";
+
+/// The key of a project: its repository, path, workspace and name, with `:` in between.
+///
+/// No two projects share one, as they may in Atlantis: what separates the parts is escaped in them.
+///
+/// # Errors
+/// When it is too long.
+pub(super) fn key(project: &Project, workspace: &str) -> Result<LockKey, InvalidInput> {
+    let parts = [&project.repo_full_name, &project.path, workspace, &project.project_name];
+    let mut text = PROJECTS.to_owned();
+    for (number, part) in parts.into_iter().enumerate() {
+        if number > 0 {
+            text.push(':');
+        }
+        escape(part, &mut text);
+    }
+    LockKey::parse(text)
+}
+
+/// What the keys of all projects of a repository begin with, and no other.
+pub(super) fn keys_of(repo_full_name: &str) -> String {
+    let mut text = PROJECTS.to_owned();
+    escape(repo_full_name, &mut text);
+    text.push(':');
+    text
+}
+
+/// The owner that a pull request is: its host, repository and number.
+///
+/// # Errors
+/// When it is too long.
+pub(super) fn owner(pull: &PullRequest) -> Result<OwnerId, InvalidInput> {
+    let mut text = "pull:".to_owned();
+    escape(&pull.base_repo.vcs_host.hostname, &mut text);
+    text.push(':');
+    escape(&pull.base_repo.full_name, &mut text);
+    OwnerId::parse(format!("{text}:{}", pull.num))
+}
+
+/// Adds a part, with everything in it escaped that separates parts or may not be in a key.
+fn escape(part: &str, text: &mut String) {
+    for c in part.chars() {
+        if c == ':' || c == '%' || c.is_control() {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                text.push_str(&format!("%{byte:02X}"));
+            }
+        } else {
+            text.push(c);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(repo: &str, path: &str, workspace: &str, name: &str) -> LockKey {
+        let mut project = Project::default();
+        project.repo_full_name = repo.to_owned();
+        project.path = path.to_owned();
+        project.project_name = name.to_owned();
+        key(&project, workspace).unwrap()
+    }
+
+    #[test]
+    fn a_key_reads_like_the_project() {
+        let key = named("acme/infra", "modules/vpc", "default", "");
+        assert_eq!(key.as_str(), "project:acme/infra:modules/vpc:default:");
+    }
+
+    #[test]
+    fn projects_that_share_a_key_in_atlantis_have_two() {
+        assert_ne!(named("r/r", "a/b", "c", "d"), named("r/r", "a", "b", "c/d"));
+        assert_ne!(named("r/r", "a:b", "c", ""), named("r/r", "a", "b:c", ""));
+        assert_ne!(named("r/r", "a%3Ab", "c", ""), named("r/r", "a:b", "c", ""));
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        let key = named("r/r", "a\nb\u{85}", "c", "");
+        assert_eq!(key.as_str(), "project:r/r:a%0Ab%C2%85:c:");
+    }
+
+    #[test]
+    fn keys_of_a_repository_are_not_those_of_a_longer_one() {
+        let own = named("owner/repo", ".", "default", "");
+        let other = named("owner/repo2", ".", "default", "");
+        assert!(own.as_str().starts_with(&keys_of("owner/repo")));
+        assert!(!other.as_str().starts_with(&keys_of("owner/repo")));
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_refused_by_its_field() {
+        let mut project = Project::default();
+        project.path = "x".repeat(2000);
+        assert_eq!(key(&project, "default").unwrap_err().field(), "key");
+    }
+}

@@ -1,0 +1,69 @@
+//! Documents in the memory of this process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{Document, DocumentStore, Replacement, Revision};
+use crate::Result;
+
+/// Documents in the memory of this process; clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDocuments(Arc<Mutex<Shelf>>);
+
+#[derive(Debug, Default)]
+struct Shelf {
+    last: u64,
+    documents: BTreeMap<String, Document>,
+}
+
+impl MemoryDocuments {
+    /// A store with no documents.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Shelf) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[async_trait]
+impl DocumentStore for MemoryDocuments {
+    async fn read(&self, name: &str) -> Result<Option<Document>> {
+        Ok(self.with(|shelf| shelf.documents.get(name).cloned()))
+    }
+
+    async fn replace(
+        &self,
+        name: &str,
+        expected: Option<Revision>,
+        body: Option<&[u8]>,
+    ) -> Result<Replacement> {
+        Ok(self.with(|shelf| {
+            if shelf.documents.get(name).map(|document| document.revision) != expected {
+                return Replacement::Changed;
+            }
+            match body {
+                Some(body) => {
+                    shelf.last += 1;
+                    let document = Document::new(Revision::new(shelf.last), body.to_vec());
+                    shelf.documents.insert(name.to_owned(), document);
+                }
+                None => {
+                    shelf.documents.remove(name);
+                }
+            }
+            Replacement::Done
+        }))
+    }
+
+    async fn names(&self, prefix: &str) -> Result<Vec<String>> {
+        Ok(self.with(|shelf| {
+            let from = shelf.documents.range(prefix.to_owned()..);
+            from.map(|(name, _)| name).take_while(|name| name.starts_with(prefix)).cloned().collect()
+        }))
+    }
+}

@@ -1,0 +1,106 @@
+//! What goes wrong in the legacy calls, in the legacy words where there are any.
+
+use std::error::Error as StdError;
+
+use lock_core::InvalidInput;
+
+use crate::legacy::{CommandName, Damaged};
+
+/// The result of a legacy call.
+pub type Result<T, E = LegacyError> = std::result::Result<T, E>;
+
+/// What went wrong in a legacy call.
+///
+/// The text is to the letter what Atlantis with Redis says where it has one. A cause is behind
+/// [`source`](StdError::source) and not part of the text.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LegacyError {
+    /// The command is locked already.
+    #[error("db transaction failed: lock already exists")]
+    CommandLocked,
+    /// The command is not locked.
+    #[error("db transaction failed: no lock exists")]
+    CommandNotLocked,
+    /// What was given as the key of a lock is none.
+    #[error("invalid key format")]
+    InvalidKey {
+        /// What was given.
+        key: String,
+    },
+    /// The host of a pull request has what separates the parts of its key.
+    #[error("vcs hostname {hostname:?} contains illegal string \"::\"")]
+    IllegalHost {
+        /// The host.
+        hostname: String,
+    },
+    /// The repository of a pull request has what separates the parts of its key. Atlantis names the
+    /// host in its text all the same.
+    #[error("repo name {hostname:?} contains illegal string \"::\"")]
+    IllegalRepo {
+        /// The host.
+        hostname: String,
+        /// The repository.
+        repo: String,
+    },
+    /// Apply commands are locked by configuration, and so cannot be locked.
+    #[error(
+        "apply is omitted from AllowCommands; Apply commands are locked globally until flag is updated"
+    )]
+    ApplyOmitted,
+    /// Apply commands are locked by configuration, and so cannot be unlocked.
+    #[error("apply commands are disabled until AllowCommands flag is updated")]
+    ApplyDisabled,
+    /// A command that has no result for a project. Atlantis panics.
+    #[error("a project has no status after the command {0:?}")]
+    NoStatus(CommandName),
+    /// The wait for a lock ended without it; the place and the holder are behind it.
+    #[error("the lock was not acquired")]
+    NotAcquired(#[source] lock_core::Error),
+    /// The wait for a lock was ended.
+    #[error("the wait was cancelled")]
+    Cancelled,
+    /// What is stored under a key cannot be read.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// A value is outside of the limits of the store.
+    #[error(transparent)]
+    Invalid(#[from] InvalidInput),
+    /// Others change the same record all the time.
+    #[error("db transaction failed: {key} changes all the time")]
+    Contended {
+        /// The record.
+        key: String,
+    },
+    /// The store failed.
+    #[error("db transaction failed")]
+    Store {
+        /// Whether the call may have happened all the same.
+        unknown: bool,
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+}
+
+impl LegacyError {
+    /// The store failed for this reason; `unknown` says whether the call may have happened all the
+    /// same.
+    pub fn store(unknown: bool, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Store { unknown, source: source.into() }
+    }
+
+    /// Whether the call may have happened all the same.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::Store { unknown: true, .. })
+    }
+}
+
+impl From<lock_core::Error> for LegacyError {
+    fn from(error: lock_core::Error) -> Self {
+        match error.invalid_input() {
+            Some(input) => Self::Invalid(input.clone()),
+            None => Self::store(error.is_unknown(), error),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The locks of projects as Atlantis' commands see them.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lock_core::Clock;
+
+use crate::legacy::{LegacyKey, Project, ProjectLock, PullRequest, Timestamp, User};
+use crate::{LegacyBackend, Listing, Result};
+
+/// Atlantis' `locking.Locker`: the locks of projects by the keys that it shows to people.
+#[async_trait]
+pub trait LegacyLocker: Debug + Send + Sync + 'static {
+    /// Locks a project for a pull request.
+    ///
+    /// # Errors
+    /// What [`LegacyBackend::try_lock`] reports.
+    async fn try_lock(
+        &self,
+        project: Project,
+        workspace: &str,
+        pull: PullRequest,
+        user: User,
+    ) -> Result<TryLockResponse>;
+
+    /// Unlocks by the key of a lock, and answers with the lock that ended.
+    ///
+    /// # Errors
+    /// [`InvalidKey`](crate::LegacyError::InvalidKey), and what [`LegacyBackend::unlock`] reports.
+    async fn unlock(&self, key: &str) -> Result<Option<ProjectLock>>;
+
+    /// Unlocks a project that this pull request locked, and answers with the lock that ended.
+    ///
+    /// # Errors
+    /// What [`LegacyBackend::unlock_if_owned_by_pull`] reports.
+    async fn unlock_if_owned_by_pull(
+        &self,
+        project: &Project,
+        workspace: &str,
+        pull_num: i64,
+    ) -> Result<Option<ProjectLock>>;
+
+    /// Shows all locks by their keys.
+    ///
+    /// # Errors
+    /// What [`LegacyBackend::list`] reports.
+    async fn list(&self) -> Result<BTreeMap<String, ProjectLock>>;
+
+    /// Unlocks all projects of a pull request, and answers with the locks that ended.
+    ///
+    /// # Errors
+    /// What [`LegacyBackend::unlock_by_pull`] reports.
+    async fn unlock_by_pull(&self, repo_full_name: &str, pull_num: i64)
+    -> Result<Vec<ProjectLock>>;
+
+    /// Shows a lock by its key.
+    ///
+    /// # Errors
+    /// [`InvalidKey`](crate::LegacyError::InvalidKey), and what [`LegacyBackend::get_lock`] reports.
+    async fn get_lock(&self, key: &str) -> Result<Option<ProjectLock>>;
+}
+
+/// What became of an attempt to lock a project.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TryLockResponse {
+    /// Whether the project was free.
+    pub lock_acquired: bool,
+    /// The lock of the project now.
+    pub curr_lock: ProjectLock,
+    /// The key of the project's lock.
+    pub lock_key: String,
+}
+
+/// The locks of projects in a store of Atlantis' locks.
+#[derive(Clone, Debug)]
+pub struct LockerClient {
+    backend: Arc<dyn LegacyBackend>,
+    clock: Arc<dyn Clock>,
+}
+
+impl LockerClient {
+    /// Keeps the locks in `backend`, stamped by `clock` in UTC.
+    #[must_use]
+    pub fn new(backend: Arc<dyn LegacyBackend>, clock: Arc<dyn Clock>) -> Self {
+        Self { backend, clock }
+    }
+}
+
+/// The locks of a listing; what cannot be read has no place in the original's shape.
+fn warned(listing: Listing) -> Vec<ProjectLock> {
+    for damaged in &listing.damaged {
+        tracing::warn!(error = %damaged, "a record among the locks cannot be read");
+    }
+    listing.locks
+}
+
+#[async_trait]
+impl LegacyLocker for LockerClient {
+    async fn try_lock(
+        &self,
+        project: Project,
+        workspace: &str,
+        pull: PullRequest,
+        user: User,
+    ) -> Result<TryLockResponse> {
+        let lock_key = LegacyKey::new(project.clone(), workspace).to_string();
+        let time = Timestamp::from(self.clock.now());
+        let lock = ProjectLock::new(project, pull, user, workspace, time);
+        let (lock_acquired, curr_lock) = self.backend.try_lock(lock).await?;
+        Ok(TryLockResponse { lock_acquired, curr_lock, lock_key })
+    }
+
+    async fn unlock(&self, key: &str) -> Result<Option<ProjectLock>> {
+        let key = LegacyKey::parse(key)?;
+        self.backend.unlock(&key.project, &key.workspace).await
+    }
+
+    async fn unlock_if_owned_by_pull(
+        &self,
+        project: &Project,
+        workspace: &str,
+        pull_num: i64,
+    ) -> Result<Option<ProjectLock>> {
+        self.backend.unlock_if_owned_by_pull(project, workspace, pull_num).await
+    }
+
+    async fn list(&self) -> Result<BTreeMap<String, ProjectLock>> {
+        let locks = warned(self.backend.list().await?).into_iter();
+        Ok(locks.map(|lock| (LegacyKey::of(&lock).to_string(), lock)).collect())
+    }
+
+    async fn unlock_by_pull(
+        &self,
+        repo_full_name: &str,
+        pull_num: i64,
+    ) -> Result<Vec<ProjectLock>> {
+        Ok(warned(self.backend.unlock_by_pull(repo_full_name, pull_num).await?))
+    }
+
+    async fn get_lock(&self, key: &str) -> Result<Option<ProjectLock>> {
+        let key = LegacyKey::parse(key)?;
+        self.backend.get_lock(&key.project, &key.workspace).await
+    }
+}
+
+/// Locks nothing, for those who do without: whoever tries, succeeds.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct NoOpLocker;
+
+impl NoOpLocker {
+    /// The locker that locks nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+#[async_trait]
+impl LegacyLocker for NoOpLocker {
+    async fn try_lock(
+        &self,
+        project: Project,
+        workspace: &str,
+        _pull: PullRequest,
+        _user: User,
+    ) -> Result<TryLockResponse> {
+        let lock_key = LegacyKey::new(project, workspace).to_string();
+        Ok(TryLockResponse { lock_acquired: true, curr_lock: ProjectLock::default(), lock_key })
+    }
+
+    async fn unlock(&self, _key: &str) -> Result<Option<ProjectLock>> {
+        Ok(None)
+    }
+
+    async fn unlock_if_owned_by_pull(
+        &self,
+        _project: &Project,
+        _workspace: &str,
+        _pull_num: i64,
+    ) -> Result<Option<ProjectLock>> {
+        Ok(None)
+    }
+
+    async fn list(&self) -> Result<BTreeMap<String, ProjectLock>> {
+        Ok(BTreeMap::new())
+    }
+
+    async fn unlock_by_pull(
+        &self,
+        _repo_full_name: &str,
+        _pull_num: i64,
+    ) -> Result<Vec<ProjectLock>> {
+        Ok(Vec::new())
+    }
+
+    async fn get_lock(&self, _key: &str) -> Result<Option<ProjectLock>> {
+        Ok(None)
+    }
+}
