@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::Result;
 use crate::legacy::{
-    CommandLock, CommandName, Damaged, Project, ProjectLock, ProjectResult, ProjectPlanStatus,
+    CommandLock, CommandName, Damaged, Project, ProjectLock, ProjectPlanStatus, ProjectResult,
     PullRequest, PullStatus, Timestamp,
 };
 

@@ -43,6 +43,9 @@ pub enum LegacyError {
         /// The repository.
         repo: String,
     },
+    /// A cluster without a server.
+    #[error("redis cluster addresses provided but all are empty")]
+    NoClusterAddress,
     /// Apply commands are locked by configuration, and so cannot be locked.
     #[error(
         "apply is omitted from AllowCommands; Apply commands are locked globally until flag is updated"

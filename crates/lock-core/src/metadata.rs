@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::invalid::{InvalidInput, Problem, check_text};
 
-/// Named texts that a lease carries, at most 64 KiB in all.
+/// Named texts that a lease carries, at most 1 MiB in all: enough for the description of a pull
+/// request wherever it is.
 ///
 /// The system stores them and shows them and never reads them. They are not a place for secrets:
 /// whoever may inspect a key sees them, although [`Debug`](std::fmt::Debug) prints only the names.
@@ -19,7 +20,7 @@ pub struct Metadata(Option<Arc<BTreeMap<String, String>>>);
 
 impl Metadata {
     /// The most bytes that names and texts may have together.
-    pub const MAX_BYTES: usize = 64 * 1024;
+    pub const MAX_BYTES: usize = 1024 * 1024;
     /// The most bytes a name may have.
     pub const MAX_NAME_BYTES: usize = 256;
 

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use lock_core::{Attempt, Lease, ListQuery, LockGuard, LockKey, Metadata, Ttl};
+use lock_core::{Attempt, Lease, ListQuery, LockGuard, Metadata, Ttl};
 
 use super::{LockAdapter, MOST_ATTEMPTS, name};
 use crate::legacy::{Damaged, Project, ProjectLock, Stored};
@@ -81,7 +81,7 @@ impl LockAdapter {
         project: &Project,
         workspace: &str,
     ) -> Result<Option<Stored<ProjectLock>>> {
-        let lease = self.lease(&name::key(project, workspace)?).await?;
+        let lease = self.lease(project, workspace).await?;
         Ok(lease.as_ref().map(read).transpose()?)
     }
 
@@ -100,9 +100,8 @@ impl LockAdapter {
         workspace: &str,
         is_wanted: impl Fn(&ProjectLock) -> bool,
     ) -> Result<Option<ProjectLock>> {
-        let key = name::key(project, workspace)?;
         for _ in 0..MOST_ATTEMPTS {
-            let Some(lease) = self.lease(&key).await? else { return Ok(None) };
+            let Some(lease) = self.lease(project, workspace).await? else { return Ok(None) };
             let lock = read(&lease)?.into_value();
             if !is_wanted(&lock) {
                 return Ok(None);
@@ -112,7 +111,7 @@ impl LockAdapter {
                 return Ok(Some(lock));
             }
         }
-        Err(LegacyError::Contended { key: key.to_string() })
+        Err(LegacyError::Contended { key: name::key(project, workspace)?.to_string() })
     }
 
     pub(super) async fn projects(&self) -> Result<Listing> {
@@ -145,13 +144,22 @@ impl LockAdapter {
         Ok(Listing::new(unlocked, damaged))
     }
 
-    pub(super) async fn lease(&self, key: &LockKey) -> Result<Option<Lease>> {
-        let seen = self.manager().inspect(key.clone()).await?;
-        Ok(seen.leases.into_iter().next())
+    /// The lease of a project.
+    async fn lease(&self, project: &Project, workspace: &str) -> Result<Option<Lease>> {
+        for project in name::meant(project) {
+            let seen = self.manager().inspect(name::key(&project, workspace)?).await?;
+            if let Some(lease) = seen.leases.into_iter().next() {
+                return Ok(Some(lease));
+            }
+        }
+        Ok(None)
     }
 
     /// The leases of all keys that begin so, with their locks.
-    async fn leases(&self, prefix: &str) -> Result<(Vec<(Lease, Stored<ProjectLock>)>, Vec<Damaged>)> {
+    async fn leases(
+        &self,
+        prefix: &str,
+    ) -> Result<(Vec<(Lease, Stored<ProjectLock>)>, Vec<Damaged>)> {
         let (mut locks, mut damaged) = (Vec::new(), Vec::new());
         let mut query = ListQuery::all().with_prefix(prefix).with_limit(PAGE);
         loop {

@@ -66,7 +66,11 @@ impl LockAdapter {
     ///
     /// # Cancel safety
     /// A dropped call leaves the queue, and unlocks if its turn had come.
-    pub async fn acquire(&self, lock: ProjectLock, options: &AcquireOptions) -> Result<ProjectLock> {
+    pub async fn acquire(
+        &self,
+        lock: ProjectLock,
+        options: &AcquireOptions,
+    ) -> Result<ProjectLock> {
         let key = name::key(&lock.project, &lock.workspace)?;
         let owner = name::owner(&lock.pull)?;
         let stored = Stored::new(lock);

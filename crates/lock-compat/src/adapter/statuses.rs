@@ -60,14 +60,8 @@ impl LockAdapter {
     ) -> Result<PullStatus> {
         let key = pull_key(pull)?;
         self.change(&key, |document| {
-            let stored = document.and_then(|document| match decode(&key, &document.body) {
-                Ok(status) => Some(status),
-                Err(error) => {
-                    tracing::warn!(%error, "a status that cannot be read is replaced");
-                    None
-                }
-            });
-            let merged = PullStatus::merged(stored.as_ref(), pull, results)?;
+            let body = document.map(|document| &*document.body);
+            let merged = PullStatus::merged_into(&key, body, pull, results)?;
             Ok(Change::Write(encode(&merged), merged))
         })
         .await

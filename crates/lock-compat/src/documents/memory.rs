@@ -63,7 +63,10 @@ impl DocumentStore for MemoryDocuments {
     async fn names(&self, prefix: &str) -> Result<Vec<String>> {
         Ok(self.with(|shelf| {
             let from = shelf.documents.range(prefix.to_owned()..);
-            from.map(|(name, _)| name).take_while(|name| name.starts_with(prefix)).cloned().collect()
+            from.map(|(name, _)| name)
+                .take_while(|name| name.starts_with(prefix))
+                .cloned()
+                .collect()
         }))
     }
 }

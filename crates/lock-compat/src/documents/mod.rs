@@ -2,12 +2,16 @@
 //! commands.
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 
 pub use memory::MemoryDocuments;
+#[cfg(feature = "redis")]
+pub use redis::RedisDocuments;
 
 use crate::Result;
 

@@ -38,7 +38,12 @@ pub enum Outcome {
 impl ProjectResult {
     /// The command ended so in the project without a name of this workspace and folder.
     #[must_use]
-    pub fn new(workspace: &str, repo_rel_dir: &str, command: CommandName, outcome: Outcome) -> Self {
+    pub fn new(
+        workspace: &str,
+        repo_rel_dir: &str,
+        command: CommandName,
+        outcome: Outcome,
+    ) -> Self {
         Self {
             workspace: workspace.to_owned(),
             repo_rel_dir: repo_rel_dir.to_owned(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::json::{number, record};
-use super::{ProjectResult, PullRequest};
+use super::{ProjectResult, PullRequest, decode};
 
 number! {
     /// What the last command made of a project.
@@ -162,9 +162,8 @@ impl ProjectStatus {
             None => self.policy_status.clone_from(&result.policy_status),
             Some(sets) => {
                 for new in result.policy_status.iter().flatten() {
-                    let of_that_name = |set: &&mut PolicySetStatus| {
-                        set.policy_set_name == new.policy_set_name
-                    };
+                    let of_that_name =
+                        |set: &&mut PolicySetStatus| set.policy_set_name == new.policy_set_name;
                     for set in sets.iter_mut().filter(of_that_name) {
                         *set = new.clone();
                     }
@@ -201,6 +200,26 @@ impl PullStatus {
             }
         }
         Ok(merged)
+    }
+
+    /// The same, from what is stored under `key`; what cannot be read is replaced.
+    ///
+    /// # Errors
+    /// As for [`merged`](Self::merged).
+    pub fn merged_into(
+        key: &str,
+        stored: Option<&[u8]>,
+        pull: &PullRequest,
+        results: &[ProjectResult],
+    ) -> crate::Result<Self> {
+        let stored = stored.and_then(|bytes| match decode(key, bytes) {
+            Ok(status) => Some(status),
+            Err(error) => {
+                tracing::warn!(%error, "a status that cannot be read is replaced");
+                None
+            }
+        });
+        Self::merged(stored.as_ref(), pull, results)
     }
 
     fn afresh(

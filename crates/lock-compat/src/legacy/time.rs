@@ -57,7 +57,8 @@ impl Timestamp {
         let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
         let date = Date::from_calendar_date(i32::try_from(year).ok()?, month, small(day)?).ok()?;
         let nanos = nanos(fraction)?;
-        let clock = Time::from_hms_nano(small(hour)?, small(minute)?, small(second)?, nanos).ok()?;
+        let clock =
+            Time::from_hms_nano(small(hour)?, small(minute)?, small(second)?, nanos).ok()?;
         Some(Self { local: PrimitiveDateTime::new(date, clock), offset: offset(zone)? })
     }
 }
