@@ -1,0 +1,154 @@
+//! What the adapter offers beyond Atlantis: waiting, places, priorities and handing on.
+
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+
+use std::num::NonZeroU32;
+use std::pin::pin;
+use std::time::Duration;
+
+use lock_compat::conformance::lock;
+use lock_compat::documents::MemoryDocuments;
+use lock_compat::legacy::ProjectLock;
+use lock_compat::{AcquireOptions, LegacyBackend, LegacyError, LockAdapter};
+use lock_core::{Change, EventFilter, LockManager, OwnerId, Priority, Watched};
+use lock_memory::MemoryBackend;
+use tokio::time::{sleep, timeout};
+
+fn adapter() -> LockAdapter {
+    let owner = OwnerId::parse("atlantis").unwrap();
+    LockAdapter::new(LockManager::new(MemoryBackend::new(), owner), MemoryDocuments::new())
+}
+
+fn of(num: i64) -> ProjectLock {
+    let mut lock = lock("owner/repo", "path", "default", num);
+    lock.pull.author = format!("author-{num}");
+    lock
+}
+
+async fn holder(adapter: &LockAdapter) -> Option<i64> {
+    let lock = adapter.get_lock(&of(0).project, "default").await.unwrap();
+    lock.map(|lock| lock.pull.num)
+}
+
+/// Starts to wait, and returns when the request stands in the queue.
+async fn wait_in_line(
+    adapter: &LockAdapter,
+    num: i64,
+    options: AcquireOptions,
+) -> tokio::task::JoinHandle<lock_compat::Result<ProjectLock>> {
+    let waiting = adapter.clone();
+    let task = tokio::spawn(async move { waiting.acquire(of(num), &options).await });
+    let of = of(num);
+    while adapter.queue_place(&of.project, "default", &of.pull).await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    task
+}
+
+#[tokio::test(start_paused = true)]
+async fn free_project_is_acquired_at_once() {
+    let adapter = adapter();
+    assert_eq!(adapter.acquire(of(1), &AcquireOptions::default()).await.unwrap(), of(1));
+    assert_eq!(holder(&adapter).await, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lock_that_was_waited_for_never_ends() {
+    let adapter = adapter();
+    adapter.try_lock(of(1)).await.unwrap();
+    let second = wait_in_line(&adapter, 2, AcquireOptions::default()).await;
+    adapter.unlock(&of(1).project, "default").await.unwrap();
+    assert_eq!(second.await.unwrap().unwrap(), of(2));
+    sleep(Duration::from_secs(365 * 24 * 60 * 60)).await;
+    assert_eq!(holder(&adapter).await, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn places_are_told_with_the_holder() {
+    let adapter = adapter();
+    adapter.try_lock(of(1)).await.unwrap();
+    let _second = wait_in_line(&adapter, 2, AcquireOptions::default()).await;
+    let _third = wait_in_line(&adapter, 3, AcquireOptions::default()).await;
+    let urgent = AcquireOptions::default().with_priority(Priority::High);
+    let _fourth = wait_in_line(&adapter, 4, urgent).await;
+    for (num, position) in [(4, 1), (2, 2), (3, 3)] {
+        let of = of(num);
+        let place = adapter.queue_place(&of.project, "default", &of.pull).await.unwrap().unwrap();
+        let holder = place.holder.map(|lock| lock.pull.num);
+        assert_eq!((place.position, place.waiting, holder), (position, 3, Some(1)));
+    }
+    assert_eq!(adapter.queue_place(&of(9).project, "default", &of(9).pull).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_ends_when_its_time_is_up() {
+    let adapter = adapter();
+    adapter.try_lock(of(1)).await.unwrap();
+    let options = AcquireOptions::default().with_wait(Duration::from_secs(60));
+    let error = adapter.acquire(of(2), &options).await.unwrap_err();
+    let LegacyError::NotAcquired(error) = error else { unreachable!("{error:?}") };
+    assert_eq!(error.place().unwrap().position, 1);
+    adapter.unlock(&of(1).project, "default").await.unwrap();
+    // Whoever gave up leaves the queue in the background, also when its turn comes meanwhile.
+    while holder(&adapter).await.is_some() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn queue_may_be_too_long() {
+    let adapter = adapter();
+    adapter.try_lock(of(1)).await.unwrap();
+    let _second = wait_in_line(&adapter, 2, AcquireOptions::default()).await;
+    let options = AcquireOptions::default().with_queue_limit(NonZeroU32::MIN);
+    let error = adapter.acquire(of(3), &options).await.unwrap_err();
+    assert!(matches!(error, LegacyError::NotAcquired(_)), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_can_be_cancelled() {
+    let adapter = adapter();
+    adapter.try_lock(of(1)).await.unwrap();
+    let second = wait_in_line(&adapter, 2, AcquireOptions::default()).await;
+    assert!(!adapter.cancel_wait(&of(3).project, "default", &of(3).pull));
+    assert!(adapter.cancel_wait(&of(2).project, "default", &of(2).pull));
+    assert!(matches!(second.await.unwrap().unwrap_err(), LegacyError::Cancelled));
+    assert!(!adapter.cancel_wait(&of(2).project, "default", &of(2).pull));
+    adapter.unlock(&of(1).project, "default").await.unwrap();
+    assert!(adapter.try_lock(of(3)).await.unwrap().0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_wait_leaves_the_queue() {
+    let adapter = adapter();
+    adapter.try_lock(of(1)).await.unwrap();
+    let options = AcquireOptions::default();
+    let waiting = adapter.acquire(of(2), &options);
+    assert!(timeout(Duration::from_secs(1), pin!(waiting)).await.is_err());
+    let is_gone = async || {
+        adapter.queue_place(&of(2).project, "default", &of(2).pull).await.unwrap().is_none()
+    };
+    while !is_gone().await {
+        tokio::task::yield_now().await;
+    }
+    assert!(!adapter.cancel_wait(&of(2).project, "default", &of(2).pull));
+}
+
+#[tokio::test(start_paused = true)]
+async fn project_is_handed_to_the_next_with_its_author_in_the_event() {
+    let adapter = adapter();
+    let project = of(0).project;
+    assert_eq!(adapter.transfer_to_next(&project, "default").await.unwrap(), None);
+    adapter.try_lock(of(1)).await.unwrap();
+    assert_eq!(adapter.transfer_to_next(&project, "default").await.unwrap(), None);
+    let second = wait_in_line(&adapter, 2, AcquireOptions::default()).await;
+    let mut events = adapter.manager().watch(&EventFilter::all()).await.unwrap();
+    assert_eq!(adapter.transfer_to_next(&project, "default").await.unwrap(), Some(of(2)));
+    assert_eq!(second.await.unwrap().unwrap(), of(2));
+    assert_eq!(holder(&adapter).await, Some(2));
+    let event = std::future::poll_fn(|context| events.as_mut().poll_next(context)).await;
+    let Some(Watched::Event(event)) = event else { unreachable!("{event:?}") };
+    let Change::Transferred { from, to } = event.change else { unreachable!("{event:?}") };
+    assert_eq!(from.metadata.get("author"), Some("author-1"));
+    assert_eq!(to.metadata.get("author"), Some("author-2"));
+}
