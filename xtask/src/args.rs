@@ -15,7 +15,8 @@ usage: cargo xtask COMMAND
   api [--bless]  compare the public API with api/*.txt, or write it there
   features       check the crates under each of their features
   deny           licences, bans and sources of the dependencies
-  bench NAME     measure, and compare with the targets (NAME: memory, redis)
+  bench NAME     measure, and compare with the targets (NAME: memory,
+                 redis, compat)
   bench redis --charts
                  the same, and keep the tables and charts in docs/bench
   help           this text

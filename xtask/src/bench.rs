@@ -17,6 +17,7 @@ struct Suite {
     name: &'static str,
     package: &'static str,
     bench: &'static str,
+    features: &'static str,
     judge: Judge,
 }
 
@@ -44,8 +45,27 @@ const BASELINE: &str = "lockable";
 const CONTESTANTS: [&str; 5] = ["trait", "guard", BASELINE, "keyed-lock", "dashmap-mutex"];
 
 const SUITES: &[Suite] = &[
-    Suite { name: "memory", package: "lock-memory", bench: "memory", judge: Judge::Here(MEMORY) },
-    Suite { name: "redis", package: "lock-redis", bench: "redis", judge: Judge::Redis },
+    Suite {
+        name: "memory",
+        package: "lock-memory",
+        bench: "memory",
+        features: "",
+        judge: Judge::Here(MEMORY),
+    },
+    Suite {
+        name: "redis",
+        package: "lock-redis",
+        bench: "redis",
+        features: "",
+        judge: Judge::Redis,
+    },
+    Suite {
+        name: "compat",
+        package: "lock-compat",
+        bench: "compat",
+        features: "conformance,redis",
+        judge: Judge::Redis,
+    },
 ];
 
 /// Tells a benchmark to keep its tables and charts.
@@ -119,6 +139,7 @@ pub(crate) fn run(sh: &Sh, name: &str, charts: bool) -> Result<()> {
         bail!("no benchmark {name}; there is: {}", names.join(", "));
     };
     let bench = sh.cargo(&["bench", "--package", suite.package, "--bench", suite.bench]);
+    let bench = bench.args(["--features", suite.features]);
     match suite.judge {
         Judge::Here(figures) => compare(sh, bench, figures),
         Judge::Redis => {
