@@ -1,9 +1,11 @@
 //! What goes wrong in the legacy calls, in the legacy words where there are any.
 
 use std::error::Error as StdError;
+use std::path::PathBuf;
 
 use lock_core::InvalidInput;
 
+use crate::fallback::Reconciliation;
 use crate::legacy::{CommandName, Damaged};
 
 /// The result of a legacy call.
@@ -74,6 +76,17 @@ pub enum LegacyError {
     Contended {
         /// The record.
         key: String,
+    },
+    /// Two stores that should be the same are not.
+    #[error("the stores are not the same: {0}")]
+    NotReconciled(Box<Reconciliation>),
+    /// A file cannot be read, or is no store of Atlantis.
+    #[error("the file {} cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
     },
     /// The store failed.
     #[error("db transaction failed")]

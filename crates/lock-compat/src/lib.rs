@@ -10,10 +10,12 @@ mod atlantis;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod documents;
+pub mod fallback;
 
 mod apply;
 mod backend;
 mod locker;
+pub mod migrate;
 #[cfg(feature = "redis")]
 mod server;
 

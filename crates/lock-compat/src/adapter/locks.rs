@@ -85,6 +85,16 @@ impl LockAdapter {
         Ok(lease.as_ref().map(read).transpose()?)
     }
 
+    /// The lease of the project and workspace of a lock, and the bytes of the lock that it carries,
+    /// readable or not.
+    pub(crate) async fn carried(&self, lock: &ProjectLock) -> Result<Option<(Lease, Vec<u8>)>> {
+        let lease = self.lease_exactly(&lock.project, &lock.workspace).await?;
+        Ok(lease.map(|lease| {
+            let bytes = lease.metadata.get(LOCK).unwrap_or_default().as_bytes().to_vec();
+            (lease, bytes)
+        }))
+    }
+
     pub(super) async fn project(
         &self,
         project: &Project,
@@ -147,12 +157,16 @@ impl LockAdapter {
     /// The lease of a project.
     async fn lease(&self, project: &Project, workspace: &str) -> Result<Option<Lease>> {
         for project in name::meant(project) {
-            let seen = self.manager().inspect(name::key(&project, workspace)?).await?;
-            if let Some(lease) = seen.leases.into_iter().next() {
+            if let Some(lease) = self.lease_exactly(&project, workspace).await? {
                 return Ok(Some(lease));
             }
         }
         Ok(None)
+    }
+
+    async fn lease_exactly(&self, project: &Project, workspace: &str) -> Result<Option<Lease>> {
+        let seen = self.manager().inspect(name::key(project, workspace)?).await?;
+        Ok(seen.leases.into_iter().next())
     }
 
     /// The leases of all keys that begin so, with their locks.

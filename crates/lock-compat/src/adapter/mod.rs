@@ -55,7 +55,7 @@ impl LockAdapter {
         &self.0.manager
     }
 
-    fn documents(&self) -> &dyn DocumentStore {
+    pub(crate) fn documents(&self) -> &dyn DocumentStore {
         &*self.0.documents
     }
 }

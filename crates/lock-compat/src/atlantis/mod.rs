@@ -13,8 +13,8 @@ use redis::Script;
 pub use migration::KeyMigration;
 
 use crate::legacy::{
-    CommandLock, CommandName, Project, ProjectLock, ProjectPlanStatus, ProjectResult, PullRequest,
-    PullStatus, Stored, Timestamp,
+    CommandLock, CommandName, Damaged, Project, ProjectLock, ProjectPlanStatus, ProjectResult,
+    PullRequest, PullStatus, Stored, Timestamp,
 };
 use crate::server::{Server, ServerConfig};
 use crate::{LegacyBackend, Listing, Result};
@@ -78,8 +78,24 @@ impl AtlantisRedis {
         &self.0.server
     }
 
+    /// The value of a key.
+    pub(crate) async fn value_of(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        self.server().get(key).await
+    }
+
+    /// All keys that match a pattern, with their values; and what is no text.
+    pub(crate) async fn values_of(
+        &self,
+        pattern: &str,
+        damaged: &mut Vec<Damaged>,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let (values, others) = self.server().values(self.server().keys(pattern).await?).await?;
+        damaged.extend(others);
+        Ok(values)
+    }
+
     /// Keeps a value where there is none; else answers with what is there.
-    async fn put_if_free(&self, key: &str, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub(crate) async fn put_if_free(&self, key: &str, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
         let mut call = self.0.put_if_free.prepare_invoke();
         self.server().call(call.key(key).arg(bytes)).await
     }
@@ -95,7 +111,7 @@ impl AtlantisRedis {
     }
 
     /// Removes a value; `false` when it is not there.
-    async fn remove_if_same(&self, key: &str, bytes: &[u8]) -> Result<bool> {
+    pub(crate) async fn remove_if_same(&self, key: &str, bytes: &[u8]) -> Result<bool> {
         let mut call = self.0.remove_if_same.prepare_invoke();
         self.server().call(call.key(key).arg(bytes)).await
     }
