@@ -169,7 +169,8 @@ impl Server {
                     Some(value) => values.push((name, value)),
                     None => {
                         let kind: String = self.ask(redis::cmd("TYPE").arg(key)).await?;
-                        if kind != "none" {
+                        // A text was put there since, and then it is as if it came later.
+                        if kind != "none" && kind != "string" {
                             damaged.push(Damaged::new(name, format!("it is a {kind}")));
                         }
                     }

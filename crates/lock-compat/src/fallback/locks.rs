@@ -56,8 +56,7 @@ impl Fallback {
         });
         let primary = primary.await?.flatten();
         let mirrored = match record {
-            // Only this very one: another may have been locked meanwhile.
-            Some(record) if self.mirror.remove(&record).await? => mirrored,
+            Some(record) if self.forget(&record).await? => mirrored,
             _ => None,
         };
         Ok(primary.or(mirrored))
@@ -67,14 +66,15 @@ impl Fallback {
         let is_wanted = |lock: &ProjectLock| {
             lock.project.repo_full_name == repo_full_name && lock.pull.num == pull_num
         };
-        let Listing { locks, damaged } = self.mirror.list().await?;
-        let Listing { locks: others, damaged: also } = self.list().await?;
+        let Listing { locks, damaged } = self.list().await?;
+        // What only the mirror has is as locked as the rest.
+        let mirrored = self.mirror.list().await?.locks;
         let mut unlocked: Vec<ProjectLock> = Vec::new();
-        for lock in others.into_iter().chain(locks).filter(is_wanted) {
+        for lock in locks.into_iter().chain(mirrored).filter(is_wanted) {
             let unlock = self.unlock_if(&lock.project, &lock.workspace, is_wanted);
             unlocked.extend(unlock.await?);
         }
-        Ok(Listing::new(unlocked, damaged.into_iter().chain(also).collect()))
+        Ok(Listing::new(unlocked, damaged))
     }
 
     pub(super) async fn keep_command(
@@ -113,10 +113,18 @@ impl Fallback {
         };
         let was_locked = self.end(record.as_ref(), call).await?.unwrap_or(false);
         let was_mirrored = match record {
-            Some(record) => self.mirror.remove(&record).await?,
+            Some(record) => self.forget(&record).await?,
             None => false,
         };
         if was_locked || was_mirrored { Ok(()) } else { Err(LegacyError::CommandNotLocked) }
+    }
+
+    /// Ends this very lock in the mirror, and nothing that was locked meanwhile.
+    async fn forget(&self, record: &Record) -> Result<bool> {
+        let was_there = self.mirror.remove(record).await?;
+        // A process that just compared the stores may have given it back to the primary.
+        self.end(Some(record), self.primary.remove(record)).await?;
+        Ok(was_there)
     }
 
     /// Ends a lock in the primary; where that is lost, it is noted what has to end there.

@@ -5,9 +5,12 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 
 use super::{Changed, Fallback, FallbackStore};
-use crate::Result;
 use crate::legacy::Damaged;
 use crate::migrate::{Archive, Kind, Put, Record, Records};
+use crate::{LegacyError, Result};
+
+/// How often a record is read that changes all the time.
+const MOST_LOOKS: usize = 100;
 
 /// What was done to make both stores the same.
 #[derive(Debug, Default)]
@@ -70,10 +73,18 @@ impl Fallback {
     pub async fn reconcile(&self) -> Result<Reconciliation> {
         let _gate = self.gate.write().await;
         let mut reconciliation = Reconciliation::default();
-        let primary = by_key(&*self.primary, &mut reconciliation).await?;
-        let mirror = by_key(&*self.mirror, &mut reconciliation).await?;
+        let mut records = by_key(&*self.primary, &mut reconciliation).await?;
+        let mirrored = by_key(&*self.mirror, &mut reconciliation).await?;
+        // What is the same on both sides is as it should be.
+        for (key, record) in mirrored {
+            if records.get(&key).is_some_and(|other| is_same(other, &record)) {
+                records.remove(&key);
+            } else {
+                records.insert(key, record);
+            }
+        }
         let changed = std::mem::take(&mut *self.changed());
-        let result = self.settle(&primary, &mirror, &changed, &mut reconciliation).await;
+        let result = self.settle(&records, &changed, &mut reconciliation).await;
         if result.is_err() || !reconciliation.is_clean() {
             // What is not settled yet has to be known the next time.
             let mut now = self.changed();
@@ -89,52 +100,95 @@ impl Fallback {
 
     async fn settle(
         &self,
-        primary: &BTreeMap<String, Record>,
-        mirror: &BTreeMap<String, Record>,
+        records: &BTreeMap<String, Record>,
         changed: &Changed,
         reconciliation: &mut Reconciliation,
     ) -> Result<()> {
-        for (key, record) in primary {
-            let mirrored = mirror.get(key);
-            if mirrored.is_some_and(|mirrored| mirrored.encode() == record.encode()) {
+        for (key, record) in records {
+            let (mut primary, mut mirror) = self.look(record).await?;
+            let is_same = match (&primary, &mirror) {
+                (Some(primary), Some(mirror)) => is_same(primary, mirror),
+                (primary, mirror) => primary.is_none() && mirror.is_none(),
+            };
+            if is_same {
+                // Another process was at it when it was read first.
                 continue;
             }
-            let has_ended = changed.ended.contains(&(key.clone(), record.encode()))
-                || changed.statuses.contains(key);
-            if has_ended {
-                if self.primary.remove(record).await? {
-                    reconciliation.ended.push(key.clone());
-                }
-            } else if let Some(mirrored) = mirrored {
+            if let Some(over) = primary.take_if(|record| changed.is_over(record))
+                && self.primary.remove(&over).await?
+            {
+                reconciliation.ended.push(key.clone());
+            }
+            if let (Some(_), Some(other)) = (&primary, &mirror) {
                 if record.kind() != Kind::Status {
                     reconciliation.conflicts.push(key.clone());
                     continue;
                 }
                 // The primary's is the one that people saw.
-                self.mirror.remove(mirrored).await?;
+                self.mirror.remove(other).await?;
+                mirror = None;
             }
-            if !has_ended {
-                copy(&*self.mirror, record, &mut reconciliation.mirrored).await?;
-            }
-        }
-        for (key, record) in mirror {
-            let is_in_primary = primary.contains_key(key);
-            let was_removed = reconciliation.ended.contains(key);
-            if (!is_in_primary || was_removed) && !reconciliation.conflicts.contains(key) {
-                copy(&*self.primary, record, &mut reconciliation.returned).await?;
+            let (primaries, mirrors) = (&*self.primary, &*self.mirror);
+            match (primary, mirror) {
+                (Some(record), None) if copy(&record, primaries, mirrors).await? => {
+                    reconciliation.mirrored.push(key.clone());
+                }
+                (None, Some(record)) if copy(&record, mirrors, primaries).await? => {
+                    reconciliation.returned.push(key.clone());
+                }
+                _ => {}
             }
         }
         Ok(())
     }
+
+    /// What both stores have under a key at one time, while other processes may change it.
+    async fn look(&self, record: &Record) -> Result<(Option<Record>, Option<Record>)> {
+        let mut primary = read(&*self.primary, record).await?;
+        for _ in 0..MOST_LOOKS {
+            let mirror = read(&*self.mirror, record).await?;
+            let again = read(&*self.primary, record).await?;
+            if again == primary {
+                return Ok((primary, mirror));
+            }
+            primary = again;
+        }
+        Err(LegacyError::Contended { key: record.key().to_owned() })
+    }
 }
 
-/// Gives a record to a store that has none.
-async fn copy(store: &dyn FallbackStore, record: &Record, copied: &mut Vec<String>) -> Result<()> {
-    // Somebody may have been quicker, and then the next comparison sees.
-    if Archive::put(store, record).await? == Put::Written {
-        copied.push(record.key().to_owned());
+impl Changed {
+    /// Whether the mirror went on without this record of the primary.
+    fn is_over(&self, record: &Record) -> bool {
+        let key = record.key().to_owned();
+        self.statuses.contains(&key) || self.ended.contains(&(key, record.encode()))
     }
-    Ok(())
+}
+
+/// Whether two records say the same; Atlantis may have written the one in other bytes.
+fn is_same(one: &Record, other: &Record) -> bool {
+    let values = one.as_lock().zip(other.as_lock());
+    one.encode() == other.encode()
+        || values.is_some_and(|(one, other)| one.value() == other.value())
+}
+
+/// The record that is where this one would be.
+async fn read(store: &dyn FallbackStore, record: &Record) -> Result<Option<Record>> {
+    let bytes = Archive::read(store, record).await?;
+    Ok(bytes.map(|bytes| Record::read(record.key(), &bytes)).transpose()?)
+}
+
+/// Gives a record of one store to the other that has none; `false` when it was too late.
+async fn copy(record: &Record, from: &dyn FallbackStore, to: &dyn FallbackStore) -> Result<bool> {
+    if Archive::put(to, record).await? != Put::Written {
+        return Ok(false);
+    }
+    // Whoever ended it meanwhile looks for it once more afterwards; or else we see that it ended.
+    let is_there = Archive::read(from, record).await?.is_some_and(|it| it == record.encode());
+    if !is_there {
+        to.remove(record).await?;
+    }
+    Ok(is_there)
 }
 
 async fn by_key(

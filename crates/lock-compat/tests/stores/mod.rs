@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lock_compat::conformance::LegacyFixture;
 use lock_compat::documents::{DocumentStore, MemoryDocuments, RedisDocuments};
+use lock_compat::fallback::{Fallback, FallbackStore, OnLoss};
 use lock_compat::legacy::{LegacyKey, ProjectLock};
 use lock_compat::{AtlantisRedis, LegacyBackend, LockAdapter, ServerConfig};
 use lock_core::{Attempt, ListQuery, LockManager, Metadata, OwnerId, Ttl};
@@ -119,5 +120,38 @@ impl LegacyFixture for Atlantis {
 
     async fn put_lock(&self, lock: &ProjectLock, bytes: &[u8]) {
         self.put_status(&format!("pr/{}", LegacyKey::of(lock)), bytes).await;
+    }
+}
+
+/// Atlantis' own layout, with a mirror in memory.
+pub(crate) struct WithFallback {
+    store: Arc<Fallback>,
+    primary: Atlantis,
+    mirror: OverMemory,
+}
+
+#[async_trait]
+impl LegacyFixture for WithFallback {
+    async fn start() -> Self {
+        let (primary, mirror) = (Atlantis::start().await, OverMemory::start().await);
+        let stores: [Arc<dyn FallbackStore>; 2] =
+            [Arc::new(primary.store.clone()), Arc::new(mirror.0.clone())];
+        let [first, second] = stores;
+        let store = Fallback::open(first, second, OnLoss::default()).await.expect("both are empty");
+        Self { store: Arc::new(store), primary, mirror }
+    }
+
+    fn backend(&self) -> Arc<dyn LegacyBackend> {
+        Arc::clone(&self.store) as Arc<dyn LegacyBackend>
+    }
+
+    async fn put_status(&self, key: &str, bytes: &[u8]) {
+        self.primary.put_status(key, bytes).await;
+        self.mirror.put_status(key, bytes).await;
+    }
+
+    async fn put_lock(&self, lock: &ProjectLock, bytes: &[u8]) {
+        self.primary.put_lock(lock, bytes).await;
+        self.mirror.put_lock(lock, bytes).await;
     }
 }
