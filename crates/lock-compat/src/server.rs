@@ -115,6 +115,9 @@ enum Link {
 impl Server {
     /// Connects, so that what cannot work is told at once.
     pub(crate) async fn connect(config: ServerConfig) -> Result<Self> {
+        // The driver needs one and brings none; who has installed another keeps that.
+        #[cfg(feature = "tls-rustls")]
+        drop(rustls::crypto::ring::default_provider().install_default());
         let server = Self { config, link: Mutex::new(None) };
         server.ask::<()>(&redis::cmd("PING")).await?;
         Ok(server)

@@ -4,6 +4,8 @@
 
 mod config;
 mod process;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,6 +21,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::client::Client;
 pub use config::ServerConfig;
 use process::Process;
+#[cfg(feature = "tls")]
+pub use tls::Tls;
 
 /// The longest that a server may take to start, stop or answer.
 const PATIENCE: Duration = Duration::from_secs(20);

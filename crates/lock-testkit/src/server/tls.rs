@@ -1,0 +1,74 @@
+//! A server that is also reached by TLS, with a certificate of an authority of its own.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use super::RedisServer;
+
+/// How a server is reached by TLS.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Tls {
+    /// `rediss://localhost:PORT/`.
+    pub url: String,
+    /// The certificate of the authority that vouches for the server, as PEM.
+    pub authority: String,
+}
+
+/// An authority, and a server that it vouches for.
+struct Certificates {
+    authority: String,
+    server: String,
+    key: String,
+}
+
+fn certificates() -> Result<Certificates, rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Named otherwise than the server, or OpenSSL takes the one for the other.
+    authority.distinguished_name.push(DnType::CommonName, "authority");
+    let certificate = authority.self_signed(&key)?.pem();
+    let issuer = Issuer::new(authority, key);
+    let key = KeyPair::generate()?;
+    let mut server = CertificateParams::new(vec!["localhost".to_owned()])?;
+    server.distinguished_name.push(DnType::CommonName, "server");
+    let signed = server.signed_by(&key, &issuer)?;
+    Ok(Certificates { authority: certificate, server: signed.pem(), key: key.serialize_pem() })
+}
+
+fn file(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("the folder can be written to");
+    path.to_str().expect("a path of plain characters").to_owned()
+}
+
+impl RedisServer {
+    /// Makes the server listen for TLS as well; `None` when it was built without.
+    pub async fn with_tls(&self) -> Option<Tls> {
+        let certificates = certificates().expect("certificates are made");
+        // Both are also built without TLS; Valkey then ends when it is asked for it.
+        let has_tls = self.command(&["CONFIG", "GET", "tls-port"]).await.contains("tls-port");
+        if self.version().await.starts_with("valkey") || !has_tls {
+            return None;
+        }
+        // Free a moment ago, and hardly taken since.
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+        let port = free.expect("a port").port();
+        let folder = self.folder.path();
+        for (name, value) in [
+            ("tls-auth-clients", "no"),
+            ("tls-cert-file", &file(folder, "server.pem", &certificates.server)),
+            ("tls-key-file", &file(folder, "server.key", &certificates.key)),
+            ("tls-ca-cert-file", &file(folder, "authority.pem", &certificates.authority)),
+            ("tls-port", &port.to_string()),
+        ] {
+            let answer = self.command(&["CONFIG", "SET", name, value]).await;
+            assert_eq!(answer, "OK", "{name}");
+        }
+        let url = format!("rediss://localhost:{port}/");
+        Some(Tls { url, authority: certificates.authority })
+    }
+}
