@@ -171,6 +171,20 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
     runtime.enable_all().build().unwrap().block_on(work)
 }
 
+#[test]
+fn lock_that_is_too_large_is_refused_by_its_limit() {
+    let mut lock = lock_compat::conformance::lock("acme/infra", ".", "default", 1);
+    lock.pull.body = Some("x".repeat(2 * 1024 * 1024));
+    block_on(async {
+        let store = adapter();
+        let error = store.try_lock(lock).await.unwrap_err();
+        let lock_compat::LegacyError::Invalid(input) = &error else { unreachable!("{error:?}") };
+        assert_eq!(input.field(), "metadata");
+        assert!(error.to_string().contains("1048576"), "{error}");
+        assert!(store.list().await.unwrap().locks.is_empty());
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
