@@ -1,7 +1,6 @@
 //! What goes wrong in the legacy calls, in the legacy words where there are any.
 
 use std::error::Error as StdError;
-use std::path::PathBuf;
 
 use lock_core::InvalidInput;
 
@@ -80,14 +79,6 @@ pub enum LegacyError {
     /// Two stores that should be the same are not.
     #[error("the stores are not the same: {0}")]
     NotReconciled(Box<Reconciliation>),
-    /// A file cannot be read, or is no store of Atlantis.
-    #[error("the file {} cannot be read", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: Box<dyn StdError + Send + Sync>,
-    },
     /// The store failed.
     #[error("db transaction failed")]
     Store {

@@ -237,7 +237,7 @@ proptest! {
             }
             let seen = store.stored(&name.project, &name.workspace).await.unwrap().unwrap();
             assert_eq!(seen.encode(), stored.encode());
-            assert_eq!(store.list().await.unwrap().locks, [lock.clone()]);
+            assert_eq!(store.list().await.unwrap().locks, std::slice::from_ref(&lock));
             assert_eq!(store.unlock(&name.project, &name.workspace).await.unwrap(), Some(lock));
         });
     }

@@ -13,13 +13,9 @@ use crate::legacy::Damaged;
 use crate::{LegacyError, Result};
 
 /// How often a file that changes while it is copied is copied again.
-const MOST_COPIES: usize = 100;
-/// The buckets, and how a key of each is one of Atlantis' Redis.
-const BUCKETS: [(&str, fn(&str) -> String); 3] = [
-    ("runLocks", |key| format!("pr/{key}")),
-    ("pulls", str::to_owned),
-    ("globalLocks", |key| format!("global/{key}")),
-];
+const MOST_COPIES: usize = 20;
+/// The buckets, and what stands before their keys in Atlantis' Redis.
+const BUCKETS: [(&str, &str); 3] = [("runLocks", "pr/"), ("pulls", ""), ("globalLocks", "global/")];
 
 /// The file in which Atlantis keeps its records, usually `atlantis.db`.
 ///
@@ -140,7 +136,7 @@ fn read(path: &Path) -> Result<Records, nut::Error> {
     let database: DB = DBBuilder::new(path).read_only(true).build()?;
     let transaction = database.begin_tx()?;
     let mut records = Records::default();
-    for (name, key_of) in BUCKETS {
+    for (name, prefix) in BUCKETS {
         let bucket = match transaction.bucket(name.as_bytes()) {
             Ok(bucket) => bucket,
             Err(nut::Error::BucketNotFound) => continue,
@@ -148,9 +144,9 @@ fn read(path: &Path) -> Result<Records, nut::Error> {
         };
         let add = |key: &[u8], value: Option<&[u8]>| {
             records.add(match std::str::from_utf8(key) {
-                Ok(key) => Record::read(&key_of(key), value.unwrap_or_default()),
+                Ok(key) => Record::read(&format!("{prefix}{key}"), value.unwrap_or_default()),
                 Err(_) => {
-                    let key = key_of(&String::from_utf8_lossy(key));
+                    let key = format!("{prefix}{}", String::from_utf8_lossy(key));
                     Err(Damaged::new(key, "its key is no text"))
                 }
             });

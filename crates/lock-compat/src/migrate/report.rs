@@ -93,7 +93,7 @@ impl Report {
         match (self.is_dry_run, self.is_clean()) {
             (true, _) => "nothing was written: it was a dry run",
             (false, true) => "both sides agree",
-            (false, false) => "the sides do not agree in what is listed above",
+            (false, false) => "not everything is on both sides: see above",
         }
     }
 }
@@ -101,7 +101,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [locks, statuses, commands] = ["locks", "statuses", "commands"];
-        writeln!(f, "{:<22}{locks:>9}{statuses:>10}{commands:>10}", "")?;
+        writeln!(f, "{:<22}{locks:>9}{statuses:>10}{commands:>10}", "records")?;
         for (what, [locks, statuses, commands]) in self.rows() {
             writeln!(f, "{what:<22}{locks:>9}{statuses:>10}{commands:>10}")?;
         }
