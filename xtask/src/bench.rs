@@ -141,7 +141,7 @@ pub(crate) fn run(sh: &Sh, name: &str, charts: bool) -> Result<()> {
     let bench = sh.cargo(&["bench", "--package", suite.package, "--bench", suite.bench]);
     let bench = bench.args(["--features", suite.features]);
     match suite.judge {
-        Judge::Here(figures) => compare(sh, bench, figures),
+        Judge::Here(figures) => compare(sh, &bench, figures),
         Judge::Redis => {
             redis::run(sh)?;
             Ok(bench.env(CHARTS, if charts { "1" } else { "0" }).run()?)
@@ -150,7 +150,7 @@ pub(crate) fn run(sh: &Sh, name: &str, charts: bool) -> Result<()> {
 }
 
 /// Lets criterion measure, and prints what came of it.
-fn compare(sh: &Sh, bench: Cmd<'_>, figures: &[Figure]) -> Result<()> {
+fn compare(sh: &Sh, bench: &Cmd<'_>, figures: &[Figure]) -> Result<()> {
     let dir = sh.metadata()?.target_directory.join("criterion");
     forget(dir.as_std_path())?;
     bench.run()?;
