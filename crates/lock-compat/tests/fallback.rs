@@ -450,3 +450,51 @@ async fn processes_that_see_the_loss_differently_have_one_holder() {
     is_over.store(true, Ordering::SeqCst);
     processes.join_all().await;
 }
+
+#[tokio::test]
+async fn command_that_was_locked_without_the_mirror_counts() {
+    let (server, mirror) = (server().await, mirror());
+    let store = open(&server, &mirror, OnLoss::default()).await;
+    let time = |seconds| Timestamp::from_unix(seconds).unwrap();
+    primary(&server).await.lock_command(CommandName::Apply, time(1)).await.unwrap();
+    let error = store.lock_command(CommandName::Apply, time(2)).await.unwrap_err();
+    assert!(matches!(error, LegacyError::CommandLocked), "{error:?}");
+    assert_same(&server, &mirror).await;
+}
+
+#[tokio::test]
+async fn comparison_that_is_dropped_forgets_nothing() {
+    let (server, mirror) = (server().await, mirror());
+    let store = open(&server, &mirror, OnLoss::ServeMirror).await;
+    for num in 0..20 {
+        let lock = lock("owner/repo", &format!("dir-{num}"), "default", num);
+        store.try_lock(lock).await.unwrap();
+    }
+    server.kill().await;
+    assert_eq!(store.unlock_by_pull("owner/repo", 0).await.unwrap().locks.len(), 1);
+    for num in 1..20 {
+        store.unlock_by_pull("owner/repo", num).await.unwrap();
+    }
+    restart(&server).await;
+    // It is dropped at one await after the other, until it is through.
+    for polls in 1.. {
+        let mut comparison = std::pin::pin!(store.reconcile());
+        let mut is_through = false;
+        for _ in 0..polls {
+            let poll = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(comparison.as_mut().poll(context))
+            });
+            if let std::task::Poll::Ready(report) = poll.await {
+                // The connection from before may be broken.
+                is_through = report.is_ok();
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        if is_through {
+            break;
+        }
+    }
+    assert_same(&server, &mirror).await;
+    assert!(mirror.records().await.unwrap().records.is_empty());
+}

@@ -84,16 +84,18 @@ impl Fallback {
     ) -> Result<CommandLock> {
         let _gate = self.gate.read().await;
         let lock = self.mirror.lock_command(name, time).await?;
-        match self.ask_primary(self.primary.lock_command(name, time)).await {
-            Ok(_) => Ok(lock),
-            // It is locked without the mirror: then it is locked in both.
-            Err(LegacyError::CommandLocked) => Err(LegacyError::CommandLocked),
-            Err(error) => {
-                let own = Record::read(&command_key(name), &encode(&lock))?;
-                self.mirror.remove(&own).await?;
-                Err(error)
-            }
+        let Err(error) = self.ask_primary(self.primary.lock_command(name, time)).await else {
+            return Ok(lock);
+        };
+        let own = Record::read(&command_key(name), &encode(&lock))?;
+        self.mirror.remove(&own).await?;
+        if matches!(error, LegacyError::CommandLocked)
+            && let Some(other) = stored(&*self.primary, own).await?
+        {
+            // Somebody locked it without the mirror, or nobody heard of the answer: it counts.
+            let _ = self.mirror.put(&other).await?;
         }
+        Err(error)
     }
 
     pub(super) async fn forget_command(&self, name: CommandName) -> Result<()> {
@@ -135,8 +137,7 @@ impl Fallback {
     ) -> Result<Option<T>> {
         let answer = self.ask_primary(call).await?;
         if let (None, Some(record)) = (&answer, record) {
-            let key = record.key().to_owned();
-            self.changed().ended.insert((key, record.encode()));
+            self.changed().ended.push(record.clone());
         }
         Ok(answer)
     }

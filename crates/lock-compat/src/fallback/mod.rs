@@ -18,7 +18,7 @@ use crate::legacy::{
     CommandLock, CommandName, Project, ProjectLock, ProjectPlanStatus, ProjectResult, PullRequest,
     PullStatus, Timestamp,
 };
-use crate::migrate::Archive;
+use crate::migrate::{Archive, Record};
 use crate::{LegacyBackend, LegacyError, Listing, Result};
 
 /// A store that can be one of the two of a [`Fallback`].
@@ -70,10 +70,10 @@ pub enum Mode {
     MirrorAlone,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Changed {
-    /// Locks that ended: their keys and bytes.
-    ended: BTreeSet<(String, Vec<u8>)>,
+    /// Locks that ended.
+    ended: Vec<Record>,
     /// The keys of statuses.
     statuses: BTreeSet<String>,
 }

@@ -83,16 +83,11 @@ impl Fallback {
                 records.insert(key, record);
             }
         }
-        let changed = std::mem::take(&mut *self.changed());
-        let result = self.settle(&records, &changed, &mut reconciliation).await;
-        if result.is_err() || !reconciliation.is_clean() {
-            // What is not settled yet has to be known the next time.
-            let mut now = self.changed();
-            now.ended.extend(changed.ended);
-            now.statuses.extend(changed.statuses);
-        }
-        result?;
+        let changed = self.changed().clone();
+        self.settle(&records, &changed, &mut reconciliation).await?;
         if reconciliation.is_clean() {
+            // Until then it has to be known what is not settled. Nobody adds to it at the gate.
+            *self.changed() = Changed::default();
             self.is_mirror_alone.store(false, Ordering::SeqCst);
         }
         Ok(reconciliation)
@@ -160,8 +155,8 @@ impl Fallback {
 impl Changed {
     /// Whether the mirror went on without this record of the primary.
     fn is_over(&self, record: &Record) -> bool {
-        let key = record.key().to_owned();
-        self.statuses.contains(&key) || self.ended.contains(&(key, record.encode()))
+        let is_this = |other: &Record| other.key() == record.key() && is_same(other, record);
+        self.statuses.contains(record.key()) || self.ended.iter().any(is_this)
     }
 }
 
