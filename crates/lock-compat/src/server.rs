@@ -1,103 +1,28 @@
 //! A server of Redis, or a cluster, and one connection to it.
 
+mod config;
+
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Duration;
 
-use lock_core::{InvalidInput, Problem};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline, RedisError,
-    RedisFuture, ScriptInvocation, ServerErrorKind, Value, from_redis_value,
+    AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture,
+    ScriptInvocation, ServerErrorKind, Value, from_redis_value,
 };
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+
+use config::Place;
+pub use config::ServerConfig;
 
 use crate::legacy::Damaged;
 use crate::{LegacyError, Result};
 
 /// How many keys one command asks for.
 const BATCH: usize = 500;
-
-/// Where a server of Redis is, or the servers of a cluster.
-///
-/// The URLs may hold passwords: they are in no [`Debug`] output and in no error.
-#[derive(Clone)]
-pub struct ServerConfig {
-    place: Place,
-    timeout: Duration,
-}
-
-#[derive(Clone)]
-enum Place {
-    Single(Box<Client>),
-    Cluster(Box<ClusterClient>),
-}
-
-impl ServerConfig {
-    /// How long a call may take if nothing else is asked for: 5 seconds.
-    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
-
-    /// The server at `url`: `redis://[user:password@]host[:port][/database]`, or `rediss://` for
-    /// TLS (with the feature `tls-rustls`), with `#insecure` at its end for whatever certificate.
-    ///
-    /// # Errors
-    /// [`InvalidInput`] when the text is no such URL.
-    pub fn parse(url: &str) -> Result<Self, InvalidInput> {
-        let info = url.into_connection_info().map_err(|_| malformed("url"))?;
-        Ok(Self::from_client(Client::open(info).map_err(|_| malformed("url"))?))
-    }
-
-    /// The cluster that the servers at these addresses are of.
-    ///
-    /// # Errors
-    /// [`LegacyError::NoClusterAddress`] when there is none that is not empty, and [`InvalidInput`]
-    /// when one is no URL as for [`parse`](Self::parse).
-    pub fn parse_cluster<'a>(urls: impl IntoIterator<Item = &'a str>) -> Result<Self> {
-        let urls: Vec<_> = urls.into_iter().filter(|url| !url.is_empty()).collect();
-        if urls.is_empty() {
-            return Err(LegacyError::NoClusterAddress);
-        }
-        // The driver does by itself again what had no answer, which may have happened: never here.
-        let client = ClusterClient::builder(urls).retries(0).build();
-        let client = client.map_err(|_| malformed("cluster addresses"))?;
-        Ok(Self { place: Place::Cluster(Box::new(client)), timeout: Self::DEFAULT_TIMEOUT })
-    }
-
-    /// The server that the driver's client knows.
-    #[must_use]
-    pub fn from_client(client: Client) -> Self {
-        Self { place: Place::Single(Box::new(client)), timeout: Self::DEFAULT_TIMEOUT }
-    }
-
-    /// The same, with calls that take at most this long, connecting included.
-    #[must_use]
-    pub fn with_timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
-    }
-}
-
-fn malformed(field: &'static str) -> InvalidInput {
-    let expected = "a redis:// or rediss:// URL";
-    InvalidInput::new(field, Problem::Malformed { expected })
-}
-
-impl fmt::Debug for ServerConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("ServerConfig");
-        match &self.place {
-            Place::Single(client) => {
-                let address = client.get_connection_info().addr();
-                debug.field("server", &format_args!("{address}"))
-            }
-            Place::Cluster(_) => debug.field("server", &"a cluster"),
-        };
-        debug.field("timeout", &self.timeout).finish()
-    }
-}
 
 /// A server and the connection to it, which is made anew after it failed.
 pub(crate) struct Server {
@@ -240,8 +165,11 @@ impl Server {
             }
             Err(late) => LegacyError::store(is_sent, late),
         };
-        // What comes next gets a connection of its own: this one may be broken without a word.
-        *self.link.lock().await = None;
+        // What comes next gets a connection of its own: this one may be broken without a word. Who
+        // has the lock now is making one.
+        if let Ok(mut link) = self.link.try_lock() {
+            *link = None;
+        }
         Err(failed)
     }
 
