@@ -51,6 +51,7 @@ mod locker;
 pub mod migrate;
 #[cfg(feature = "redis")]
 mod server;
+mod statuses;
 
 pub use adapter::{AcquireOptions, LockAdapter, QueuePlace};
 pub use apply::{ApplyClient, ApplyCommandLock, ApplyLocker};

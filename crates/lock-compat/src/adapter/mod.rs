@@ -3,7 +3,6 @@
 mod locks;
 mod name;
 mod queue;
-mod statuses;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,11 +10,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lock_core::LockManager;
 
-use crate::documents::DocumentStore;
+use crate::documents::{DocumentStore, Replacement, Revision};
 use crate::legacy::{
     CommandLock, CommandName, Project, ProjectLock, ProjectPlanStatus, ProjectResult, PullRequest,
     PullStatus, Timestamp,
 };
+use crate::statuses::Shelf;
 use crate::{LegacyBackend, Listing, Result};
 use queue::Waits;
 
@@ -67,6 +67,20 @@ impl fmt::Debug for LockAdapter {
             .field("manager", manager)
             .field("documents", documents)
             .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Shelf for LockAdapter {
+    type Version = Revision;
+
+    async fn see(&self, key: &str) -> Result<Option<(Revision, Vec<u8>)>> {
+        let document = self.documents().read(key).await?;
+        Ok(document.map(|document| (document.revision, document.body)))
+    }
+
+    async fn swap(&self, key: &str, seen: Option<Revision>, record: Option<&[u8]>) -> Result<bool> {
+        Ok(self.documents().replace(key, seen, record).await? == Replacement::Done)
     }
 }
 

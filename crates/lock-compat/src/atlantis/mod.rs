@@ -2,7 +2,6 @@
 
 mod locks;
 mod migration;
-mod statuses;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use crate::legacy::{
     PullRequest, PullStatus, Stored, Timestamp,
 };
 use crate::server::{Server, ServerConfig};
+use crate::statuses::Shelf;
 use crate::{LegacyBackend, Listing, Result};
 
 /// How often a change that others are always quicker with is tried again.
@@ -120,6 +120,24 @@ impl AtlantisRedis {
 impl fmt::Debug for AtlantisRedis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AtlantisRedis").field(&self.0.server).finish()
+    }
+}
+
+/// A record is known again by its bytes: a change of the same is the same change.
+#[async_trait]
+impl Shelf for AtlantisRedis {
+    type Version = Vec<u8>;
+
+    async fn see(&self, key: &str) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        Ok(self.value_of(key).await?.map(|bytes| (bytes.clone(), bytes)))
+    }
+
+    async fn swap(&self, key: &str, seen: Option<Vec<u8>>, record: Option<&[u8]>) -> Result<bool> {
+        match (seen, record) {
+            (seen, Some(record)) => self.put_if_same(key, seen.as_deref(), record).await,
+            (Some(seen), None) => self.remove_if_same(key, &seen).await,
+            (None, None) => Ok(true),
+        }
     }
 }
 
