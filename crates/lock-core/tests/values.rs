@@ -81,7 +81,7 @@ fn metadata_keeps_to_its_limits() {
     let long = "x".repeat(Metadata::MAX_BYTES - 1);
     assert_eq!(Metadata::parse([("n", long.as_str())]).unwrap().get("n"), Some(long.as_str()));
     let error = Metadata::parse([("na", long.as_str())]).unwrap_err();
-    assert_eq!(error.to_string(), "metadata has 65537 bytes, at most 65536 are allowed");
+    assert_eq!(error.to_string(), "metadata has 1048577 bytes, at most 1048576 are allowed");
     assert_eq!(Metadata::parse([("", "x")]).unwrap_err().field(), "metadata name");
     assert!(Metadata::parse::<String, String>([]).unwrap().is_empty());
 }
