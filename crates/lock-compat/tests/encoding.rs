@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
+use std::time::{Duration, SystemTime};
+
 use lock_compat::legacy::{
     Approvals, CommandLock, CommandName, PolicySetStatus, Project, ProjectLock, PullRequest,
     Stored, Timestamp, User, decode, encode,
@@ -133,6 +135,7 @@ fn times_are_read_and_written_as_in_go() {
         ("2025-09-27T22:28:12-00:30", "2025-09-27T22:28:12-00:30"),
         ("2025-09-27T22:28:12+00:00", "2025-09-27T22:28:12Z"),
         ("2025-09-27T22:28:12.1234567899Z", "2025-09-27T22:28:12.123456789Z"),
+        ("2025-09-27T22:28:12-23:59", "2025-09-27T22:28:12-23:59"),
         ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
         ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00Z"),
     ];
@@ -142,6 +145,41 @@ fn times_are_read_and_written_as_in_go() {
     assert_eq!(Timestamp::default().to_string(), "0001-01-01T00:00:00Z");
     assert_eq!(Timestamp::from_unix(1_759_037_292).unwrap().to_string(), "2025-09-28T05:28:12Z");
     assert_eq!(Timestamp::parse("2025-09-28T07:28:12+02:00").unwrap().unix(), 1_759_037_292);
+}
+
+#[test]
+fn times_are_of_the_years_that_go_writes() {
+    let (first, last) = (-62_167_219_200, 253_402_300_799);
+    assert_eq!(Timestamp::from_unix(first).unwrap().to_string(), "0000-01-01T00:00:00Z");
+    assert_eq!(Timestamp::from_unix(last).unwrap().to_string(), "9999-12-31T23:59:59Z");
+    for outside in [first - 1, last + 1, i64::MIN, i64::MAX] {
+        assert_eq!(Timestamp::from_unix(outside), None);
+    }
+    // A lock of a command may hold any number; what it shows is a time all the same.
+    let lock: CommandLock =
+        decode("key", br#"{"LockMetadata":{"UnixTime":-100000000000}}"#).unwrap();
+    assert!(lock.is_locked());
+    assert_eq!(lock.lock_time(), Timestamp::default());
+}
+
+#[test]
+fn clocks_beyond_those_years_stand_at_their_ends() {
+    let epoch = SystemTime::UNIX_EPOCH;
+    let far = Duration::from_secs(1 << 62);
+    let cases = [
+        (epoch, "1970-01-01T00:00:00Z"),
+        (epoch + Duration::new(1_759_037_292, 120_000_000), "2025-09-28T05:28:12.12Z"),
+        (epoch - Duration::from_millis(1), "1969-12-31T23:59:59.999Z"),
+        (epoch + far, "9999-12-31T23:59:59.999999999Z"),
+        (epoch - far, "0000-01-01T00:00:00Z"),
+    ];
+    for (time, written) in cases {
+        let time = Timestamp::from(time);
+        assert_eq!(time.to_string(), written);
+        assert_eq!(Timestamp::parse(written), Some(time));
+    }
+    let end = lock_core::Timestamp::from_micros(u64::MAX);
+    assert_eq!(Timestamp::from(end).to_string(), "9999-12-31T23:59:59.999999999Z");
 }
 
 #[test]
@@ -164,6 +202,8 @@ fn times_that_go_refuses_are_refused() {
         "2025-09-27T22:28:12+0530",
         "2025-09-27T22:28:12+05",
         "2025-09-27T22:28:12+05:60",
+        "2025-09-27T22:28:12+24:00",
+        "2025-09-27T22:28:12-25:00",
         "2025-09-27T22:28:12é",
         "+025-09-27T22:28:12Z",
         "2025-09-27T22:28:12ZZ",

@@ -55,7 +55,8 @@ pub fn encode(value: &impl Serialize) -> Vec<u8> {
 /// Reads a value as Go does: names of fields in any case, fields in any order, `null` and what is
 /// missing as zero.
 ///
-/// What Go mends silently, bytes that are no UTF-8 and halves of surrogate pairs, is refused.
+/// What Go mends silently and never writes is refused: bytes that are no UTF-8, halves of surrogate
+/// pairs, `null` in a list of texts. Where a name is there twice, the later value stands alone.
 ///
 /// # Errors
 /// [`Damaged`], naming `key`, when the bytes are no such value.

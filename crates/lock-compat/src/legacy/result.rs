@@ -89,3 +89,49 @@ impl ProjectResult {
         Ok(if has_failed { failed } else { done })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_leaves_the_status_that_it_leaves_in_atlantis() {
+        let cases = [
+            // Error and failure, success, nothing to do.
+            (CommandName::Plan, [0, 1, 2]),
+            (CommandName::Autoplan, [0, 1, 2]),
+            (CommandName::PolicyCheck, [6, 7, 7]),
+            (CommandName::ApprovePolicies, [6, 7, 7]),
+            (CommandName::Apply, [3, 4, 4]),
+            (CommandName::Import, [0, 5, 5]),
+            (CommandName::State, [0, 5, 5]),
+        ];
+        for (command, [failed, done, nothing]) in cases {
+            for (outcome, number) in [
+                (Outcome::Error, failed),
+                (Outcome::Failure, failed),
+                (Outcome::Success, done),
+                (Outcome::NoChanges, nothing),
+            ] {
+                let status = ProjectResult::new("default", ".", command, outcome).plan_status();
+                let seen = status.expect("the command leaves a status").number();
+                assert_eq!(seen, number, "{command:?} {outcome:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_without_a_status_is_an_error() {
+        let others = [
+            CommandName::Unlock,
+            CommandName::Version,
+            CommandName::Cancel,
+            CommandName::Other(77),
+        ];
+        for command in others {
+            let result = ProjectResult::new("default", ".", command, Outcome::Success);
+            let error = result.plan_status().expect_err("the command leaves none");
+            assert!(matches!(error, LegacyError::NoStatus(named) if named == command));
+        }
+    }
+}

@@ -1,10 +1,15 @@
 //! Points of time as Go writes them.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
+
+/// The years 0 to 9999, in seconds after the beginning of 1970: Go writes no others.
+const SECONDS: RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
+const NANOS_OF_SECOND: i128 = 1_000_000_000;
 
 /// A point of time with its offset, as Go's `time.Time` is in JSON: RFC 3339 with up to nine digits
 /// of a second, none of them a zero at the end.
@@ -28,7 +33,16 @@ impl Timestamp {
     /// So many seconds after the beginning of 1970, in UTC; `None` outside of the years 0 to 9999.
     #[must_use]
     pub fn from_unix(seconds: i64) -> Option<Self> {
+        let seconds = Some(seconds).filter(|seconds| SECONDS.contains(seconds))?;
         OffsetDateTime::from_unix_timestamp(seconds).ok().map(Self::at)
+    }
+
+    /// So many nanoseconds after the beginning of 1970, or the nearest that Go writes.
+    fn nearest(nanos: i128) -> Self {
+        let first = i128::from(*SECONDS.start()) * NANOS_OF_SECOND;
+        let last = (i128::from(*SECONDS.end()) + 1) * NANOS_OF_SECOND - 1;
+        let time = OffsetDateTime::from_unix_timestamp_nanos(nanos.clamp(first, last));
+        time.map(Self::at).unwrap_or_default()
     }
 
     fn at(time: OffsetDateTime) -> Self {
@@ -102,7 +116,8 @@ fn offset(zone: &str) -> Option<UtcOffset> {
         _ => return None,
     };
     let [hours, minutes, _] = numbers(&format!("{rest}:00"), ':', [2, 2, 2])?;
-    let minutes = i32::try_from(hours * 60 + minutes).ok().filter(|_| minutes < 60)?;
+    let is_of_a_day = hours < 24 && minutes < 60;
+    let minutes = i32::try_from(hours * 60 + minutes).ok().filter(|_| is_of_a_day)?;
     UtcOffset::from_whole_seconds(sign * minutes * 60).ok()
 }
 
@@ -123,19 +138,21 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// In UTC.
+/// In UTC; the first or last nanosecond of the years 0 to 9999 for what is outside of them.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
-        Self::at(OffsetDateTime::from(time))
+        let nanos = match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => i128::try_from(after.as_nanos()),
+            Err(before) => i128::try_from(before.duration().as_nanos()).map(|nanos| -nanos),
+        };
+        Self::nearest(nanos.unwrap_or(i128::MAX))
     }
 }
 
-/// In UTC; the last microsecond of the year 9999 for what is later.
+/// In UTC; the last nanosecond of the year 9999 for what is later.
 impl From<lock_core::Timestamp> for Timestamp {
     fn from(time: lock_core::Timestamp) -> Self {
-        let nanos = i128::from(time.as_micros()) * 1000;
-        let time = OffsetDateTime::from_unix_timestamp_nanos(nanos);
-        Self::at(time.unwrap_or_else(|_| PrimitiveDateTime::MAX.assume_utc()))
+        Self::nearest(i128::from(time.as_micros()) * 1000)
     }
 }
 
