@@ -114,8 +114,13 @@ impl LegacyLocker for LockerClient {
     }
 
     async fn unlock(&self, key: &str) -> Result<Option<ProjectLock>> {
-        let key = LegacyKey::parse(key)?;
-        self.backend.unlock(&key.project, &key.workspace).await
+        for key in LegacyKey::parse(key)?.readings() {
+            let unlocked = self.backend.unlock(&key.project, &key.workspace).await?;
+            if unlocked.is_some() {
+                return Ok(unlocked);
+            }
+        }
+        Ok(None)
     }
 
     async fn unlock_if_owned_by_pull(
@@ -141,8 +146,13 @@ impl LegacyLocker for LockerClient {
     }
 
     async fn get_lock(&self, key: &str) -> Result<Option<ProjectLock>> {
-        let key = LegacyKey::parse(key)?;
-        self.backend.get_lock(&key.project, &key.workspace).await
+        for key in LegacyKey::parse(key)?.readings() {
+            let lock = self.backend.get_lock(&key.project, &key.workspace).await?;
+            if lock.is_some() {
+                return Ok(lock);
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -254,3 +254,17 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn unlocking_a_project_leaves_others_that_its_key_may_mean() {
+    let held = lock_compat::conformance::lock("a/b/c", "d", "default", 1);
+    let free = lock_compat::conformance::lock("a/b", "c/d", "default", 2);
+    assert_eq!(LegacyKey::of(&held).to_string(), LegacyKey::of(&free).to_string());
+    block_on(async {
+        let store = adapter();
+        store.try_lock(held.clone()).await.unwrap();
+        assert_eq!(store.get_lock(&free.project, "default").await.unwrap(), None);
+        assert_eq!(store.unlock(&free.project, "default").await.unwrap(), None);
+        assert_eq!(store.list().await.unwrap().locks, [held]);
+    });
+}

@@ -88,7 +88,7 @@ impl LockAdapter {
     /// The lease of the project and workspace of a lock, and the bytes of the lock that it carries,
     /// readable or not.
     pub(crate) async fn carried(&self, lock: &ProjectLock) -> Result<Option<(Lease, Vec<u8>)>> {
-        let lease = self.lease_exactly(&lock.project, &lock.workspace).await?;
+        let lease = self.lease(&lock.project, &lock.workspace).await?;
         Ok(lease.map(|lease| {
             let bytes = lease.metadata.get(LOCK).unwrap_or_default().as_bytes().to_vec();
             (lease, bytes)
@@ -156,15 +156,6 @@ impl LockAdapter {
 
     /// The lease of a project.
     async fn lease(&self, project: &Project, workspace: &str) -> Result<Option<Lease>> {
-        for project in name::meant(project) {
-            if let Some(lease) = self.lease_exactly(&project, workspace).await? {
-                return Ok(Some(lease));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn lease_exactly(&self, project: &Project, workspace: &str) -> Result<Option<Lease>> {
         let seen = self.manager().inspect(name::key(project, workspace)?).await?;
         Ok(seen.leases.into_iter().next())
     }

@@ -33,20 +33,6 @@ pub(super) fn keys_of(repo_full_name: &str) -> String {
     text
 }
 
-/// The projects that a key for people may mean: it does not tell a repository of more than two
-/// parts from the path. First of all it means what it says.
-pub(super) fn meant(project: &Project) -> Vec<Project> {
-    let mut meant = vec![project.clone()];
-    for (at, _) in project.path.match_indices('/') {
-        let (group, path) = (&project.path[..at], &project.path[at + 1..]);
-        let mut other = project.clone();
-        other.repo_full_name = format!("{}/{group}", project.repo_full_name);
-        path.clone_into(&mut other.path);
-        meant.push(other);
-    }
-    meant
-}
-
 /// The owner that a pull request is: its host, repository and number.
 ///
 /// # Errors

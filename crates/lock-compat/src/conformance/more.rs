@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use lock_core::TokioClock;
 use tokio::task::JoinSet;
 
 use super::{LegacyFixture, lock, pull};
 use crate::legacy::{
     CommandName, LegacyKey, Outcome, Project, ProjectPlanStatus, ProjectResult, Timestamp,
 };
-use crate::{LegacyBackend, LegacyError};
+use crate::{LegacyBackend, LegacyError, LegacyLocker, LockerClient};
 
 /// In Atlantis the repository is the beginning of the other's name, and so has its locks.
 pub async fn longer_named_repository_keeps_its_locks(fixture: impl LegacyFixture) {
@@ -53,20 +54,26 @@ pub async fn nested_folders_are_projects_of_their_own(fixture: impl LegacyFixtur
     }
 }
 
-/// `TestUnlockIfOwnedByPull_SlashfulRepo`: the key does not tell where the repository ends.
+/// `TestUnlockIfOwnedByPull_SlashfulRepo`, and by its key, which does not tell where it ends.
 pub async fn grouped_repository_is_found_by_its_key(fixture: impl LegacyFixture) {
     let store = fixture.backend();
     let mut held = lock("group/sub/repo", "a/b", "default", 1);
     "name".clone_into(&mut held.project.project_name);
-    store.try_lock(held.clone()).await.unwrap();
-    let key = LegacyKey::parse(&LegacyKey::of(&held).to_string()).unwrap();
-    assert_ne!(key.project, held.project);
-    let seen = store.get_lock(&key.project, &key.workspace).await.unwrap();
-    assert_eq!(seen.as_ref(), Some(&held));
-    let (project, workspace) = (&key.project, &key.workspace);
-    assert_eq!(store.unlock_if_owned_by_pull(project, workspace, 2).await.unwrap(), None);
-    let unlocked = store.unlock_if_owned_by_pull(project, workspace, 1).await.unwrap();
-    assert_eq!(unlocked, Some(held));
+    let (project, text) = (&held.project, LegacyKey::of(&held).to_string());
+    assert_ne!(&LegacyKey::parse(&text).unwrap().project, project);
+    let locker = LockerClient::new(Arc::clone(&store), Arc::new(TokioClock::new()));
+    assert_eq!(locker.get_lock(&text).await.unwrap(), None);
+    for _ in 0..2 {
+        store.try_lock(held.clone()).await.unwrap();
+        assert_eq!(locker.get_lock(&text).await.unwrap().as_ref(), Some(&held));
+        let other = locker.unlock_if_owned_by_pull(project, "default", 2).await.unwrap();
+        assert_eq!(other, None);
+        let unlocked = locker.unlock_if_owned_by_pull(project, "default", 1).await.unwrap();
+        assert_eq!(unlocked.as_ref(), Some(&held));
+        store.try_lock(held.clone()).await.unwrap();
+        assert_eq!(locker.unlock(&text).await.unwrap().as_ref(), Some(&held));
+        assert_eq!(locker.unlock(&text).await.unwrap(), None);
+    }
 }
 
 /// Nothing is lost in conversion.

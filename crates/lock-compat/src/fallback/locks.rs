@@ -38,7 +38,14 @@ impl Fallback {
         is_wanted: impl Fn(&ProjectLock) -> bool,
     ) -> Result<Option<ProjectLock>> {
         let _gate = self.gate.read().await;
-        let mirrored = self.mirror.get_lock(project, workspace).await?;
+        let mut mirrored = self.mirror.get_lock(project, workspace).await?;
+        if mirrored.is_none()
+            && let Some(Some(other)) =
+                self.ask_primary(self.primary.get_lock(project, workspace)).await?
+        {
+            // To Atlantis' layout several projects may be one; the lock says which it is.
+            mirrored = self.mirror.get_lock(&other.project, &other.workspace).await?;
+        }
         let mirrored = mirrored.filter(|lock| is_wanted(lock));
         let record = match &mirrored {
             Some(lock) => stored(&*self.mirror, Record::lock(Stored::new(lock.clone()))).await?,

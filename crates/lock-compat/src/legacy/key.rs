@@ -56,6 +56,21 @@ impl LegacyKey {
         Ok(Self::new(project, &parts[3]))
     }
 
+    /// What the text of the key may mean: first what it says, and then, as it does not tell a
+    /// repository of more than two parts from the path, every longer repository.
+    #[must_use]
+    pub fn readings(&self) -> Vec<Self> {
+        let mut readings = vec![self.clone()];
+        for (at, _) in self.project.path.match_indices('/') {
+            let mut other = self.clone();
+            let (group, path) = (&self.project.path[..at], &self.project.path[at + 1..]);
+            other.project.repo_full_name = format!("{}/{group}", self.project.repo_full_name);
+            path.clone_into(&mut other.project.path);
+            readings.push(other);
+        }
+        readings
+    }
+
     /// Whether the text has the form that keys have since version 0.40.
     #[must_use]
     pub fn is_current(text: &str) -> bool {
