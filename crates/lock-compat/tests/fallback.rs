@@ -35,11 +35,6 @@ async fn server() -> Arc<RedisServer> {
     Arc::new(RedisServer::start_with(Setup::new().durable()).await)
 }
 
-async fn restart(server: &RedisServer) {
-    server.restart().await;
-    server.until_loaded().await;
-}
-
 async fn primary(server: &RedisServer) -> AtlantisRedis {
     let config = ServerConfig::parse(&server.url()).unwrap();
     AtlantisRedis::connect(config.with_timeout(Duration::from_millis(300))).await.unwrap()
@@ -106,7 +101,7 @@ async fn without_its_primary_it_fails_closed() {
         assert!(matches!(error, LegacyError::Store { .. }), "{error:?}");
     }
     assert_eq!(store.mode(), Mode::WriteThrough);
-    restart(&server).await;
+    server.restart().await;
     assert_eq!(store.try_lock(of(2)).await.unwrap(), (false, of(1)));
     assert!(store.try_lock(other).await.unwrap().0);
     assert_same(&server, &mirror).await;
@@ -132,7 +127,7 @@ async fn mirror_serves_alone_and_returns_what_it_did() {
     store.lock_command(CommandName::Apply, Timestamp::from_unix(7).unwrap()).await.unwrap();
     assert!(store.reconcile().await.is_err(), "it is not back");
     assert_eq!(store.mode(), Mode::MirrorAlone);
-    restart(&server).await;
+    server.restart().await;
     // It is not read before it was compared.
     assert_eq!(store.get_lock(&of(2).project, "default").await.unwrap(), Some(of(2)));
     let report = store.reconcile().await.unwrap();
@@ -152,7 +147,7 @@ async fn other_locks_of_one_project_are_a_conflict() {
     let store = open(&server, &mirror, OnLoss::ServeMirror).await;
     server.kill().await;
     assert!(store.try_lock(of(1)).await.unwrap().0);
-    restart(&server).await;
+    server.restart().await;
     // Somebody who knows nothing of the mirror.
     let primary = primary(&server).await;
     assert!(primary.try_lock(of(2)).await.unwrap().0);
@@ -377,7 +372,7 @@ async fn killed_at_every_step(on_loss: OnLoss) {
                 assert!(dies_at > 20, "{dies_at}");
                 break;
             }
-            restart(&server).await;
+            server.restart().await;
             let report = match store.reconcile().await {
                 Ok(report) => report,
                 // The connection from before is the first to notice.
@@ -445,7 +440,7 @@ async fn processes_that_see_the_loss_differently_have_one_holder() {
         server.kill().await;
         // Whoever fails closed may hold now, and keeps the others waiting until it is back.
         until(&attempts, 50).await;
-        restart(&server).await;
+        server.restart().await;
     }
     is_over.store(true, Ordering::SeqCst);
     processes.join_all().await;
@@ -475,7 +470,7 @@ async fn comparison_that_is_dropped_forgets_nothing() {
     for num in 1..20 {
         store.unlock_by_pull("owner/repo", num).await.unwrap();
     }
-    restart(&server).await;
+    server.restart().await;
     // It is dropped at one await after the other, until it is through.
     for polls in 1.. {
         let mut comparison = std::pin::pin!(store.reconcile());

@@ -98,7 +98,8 @@ impl RedisServer {
         Ok(server)
     }
 
-    /// Starts the process, and waits until it answers anything; the error is what it said.
+    /// Starts the process, and waits until it answers and has read its data back; the error is what
+    /// it said.
     async fn launch(&self) -> Result<(), String> {
         let started = Process::start(self.folder.path(), &self.file("redis.conf"));
         *self.process() = Some(started.map_err(|error| error.to_string())?);
@@ -106,7 +107,9 @@ impl RedisServer {
         loop {
             // The unix socket is in our folder, so whoever answers there is not somebody else's
             // server that has taken the port. It is opened after the port.
-            if timeout(PATIENCE, self.ping()).await.is_ok_and(|answer| answer.is_ok()) {
+            if let Ok(Ok(answer)) = timeout(PATIENCE, self.ping()).await
+                && !answer.starts_with("(error) LOADING")
+            {
                 return Ok(());
             }
             let has_ended = match self.process().as_mut() {
@@ -169,10 +172,7 @@ impl RedisServer {
     }
 
     /// Kills the server if it runs, starts it again on the same port with the same folder, and
-    /// returns when it answers.
-    ///
-    /// A refusal is an answer: wait with [`until_loaded`](Self::until_loaded) where much has to be
-    /// read back.
+    /// returns when it answers and has read its data back.
     ///
     /// # Cancel safety
     /// The server may or may not run; restart it again.
@@ -183,12 +183,6 @@ impl RedisServer {
             assert!(is_clash(&log) && Instant::now() < deadline, "it does not start again: {log}");
             sleep(GLANCE).await;
         }
-    }
-
-    /// Waits until the server has read its data back.
-    pub async fn until_loaded(&self) {
-        let loaded = async || !self.command(&["PING"]).await.starts_with("(error) LOADING");
-        until("the server has loaded", loaded).await;
     }
 
     /// Stops the server as if its machine hung: connections stay, nothing is answered.
@@ -241,7 +235,7 @@ impl RedisServer {
     }
 
     async fn ping(&self) -> io::Result<String> {
-        Client::connect_unix(&self.socket()).await?.command(&["PING"]).await
+        self.client().await?.command(&["PING"]).await
     }
 
     fn signal(&self, signal: Signal) {

@@ -69,9 +69,19 @@ async fn a_durable_server_restarts_with_its_data() {
     for round in 1..=3 {
         assert_eq!(server.command(&["INCR", "key"]).await, round.to_string());
         server.restart().await;
-        server.until_loaded().await;
         assert_eq!(server.command(&["GET", "key"]).await, round.to_string());
     }
+}
+
+#[tokio::test]
+async fn a_restarted_server_has_read_all_its_data_back() {
+    // Each key takes a tenth of a millisecond, so that it answers long before it has read them all.
+    let config = ServerConfig::new().durable().with("key-load-delay", "100");
+    let server = RedisServer::start_with(config.with("requirepass", "secret")).await;
+    let fill = "for i = 1, 5000 do redis.call('SET', i, i) end";
+    assert_eq!(server.command(&["EVAL", fill, "0"]).await, "(nil)");
+    server.restart().await;
+    assert_eq!(server.command(&["GET", "5000"]).await, "5000");
 }
 
 #[tokio::test]

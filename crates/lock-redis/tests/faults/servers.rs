@@ -21,7 +21,6 @@ async fn leases_and_places_outlive_a_server_that_is_killed() {
     let third = waiter(&carol, "key", secs(6), secs(10)).await;
     let before = alice.inspect("key").await.unwrap();
     server.restart().await;
-    server.until_loaded().await;
     let after = within("it heals", PATIENCE, alice.inspect("key")).await.unwrap();
     assert_eq!((&after.leases[0].token, after.holders), (&before.leases[0].token, 1));
     let places = |seen: &lock_core::Inspection| {
