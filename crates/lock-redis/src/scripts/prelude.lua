@@ -2,7 +2,8 @@
 --
 -- KEYS  1 token    string: the last token of the shard
 --       2 waits    zset, all scores 0: owner \0 key \0 request of everybody who waits in the shard
---       3 journal  stream of events
+--       3 journal  stream of events; the ids are times in us and how many events of the lock came
+--                  before at that time, so that no id comes again after the stream was flushed
 --       and of each lock
 --       4 state    string: a letter for what there is; where there is a queue, a time (double)
 --                  before which nobody in it is silent; then the lease that is alone, or the mode
@@ -31,7 +32,7 @@
 local NEVER = 9007199254740992
 local SWEEP = 64
 local TOKEN, WAITS, JOURNAL, KEY, STATE, DETAILS, QUEUE, SILENCE, ENDS
-local before, alone, many, queued, heard
+local before, alone, many, queued, heard, recorded
 
 local function read_lease(text)
   local token, granted, ends, flag, at = struct.unpack('>dddc1', text, 17)
@@ -72,9 +73,18 @@ local function end_after(ttl)
 end
 
 local function record(event, first, second, third)
-  if ARGV[1] ~= '0' then
-    call('XADD', JOURNAL, 'MAXLEN', '~', ARGV[1], '*', 'event', event, 'at', now, 'key', KEY,
-      'first', first, 'second', second or '', 'third', third or '')
+  if ARGV[1] == '0' then
+    return
+  end
+  local function add(do_call, id)
+    return do_call('XADD', JOURNAL, 'MAXLEN', '~', ARGV[1], id, 'event', event, 'at', now,
+      'key', KEY, 'first', first, 'second', second or '', 'third', third or '')
+  end
+  local added = add(redis.pcall, string.format('%.0f-%d', now, recorded))
+  recorded = recorded + 1
+  if type(added) == 'table' then
+    -- The clock stands or jumped back, or the command is about several locks.
+    add(call, '*')
   end
 end
 
@@ -280,6 +290,7 @@ local function open(keys, key)
   local rest = before and sub(before, queued and 10 or 2)
   alone = (kind == '1' or kind == 'q') and read_lease(rest) or nil
   many = (kind == 'm' or kind == 'w') and rest or nil
+  recorded = 0
   expire()
   drop_silent()
   promote()
