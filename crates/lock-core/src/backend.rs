@@ -6,15 +6,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    AcquireRequest, Acquisition, CancelRequest, Cancellation, EvictRequest, Eviction, Release,
-    ReleaseRequest, RenewRequest, Renewal, Result, Transfer, TransferRequest, WaitRequest, Wake,
+    AcquireRequest, Acquisition, CancelRequest, Cancellation, EvictRequest, Eviction, HearRequest,
+    Heard, MailboxId, NoticeStream, Release, ReleaseRequest, RenewRequest, Renewal, Result, Timed,
+    Transfer, TransferRequest,
 };
 
 /// The protocol that a store speaks.
 ///
 /// [`LockManager`](crate::LockManager) calls it, and every backend implements it, by running the
 /// [`machine`](crate::machine) or by doing exactly what the machine does. One attempt a call:
-/// waiting, repeating, renewing and time-outs of the whole belong to the manager.
+/// waiting, repeating, renewing and time-outs of the whole belong to the manager. A backend keeps
+/// no table of waiters.
 ///
 /// An error is what nobody planned for, and says whether the operation certainly did not happen or
 /// is unknown. After an unknown one the same call again is safe, because the request's identity
@@ -27,6 +29,20 @@ use crate::{
 /// # Contract
 /// - Commands of one key take effect one after another, whoever sends them from wherever.
 ///   `exclusion::one_winner_among_many`
+/// - Every command takes effect in the store, not in the connection: another connection sees it.
+///   `connections::another_connection_sees_an_acquire`
+///   `connections::another_connection_sees_a_waiter`
+///   `connections::another_connection_sees_a_hearing`
+///   `connections::another_connection_sees_a_claim`
+///   `connections::another_connection_sees_a_renewal`
+///   `connections::another_connection_sees_a_release`
+///   `connections::another_connection_sees_a_cancel`
+///   `connections::another_connection_sees_a_transfer`
+///   `connections::another_connection_sees_an_eviction`
+///   `connections::another_connection_sees_an_evicted_waiter`
+/// - Any connection may send the next command of a request.
+///   `connections::any_connection_continues_a_request`
+/// - Every reply carries the store's time. `clock::replies_tell_the_time`
 /// - The same request sent again has one effect, whatever became of the first answer.
 ///   `requests::same_request_gets_the_same_lease` `requests::lost_answer_is_found_again`
 ///   `requests::queued_request_is_granted_once` `requests::repeated_release_is_not_held`
@@ -44,17 +60,34 @@ use crate::{
 ///   ended. `leases::lease_lasts_until_its_ttl` `leases::lease_ends_at_its_ttl`
 ///   `leases::shortest_ttl_is_honoured` `leases::longest_ttl_is_honoured`
 ///   `leases::sub_second_ttl_is_not_rounded_up` `leases::never_ending_lease_does_not_end`
-/// - A lease that runs out goes to the next in the queue without anybody's help.
+/// - A lease that runs out goes to the head of the queue without anybody's help.
 ///   `leases::expired_lease_goes_to_the_waiter`
+/// - A lease that is over counts nowhere, however many are over at once.
+///   `crowds::many_leases_that_are_over_count_nowhere`
 /// - A grant is state: whoever ends a lease writes the lease of the next in the same step, and as
 ///   many leases as fit, no more. `handoff::release_grants_to_the_next`
 ///   `handoff::exactly_one_is_granted` `shared::queued_readers_are_granted_together`
 ///   `shared::one_permit_is_handed_on`
+/// - A command grants a bounded number of leases, and the rest follow without a timer.
+///   `crowds::long_queue_of_readers_is_granted`
 /// - A lease that is handed to a waiter lasts the claim window, which is the waiter's keep-alive
-///   or the ttl if that is shorter, until the waiter asks again or renews; then it is full length.
-///   `liveness::claim_window_ends_an_unclaimed_grant`
+///   or the ttl if that is shorter, until the waiter is heard, asks again or renews; then it is
+///   full length. `liveness::claim_window_ends_an_unclaimed_grant`
 ///   `liveness::unclaimed_never_ending_lease_ends` `liveness::short_ttl_bounds_the_claim_window`
-///   `liveness::asking_again_claims_the_grant` `liveness::renewal_claims_the_grant`
+///   `liveness::asking_again_claims_the_grant` `liveness::hearing_claims_the_grant`
+///   `liveness::renewal_claims_the_grant`
+/// - A command that names a lease never touches another lease of the same request.
+///   `names::late_renewal_does_not_touch_the_next_lease`
+///   `names::late_release_does_not_touch_the_next_lease`
+///   `names::late_transfer_does_not_touch_the_next_lease`
+///   `names::late_eviction_does_not_touch_the_next_lease`
+/// - A request that was ended by force leaves a mark: commands that name it are answered with how
+///   it ended, and it takes no lock. `marks::evicted_request_takes_no_lock`
+///   `marks::evicted_waiter_does_not_join_again` `marks::renewal_tells_the_end`
+///   `marks::release_tells_the_end` `marks::transfer_tells_the_end` `marks::hear_tells_the_end`
+///   `marks::giver_of_a_transfer_is_told_the_end`
+/// - A mark spares all other requests, and ends. `marks::mark_spares_other_requests`
+///   `marks::mark_ends` `marks::mark_lasts_as_long_as_the_lease`
 /// - Keys and owners are compared byte by byte, no character is special, and keys do not disturb
 ///   each other. `isolation::glob_characters_are_plain` `isolation::prefixes_are_different_keys`
 ///   `isolation::unicode_keys_are_exact` `isolation::longest_key_works`
@@ -71,13 +104,42 @@ use crate::{
 ///   forward. `clock::jump_back_does_not_end_leases` `clock::jump_forward_ends_leases`
 #[async_trait]
 pub trait LockBackend: Debug + Send + Sync + 'static {
+    /// Opens a mailbox: from the return of this call on, what is told to it comes out of the
+    /// stream. A mailbox has one stream, the last that was opened.
+    ///
+    /// A notice is a hint, never lost by the store unless [`Notice::MayHaveMissed`] follows. The
+    /// stream of a store that pushes nothing is pending for ever.
+    ///
+    /// [`Notice::MayHaveMissed`]: crate::Notice::MayHaveMissed
+    ///
+    /// # Errors
+    /// When the store cannot be listened to.
+    ///
+    /// # Contract
+    /// - A store that gives [notices](crate::Capabilities::notices) tells the mailbox of a waiter
+    ///   of its grant. `notices::grant_is_told`
+    /// - A grant by a command of another connection is told, too.
+    ///   `notices::grant_by_another_connection_is_told`
+    /// - Of all mailboxes, only that of the request that was granted is told.
+    ///   `handoff::exactly_one_is_told`
+    /// - An end by force is told at once to the mailbox of the lease or the waiter, with who and
+    ///   why. `notices::eviction_is_told` `notices::eviction_of_a_waiter_is_told`
+    ///   `notices::transfer_is_told_to_the_giver` `notices::transfer_is_told_to_the_receiver`
+    /// - A lease that a renewal moved to another mailbox, and a waiter that was heard from another,
+    ///   is told there. `notices::renewal_moves_the_mailbox` `notices::hearing_moves_the_mailbox`
+    /// - A notice is a hint: a request that misses it finds its lease when it is heard.
+    ///   `notices::missed_notice_is_found_by_hearing`
+    /// - A mailbox may be opened before anything is asked for and again at any time.
+    ///   `notices::mailbox_can_be_opened_again`
+    async fn listen(&self, mailbox: MailboxId) -> Result<NoticeStream>;
+
     /// Asks for a key: grants it, queues the request or refuses it.
     ///
     /// # Errors
     /// When the store did not answer, or not sensibly.
     ///
     /// # Contract
-    /// - An exclusive lease is alone: anybody else is refused or queued, and learns who holds.
+    /// - An exclusive lease is alone: any other request is refused or queued, and learns who holds.
     ///   `exclusion::second_owner_is_refused`
     /// - A key that nobody holds or waits for is granted at once.
     ///   `exclusion::released_key_is_free_again`
@@ -85,12 +147,11 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     ///   `leases::lease_tells_what_was_asked`
     /// - A request that holds gets its lease again, no longer than it was, unless it was in its
     ///   claim window. `requests::asking_again_does_not_extend_the_lease`
-    /// - A request that waits keeps its place, and is heard of for another keep-alive.
-    ///   `requests::same_request_keeps_its_place` `liveness::heard_waiter_keeps_its_place`
+    /// - A request that waits keeps its place, and is heard for another keep-alive.
+    ///   `requests::same_request_keeps_its_place` `liveness::asking_again_keeps_the_place`
     /// - A request that is silent for its keep-alive loses its place.
     ///   `liveness::silent_waiter_loses_its_place`
-    /// - The silent hold nobody up: they are passed over, and however many there are, a waiter
-    ///   that asks again while its place shows no holder is granted after a few asks.
+    /// - Dead waiters hold nobody up: they are passed over, however many there are.
     ///   `liveness::dead_head_is_skipped` `liveness::many_dead_heads_are_skipped`
     /// - Waiters are granted in the order of rank, which is their arrival less their head start;
     ///   equal ranks go by arrival. `queue::waiters_are_granted_in_arrival_order`
@@ -98,48 +159,42 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     ///   `crowds::long_queue_keeps_its_order`
     /// - Nobody is overtaken by a request that came later by more than its head start.
     ///   `queue::head_start_is_bounded`
-    /// - A newcomer gets no key that somebody of better or equal rank waits for.
+    /// - A newcomer gets no key that a request of better or equal rank waits for.
     ///   `queue::newcomer_does_not_overtake_the_queue`
     ///   `shared::reader_does_not_join_past_a_waiting_writer`
-    /// - A place tells the position, how many wait, and the lease that is in the way, and follows
-    ///   the queue as that moves; to who is refused it tells the place that it would have had.
-    ///   `queue::place_tells_position_and_holder` `queue::places_move_up`
-    ///   `queue::better_rank_takes_a_better_place`
+    /// - A position tells how many wait and who holds, and follows the queue as that moves; a
+    ///   request that is refused is told the position that it would have had.
+    ///   `queue::position_tells_rank_and_holder` `queue::positions_move_up`
+    ///   `queue::better_rank_takes_a_better_position`
     ///   `shared::refused_reader_sees_the_waiting_writer`
-    /// - A request joins no longer queue than it allows; the silent keep it out only while a store
-    ///   still clears away many. `crowds::full_queue_refuses`
+    /// - A position names the next instant at which anything can change by time alone: the end of
+    ///   the lease that ends first, or the silence of the head. `queue::position_names_the_next_change`
+    /// - A request joins no longer queue than it allows; dead waiters keep it out only while a
+    ///   store still drops many. `crowds::full_queue_refuses`
     ///   `crowds::queue_limit_counts_only_the_living`
-    /// - A queue may be long: everybody in it is served, once and in order.
+    /// - A queue may be long: every request in it is served, once and in order.
     ///   `crowds::five_hundred_waiters_are_all_served`
     /// - Shared leases of one mode are alive together up to the limit of the mode, and never
     ///   beside leases of another mode. `shared::readers_share`
     ///   `shared::writer_waits_for_all_readers` `shared::semaphore_is_limited_to_its_permits`
     ///   `shared::unlike_limits_take_turns`
-    /// - A shared newcomer joins those who hold past waiters of worse rank.
+    /// - A shared newcomer joins the holders past waiters of worse rank.
     ///   `shared::better_ranked_reader_joins`
-    async fn acquire(&self, asked: &AcquireRequest) -> Result<Acquisition>;
+    async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>>;
 
-    /// Returns when the queued request was granted by somebody else's command, or something else
-    /// may have changed for it, or the time is up. A hint: it may return for no reason, and the
-    /// passing of time (a lease that runs out) is the caller's to watch.
+    /// Keeps each waiter alive for another keep-alive, and claims the lease of each request that
+    /// was granted meanwhile. It never joins a queue.
     ///
-    /// # Errors
-    /// When the store cannot be listened to.
+    /// Answers one for one, in the order given; what fails for one does not touch the others.
     ///
     /// # Contract
-    /// - A store that [pushes grants](crate::Capabilities::pushes_grants) ends the wait upon the
-    ///   grant, and hands over the lease. `waits::wait_returns_upon_the_grant`
-    /// - Of all that wait, only those that were granted the key are told so.
-    ///   `handoff::exactly_one_is_woken`
-    /// - The wait ends when its time is up. `waits::wait_returns_when_its_time_is_up`
-    /// - The wait ends at once for a request that does not wait, with the lease if it holds.
-    ///   `waits::wait_for_a_granted_request_returns_at_once`
-    ///   `waits::wait_for_an_unknown_request_returns_at_once`
-    /// - The news is a hint: who misses it finds its lease by asking again.
-    ///   `waits::missed_wake_finds_the_lease`
-    /// - A wait may be dropped and repeated; the request waits on.
-    ///   `waits::cancelled_wait_can_be_repeated`
-    async fn wait(&self, awaited: &WaitRequest) -> Result<Wake>;
+    /// - A waiter keeps its place, and is told its position. `liveness::heard_waiter_keeps_its_place`
+    /// - A request that was granted is answered with its lease, which is full length from then on.
+    ///   `hearing::granted_request_is_answered_with_its_lease`
+    /// - A request that neither waits nor holds is absent, and nothing changes.
+    ///   `hearing::unknown_request_is_absent` `hearing::silent_waiter_is_absent`
+    /// - A batch is answered one for one, in the order given. `hearing::answers_come_in_order`
+    async fn hear(&self, requests: &[HearRequest]) -> Vec<Result<Timed<Heard>>>;
 
     /// Makes each lease last its ttl from now, and a lease in its claim window full length.
     ///
@@ -156,22 +211,22 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     /// - Only the holding request renews. `renewal::renewal_by_another_request_is_refused`
     /// - A batch is answered one for one, in the order given.
     ///   `renewal::renewals_are_answered_in_order`
-    async fn renew(&self, renewals: &[RenewRequest]) -> Vec<Result<Renewal>>;
+    async fn renew(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>>;
 
-    /// Ends a lease, and grants the key to the next in the queue in the same step.
+    /// Ends a lease, and grants the key to the head of the queue in the same step.
     ///
     /// # Errors
     /// When the store did not answer, or not sensibly.
     ///
     /// # Contract
-    /// - Only the holding request releases; from anybody else nothing changes.
+    /// - Only the holding request releases; from any other nothing changes.
     ///   `release::release_by_another_request_is_refused`
     ///   `release::waiting_request_cannot_release` `release::release_of_a_free_key_is_not_held`
     /// - A release that comes after the end of the lease does not touch the next holder's.
     ///   `release::late_release_does_not_touch_the_successor`
     /// - Nor does a lease that is over serve for anything else, although nobody looked at its key
     ///   since. `release::over_lease_cannot_be_used`
-    async fn release(&self, held: &ReleaseRequest) -> Result<Release>;
+    async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>>;
 
     /// Ends a request: takes it out of the queue, or releases what it was granted.
     ///
@@ -190,9 +245,11 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     ///   `cancel::cancelled_head_lets_the_next_fit`
     /// - Whatever an acquire did that was dropped before it answered, a cancel that follows it on
     ///   the same connection undoes. `cancel::dropped_acquire_can_be_cancelled`
-    async fn cancel(&self, asked: &CancelRequest) -> Result<Cancellation>;
+    /// - An acquire that arrives after a cancel that says that an answer is outstanding takes no
+    ///   lock. `marks::late_acquire_takes_no_lock`
+    async fn cancel(&self, request: &CancelRequest) -> Result<Timed<Cancellation>>;
 
-    /// Hands a lease to somebody by name, with a token of its own.
+    /// Hands a lease over by name, with a token of its own.
     ///
     /// # Errors
     /// When the store did not answer, or not sensibly.
@@ -209,11 +266,9 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     /// - A receiver that does not wait in the mode of the lease, or that holds already, gets
     ///   nothing, and nothing changes. `transfer::transfer_to_an_absent_waiter_changes_nothing`
     ///   `transfer::transfer_needs_the_same_mode` `transfer::transfer_to_a_holder_changes_nothing`
-    /// - A receiver that waits is woken if the store pushes grants.
-    ///   `transfer::transfer_wakes_the_receiver`
-    async fn transfer(&self, given: &TransferRequest) -> Result<Transfer>;
+    async fn transfer(&self, request: &TransferRequest) -> Result<Timed<Transfer>>;
 
-    /// Takes leases away from their holders.
+    /// Ends leases or a waiter by force.
     ///
     /// # Errors
     /// When the store did not answer, or not sensibly.
@@ -222,39 +277,46 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     /// - The leases that were named are over, also those that never end by themselves, and the
     ///   answer tells which they were. `evict::eviction_ends_the_lease`
     ///   `evict::eviction_ends_a_never_ending_lease`
-    /// - The key goes to the next in the queue in the same step.
+    /// - The key goes to the head of the queue in the same step.
     ///   `evict::eviction_grants_to_the_next`
-    /// - The lease of one request can be taken and the others of the key left.
-    ///   `evict::eviction_of_one_request_spares_the_others`
-    /// - Who was evicted can neither renew nor release, and does not touch the next holder's
+    /// - One lease can be ended and the others of the key left.
+    ///   `evict::eviction_of_one_lease_spares_the_others`
+    /// - A waiter can be taken out of the queue, and the others keep their places.
+    ///   `evict::eviction_of_a_waiter_spares_the_others`
+    /// - An evicted holder can neither renew nor release, and does not touch the next holder's
     ///   lease. `evict::evicted_holder_cannot_renew`
     ///   `evict::evicted_holder_cannot_release_the_successor`
     /// - Where nobody holds nothing is taken. `evict::eviction_of_a_free_key_takes_nothing`
-    async fn evict(&self, eviction: &EvictRequest) -> Result<Eviction>;
+    /// - One command ends a bounded number of leases, and says whether more are left.
+    ///   `crowds::eviction_of_many_says_whether_more_are_left`
+    async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>>;
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<B: LockBackend + ?Sized> LockBackend for Arc<B> {
-    async fn acquire(&self, asked: &AcquireRequest) -> Result<Acquisition> {
-        (**self).acquire(asked).await
+    async fn listen(&self, mailbox: MailboxId) -> Result<NoticeStream> {
+        (**self).listen(mailbox).await
     }
-    async fn wait(&self, awaited: &WaitRequest) -> Result<Wake> {
-        (**self).wait(awaited).await
+    async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
+        (**self).acquire(request).await
     }
-    async fn renew(&self, renewals: &[RenewRequest]) -> Vec<Result<Renewal>> {
-        (**self).renew(renewals).await
+    async fn hear(&self, requests: &[HearRequest]) -> Vec<Result<Timed<Heard>>> {
+        (**self).hear(requests).await
     }
-    async fn release(&self, held: &ReleaseRequest) -> Result<Release> {
-        (**self).release(held).await
+    async fn renew(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>> {
+        (**self).renew(requests).await
     }
-    async fn cancel(&self, asked: &CancelRequest) -> Result<Cancellation> {
-        (**self).cancel(asked).await
+    async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>> {
+        (**self).release(request).await
     }
-    async fn transfer(&self, given: &TransferRequest) -> Result<Transfer> {
-        (**self).transfer(given).await
+    async fn cancel(&self, request: &CancelRequest) -> Result<Timed<Cancellation>> {
+        (**self).cancel(request).await
     }
-    async fn evict(&self, eviction: &EvictRequest) -> Result<Eviction> {
-        (**self).evict(eviction).await
+    async fn transfer(&self, request: &TransferRequest) -> Result<Timed<Transfer>> {
+        (**self).transfer(request).await
+    }
+    async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
+        (**self).evict(request).await
     }
 }

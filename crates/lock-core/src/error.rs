@@ -3,9 +3,10 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::invalid::InvalidInput;
-use crate::{LockKey, LossReason, Place};
+use crate::{End, LockKey, LossReason, QueuePosition, Timed};
 
 /// The result of an operation on locks.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -13,34 +14,42 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What went wrong in an operation on locks.
 ///
 /// [`Display`](fmt::Display) prints this level only; the cause is behind
-/// [`source`](StdError::source).
+/// [`source`](StdError::source). [`Debug`](fmt::Debug) prints the whole chain as a text for people,
+/// since that is what `fn main() -> Result<()>` prints.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     operation: Operation,
     key: Option<LockKey>,
+    server: Option<Arc<str>>,
     unknown: bool,
-    place: Option<Box<Place>>,
+    position: Option<Timed<QueuePosition>>,
     loss: Option<LossReason>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    end: Option<End>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// What kind of thing went wrong.
+/// The kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The queue is as long as the request allowed.
     QueueFull,
-    /// The request does not hold the key: it never did, or its lease is over.
+    /// The request was not granted within the time that the caller waits.
+    WaitOver,
+    /// The request was ended by force or cancelled.
+    Ended,
+    /// There is no such lease: there never was, or it is over.
     NotHeld,
     /// The lease was lost while it was in use.
     Lost,
-    /// The store cannot be reached or does not serve now.
+    /// The request waits for a lease whose holder waits for it.
+    Deadlock,
+    /// The store cannot be reached, does not serve now, or did not answer in time.
     Unavailable,
-    /// The time for the operation is up.
-    TimedOut,
     /// The store does not offer this.
     Unsupported,
     /// A value is outside its limits.
@@ -57,8 +66,10 @@ pub enum ErrorKind {
 pub enum Operation {
     /// Getting a key.
     Acquire,
-    /// Waiting for news of a request.
-    Wait,
+    /// Listening to a mailbox.
+    Listen,
+    /// Keeping a waiter alive.
+    Hear,
     /// Making a lease last longer.
     Renew,
     /// Giving a lease back.
@@ -77,7 +88,7 @@ pub enum Operation {
     Inspect,
     /// Listing leases.
     List,
-    /// Looking for an owner's waiting requests.
+    /// Looking for the waiters of an owner or a session.
     WaitsOf,
     /// Watching events.
     Watch,
@@ -91,8 +102,17 @@ impl Error {
     /// An `operation` failed in this way and certainly did not happen.
     #[must_use]
     pub fn new(kind: ErrorKind, operation: Operation) -> Self {
-        let (key, place, loss, source) = (None, None, None, None);
-        Self(Box::new(Inner { kind, operation, key, unknown: false, place, loss, source }))
+        Self(Box::new(Inner {
+            kind,
+            operation,
+            key: None,
+            server: None,
+            unknown: false,
+            position: None,
+            loss: None,
+            end: None,
+            source: None,
+        }))
     }
 
     /// A value is outside its limits.
@@ -108,6 +128,13 @@ impl Error {
         self
     }
 
+    /// The same error, of an operation on the server at `address`, which must name no password.
+    #[must_use]
+    pub fn with_server(mut self, address: impl Into<Arc<str>>) -> Self {
+        self.0.server = Some(address.into());
+        self
+    }
+
     /// The same error of an operation that may have happened all the same.
     #[must_use]
     pub fn unknown(mut self) -> Self {
@@ -117,8 +144,8 @@ impl Error {
 
     /// The same error with where the request stood.
     #[must_use]
-    pub fn with_place(mut self, place: Place) -> Self {
-        self.0.place = Some(Box::new(place));
+    pub fn with_position(mut self, position: Timed<QueuePosition>) -> Self {
+        self.0.position = Some(position);
         self
     }
 
@@ -129,14 +156,21 @@ impl Error {
         self
     }
 
-    /// The same error with its cause.
+    /// The same error with how the request was ended.
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+    pub fn with_end(mut self, end: End) -> Self {
+        self.0.end = Some(end);
         self
     }
 
-    /// What kind of thing went wrong.
+    /// The same error with its cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -163,19 +197,34 @@ impl Error {
     /// Whether the same operation may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::QueueFull)
+        matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::WaitOver | ErrorKind::QueueFull)
     }
 
     /// Where the request stood and who was in its way, when the wait for the key was in vain.
     #[must_use]
-    pub fn place(&self) -> Option<&Place> {
-        self.0.place.as_deref()
+    pub fn position(&self) -> Option<&Timed<QueuePosition>> {
+        self.0.position.as_ref()
     }
 
     /// Why the lease was lost, when it was.
     #[must_use]
     pub fn loss(&self) -> Option<&LossReason> {
         self.0.loss.as_ref()
+    }
+
+    /// How the request was ended, when it was ended by force or cancelled.
+    #[must_use]
+    pub fn end(&self) -> Option<&End> {
+        match &self.0.loss {
+            Some(LossReason::Ended(end)) => Some(end),
+            _ => self.0.end.as_ref(),
+        }
+    }
+
+    /// The address of the server, for a store on a network; it names no password.
+    #[must_use]
+    pub fn server(&self) -> Option<&str> {
+        self.0.server.as_deref()
     }
 
     /// Which value is outside its limits, when one is.
@@ -187,19 +236,26 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.operation)?;
-        if let Some(key) = &self.0.key {
+        let inner = &*self.0;
+        write!(f, "{}", inner.operation)?;
+        if let Some(key) = &inner.key {
             write!(f, " `{key}`")?;
         }
-        write!(f, ": {}", self.0.kind)?;
-        if self.0.unknown {
-            f.write_str(", and whether it happened is unknown")?;
+        write!(f, ": {}", inner.kind)?;
+        if let Some(server) = &inner.server {
+            write!(f, " at {server}")?;
         }
-        if let Some(loss) = &self.0.loss {
+        if inner.unknown {
+            f.write_str(", and whether the operation happened is unknown")?;
+        }
+        if let Some(loss) = &inner.loss {
             write!(f, ": {loss}")?;
         }
-        if let Some(place) = &self.0.place {
-            write!(f, ": {place}")?;
+        if let Some(end) = &inner.end {
+            write!(f, ": {end}")?;
+        }
+        if let Some(position) = &inner.position {
+            write!(f, ": {position}")?;
         }
         Ok(())
     }
@@ -207,7 +263,13 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        write!(f, "{self}")?;
+        let mut source = self.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
     }
 }
 
@@ -221,10 +283,12 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::QueueFull => "the queue is full",
+            Self::WaitOver => "not granted in time",
+            Self::Ended => "the request was ended",
             Self::NotHeld => "the request does not hold the key",
             Self::Lost => "the lease was lost",
+            Self::Deadlock => "deadlock",
             Self::Unavailable => "the store is unavailable",
-            Self::TimedOut => "timed out",
             Self::Unsupported => "the store does not offer this",
             Self::InvalidInput => "invalid input",
             Self::Corrupt => "the store answered nonsense",
@@ -237,7 +301,8 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Acquire => "acquire",
-            Self::Wait => "wait",
+            Self::Listen => "listen",
+            Self::Hear => "hear",
             Self::Renew => "renew",
             Self::Release => "release",
             Self::Cancel => "cancel",

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::inspector::EventCursor;
 use crate::{Lease, LockKey, OwnerId, Reason, Timestamp, Waiter};
 
 /// Something that happened to a key.
@@ -9,6 +10,8 @@ use crate::{Lease, LockKey, OwnerId, Reason, Timestamp, Waiter};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct LockEvent {
+    /// Where the event stands: a watch that begins after it sees what follows.
+    pub cursor: EventCursor,
     /// When, on the store's clock.
     pub at: Timestamp,
     /// What.
@@ -49,6 +52,15 @@ pub enum Change {
         /// Why.
         reason: Reason,
     },
+    /// An operator took a waiter out of the queue.
+    WaiterEvicted {
+        /// The waiter that left.
+        waiter: Waiter,
+        /// Who took it out.
+        by: OwnerId,
+        /// Why.
+        reason: Reason,
+    },
 }
 
 /// The kind of a [`Change`].
@@ -71,22 +83,25 @@ pub enum ChangeKind {
     Transferred,
     /// See [`Change::Evicted`].
     Evicted,
+    /// See [`Change::WaiterEvicted`].
+    WaiterEvicted,
 }
 
 impl LockEvent {
-    /// This change happened then.
+    /// This change happened then, and stands at `cursor`.
     #[must_use]
-    pub const fn new(at: Timestamp, change: Change) -> Self {
-        Self { at, change }
+    pub const fn new(cursor: EventCursor, at: Timestamp, change: Change) -> Self {
+        Self { cursor, at, change }
     }
 
     /// The key that it happened to.
     #[must_use]
     pub const fn key(&self) -> &LockKey {
         match &self.change {
-            Change::Queued(waiter) | Change::Cancelled(waiter) | Change::Lapsed(waiter) => {
-                &waiter.key
-            }
+            Change::Queued(waiter)
+            | Change::Cancelled(waiter)
+            | Change::Lapsed(waiter)
+            | Change::WaiterEvicted { waiter, .. } => &waiter.key,
             Change::Granted(lease)
             | Change::Released(lease)
             | Change::Expired(lease)
@@ -109,6 +124,7 @@ impl Change {
             Self::Lapsed(_) => ChangeKind::Lapsed,
             Self::Transferred { .. } => ChangeKind::Transferred,
             Self::Evicted { .. } => ChangeKind::Evicted,
+            Self::WaiterEvicted { .. } => ChangeKind::WaiterEvicted,
         }
     }
 
@@ -116,9 +132,10 @@ impl Change {
     #[must_use]
     pub fn concerns(&self, owner: &OwnerId) -> bool {
         match self {
-            Self::Queued(waiter) | Self::Cancelled(waiter) | Self::Lapsed(waiter) => {
-                waiter.owner == *owner
-            }
+            Self::Queued(waiter)
+            | Self::Cancelled(waiter)
+            | Self::Lapsed(waiter)
+            | Self::WaiterEvicted { waiter, .. } => waiter.owner == *owner,
             Self::Granted(lease)
             | Self::Released(lease)
             | Self::Expired(lease)
@@ -234,6 +251,7 @@ impl EventFilter {
 pub enum Watched {
     /// An event, in the order of its key.
     Event(LockEvent),
-    /// The watcher was too slow or was cut off, and this many events were dropped at least.
+    /// The watcher was too slow, was cut off or began after a cursor that the store no longer
+    /// keeps: this many events are missing at least.
     Missed(u64),
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_core::Stream;
 
 use crate::{
-    EventFilter, Lease, LockBackend, LockKey, OwnerId, Result, Timestamp, Waiter, Watched,
+    EventFilter, Lease, LockBackend, LockKey, OwnerId, Result, SessionId, Timed, Waiter, Watched,
 };
 
 /// What can be seen of a store.
@@ -33,23 +33,25 @@ use crate::{
 ///   `isolation::owners_are_exact`
 #[async_trait]
 pub trait LockInspector: Debug + Send + Sync + 'static {
-    /// Who holds `key` and who waits for it.
+    /// The leases and the waiters of a key, the waiters page by page.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly.
+    /// When the store did not answer, or not sensibly; when the cursor is not one of its own.
     ///
     /// # Contract
     /// - A key that nobody holds or waits for shows nothing. `inspection::free_key_shows_nothing`
-    /// - Every lease is shown as it was granted, the first to end first, those that never end last.
-    ///   `inspection::holders_are_shown`
-    /// - Every waiter is shown with what it asked for, the next first.
+    /// - Leases are shown as they were granted, the first to end first, those that never end last,
+    ///   at most as many as the limit. `inspection::holders_are_shown`
+    /// - Waiters are shown with what they asked for, the head first.
     ///   `inspection::waiters_are_shown_in_order`
+    /// - Following the pages to the last shows every waiter once while nothing changes, and no page
+    ///   shows more than the limit. `inspection::waiters_are_paged`
     /// - Holders and waiters are counted exactly. `inspection::queue_of_many_is_counted`
     /// - Looking grants what is due: the waiter after a lease that ran out is shown as the holder
     ///   that it now is. `inspection::inspection_grants_what_is_due`
-    async fn inspect(&self, key: &LockKey) -> Result<Inspection>;
+    async fn inspect(&self, query: &InspectQuery) -> Result<Timed<Inspection>>;
 
-    /// The leases that are alive, page by page.
+    /// The leases that are alive, page by page. A page may be short or empty while it names a next.
     ///
     /// # Errors
     /// When the store did not answer, or not sensibly; when the cursor is not one of its own.
@@ -65,39 +67,52 @@ pub trait LockInspector: Debug + Send + Sync + 'static {
     ///   `listing::listing_filters_by_prefix` `listing::listing_filters_by_owner`
     /// - A cursor that is not the store's own is refused as
     ///   [`InvalidInput`](crate::ErrorKind::InvalidInput). `listing::foreign_cursor_is_refused`
-    async fn list(&self, query: &ListQuery) -> Result<Page>;
+    async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>>;
 
-    /// The requests of `owner` that wait in any queue.
+    /// The waiters of an owner or of a session on all keys, page by page. A page may be short or
+    /// empty while it names a next.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly.
+    /// When the store did not answer, or not sensibly; when the cursor is not one of its own.
     ///
     /// # Contract
-    /// - Every request of the very same owner that waits is found, on whatever key.
+    /// - Every waiter of the very same owner is found, on whatever key.
     ///   `inspection::waits_of_an_owner_are_found`
+    /// - Every waiter of the very same session is found, and none of another session of its owner.
+    ///   `inspection::waits_of_a_session_are_found`
     /// - A request that was granted or left the queue is not.
     ///   `inspection::waits_end_with_the_grant`
-    async fn waits_of(&self, owner: &OwnerId) -> Result<Vec<Waiter>>;
+    /// - Following the pages to the last finds every waiter once while nothing changes.
+    ///   `inspection::waits_are_paged`
+    async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>>;
 
-    /// What happens from now on.
+    /// The events after a cursor, or from now on when there is none.
     ///
     /// # Errors
-    /// When the store cannot be listened to, or offers no events.
+    /// When the store cannot be listened to, or offers no events; when the cursor is not one of a
+    /// store of this kind.
     ///
     /// # Contract
     /// - From the return of this call on, every change of a key is an event, in the order in which
     ///   they happened, with the very lease or waiter that it is about.
     ///   `events::events_tell_the_story_of_a_key`
+    /// - A watch after the cursor of an event sees what followed it, each event once; where the
+    ///   store no longer keeps that, it first sees [`Watched::Missed`].
+    ///   `events::watch_resumes_after_a_cursor`
     /// - Only events that match the whole filter are seen. `events::events_are_filtered`
-    /// - An eviction names the lease, who took it and why.
+    /// - An eviction names the lease or the waiter, who ended it and why.
     ///   `events::eviction_event_names_who_and_why`
     /// - A transfer names both leases and concerns both owners. `events::transfer_event_names_both`
     /// - What ends by itself is an event as soon as a command touches the key: a lease that ran
     ///   out, before the grant that follows, and a waiter that fell silent.
     ///   `events::expiry_is_an_event` `events::lapsed_and_cancelled_waiters_are_events`
-    async fn watch(&self, filter: &EventFilter) -> Result<EventStream>;
+    async fn watch(
+        &self,
+        filter: &EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Result<EventStream>;
 
-    /// How the store is.
+    /// The health of the store.
     ///
     /// # Errors
     /// When the store did not answer, or not sensibly.
@@ -124,35 +139,109 @@ impl<S: LockBackend + LockInspector + ?Sized> LockStore for S {}
 /// Events, in the order of their key, until the store or the watcher goes.
 pub type EventStream = Pin<Box<dyn Stream<Item = Watched> + Send>>;
 
-/// Who holds a key and who waits for it.
+/// The number of leases or waiters on a page unless asked otherwise: 100.
+const DEFAULT_LIMIT: NonZeroU32 = NonZeroU32::new(100).expect("100 is not zero");
+
+/// Declares a text that only the store that wrote it understands.
+macro_rules! cursor {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        #[cfg_attr(feature = "serde", serde(transparent))]
+        pub struct $name(String);
+
+        impl $name {
+            /// Keeps the text that a store wrote.
+            #[must_use]
+            pub const fn new(text: String) -> Self {
+                Self(text)
+            }
+
+            /// The text that the store wrote.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+cursor! {
+    /// Where a page ended.
+    Cursor
+}
+
+cursor! {
+    /// Where an event stands among all events of a store.
+    EventCursor
+}
+
+/// Which key to inspect, and which of its waiters to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InspectQuery {
+    /// The key.
+    pub key: LockKey,
+    /// Maximum number of leases and of waiters to show, up to [`MAX_LIMIT`](Self::MAX_LIMIT).
+    pub limit: NonZeroU32,
+    /// Where the last page of waiters ended; `None` begins.
+    pub cursor: Option<Cursor>,
+}
+
+impl InspectQuery {
+    /// The highest limit that has an effect: 1,000.
+    pub const MAX_LIMIT: u32 = 1000;
+
+    /// Shows `key`, with at most 100 leases and 100 waiters.
+    #[must_use]
+    pub const fn new(key: LockKey) -> Self {
+        Self { key, limit: DEFAULT_LIMIT, cursor: None }
+    }
+
+    /// Shows at most `limit` leases and `limit` waiters.
+    #[must_use]
+    pub fn with_limit(self, limit: NonZeroU32) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Shows the waiters that follow.
+    #[must_use]
+    pub fn after(self, cursor: Cursor) -> Self {
+        Self { cursor: Some(cursor), ..self }
+    }
+
+    /// The number of leases and of waiters to show.
+    #[must_use]
+    pub fn shown(&self) -> usize {
+        self.limit.get().min(Self::MAX_LIMIT) as usize
+    }
+}
+
+/// The leases and the waiters of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Inspection {
     /// The key.
     pub key: LockKey,
-    /// The leases that are alive, the first to end first; at most [`MAX_SHOWN`](Self::MAX_SHOWN).
+    /// The leases that are alive, the first to end first, up to the limit of the query.
     pub leases: Vec<Lease>,
-    /// How many leases are alive.
+    /// The number of leases that are alive.
     pub holders: u64,
-    /// The requests that wait, the next first; at most [`MAX_SHOWN`](Self::MAX_SHOWN).
-    pub waiters: Vec<Waiter>,
-    /// How many requests wait; the dead among them count until they are
-    /// [dropped](crate::machine::SWEEP).
+    /// One page of the waiters that are alive, the head first.
+    pub waiters: Page<Waiter>,
+    /// The number of waiters. Dead waiters count until they are
+    /// [dropped](crate::machine::SWEEP_LIMIT).
     pub waiting: u64,
-    /// The store's time of this reply, from which ages are counted.
-    pub observed_at: Timestamp,
 }
 
 impl Inspection {
-    /// The most leases and the most waiters that one inspection shows.
-    pub const MAX_SHOWN: usize = 1000;
-
-    /// A key that nobody holds or waits for at the time `observed_at`.
+    /// A key that nobody holds or waits for.
     #[must_use]
-    pub fn free(key: LockKey, observed_at: Timestamp) -> Self {
-        let (leases, waiters) = (Vec::new(), Vec::new());
-        Self { key, leases, holders: 0, waiters, waiting: 0, observed_at }
+    pub const fn free(key: LockKey) -> Self {
+        let waiters = Page::new(Vec::new(), None);
+        Self { key, leases: Vec::new(), holders: 0, waiters, waiting: 0 }
     }
 
     /// The same key with these of its `holders` leases.
@@ -161,9 +250,9 @@ impl Inspection {
         Self { holders, leases, ..self }
     }
 
-    /// The same key with these of its `waiting` requests.
+    /// The same key with these of its `waiting` waiters.
     #[must_use]
-    pub fn with_waiters(self, waiting: u64, waiters: Vec<Waiter>) -> Self {
+    pub fn with_waiters(self, waiting: u64, waiters: Page<Waiter>) -> Self {
         Self { waiting, waiters, ..self }
     }
 }
@@ -190,7 +279,7 @@ impl Default for ListQuery {
 
 impl ListQuery {
     /// The number of leases on a page unless asked otherwise: 100.
-    pub const DEFAULT_LIMIT: NonZeroU32 = NonZeroU32::new(100).expect("100 is not zero");
+    pub const DEFAULT_LIMIT: NonZeroU32 = DEFAULT_LIMIT;
 
     /// Every lease.
     #[must_use]
@@ -230,48 +319,91 @@ impl ListQuery {
     }
 }
 
-/// Where a page ended, in the store's own words.
+/// Whose waiters to find, and which of them to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(transparent))]
-pub struct Cursor(String);
+#[non_exhaustive]
+pub struct WaitsQuery {
+    /// Whose waiters.
+    pub of: WaitsOf,
+    /// Maximum number of waiters on one page.
+    pub limit: NonZeroU32,
+    /// Where the last page ended; `None` begins.
+    pub cursor: Option<Cursor>,
+}
 
-impl Cursor {
-    /// Keeps the store's words.
+/// Whose waiters to find.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum WaitsOf {
+    /// Those of an owner.
+    Owner(OwnerId),
+    /// Those of a session.
+    Session(SessionId),
+}
+
+impl WaitsQuery {
+    /// The waiters of `of`, 100 on a page.
     #[must_use]
-    pub const fn new(text: String) -> Self {
-        Self(text)
+    pub fn new(of: impl Into<WaitsOf>) -> Self {
+        Self { of: of.into(), limit: DEFAULT_LIMIT, cursor: None }
     }
 
-    /// The store's words.
+    /// At most `limit` waiters on a page.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn with_limit(self, limit: NonZeroU32) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// The page that follows.
+    #[must_use]
+    pub fn after(self, cursor: Cursor) -> Self {
+        Self { cursor: Some(cursor), ..self }
     }
 }
 
-/// Some of the leases that were asked for.
+impl WaitsOf {
+    /// Whether the waiter is wanted.
+    #[must_use]
+    pub fn matches(&self, waiter: &Waiter) -> bool {
+        match self {
+            Self::Owner(owner) => waiter.owner == *owner,
+            Self::Session(session) => waiter.session == *session,
+        }
+    }
+}
+
+impl From<OwnerId> for WaitsOf {
+    fn from(owner: OwnerId) -> Self {
+        Self::Owner(owner)
+    }
+}
+
+impl From<SessionId> for WaitsOf {
+    fn from(session: SessionId) -> Self {
+        Self::Session(session)
+    }
+}
+
+/// Some of what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
-pub struct Page {
-    /// The leases, in the store's own order.
-    pub leases: Vec<Lease>,
+pub struct Page<T> {
+    /// The items, in the store's own order.
+    pub items: Vec<T>,
     /// Where the next page begins; `None` when this is the last.
     pub next: Option<Cursor>,
-    /// The store's time of this reply, from which ages are counted.
-    pub observed_at: Timestamp,
 }
 
-impl Page {
-    /// These leases, and where the next page begins.
+impl<T> Page<T> {
+    /// These items, and where the next page begins.
     #[must_use]
-    pub const fn new(leases: Vec<Lease>, next: Option<Cursor>, observed_at: Timestamp) -> Self {
-        Self { leases, next, observed_at }
+    pub const fn new(items: Vec<T>, next: Option<Cursor>) -> Self {
+        Self { items, next }
     }
 }
 
-/// How a store is.
+/// The health of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -305,8 +437,8 @@ impl fmt::Display for Health {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// [`wait`](LockBackend::wait) returns upon the grant and not only when its time is up.
-    pub pushes_grants: bool,
+    /// [`listen`](LockBackend::listen) gives notices.
+    pub notices: bool,
     /// [`watch`](LockInspector::watch) gives events.
     pub events: bool,
     /// Processes on several machines can share the store.
@@ -328,7 +460,7 @@ impl Capabilities {
     #[must_use]
     pub const fn none() -> Self {
         let key_bytes = LockKey::MAX_BYTES;
-        Self { pushes_grants: false, events: false, shared: false, durable: false, key_bytes }
+        Self { notices: false, events: false, shared: false, durable: false, key_bytes }
     }
 
     /// Takes keys of at most this many bytes.
@@ -337,10 +469,10 @@ impl Capabilities {
         Self { key_bytes, ..self }
     }
 
-    /// Wakes a waiter upon its grant.
+    /// Tells mailboxes of grants and of ends by force.
     #[must_use]
-    pub const fn with_pushed_grants(self) -> Self {
-        Self { pushes_grants: true, ..self }
+    pub const fn with_notices(self) -> Self {
+        Self { notices: true, ..self }
     }
 
     /// Gives events.
@@ -365,17 +497,21 @@ impl Capabilities {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<I: LockInspector + ?Sized> LockInspector for Arc<I> {
-    async fn inspect(&self, key: &LockKey) -> Result<Inspection> {
-        (**self).inspect(key).await
+    async fn inspect(&self, query: &InspectQuery) -> Result<Timed<Inspection>> {
+        (**self).inspect(query).await
     }
-    async fn list(&self, query: &ListQuery) -> Result<Page> {
+    async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
         (**self).list(query).await
     }
-    async fn waits_of(&self, owner: &OwnerId) -> Result<Vec<Waiter>> {
-        (**self).waits_of(owner).await
+    async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
+        (**self).waits_of(query).await
     }
-    async fn watch(&self, filter: &EventFilter) -> Result<EventStream> {
-        (**self).watch(filter).await
+    async fn watch(
+        &self,
+        filter: &EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Result<EventStream> {
+        (**self).watch(filter, after).await
     }
     async fn health(&self) -> Result<Health> {
         (**self).health().await

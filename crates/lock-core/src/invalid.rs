@@ -8,16 +8,16 @@ use std::time::Duration;
 ///
 /// The refused value itself is not repeated: it may be long, or a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field} {problem}")]
+#[error("{field} {violation}")]
 pub struct InvalidInput {
     field: &'static str,
-    problem: Problem,
+    violation: Violation,
 }
 
 /// In which way a value is outside its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Problem {
+pub enum Violation {
     /// The text has no characters; 1 to `limit` bytes are allowed.
     Empty {
         /// Bytes allowed.
@@ -63,10 +63,10 @@ pub enum Problem {
 }
 
 impl InvalidInput {
-    /// Names the `field` and its `problem`.
+    /// Names the `field` and its `violation`.
     #[must_use]
-    pub const fn new(field: &'static str, problem: Problem) -> Self {
-        Self { field, problem }
+    pub const fn new(field: &'static str, violation: Violation) -> Self {
+        Self { field, violation }
     }
 
     /// The field whose value was refused.
@@ -77,8 +77,8 @@ impl InvalidInput {
 
     /// What is wrong with the value, and what the limit is.
     #[must_use]
-    pub const fn problem(&self) -> &Problem {
-        &self.problem
+    pub const fn violation(&self) -> &Violation {
+        &self.violation
     }
 }
 
@@ -89,7 +89,7 @@ impl From<Infallible> for InvalidInput {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty { limit } => write!(f, "is empty, 1 to {limit} bytes are allowed"),
@@ -112,16 +112,16 @@ pub(crate) fn check_text(
     limit: usize,
     text: &str,
 ) -> Result<(), InvalidInput> {
-    let problem = if text.is_empty() {
-        Problem::Empty { limit }
+    let violation = if text.is_empty() {
+        Violation::Empty { limit }
     } else if text.len() > limit {
-        Problem::TooLong { length: text.len(), limit }
+        Violation::TooLong { length: text.len(), limit }
     } else if let Some(at) = text.find(char::is_control) {
-        Problem::ControlCharacter { at }
+        Violation::ControlCharacter { at }
     } else {
         return Ok(());
     };
-    Err(InvalidInput::new(field, problem))
+    Err(InvalidInput::new(field, violation))
 }
 
 /// Checks a span of `shortest` to `longest` and turns it into whole milliseconds, rounded up.
@@ -131,14 +131,14 @@ pub(crate) fn check_span(
     shortest: Duration,
     longest: Duration,
 ) -> Result<Duration, InvalidInput> {
-    let problem = if span < shortest {
-        Problem::TooShort { limit: shortest }
+    let violation = if span < shortest {
+        Violation::TooShort { limit: shortest }
     } else if span > longest {
-        Problem::TooLarge { limit: longest }
+        Violation::TooLarge { limit: longest }
     } else {
         let rest = span.subsec_nanos() % 1_000_000;
         let up = if rest == 0 { 0 } else { 1_000_000 - rest };
         return Ok(span + Duration::from_nanos(u64::from(up)));
     };
-    Err(InvalidInput::new(field, problem))
+    Err(InvalidInput::new(field, violation))
 }

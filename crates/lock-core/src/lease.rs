@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use crate::{
-    AcquireRequest, FencingToken, LockKey, Metadata, Mode, OwnerId, RequestId, Timestamp, Ttl,
+    AcquireRequest, FencingToken, LockKey, Metadata, Mode, OwnerId, RequestId, SessionId,
+    Timestamp, Ttl,
 };
 
-/// What a granted request has: as long as it lasts, nobody is granted the key who may not share it.
+/// What a granted request has: while it lasts, no request that may not share the key is granted it.
 ///
-/// The points of time are on the store's clock; take differences of points from one reply only.
-/// Whoever knows [`key`](Self::key) and [`request`](Self::request) can renew, release and transfer
-/// the lease.
+/// The points of time are on the store's clock; see [`Timed`](crate::Timed).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -19,9 +18,11 @@ pub struct Lease {
     pub key: LockKey,
     /// Who holds it.
     pub owner: OwnerId,
+    /// The session that holds it.
+    pub session: SessionId,
     /// The request that was granted.
     pub request: RequestId,
-    /// Alone or with others.
+    /// Exclusive or shared.
     pub mode: Mode,
     /// The fencing token.
     pub token: FencingToken,
@@ -32,26 +33,88 @@ pub struct Lease {
     /// When it ends unless renewed; `None` is never.
     ///
     /// A lease that was handed to a waiter ends after the claim window, which is the waiter's
-    /// keep-alive, until its first renewal makes it full length.
+    /// keep-alive, until it is claimed.
     pub expires_at: Option<Timestamp>,
     /// What it carries.
     pub metadata: Metadata,
 }
 
-impl Lease {
-    /// The lease of full length that `asked` gets at the time `now`.
+/// The name of a lease: a command that says all three never touches the next lease of the same
+/// request, however late it arrives.
+///
+/// Whoever knows the name can renew, release and transfer the lease.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct LeaseName {
+    /// What is locked.
+    pub key: LockKey,
+    /// The request that was granted.
+    pub request: RequestId,
+    /// The fencing token.
+    pub token: FencingToken,
+}
+
+impl LeaseName {
+    /// The lease of `request` on `key` that has this token.
     #[must_use]
-    pub fn granted(asked: &AcquireRequest, token: FencingToken, now: Timestamp) -> Self {
+    pub const fn new(key: LockKey, request: RequestId, token: FencingToken) -> Self {
+        Self { key, request, token }
+    }
+}
+
+/// What the store decided about a request when it granted it: the rest of the lease is what the
+/// request asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Grant {
+    /// What is locked.
+    pub key: LockKey,
+    /// The request that was granted.
+    pub request: RequestId,
+    /// The fencing token.
+    pub token: FencingToken,
+    /// When it was granted.
+    pub granted_at: Timestamp,
+    /// When the lease ends unless renewed or claimed; `None` is never.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Grant {
+    /// The grant of `request` on `key` at the time `granted_at`, of a lease that never ends.
+    #[must_use]
+    pub const fn new(
+        key: LockKey,
+        request: RequestId,
+        token: FencingToken,
+        granted_at: Timestamp,
+    ) -> Self {
+        Self { key, request, token, granted_at, expires_at: None }
+    }
+
+    /// The same grant of a lease that ends then.
+    #[must_use]
+    pub fn with_expires_at(self, expires_at: Option<Timestamp>) -> Self {
+        Self { expires_at, ..self }
+    }
+}
+
+impl Lease {
+    /// The lease of full length that `request` gets at the time `now`.
+    #[must_use]
+    pub fn granted(request: &AcquireRequest, token: FencingToken, now: Timestamp) -> Self {
         Self {
-            key: asked.key.clone(),
-            owner: asked.owner.clone(),
-            request: asked.request,
-            mode: asked.mode,
+            key: request.key.clone(),
+            owner: request.owner.clone(),
+            session: request.session,
+            request: request.id,
+            mode: request.mode,
             token,
-            ttl: asked.ttl,
+            ttl: request.ttl,
             granted_at: now,
-            expires_at: asked.ttl.span().map(|span| now.after(span)),
-            metadata: asked.metadata.clone(),
+            expires_at: request.ttl.span().map(|span| now.after(span)),
+            metadata: request.metadata.clone(),
         }
     }
 
@@ -59,6 +122,18 @@ impl Lease {
     #[must_use]
     pub fn with_expires_at(self, expires_at: Option<Timestamp>) -> Self {
         Self { expires_at, ..self }
+    }
+
+    /// The same lease, held by this session.
+    #[must_use]
+    pub fn with_session(self, session: SessionId) -> Self {
+        Self { session, ..self }
+    }
+
+    /// The name of the lease.
+    #[must_use]
+    pub fn name(&self) -> LeaseName {
+        LeaseName::new(self.key.clone(), self.request, self.token)
     }
 
     /// How long the lease has been held at the time `now`.

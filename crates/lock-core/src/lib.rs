@@ -1,21 +1,25 @@
 //! Named leases with fencing tokens, priorities and a fair queue: what every lock store agrees on.
 
 mod clock;
+mod identity;
 mod invalid;
 mod metadata;
 mod mode;
 mod priority;
 mod span;
 mod text;
+mod timed;
 mod token;
 mod ttl;
 
 mod error;
 mod event;
 mod lease;
-mod place;
+mod notice;
+mod position;
 mod reply;
 mod request;
+mod waiter;
 
 mod backend;
 mod inspector;
@@ -29,25 +33,29 @@ pub use clock::ManualClock;
 pub use clock::{Clock, Timestamp, TokioClock};
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use event::{Change, ChangeKind, ChangeKinds, EventFilter, LockEvent, Watched};
+pub use identity::{MailboxId, RequestId, SessionId};
 pub use inspector::{
-    Capabilities, Cursor, EventStream, Health, Inspection, ListQuery, LockInspector, LockStore,
-    Page,
+    Capabilities, Cursor, EventCursor, EventStream, Health, InspectQuery, Inspection, ListQuery,
+    LockInspector, LockStore, Page, WaitsOf, WaitsQuery,
 };
-pub use invalid::{InvalidInput, Problem};
-pub use lease::Lease;
-pub use manager::{
-    Acquire, Attempt, LockGuard, LockManager, LossReason, ManagerConfig, Once, Queueing,
-};
+pub use invalid::{InvalidInput, Violation};
+pub use lease::{Grant, Lease, LeaseName};
 pub use metadata::Metadata;
 pub use mode::Mode;
-pub use place::{Place, Waiter};
+pub use notice::{End, Notice, NoticeStream};
+pub use position::{Holder, QueuePosition};
 pub use priority::Priority;
-pub use reply::{Acquisition, Cancellation, Eviction, Release, Renewal, Transfer, Wake};
+pub use reply::{
+    Acquisition, Cancellation, Eviction, Heard, Release, Renewal, Transfer,
+};
 pub use request::{
-    AcquireRequest, CancelRequest, EvictRequest, OnHeld, ReleaseRequest, RenewRequest, RequestId,
-    TransferRequest, TransferTo, WaitRequest,
+    AcquireRequest, CancelRequest, EvictRequest, EvictTarget, HearRequest, OnHeld, ReleaseRequest,
+    RenewRequest, TransferRequest, TransferTo,
 };
 pub use span::{HeadStart, KeepAlive, LeaseTime};
 pub use text::{LockKey, OwnerId, Reason};
+pub use timed::Timed;
 pub use token::FencingToken;
 pub use ttl::Ttl;
+pub use waiter::Waiter;
+pub use manager::LossReason;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::invalid::{InvalidInput, Problem, check_text};
+use crate::invalid::{InvalidInput, Violation, check_text};
 
 /// Named texts that a lease carries, at most 1 MiB in all: enough for the description of a pull
 /// request wherever it is.
@@ -52,6 +52,12 @@ impl Metadata {
         self.0.iter().flat_map(|map| map.iter()).map(|(name, text)| (name.as_str(), text.as_str()))
     }
 
+    /// The number of bytes that names and texts have together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.iter().map(|(name, text)| name.len() + text.len()).sum()
+    }
+
     /// Whether there is nothing.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -68,7 +74,7 @@ impl TryFrom<BTreeMap<String, String>> for Metadata {
         let length = map.iter().map(|(name, text)| name.len() + text.len()).sum();
         if length > Self::MAX_BYTES {
             let limit = Self::MAX_BYTES;
-            return Err(InvalidInput::new("metadata", Problem::TooLong { length, limit }));
+            return Err(InvalidInput::new("metadata", Violation::TooLong { length, limit }));
         }
         Ok(Self((!map.is_empty()).then(|| Arc::new(map))))
     }

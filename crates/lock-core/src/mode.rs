@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use crate::invalid::{InvalidInput, Problem};
+use crate::invalid::{InvalidInput, Violation};
 
 /// Whether a lease is alone on its key or shares it.
 ///
@@ -34,7 +34,7 @@ impl Mode {
     pub fn semaphore(permits: u32) -> Result<Self, InvalidInput> {
         match NonZeroU32::new(permits) {
             Some(limit) => Ok(Self::Shared { limit: Some(limit) }),
-            None => Err(InvalidInput::new("limit", Problem::BelowLimit { limit: 1 })),
+            None => Err(InvalidInput::new("limit", Violation::BelowLimit { limit: 1 })),
         }
     }
 }

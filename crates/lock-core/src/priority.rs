@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::HeadStart;
-use crate::invalid::{InvalidInput, Problem};
+use crate::invalid::{InvalidInput, Violation};
 
 /// How urgent a request is.
 ///
@@ -80,7 +80,7 @@ impl FromStr for Priority {
     fn from_str(text: &str) -> Result<Self, InvalidInput> {
         Self::ALL.into_iter().find(|p| p.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| {
             let allowed = "low, normal, high, critical";
-            InvalidInput::new("priority", Problem::UnknownWord { allowed })
+            InvalidInput::new("priority", Violation::UnknownWord { allowed })
         })
     }
 }

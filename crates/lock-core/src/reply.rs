@@ -1,8 +1,8 @@
 //! What a store answers: the outcomes that a caller plans for.
 
-use crate::{Lease, Place};
+use crate::{End, Lease, QueuePosition, Timestamp, Waiter};
 
-/// What became of an [`acquire`](crate::LockBackend::acquire).
+/// The outcome of an [`acquire`](crate::LockBackend::acquire).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
@@ -10,47 +10,60 @@ pub enum Acquisition {
     /// The request holds the key.
     Granted(Lease),
     /// The request waits in the queue.
-    Queued(Place),
+    Queued(QueuePosition),
     /// The key is held or waited for, and the request did not want to queue.
-    Held(Place),
+    Held(QueuePosition),
     /// The queue is as long as the request allowed.
-    QueueFull(Place),
+    QueueFull(QueuePosition),
+    /// The request was ended before; nothing changed.
+    Ended(End),
 }
 
-/// Why a [`wait`](crate::LockBackend::wait) ended.
+/// What a [`hear`](crate::LockBackend::hear) found of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
-pub enum Wake {
-    /// The request was granted this lease; its claim window is running.
+pub enum Heard {
+    /// The request waits, and keeps its place for another keep-alive.
+    Queued(QueuePosition),
+    /// The request holds the key; the lease is claimed.
     Granted(Lease),
-    /// The time is up, or something may have changed: ask again.
-    AskAgain,
+    /// The request was ended by force or cancelled.
+    Ended(End),
+    /// The request neither waits nor holds.
+    Absent,
 }
 
-/// What became of one lease in a [`renew`](crate::LockBackend::renew).
+/// The outcome of one lease in a [`renew`](crate::LockBackend::renew).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
 pub enum Renewal {
     /// The lease lasts its whole ttl from now.
-    Renewed(Lease),
-    /// The request does not hold the key.
+    Renewed {
+        /// When the lease ends; `None` is never.
+        expires_at: Option<Timestamp>,
+    },
+    /// The lease was ended by force.
+    Ended(End),
+    /// There is no such lease.
     NotHeld,
 }
 
-/// What became of a [`release`](crate::LockBackend::release).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The outcome of a [`release`](crate::LockBackend::release).
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
 pub enum Release {
     /// The lease is over.
     Released,
-    /// The request does not hold the key; nothing changed.
+    /// The lease was ended by force before; nothing changed.
+    Ended(End),
+    /// There is no such lease; nothing changed.
     NotHeld,
 }
 
-/// What became of a [`cancel`](crate::LockBackend::cancel).
+/// The outcome of a [`cancel`](crate::LockBackend::cancel).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
@@ -59,18 +72,20 @@ pub enum Cancellation {
     Dequeued,
     /// The request had been granted already; its lease is over.
     Released,
-    /// The request neither waits nor holds; nothing changed.
+    /// The request neither waits nor holds.
     Absent,
 }
 
-/// What became of a [`transfer`](crate::LockBackend::transfer).
+/// The outcome of a [`transfer`](crate::LockBackend::transfer).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
 pub enum Transfer {
     /// The new holder's lease, with a token of its own.
     Transferred(Lease),
-    /// The giving request does not hold the key; nothing changed.
+    /// The lease was ended by force before; nothing changed.
+    Ended(End),
+    /// There is no such lease to give; nothing changed.
     NotHeld,
     /// The receiving request does not wait for the key in the mode of the lease; nothing changed.
     NotWaiting,
@@ -78,18 +93,39 @@ pub enum Transfer {
     AlreadyHolds,
 }
 
-/// What became of an [`evict`](crate::LockBackend::evict): the leases that were taken away.
+/// The outcome of an [`evict`](crate::LockBackend::evict).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
 pub struct Eviction {
-    /// The leases that were taken away; none when there was nothing to take.
+    /// The leases that were taken away, the first to end first.
     pub leases: Vec<Lease>,
+    /// The waiter that was taken out of the queue.
+    pub waiter: Option<Waiter>,
+    /// Whether leases are left that the request meant: one command takes at most
+    /// [`machine::EVICT_LIMIT`](crate::machine::EVICT_LIMIT).
+    pub more: bool,
 }
 
 impl Eviction {
-    /// These leases were taken away.
-    pub const fn new(leases: Vec<Lease>) -> Self {
-        Self { leases }
+    /// Nothing was there to evict.
+    pub const fn nothing() -> Self {
+        Self { leases: Vec::new(), waiter: None, more: false }
+    }
+
+    /// These leases were taken away, and there may be `more`.
+    pub const fn of_leases(leases: Vec<Lease>, more: bool) -> Self {
+        Self { leases, waiter: None, more }
+    }
+
+    /// This waiter was taken out of the queue.
+    pub const fn of_waiter(waiter: Waiter) -> Self {
+        Self { leases: Vec::new(), waiter: Some(waiter), more: false }
+    }
+
+    /// Whether nothing was there to evict.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.leases.is_empty() && self.waiter.is_none()
     }
 }

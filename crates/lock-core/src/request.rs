@@ -1,89 +1,16 @@
-//! The identity of a request, and what each operation asks of a store.
+//! What each operation asks of a store.
 
-use std::fmt;
 use std::num::NonZeroU32;
-use std::time::Duration;
 
-use crate::invalid::{InvalidInput, Problem};
-use crate::{HeadStart, KeepAlive, LockKey, Metadata, Mode, OwnerId, Reason, Ttl};
-
-/// One attempt to get one key: 128 random bits made by the caller.
-///
-/// It is the idempotency key: the same request sent twice has one effect, whatever the network
-/// did in between, and only who knows it can renew, release or transfer the lease.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
-pub struct RequestId {
-    high: u64,
-    low: u64,
-}
-
-impl RequestId {
-    /// Makes a new identity.
-    #[must_use]
-    pub fn random() -> Self {
-        Self::from_bits(rand::random())
-    }
-
-    /// The identity with these bits, for a caller that brings its own.
-    #[must_use]
-    pub const fn from_bits(bits: u128) -> Self {
-        Self { high: (bits >> 64) as u64, low: bits as u64 }
-    }
-
-    /// The bits of the identity.
-    #[must_use]
-    pub const fn to_bits(self) -> u128 {
-        (self.high as u128) << 64 | self.low as u128
-    }
-
-    /// Reads the form that [`Display`](fmt::Display) writes: 32 lower-case hexadecimal digits.
-    ///
-    /// # Errors
-    /// [`InvalidInput`] when the text has another form.
-    pub fn parse(text: &str) -> Result<Self, InvalidInput> {
-        let malformed = || {
-            InvalidInput::new(
-                "request",
-                Problem::Malformed { expected: "32 lower-case hex digits" },
-            )
-        };
-        let digit = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
-        if text.len() != 32 || !text.bytes().all(digit) {
-            return Err(malformed());
-        }
-        u128::from_str_radix(text, 16).map(Self::from_bits).map_err(|_| malformed())
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}{:016x}", self.high, self.low)
-    }
-}
-
-impl fmt::Debug for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl TryFrom<String> for RequestId {
-    type Error = InvalidInput;
-    fn try_from(text: String) -> Result<Self, InvalidInput> {
-        Self::parse(&text)
-    }
-}
-
-impl From<RequestId> for String {
-    fn from(request: RequestId) -> Self {
-        request.to_string()
-    }
-}
+use crate::{
+    HeadStart, KeepAlive, LeaseName, LockKey, MailboxId, Metadata, Mode, OwnerId, Reason,
+    RequestId, SessionId, Ttl,
+};
 
 /// What becomes of a request that cannot be granted at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OnHeld {
     /// It is refused and leaves nothing behind.
@@ -92,22 +19,25 @@ pub enum OnHeld {
     Queue {
         /// How long it may be silent before it loses its place.
         keep_alive: KeepAlive,
-        /// The longest queue it joins, itself included; `None` joins any.
+        /// The longest queue that it joins, itself included; `None` joins any.
         queue_limit: Option<NonZeroU32>,
     },
 }
 
 /// Asks for a key. See [`LockBackend::acquire`](crate::LockBackend::acquire).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct AcquireRequest {
     /// The identity of this attempt.
-    pub request: RequestId,
+    pub id: RequestId,
     /// What to lock.
     pub key: LockKey,
     /// Who asks.
     pub owner: OwnerId,
-    /// Alone or with others.
+    /// The session that asks.
+    pub session: SessionId,
+    /// Exclusive or shared.
     pub mode: Mode,
     /// How long the lease lasts unless renewed.
     pub ttl: Ttl,
@@ -115,24 +45,35 @@ pub struct AcquireRequest {
     pub head_start: HeadStart,
     /// What to do when the key cannot be had at once.
     pub on_held: OnHeld,
+    /// Where to tell of a grant and of an end by force; `None` is nowhere.
+    pub mailbox: Option<MailboxId>,
     /// What the lease carries for people and programs that look at it.
     pub metadata: Metadata,
 }
 
 impl AcquireRequest {
-    /// Asks for `key` alone, with the default ttl, no head start, refused when held.
+    /// Asks for `key` exclusively, with the default ttl, in a session of its own, with no head
+    /// start and no mailbox, refused when held.
     #[must_use]
-    pub fn new(request: RequestId, key: LockKey, owner: OwnerId) -> Self {
+    pub fn new(id: RequestId, key: LockKey, owner: OwnerId) -> Self {
         Self {
-            request,
+            id,
             key,
             owner,
+            session: id.into(),
             mode: Mode::Exclusive,
             ttl: Ttl::default(),
             head_start: HeadStart::NONE,
             on_held: OnHeld::Refuse,
+            mailbox: None,
             metadata: Metadata::default(),
         }
+    }
+
+    /// Asks in this session.
+    #[must_use]
+    pub fn with_session(self, session: SessionId) -> Self {
+        Self { session, ..self }
     }
 
     /// Asks in this mode.
@@ -165,6 +106,12 @@ impl AcquireRequest {
         self.with_on_held(OnHeld::Queue { keep_alive, queue_limit: None })
     }
 
+    /// Is told of its grant and of its end by force in `mailbox`.
+    #[must_use]
+    pub fn with_mailbox(self, mailbox: MailboxId) -> Self {
+        Self { mailbox: Some(mailbox), ..self }
+    }
+
     /// Carries `metadata`.
     #[must_use]
     pub fn with_metadata(self, metadata: Metadata) -> Self {
@@ -172,96 +119,123 @@ impl AcquireRequest {
     }
 }
 
-/// Waits for news of a queued request. See [`LockBackend::wait`](crate::LockBackend::wait).
+/// Keeps a waiter alive, and claims the lease that it was granted. See
+/// [`LockBackend::hear`](crate::LockBackend::hear).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
-pub struct WaitRequest {
-    /// The key that is waited for.
+pub struct HearRequest {
+    /// The key that was asked for.
     pub key: LockKey,
-    /// The queued request.
+    /// The request to hear.
     pub request: RequestId,
-    /// How long to wait at the most.
-    pub timeout: Duration,
+    /// Where to tell of a grant from now on; `None` leaves that as it is.
+    pub mailbox: Option<MailboxId>,
 }
 
-impl WaitRequest {
-    /// Waits for news of `request` for at most `timeout`.
+impl HearRequest {
+    /// Hears `request` on `key`.
     #[must_use]
-    pub const fn new(key: LockKey, request: RequestId, timeout: Duration) -> Self {
-        Self { key, request, timeout }
+    pub const fn new(key: LockKey, request: RequestId) -> Self {
+        Self { key, request, mailbox: None }
+    }
+
+    /// Is told in `mailbox` from now on.
+    #[must_use]
+    pub fn with_mailbox(self, mailbox: MailboxId) -> Self {
+        Self { mailbox: Some(mailbox), ..self }
     }
 }
 
 /// Makes a lease last longer. See [`LockBackend::renew`](crate::LockBackend::renew).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct RenewRequest {
-    /// The key that is held.
-    pub key: LockKey,
-    /// The holding request.
-    pub request: RequestId,
+    /// The lease to renew.
+    pub lease: LeaseName,
     /// How long the lease lasts from now.
     pub ttl: Ttl,
+    /// Where to tell of an end by force from now on; `None` leaves that as it is.
+    pub mailbox: Option<MailboxId>,
 }
 
 impl RenewRequest {
-    /// Makes the lease that `request` holds on `key` last `ttl` from now.
+    /// Makes the lease last `ttl` from now.
     #[must_use]
-    pub const fn new(key: LockKey, request: RequestId, ttl: Ttl) -> Self {
-        Self { key, request, ttl }
+    pub const fn new(lease: LeaseName, ttl: Ttl) -> Self {
+        Self { lease, ttl, mailbox: None }
+    }
+
+    /// Is told in `mailbox` from now on.
+    #[must_use]
+    pub fn with_mailbox(self, mailbox: MailboxId) -> Self {
+        Self { mailbox: Some(mailbox), ..self }
     }
 }
 
 /// Gives a lease back. See [`LockBackend::release`](crate::LockBackend::release).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ReleaseRequest {
-    /// The key that is held.
-    pub key: LockKey,
-    /// The holding request.
-    pub request: RequestId,
+    /// The lease to give back.
+    pub lease: LeaseName,
 }
 
 impl ReleaseRequest {
-    /// Gives back the lease that `request` holds on `key`.
+    /// Gives this lease back.
     #[must_use]
-    pub const fn new(key: LockKey, request: RequestId) -> Self {
-        Self { key, request }
+    pub const fn new(lease: LeaseName) -> Self {
+        Self { lease }
     }
 }
 
-/// Ends a request, whatever became of it. See [`LockBackend::cancel`](crate::LockBackend::cancel).
+/// Ends a request, waiting or granted. See [`LockBackend::cancel`](crate::LockBackend::cancel).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct CancelRequest {
     /// The key that was asked for.
     pub key: LockKey,
     /// The request to end.
     pub request: RequestId,
+    /// Whether an acquire of the request was sent and not answered: it may still arrive, and is
+    /// then refused.
+    pub answer_outstanding: bool,
 }
 
 impl CancelRequest {
-    /// Ends `request` on `key`.
+    /// Ends `request` on `key`, of which every answer came.
     #[must_use]
     pub const fn new(key: LockKey, request: RequestId) -> Self {
-        Self { key, request }
+        Self { key, request, answer_outstanding: false }
+    }
+
+    /// Ends the request although an answer is outstanding.
+    #[must_use]
+    pub fn with_answer_outstanding(self, answer_outstanding: bool) -> Self {
+        Self { answer_outstanding, ..self }
     }
 }
 
-/// Hands a lease to somebody by name. See [`LockBackend::transfer`](crate::LockBackend::transfer).
+/// Hands a lease over by name. See [`LockBackend::transfer`](crate::LockBackend::transfer).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct TransferRequest {
-    /// The key that is held.
-    pub key: LockKey,
-    /// The holding request.
-    pub request: RequestId,
-    /// Who gets the lease.
+    /// The lease to hand over.
+    pub lease: LeaseName,
+    /// Who hands it over.
+    pub by: OwnerId,
+    /// Who gets it.
     pub to: TransferTo,
 }
 
 /// Who gets a transferred lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum TransferTo {
     /// A request that waits in the queue of the key, wherever it stands.
@@ -270,45 +244,82 @@ pub enum TransferTo {
     Owner {
         /// The new owner.
         owner: OwnerId,
-        /// The request that holds from now on.
+        /// The request that holds from now on, in a session of its own.
         request: RequestId,
         /// What the lease carries from now on.
         metadata: Metadata,
     },
 }
 
-impl TransferRequest {
-    /// Hands the lease that `request` holds on `key` over.
+impl TransferTo {
+    /// The request that holds after the transfer.
     #[must_use]
-    pub const fn new(key: LockKey, request: RequestId, to: TransferTo) -> Self {
-        Self { key, request, to }
+    pub const fn request(&self) -> RequestId {
+        match self {
+            Self::Waiter(request) | Self::Owner { request, .. } => *request,
+        }
     }
 }
 
-/// Takes leases away from their holders. See [`LockBackend::evict`](crate::LockBackend::evict).
+impl TransferRequest {
+    /// Hands `lease` over, in the name of `by`.
+    #[must_use]
+    pub const fn new(lease: LeaseName, by: OwnerId, to: TransferTo) -> Self {
+        Self { lease, by, to }
+    }
+}
+
+/// Ends leases or a waiter by force. See [`LockBackend::evict`](crate::LockBackend::evict).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct EvictRequest {
-    /// The key to free.
+    /// The key.
     pub key: LockKey,
-    /// The lease to take away; `None` takes all of the key.
-    pub request: Option<RequestId>,
+    /// What to end.
+    pub target: EvictTarget,
     /// Who evicts.
     pub by: OwnerId,
     /// Why.
     pub reason: Reason,
 }
 
+/// What an eviction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum EvictTarget {
+    /// Every lease of the key.
+    AllLeases,
+    /// One lease.
+    Lease {
+        /// The request that holds it.
+        request: RequestId,
+        /// Its fencing token.
+        token: crate::FencingToken,
+    },
+    /// One waiter.
+    Waiter(RequestId),
+}
+
 impl EvictRequest {
-    /// Takes away every lease of `key`.
+    /// Ends every lease of `key`.
     #[must_use]
-    pub const fn new(key: LockKey, by: OwnerId, reason: Reason) -> Self {
-        Self { key, request: None, by, reason }
+    pub const fn all(key: LockKey, by: OwnerId, reason: Reason) -> Self {
+        Self { key, target: EvictTarget::AllLeases, by, reason }
     }
 
-    /// Takes away only the lease of this request.
+    /// Ends this lease.
     #[must_use]
-    pub fn only(self, request: RequestId) -> Self {
-        Self { request: Some(request), ..self }
+    pub fn lease(lease: LeaseName, by: OwnerId, reason: Reason) -> Self {
+        let LeaseName { key, request, token } = lease;
+        Self { key, target: EvictTarget::Lease { request, token }, by, reason }
+    }
+
+    /// Takes `request` out of the queue of `key`.
+    #[must_use]
+    pub const fn waiter(key: LockKey, request: RequestId, by: OwnerId, reason: Reason) -> Self {
+        Self { key, target: EvictTarget::Waiter(request), by, reason }
     }
 }

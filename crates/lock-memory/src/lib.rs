@@ -1,8 +1,10 @@
 //! The lock store in memory: the state machine of `lock-core` under the shards of a concurrent map.
 
 mod backend;
+mod inspector;
+mod journal;
 mod notify;
 mod table;
-mod watch;
+mod waits;
 
 pub use backend::MemoryBackend;

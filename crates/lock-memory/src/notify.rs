@@ -1,89 +1,66 @@
-//! Who sleeps until its request is granted, and how it is woken.
+//! The mailboxes of the managers that use the store.
 
-use dashmap::{DashMap, Entry};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use dashmap::DashMap;
 use foldhash::fast::RandomState;
-use lock_core::{Lease, LockKey, RequestId};
-use tokio::sync::oneshot;
+use futures_core::Stream;
+use lock_core::{MailboxId, Notice};
+use tokio::sync::mpsc;
 
-/// The sleepers by request.
+/// The open mailboxes.
 ///
-/// A sleeper enters under the lock of its key, and the grant is written under the same lock before
-/// the sleeper is woken: so no grant falls between looking and falling asleep.
+/// A notice is put in while the shard of its key is locked, so that those of one key come out in
+/// their order. Nothing is dropped: a manager is told at most once for each of its requests.
 #[derive(Debug, Default)]
-pub(crate) struct Sleepers {
-    awaited: DashMap<Awaited, Waking, RandomState>,
+pub(crate) struct Mailboxes {
+    open: DashMap<MailboxId, mpsc::UnboundedSender<Notice>, RandomState>,
 }
 
-type Awaited = (RequestId, LockKey);
+impl Mailboxes {
+    /// Opens a mailbox; the stream that was opened before ends.
+    pub(crate) fn open(self: &Arc<Self>, mailbox: MailboxId) -> Notices {
+        let (sender, notices) = mpsc::unbounded_channel();
+        let weak = sender.downgrade();
+        self.open.insert(mailbox, sender);
+        Notices { mailboxes: Arc::clone(self), mailbox, sender: weak, notices }
+    }
 
-/// Whom a grant wakes: nearly always one, and rarely those more that sleep for the same request.
-#[derive(Debug)]
-struct Waking {
-    last: oneshot::Sender<Lease>,
-    earlier: Vec<oneshot::Sender<Lease>>,
-}
-
-/// One sleeper; it leaves when dropped.
-#[derive(Debug)]
-pub(crate) struct Sleeper<'a> {
-    all: &'a Sleepers,
-    awaited: Awaited,
-    news: oneshot::Receiver<Lease>,
-}
-
-impl Sleepers {
-    /// Enters a sleeper.
-    pub(crate) fn enter(&self, request: RequestId, key: &LockKey) -> Sleeper<'_> {
-        let (sender, news) = oneshot::channel();
-        let awaited = (request, key.clone());
-        match self.awaited.entry(awaited.clone()) {
-            Entry::Occupied(mut entry) => {
-                let waking = entry.get_mut();
-                waking.earlier.push(std::mem::replace(&mut waking.last, sender));
-            }
-            Entry::Vacant(entry) => {
-                drop(entry.insert(Waking { last: sender, earlier: Vec::new() }));
+    /// Tells each mailbox its notices; those that are not open are told nothing.
+    pub(crate) fn tell(&self, notices: Vec<(MailboxId, Notice)>) {
+        for (mailbox, notice) in notices {
+            if let Some(sender) = self.open.get(&mailbox) {
+                // A stream that is just being dropped is told nothing.
+                drop(sender.send(notice));
             }
         }
-        Sleeper { all: self, awaited, news }
-    }
-
-    /// Wakes those whose requests were granted these leases.
-    pub(crate) fn wake(&self, granted: Vec<Lease>) {
-        for lease in granted {
-            let awaited = (lease.request, lease.key.clone());
-            let Some((_, waking)) = self.awaited.remove(&awaited) else { continue };
-            // A sleeper that is just leaving finds its lease when it asks again.
-            for sender in waking.earlier {
-                drop(sender.send(lease.clone()));
-            }
-            drop(waking.last.send(lease));
-        }
     }
 }
 
-impl Sleeper<'_> {
-    /// Sleeps until the request is granted.
-    pub(crate) async fn news(&mut self) -> Option<Lease> {
-        (&mut self.news).await.ok()
+/// The notices of one mailbox, which closes when they are dropped.
+#[derive(Debug)]
+pub(crate) struct Notices {
+    mailboxes: Arc<Mailboxes>,
+    mailbox: MailboxId,
+    /// By which the mailbox is told from one that was opened again.
+    sender: mpsc::WeakUnboundedSender<Notice>,
+    notices: mpsc::UnboundedReceiver<Notice>,
+}
+
+impl Stream for Notices {
+    type Item = Notice;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
+        self.notices.poll_recv(cx)
     }
 }
 
-impl Drop for Sleeper<'_> {
+impl Drop for Notices {
     fn drop(&mut self) {
-        self.news.close();
-        self.all.awaited.remove_if_mut(&self.awaited, |_, waking| {
-            waking.earlier.retain(|sender| !sender.is_closed());
-            if !waking.last.is_closed() {
-                return false;
-            }
-            match waking.earlier.pop() {
-                Some(sender) => {
-                    waking.last = sender;
-                    false
-                }
-                None => true,
-            }
-        });
+        if let Some(own) = self.sender.upgrade() {
+            self.mailboxes.open.remove_if(&self.mailbox, |_, sender| sender.same_channel(&own));
+        }
     }
 }

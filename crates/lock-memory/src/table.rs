@@ -1,217 +1,234 @@
-//! The states of all keys, each under the lock of its shard, and the tokens that outlive them.
+//! The states of all keys under the locks of shards, and the tokens that outlive them.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_utils::CachePadded;
-use dashmap::{DashMap, DashSet, Entry};
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use lock_core::machine::{KeyState, Step};
-use lock_core::{Clock, FencingToken, Lease, LockKey};
+use lock_core::{Clock, FencingToken, LockKey, Timed, Timestamp};
 
-use crate::notify::Sleepers;
-use crate::watch::Watchers;
+use crate::journal::Journal;
+use crate::notify::Mailboxes;
+use crate::waits::Waits;
 
-/// How many token counters there are, so that keys do not all meet at one.
-const SLOTS: usize = 64;
+/// The number of shards: a power of two, and so many that one of a million keys has few thousand.
+const SHARDS: usize = 256;
 
-/// How many keys may be in the table before the dead are first looked for.
-const FIRST_SWEEP: usize = 4096;
+/// The number of idle keys that a shard keeps for the next acquire, besides half as many as are
+/// alive.
+const IDLE: usize = 8;
 
-/// How many new keys of one slot go by between two looks at the number of all.
-const LOOK_EVERY: usize = 64;
+/// The number of keys in a shard, and of bytes of metadata, from which on the dead are looked for.
+const FIRST_SWEEP: Load = Load { keys: 16, metadata_bytes: 64 * 1024 };
 
-/// The states of all keys that anybody holds or waits for.
-#[derive(Debug)]
+/// The states of all keys that somebody holds or waits for, and of some that nobody does.
 pub(crate) struct Table {
-    states: DashMap<LockKey, KeyState, RandomState>,
-    /// The keys that anybody waits for.
-    waited: DashSet<LockKey, RandomState>,
-    slots: Box<[CachePadded<Slot>]>,
-    sweep_at: AtomicUsize,
+    shards: Box<[CachePadded<Mutex<Shard>>]>,
+    hasher: RandomState,
     clock: Arc<dyn Clock>,
-    pub(crate) sleepers: Sleepers,
-    pub(crate) watchers: Arc<Watchers>,
+    pub(crate) mailboxes: Arc<Mailboxes>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) waits: Waits,
 }
 
-/// What outlives the keys that share it.
-#[derive(Debug)]
-struct Slot {
-    last_token: AtomicU64,
-    /// How many keys of this slot were new to the table, more or less.
-    new_keys: AtomicUsize,
+#[derive(Default)]
+struct Shard {
+    keys: HashTable<(LockKey, KeyState)>,
+    /// The number of keys that are idle.
+    idle: usize,
+    /// The highest token of any lease that a key of this shard ever had.
+    last_token: Option<FencingToken>,
+    /// What the shard has grown by since the dead were last looked for.
+    grown: Load,
+    /// What it may grow by until they are looked for again.
+    sweep_at: Load,
+}
+
+/// What a shard has to keep.
+#[derive(Clone, Copy, Default)]
+struct Load {
+    keys: usize,
+    metadata_bytes: usize,
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("keys", &self.len()).finish_non_exhaustive()
+    }
 }
 
 impl Table {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        let slot = || {
-            let (last_token, new_keys) = (AtomicU64::new(0), AtomicUsize::new(0));
-            CachePadded::new(Slot { last_token, new_keys })
+        let shard = || {
+            let shard = Shard { sweep_at: FIRST_SWEEP, ..Shard::default() };
+            CachePadded::new(Mutex::new(shard))
         };
         Self {
-            states: DashMap::default(),
-            waited: DashSet::default(),
-            slots: std::iter::repeat_with(slot).take(SLOTS).collect(),
-            sweep_at: AtomicUsize::new(FIRST_SWEEP),
+            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+            hasher: RandomState::default(),
             clock,
-            sleepers: Sleepers::default(),
-            watchers: Arc::default(),
+            mailboxes: Arc::default(),
+            journal: Arc::new(Journal::new()),
+            waits: Waits::default(),
         }
     }
 
-    /// Runs a command that may be the first on its key, and lets others hear of its effects.
+    /// Runs a command that may be the first on its key, for a lease with so much metadata.
     pub(crate) fn run<R>(
         &self,
         key: &LockKey,
+        metadata_bytes: usize,
         command: impl FnOnce(&mut KeyState, &mut Step) -> R,
-    ) -> R {
-        let mut promoted = Vec::new();
-        let (mut entry, is_new) = match self.states.entry(key.clone()) {
-            Entry::Occupied(entry) => (entry, false),
-            Entry::Vacant(entry) => (entry.insert_entry(KeyState::default()), true),
-        };
-        let reply = self.step(key, entry.get_mut(), &mut promoted, command);
-        if entry.get().is_idle() {
-            entry.remove();
-        } else {
-            drop(entry);
+    ) -> Timed<R> {
+        let hash = self.hasher.hash_one(key);
+        let mut shard = self.shard(hash);
+        if shard.keys.find(hash, |(known, _)| known == key).is_none() {
+            shard.grown.keys += 1;
+            shard.idle += 1;
+            let state = (key.clone(), KeyState::default());
+            shard.keys.insert_unique(hash, state, |(key, _)| self.hasher.hash_one(key));
         }
-        self.wake(promoted);
-        if is_new {
-            self.count_new_key(key);
+        shard.grown.metadata_bytes += metadata_bytes;
+        if shard.is_grown() {
+            self.sweep(&mut shard);
         }
-        reply
+        self.run_in(&mut shard, hash, key, command)
     }
 
     /// Runs a command that changes nothing on a key that nobody holds or waits for.
     pub(crate) fn run_known<R>(
         &self,
         key: &LockKey,
-        command: impl Fn(&mut KeyState, &mut Step) -> R,
-    ) -> R {
-        let mut promoted = Vec::new();
-        let mut reply = None;
-        self.states.remove_if_mut(key, |_, state| {
-            reply = Some(self.step(key, state, &mut promoted, &command));
-            state.is_idle()
-        });
-        self.wake(promoted);
-        reply.unwrap_or_else(|| self.step(key, &mut KeyState::default(), &mut Vec::new(), command))
+        command: impl FnOnce(&mut KeyState, &mut Step) -> R,
+    ) -> Timed<R> {
+        let hash = self.hasher.hash_one(key);
+        self.run_in(&mut self.shard(hash), hash, key, command)
     }
 
-    /// Settles every key and looks at it; keys that turn out to be idle are forgotten.
-    pub(crate) fn for_each(&self, mut look: impl FnMut(&LockKey, &KeyState, &Step)) {
-        let mut promoted = Vec::new();
-        self.states.retain(|key, state| {
-            self.step(key, state, &mut promoted, |state, step| {
-                state.settle(step);
-                look(key, state, step);
-            });
-            !state.is_idle()
-        });
-        self.wake(promoted);
+    fn run_in<R>(
+        &self,
+        shard: &mut Shard,
+        hash: u64,
+        key: &LockKey,
+        command: impl FnOnce(&mut KeyState, &mut Step) -> R,
+    ) -> Timed<R> {
+        let Shard { keys, idle, last_token, .. } = shard;
+        let Some((_, state)) = keys.find_mut(hash, |(known, _)| known == key) else {
+            return self.step(key, &mut KeyState::default(), last_token, command);
+        };
+        let was_idle = state.is_idle();
+        let reply = self.step(key, state, last_token, command);
+        match (was_idle, state.is_idle()) {
+            (false, true) => {
+                *idle += 1;
+                if *idle > IDLE + keys.len() / 3 {
+                    keys.retain(|(_, state)| !state.is_idle());
+                    *idle = 0;
+                }
+            }
+            (true, false) => *idle -= 1,
+            (true, true) | (false, false) => {}
+        }
+        reply
     }
 
-    /// The keys that anybody waits for.
-    pub(crate) fn waited_keys(&self) -> Vec<LockKey> {
-        self.waited.iter().map(|key| key.clone()).collect()
+    /// Settles every key of a shard and looks at it.
+    pub(crate) fn look_through(
+        &self,
+        shard: usize,
+        mut look: impl FnMut(&LockKey, &KeyState, Timestamp),
+    ) {
+        if let Some(shard) = self.shards.get(shard) {
+            self.settle(&mut lock(shard), &mut look);
+        }
     }
 
-    /// How many keys take memory.
+    /// Whether there is a shard of this number.
+    pub(crate) fn has_shard(&self, shard: usize) -> bool {
+        shard < self.shards.len()
+    }
+
+    /// The number of keys that somebody holds or waits for, and of those that died unnoticed.
     pub(crate) fn len(&self) -> usize {
-        self.states.len()
+        let alive = |shard: &CachePadded<Mutex<Shard>>| {
+            let shard = lock(shard);
+            shard.keys.len() - shard.idle
+        };
+        self.shards.iter().map(alive).sum()
     }
 
     /// The present time.
-    pub(crate) fn now(&self) -> lock_core::Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
     /// Runs a command under the lock of the key's shard.
     ///
-    /// Changes are published here, so that watchers see those of one key in their order; sleepers
-    /// are woken by the caller when the lock is gone.
+    /// Its effects are told here, so that those of one key are told in their order.
     fn step<R>(
         &self,
         key: &LockKey,
         state: &mut KeyState,
-        promoted: &mut Vec<Lease>,
+        last_token: &mut Option<FencingToken>,
         command: impl FnOnce(&mut KeyState, &mut Step) -> R,
-    ) -> R {
-        let slot = self.slot(key);
-        let last = slot.last_token.load(Ordering::Relaxed);
-        let mut step = Step::new(self.clock.now(), FencingToken::new(last), self.watchers.wanted());
-        let had_waiters = state.has_waiters();
+    ) -> Timed<R> {
+        let mut step = Step::new(self.clock.now(), *last_token, self.journal.wanted());
         let reply = command(state, &mut step);
-        // Another key of the slot may have taken a higher token meanwhile. Commands of this key
-        // come here one after another, and the highest of its own is never lost.
-        if let Some(token) = step.last_token
-            && token.get() > last
-        {
-            slot.last_token.fetch_max(token.get(), Ordering::Relaxed);
-        }
-        match (had_waiters, state.has_waiters()) {
-            (false, true) => drop(self.waited.insert(key.clone())),
-            (true, false) => drop(self.waited.remove(key)),
-            (true, true) | (false, false) => {}
-        }
+        *last_token = step.last_token;
+        self.waits.follow(key, &mut step.effects);
         if !step.effects.changes.is_empty() {
-            self.watchers.publish(step.now, step.effects.changes);
+            self.journal.publish(step.now, step.effects.changes);
         }
-        if !step.effects.promoted.is_empty() {
-            promoted.append(&mut step.effects.promoted);
+        if !step.effects.notices.is_empty() {
+            self.mailboxes.tell(step.effects.notices);
         }
-        reply
+        Timed::new(step.now, reply)
     }
 
-    /// The slot of a key, chosen by its last bytes: a whole hash costs more than keys that meet.
-    fn slot(&self, key: &LockKey) -> &Slot {
-        let text = key.as_str().as_bytes();
-        let whole = || text.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        let tail = text.last_chunk().map_or_else(whole, |tail| u64::from_be_bytes(*tail));
-        // Fibonacci hashing: the high bits of the product depend on all of the tail.
-        let mixed = tail.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        &self.slots[mixed as usize % SLOTS]
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        // The table in the shard chooses by the lowest and the highest bits.
+        lock(&self.shards[(hash >> 32) as usize % SHARDS])
     }
 
-    fn wake(&self, promoted: Vec<Lease>) {
-        if !promoted.is_empty() {
-            self.sleepers.wake(promoted);
-        }
+    /// Drops the dead, which are never more than the living and a fixed number, at a cost that is
+    /// constant for each new key.
+    fn sweep(&self, shard: &mut Shard) {
+        let mut alive = Load::default();
+        self.settle(shard, &mut |_, state, now| {
+            alive.keys += usize::from(!state.is_idle());
+            let metadata = state.leases(now).map(|lease| lease.metadata.bytes());
+            alive.metadata_bytes += metadata.sum::<usize>();
+        });
+        shard.grown = Load::default();
+        shard.sweep_at = Load {
+            keys: FIRST_SWEEP.keys.max(alive.keys),
+            metadata_bytes: FIRST_SWEEP.metadata_bytes.max(alive.metadata_bytes),
+        };
     }
 
-    /// Counts a new key, and looks for dead ones when there are twice as many keys as there were
-    /// after the last look: so the dead are never more than the living and a fixed number, at a
-    /// cost that is constant for each new key.
-    ///
-    /// The count is kept without a locked instruction: what is lost puts the look off a little.
-    fn count_new_key(&self, key: &LockKey) {
-        let slot = self.slot(key);
-        let keys = slot.new_keys.load(Ordering::Relaxed).wrapping_add(1);
-        slot.new_keys.store(keys, Ordering::Relaxed);
-        if keys.is_multiple_of(LOOK_EVERY) {
-            self.sweep_if_grown();
+    fn settle(&self, shard: &mut Shard, look: &mut impl FnMut(&LockKey, &KeyState, Timestamp)) {
+        let Shard { keys, idle, last_token, .. } = shard;
+        *idle = 0;
+        for (key, state) in keys.iter_mut() {
+            if !state.is_idle() {
+                let now = self.step(key, state, last_token, KeyState::settle).observed_at;
+                look(key, state, now);
+            }
+            *idle += usize::from(state.is_idle());
         }
     }
+}
 
-    fn sweep_if_grown(&self) {
-        let (keys, sweep_at) = (self.len(), self.sweep_at.load(Ordering::Relaxed));
-        let next = |keys: usize| FIRST_SWEEP.max(keys * 2);
-        if keys < sweep_at {
-            // A table that has shrunk is looked at again when it has doubled from here.
-            self.sweep_at.fetch_min(next(keys * 2), Ordering::Relaxed);
-            return;
-        }
-        // One caller sweeps; the others see a table that need not be swept.
-        let won = self.sweep_at.compare_exchange(
-            sweep_at,
-            usize::MAX,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
-        if won.is_ok() {
-            self.for_each(|_, _, _| {});
-            self.sweep_at.store(next(self.len()), Ordering::Relaxed);
-        }
+impl Shard {
+    const fn is_grown(&self) -> bool {
+        self.grown.keys > self.sweep_at.keys
+            || self.grown.metadata_bytes > self.sweep_at.metadata_bytes
     }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Error, ErrorKind, EvictRequest,
-    Eviction, InvalidInput, LockBackend, OnHeld, Operation, Problem, Release, ReleaseRequest,
+    Eviction, InvalidInput, LockBackend, OnHeld, Operation, Violation, Release, ReleaseRequest,
     RenewRequest, Renewal, RequestId, Result, Transfer, TransferRequest, TransferTo, WaitRequest,
     Wake,
 };
@@ -91,7 +91,7 @@ impl RedisBackend {
         #[cfg(feature = "tls-rustls")]
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = redis::Client::open(config.server.clone()).map_err(|_| {
-            let problem = Problem::Malformed { expected: "a server that this build can reach" };
+            let problem = Violation::Malformed { expected: "a server that this build can reach" };
             Error::invalid(Operation::Connect, InvalidInput::new("url", problem))
         })?;
         let layout = Arc::new(Layout::new(&config.prefix));

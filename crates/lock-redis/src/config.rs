@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use lock_core::{InvalidInput, Problem};
+use lock_core::{InvalidInput, Violation};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
@@ -51,7 +51,7 @@ impl RedisConfig {
         let expected = "a redis://, rediss:// or redis+unix:// URL";
         let server = url
             .into_connection_info()
-            .map_err(|_| InvalidInput::new("url", Problem::Malformed { expected }))?;
+            .map_err(|_| InvalidInput::new("url", Violation::Malformed { expected }))?;
         Ok(Self::at(server))
     }
 
@@ -117,13 +117,13 @@ fn word(field: &'static str, text: &str) -> Result<String, InvalidInput> {
     let limit = RedisConfig::MAX_NAME_BYTES;
     let invalid = |problem| Err(InvalidInput::new(field, problem));
     match text.len() {
-        0 => return invalid(Problem::Empty { limit }),
-        length if length > limit => return invalid(Problem::TooLong { length, limit }),
+        0 => return invalid(Violation::Empty { limit }),
+        length if length > limit => return invalid(Violation::TooLong { length, limit }),
         _ => {}
     }
     if text.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '{' | '}')) {
         let expected = "a word without braces, spaces and control characters";
-        return invalid(Problem::Malformed { expected });
+        return invalid(Violation::Malformed { expected });
     }
     Ok(text.to_owned())
 }

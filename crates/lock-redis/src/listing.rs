@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use lock_core::{
-    Cursor, Error, InvalidInput, Lease, ListQuery, LockKey, Operation, Page, Problem, RequestId,
+    Cursor, Error, InvalidInput, Lease, ListQuery, LockKey, Operation, Page, Violation, RequestId,
     Result, Timestamp,
 };
 use redis::Value;
@@ -52,7 +52,7 @@ impl Walk {
 
     fn read(cursor: &Cursor) -> Result<Self> {
         Self::parse(cursor.as_str()).ok_or_else(|| {
-            let problem = Problem::Malformed { expected: "a cursor of this store" };
+            let problem = Violation::Malformed { expected: "a cursor of this store" };
             Error::invalid(Operation::List, InvalidInput::new("cursor", problem))
         })
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lock_core::{
     AcquireRequest, Acquisition, Error, ErrorKind, InvalidInput, LockBackend, LockInspector,
-    LockKey, Operation, OwnerId, Problem, Release, ReleaseRequest, RenewRequest, Renewal,
+    LockKey, Operation, OwnerId, Violation, Release, ReleaseRequest, RenewRequest, Renewal,
     RequestId, Ttl,
 };
 use lock_redis::{RedisBackend, RedisConfig};
@@ -73,14 +73,14 @@ fn wrong_prefixes_and_names_are_refused() {
     let long = "p".repeat(65);
     let (limit, expected) = (64, "a word without braces, spaces and control characters");
     for (text, problem) in [
-        ("", Problem::Empty { limit }),
-        (&*long, Problem::TooLong { length: 65, limit }),
-        ("{a}", Problem::Malformed { expected }),
-        ("a{", Problem::Malformed { expected }),
-        ("a}", Problem::Malformed { expected }),
-        ("a b", Problem::Malformed { expected }),
-        ("a\n", Problem::Malformed { expected }),
-        ("a\u{a0}b", Problem::Malformed { expected }),
+        ("", Violation::Empty { limit }),
+        (&*long, Violation::TooLong { length: 65, limit }),
+        ("{a}", Violation::Malformed { expected }),
+        ("a{", Violation::Malformed { expected }),
+        ("a}", Violation::Malformed { expected }),
+        ("a b", Violation::Malformed { expected }),
+        ("a\n", Violation::Malformed { expected }),
+        ("a\u{a0}b", Violation::Malformed { expected }),
     ] {
         let error = config().with_prefix(text).unwrap_err();
         assert_eq!(error, InvalidInput::new("prefix", problem.clone()));

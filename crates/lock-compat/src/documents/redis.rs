@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lock_core::{InvalidInput, Problem};
+use lock_core::{InvalidInput, Violation};
 use redis::Script;
 
 use super::{Document, DocumentStore, Replacement, Revision};
@@ -49,14 +49,14 @@ fn checked(prefix: &str) -> Result<String, InvalidInput> {
     let limit = RedisDocuments::MAX_PREFIX_BYTES;
     let invalid = |problem| Err(InvalidInput::new("prefix", problem));
     match prefix.len() {
-        0 => return invalid(Problem::Empty { limit }),
-        length if length > limit => return invalid(Problem::TooLong { length, limit }),
+        0 => return invalid(Violation::Empty { limit }),
+        length if length > limit => return invalid(Violation::TooLong { length, limit }),
         _ => {}
     }
     let is_bad = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '{' | '}' | ':');
     if prefix.starts_with("pr") || prefix.chars().any(is_bad) {
         let expected = "a word without colons, braces and spaces that does not begin with pr";
-        return invalid(Problem::Malformed { expected });
+        return invalid(Violation::Malformed { expected });
     }
     Ok(prefix.to_owned())
 }

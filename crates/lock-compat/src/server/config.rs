@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use lock_core::{InvalidInput, Problem};
+use lock_core::{InvalidInput, Violation};
 use redis::cluster::ClusterClient;
 use redis::{Client, IntoConnectionInfo};
 
@@ -69,7 +69,7 @@ impl ServerConfig {
 
 fn malformed(field: &'static str) -> InvalidInput {
     let expected = "a redis:// or rediss:// URL";
-    InvalidInput::new(field, Problem::Malformed { expected })
+    InvalidInput::new(field, Violation::Malformed { expected })
 }
 
 impl fmt::Debug for ServerConfig {

@@ -8,16 +8,17 @@ use futures_core::Stream;
 
 use crate::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, Change, Error,
-    EventFilter, EventStream, EvictRequest, Eviction, Health, Inspection, InvalidInput, Lease,
-    ListQuery, LockBackend, LockInspector, LockKey, Operation, OwnerId, Page, Place, Release,
-    ReleaseRequest, RenewRequest, Renewal, Result, Transfer, TransferRequest, WaitRequest, Waiter,
-    Wake, Watched,
+    ErrorKind, EventCursor, EventFilter, EventStream, EvictRequest, Eviction, Grant, Health,
+    HearRequest, Heard, InspectQuery, Inspection, InvalidInput, Lease, LeaseName, ListQuery,
+    LockBackend, LockInspector, LockKey, MailboxId, Notice, NoticeStream, Operation, Page, Release,
+    ReleaseRequest, RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest, Waiter,
+    WaitsQuery, Watched,
 };
 
 /// A store in which every key begins with a prefix that its users never see.
 ///
-/// Requests, replies, listings and events all show the keys without it, and what is not below it
-/// is not shown. The prefix counts towards the length of a key.
+/// Requests, replies, notices, listings and events all show the keys without it, and what is not
+/// below it is not shown. The prefix counts towards the length of a key.
 #[derive(Clone, Debug)]
 pub struct Prefixed<S> {
     store: S,
@@ -39,6 +40,10 @@ impl<S> Prefixed<S> {
             .map_err(|input| Error::invalid(operation, input).with_key(key.clone()))
     }
 
+    fn lease_below(&self, operation: Operation, lease: &LeaseName) -> Result<LeaseName> {
+        Ok(LeaseName { key: self.below(operation, &lease.key)?, ..lease.clone() })
+    }
+
     fn list_prefix(&self, prefix: &str) -> String {
         format!("{}{prefix}", self.prefix)
     }
@@ -54,130 +59,167 @@ fn lease_of(key: &LockKey, lease: Lease) -> Lease {
     Lease { key: key.clone(), ..lease }
 }
 
-fn place_of(key: &LockKey, place: Place) -> Place {
-    let holder = place.holder.map(|lease| lease_of(key, lease));
-    Place { holder, ..place }
+fn waiter_of(key: &LockKey, waiter: Waiter) -> Waiter {
+    Waiter { key: key.clone(), ..waiter }
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<S: LockBackend> LockBackend for Prefixed<S> {
-    async fn acquire(&self, asked: &AcquireRequest) -> Result<Acquisition> {
-        let key = self.below(Operation::Acquire, &asked.key)?;
-        let answer = self
-            .store
-            .acquire(&AcquireRequest { key, ..asked.clone() })
-            .await
-            .map_err(of_key(&asked.key))?;
-        Ok(match answer {
-            Acquisition::Granted(lease) => Acquisition::Granted(lease_of(&asked.key, lease)),
-            Acquisition::Queued(place) => Acquisition::Queued(place_of(&asked.key, place)),
-            Acquisition::Held(place) => Acquisition::Held(place_of(&asked.key, place)),
-            Acquisition::QueueFull(place) => Acquisition::QueueFull(place_of(&asked.key, place)),
-        })
+    async fn listen(&self, mailbox: MailboxId) -> Result<NoticeStream> {
+        let notices = self.store.listen(mailbox).await?;
+        Ok(Box::pin(Shown { stream: notices, prefix: self.prefix.clone() }))
     }
 
-    async fn wait(&self, awaited: &WaitRequest) -> Result<Wake> {
-        let key = self.below(Operation::Wait, &awaited.key)?;
-        let answer = self
-            .store
-            .wait(&WaitRequest { key, ..awaited.clone() })
-            .await
-            .map_err(of_key(&awaited.key))?;
-        Ok(match answer {
-            Wake::Granted(lease) => Wake::Granted(lease_of(&awaited.key, lease)),
-            Wake::AskAgain => Wake::AskAgain,
-        })
+    async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
+        let key = self.below(Operation::Acquire, &request.key)?;
+        let below = AcquireRequest { key, ..request.clone() };
+        let reply = self.store.acquire(&below).await.map_err(of_key(&request.key))?;
+        Ok(reply.map(|acquisition| match acquisition {
+            Acquisition::Granted(lease) => Acquisition::Granted(lease_of(&request.key, lease)),
+            other => other,
+        }))
     }
 
-    async fn renew(&self, renewals: &[RenewRequest]) -> Vec<Result<Renewal>> {
-        let below = |renewal: &RenewRequest| {
-            let key = self.below(Operation::Renew, &renewal.key)?;
-            Ok(RenewRequest { key, ..renewal.clone() })
+    async fn hear(&self, requests: &[HearRequest]) -> Vec<Result<Timed<Heard>>> {
+        let below = requests.iter().map(|request| {
+            let key = self.below(Operation::Hear, &request.key)?;
+            Ok(HearRequest { key, ..request.clone() })
+        });
+        let (valid, refused) = split(below);
+        let replies = join(Operation::Hear, self.store.hear(&valid).await, refused);
+        let shown = |(request, reply): (&HearRequest, Result<Timed<Heard>>)| {
+            let reply = reply.map_err(of_key(&request.key))?;
+            Ok(reply.map(|heard| match heard {
+                Heard::Granted(lease) => Heard::Granted(lease_of(&request.key, lease)),
+                other => other,
+            }))
         };
-        let asked: Vec<Result<RenewRequest>> = renewals.iter().map(below).collect();
-        let valid: Vec<RenewRequest> = asked.iter().flatten().cloned().collect();
-        let mut answers = self.store.renew(&valid).await.into_iter();
-        let answer = |(renewal, asked): (&RenewRequest, Result<RenewRequest>)| {
-            asked?;
-            let answer = answers.next().ok_or_else(|| unanswered(&renewal.key))?;
-            match answer.map_err(of_key(&renewal.key))? {
-                Renewal::Renewed(lease) => Ok(Renewal::Renewed(lease_of(&renewal.key, lease))),
-                Renewal::NotHeld => Ok(Renewal::NotHeld),
-            }
+        requests.iter().zip(replies).map(shown).collect()
+    }
+
+    async fn renew(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>> {
+        let below = requests.iter().map(|request| {
+            let lease = self.lease_below(Operation::Renew, &request.lease)?;
+            Ok(RenewRequest { lease, ..request.clone() })
+        });
+        let (valid, refused) = split(below);
+        let replies = join(Operation::Renew, self.store.renew(&valid).await, refused);
+        let of_key = |(request, reply): (&RenewRequest, Result<_>)| {
+            reply.map_err(of_key(&request.lease.key))
         };
-        renewals.iter().zip(asked).map(answer).collect()
+        requests.iter().zip(replies).map(of_key).collect()
     }
 
-    async fn release(&self, held: &ReleaseRequest) -> Result<Release> {
-        let key = self.below(Operation::Release, &held.key)?;
-        self.store.release(&ReleaseRequest { key, ..held.clone() }).await.map_err(of_key(&held.key))
+    async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>> {
+        let lease = self.lease_below(Operation::Release, &request.lease)?;
+        let reply = self.store.release(&ReleaseRequest { lease }).await;
+        reply.map_err(of_key(&request.lease.key))
     }
 
-    async fn cancel(&self, asked: &CancelRequest) -> Result<Cancellation> {
-        let key = self.below(Operation::Cancel, &asked.key)?;
-        self.store.cancel(&CancelRequest { key, ..asked.clone() }).await.map_err(of_key(&asked.key))
+    async fn cancel(&self, request: &CancelRequest) -> Result<Timed<Cancellation>> {
+        let key = self.below(Operation::Cancel, &request.key)?;
+        let reply = self.store.cancel(&CancelRequest { key, ..request.clone() }).await;
+        reply.map_err(of_key(&request.key))
     }
 
-    async fn transfer(&self, given: &TransferRequest) -> Result<Transfer> {
-        let key = self.below(Operation::Transfer, &given.key)?;
-        let answer = self
-            .store
-            .transfer(&TransferRequest { key, ..given.clone() })
-            .await
-            .map_err(of_key(&given.key))?;
-        Ok(match answer {
-            Transfer::Transferred(lease) => Transfer::Transferred(lease_of(&given.key, lease)),
-            Transfer::NotHeld | Transfer::NotWaiting | Transfer::AlreadyHolds => answer,
-        })
+    async fn transfer(&self, request: &TransferRequest) -> Result<Timed<Transfer>> {
+        let key = &request.lease.key;
+        let lease = self.lease_below(Operation::Transfer, &request.lease)?;
+        let below = TransferRequest { lease, ..request.clone() };
+        let reply = self.store.transfer(&below).await.map_err(of_key(key))?;
+        Ok(reply.map(|transfer| match transfer {
+            Transfer::Transferred(lease) => Transfer::Transferred(lease_of(key, lease)),
+            other => other,
+        }))
     }
 
-    async fn evict(&self, eviction: &EvictRequest) -> Result<Eviction> {
-        let key = self.below(Operation::Evict, &eviction.key)?;
-        let answer = self
-            .store
-            .evict(&EvictRequest { key, ..eviction.clone() })
-            .await
-            .map_err(of_key(&eviction.key))?;
-        let leases = answer.leases.into_iter().map(|lease| lease_of(&eviction.key, lease));
-        Ok(Eviction::new(leases.collect()))
+    async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
+        let key = self.below(Operation::Evict, &request.key)?;
+        let below = EvictRequest { key, ..request.clone() };
+        let reply = self.store.evict(&below).await.map_err(of_key(&request.key))?;
+        Ok(reply.map(|eviction| {
+            let leases = eviction.leases.into_iter().map(|lease| lease_of(&request.key, lease));
+            let waiter = eviction.waiter.map(|waiter| waiter_of(&request.key, waiter));
+            Eviction { leases: leases.collect(), waiter, ..eviction }
+        }))
     }
+}
+
+/// Separates the requests that can be sent from those whose keys are too long.
+fn split<T>(requests: impl Iterator<Item = Result<T>>) -> (Vec<T>, Vec<Option<Error>>) {
+    let mut valid = Vec::new();
+    let refused = requests.map(|request| request.map(|request| valid.push(request)).err());
+    let refused = refused.collect();
+    (valid, refused)
+}
+
+/// Puts the answers to those that were sent in the places of all.
+fn join<T>(
+    operation: Operation,
+    replies: Vec<Result<T>>,
+    refused: Vec<Option<Error>>,
+) -> Vec<Result<T>> {
+    let mut replies = replies.into_iter();
+    let mut reply = |refused: Option<Error>| match refused {
+        Some(error) => Err(error),
+        None => replies.next().unwrap_or_else(|| Err(unanswered(operation))),
+    };
+    refused.into_iter().map(&mut reply).collect()
+}
+
+fn unanswered(operation: Operation) -> Error {
+    Error::new(ErrorKind::Corrupt, operation).with_source("fewer answers than requests").unknown()
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<S: LockInspector> LockInspector for Prefixed<S> {
-    async fn inspect(&self, key: &LockKey) -> Result<Inspection> {
-        let below = self.below(Operation::Inspect, key)?;
-        let inspection = self.store.inspect(&below).await.map_err(of_key(key))?;
-        let leases = inspection.leases.into_iter().map(|lease| lease_of(key, lease)).collect();
-        let waiters = inspection.waiters.into_iter();
-        let waiters = waiters.map(|waiter| Waiter { key: key.clone(), ..waiter }).collect();
-        Ok(Inspection { key: key.clone(), leases, waiters, ..inspection })
+    async fn inspect(&self, query: &InspectQuery) -> Result<Timed<Inspection>> {
+        let key = self.below(Operation::Inspect, &query.key)?;
+        let below = InspectQuery { key, ..query.clone() };
+        let reply = self.store.inspect(&below).await.map_err(of_key(&query.key))?;
+        Ok(reply.map(|seen| {
+            let key = &query.key;
+            let leases = seen.leases.into_iter().map(|lease| lease_of(key, lease)).collect();
+            let waiters = seen.waiters.items.into_iter().map(|waiter| waiter_of(key, waiter));
+            let waiters = Page::new(waiters.collect(), seen.waiters.next);
+            Inspection { key: key.clone(), leases, waiters, ..seen }
+        }))
     }
 
-    async fn list(&self, query: &ListQuery) -> Result<Page> {
+    async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
         let prefix = self.list_prefix(&query.prefix);
-        let page = self.store.list(&ListQuery { prefix, ..query.clone() }).await?;
-        let leases = page.leases.into_iter().filter_map(|lease| {
-            let key = shown(&self.prefix, &lease.key)?;
-            Some(Lease { key, ..lease })
-        });
-        Ok(Page { leases: leases.collect(), ..page })
+        let reply = self.store.list(&ListQuery { prefix, ..query.clone() }).await?;
+        Ok(reply.map(|page| {
+            let leases = page.items.into_iter().filter_map(|lease| {
+                let key = shown(&self.prefix, &lease.key)?;
+                Some(Lease { key, ..lease })
+            });
+            Page::new(leases.collect(), page.next)
+        }))
     }
 
-    async fn waits_of(&self, owner: &OwnerId) -> Result<Vec<Waiter>> {
-        let waiters = self.store.waits_of(owner).await?.into_iter().filter_map(|waiter| {
-            let key = shown(&self.prefix, &waiter.key)?;
-            Some(Waiter { key, ..waiter })
-        });
-        Ok(waiters.collect())
+    async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
+        let reply = self.store.waits_of(query).await?;
+        Ok(reply.map(|page| {
+            let waiters = page.items.into_iter().filter_map(|waiter| {
+                let key = shown(&self.prefix, &waiter.key)?;
+                Some(Waiter { key, ..waiter })
+            });
+            Page::new(waiters.collect(), page.next)
+        }))
     }
 
-    async fn watch(&self, filter: &EventFilter) -> Result<EventStream> {
+    async fn watch(
+        &self,
+        filter: &EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Result<EventStream> {
         let prefix = self.list_prefix(&filter.prefix);
-        let events = self.store.watch(&EventFilter { prefix, ..filter.clone() }).await?;
-        Ok(Box::pin(Shown { events, prefix: self.prefix.clone() }))
+        let filter = EventFilter { prefix, ..filter.clone() };
+        let events = self.store.watch(&filter, after).await?;
+        Ok(Box::pin(Shown { stream: events, prefix: self.prefix.clone() }))
     }
 
     async fn health(&self) -> Result<Health> {
@@ -191,32 +233,59 @@ impl<S: LockInspector> LockInspector for Prefixed<S> {
     }
 }
 
-/// Events with their keys as users see them.
-struct Shown {
-    events: EventStream,
+/// Items with their keys as users see them; those of other keys are not shown.
+struct Shown<T> {
+    stream: Pin<Box<dyn Stream<Item = T> + Send>>,
     prefix: LockKey,
 }
 
-impl Stream for Shown {
-    type Item = Watched;
+/// What comes out of a stream and may be about a key.
+trait OfKey: Sized {
+    fn shown(self, prefix: &LockKey) -> Option<Self>;
+}
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Watched>> {
+impl<T: OfKey> Stream for Shown<T> {
+    type Item = T;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
-            let Some(watched) = ready!(self.events.as_mut().poll_next(cx)) else {
+            let Some(item) = ready!(self.stream.as_mut().poll_next(cx)) else {
                 return Poll::Ready(None);
             };
-            let Watched::Event(mut event) = watched else { return Poll::Ready(Some(watched)) };
-            if let Some(key) = shown(&self.prefix, event.key()) {
-                event.change = change_of(&key, event.change);
-                return Poll::Ready(Some(Watched::Event(event)));
+            if let Some(item) = item.shown(&self.prefix) {
+                return Poll::Ready(Some(item));
             }
         }
     }
 }
 
+impl OfKey for Watched {
+    fn shown(self, prefix: &LockKey) -> Option<Self> {
+        let Self::Event(mut event) = self else { return Some(self) };
+        let key = shown(prefix, event.key())?;
+        event.change = change_of(&key, event.change);
+        Some(Self::Event(event))
+    }
+}
+
+impl OfKey for Notice {
+    fn shown(self, prefix: &LockKey) -> Option<Self> {
+        Some(match self {
+            Self::Granted(grant) => {
+                Self::Granted(Grant { key: shown(prefix, &grant.key)?, ..grant })
+            }
+            Self::Ended { key, request, token, end } => {
+                Self::Ended { key: shown(prefix, &key)?, request, token, end }
+            }
+            Self::Ask { key, request } => Self::Ask { key: shown(prefix, &key)?, request },
+            Self::MayHaveMissed => self,
+        })
+    }
+}
+
 /// The change of a key, as users see that.
 fn change_of(key: &LockKey, change: Change) -> Change {
-    let waiter = |waiter| Waiter { key: key.clone(), ..waiter };
+    let waiter = |waiter| waiter_of(key, waiter);
     match change {
         Change::Queued(it) => Change::Queued(waiter(it)),
         Change::Cancelled(it) => Change::Cancelled(waiter(it)),
@@ -230,6 +299,9 @@ fn change_of(key: &LockKey, change: Change) -> Change {
         Change::Evicted { lease, by, reason } => {
             Change::Evicted { lease: lease_of(key, lease), by, reason }
         }
+        Change::WaiterEvicted { waiter: it, by, reason } => {
+            Change::WaiterEvicted { waiter: waiter(it), by, reason }
+        }
     }
 }
 
@@ -237,9 +309,4 @@ fn change_of(key: &LockKey, change: Change) -> Change {
 fn of_key(key: &LockKey) -> impl FnOnce(Error) -> Error {
     let key = key.clone();
     move |error| if error.key().is_some() { error.with_key(key) } else { error }
-}
-
-fn unanswered(key: &LockKey) -> Error {
-    let error = Error::new(crate::ErrorKind::Corrupt, Operation::Renew).with_key(key.clone());
-    error.with_source("fewer answers than renewals").unknown()
 }

@@ -4,10 +4,11 @@ use async_trait::async_trait;
 use tracing::{Instrument, Span, debug_span};
 
 use crate::{
-    AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, EventFilter,
-    EventStream, EvictRequest, Eviction, Health, Inspection, ListQuery, LockBackend, LockInspector,
-    LockKey, Operation, OwnerId, Page, Release, ReleaseRequest, RenewRequest, Renewal, Result,
-    Transfer, TransferRequest, WaitRequest, Waiter, Wake,
+    AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, EventCursor,
+    EventFilter, EventStream, EvictRequest, Eviction, Health, HearRequest, Heard, InspectQuery,
+    Inspection, Lease, ListQuery, LockBackend, LockInspector, LockKey, MailboxId, NoticeStream,
+    Operation, Page, Release, ReleaseRequest, RenewRequest, Renewal, RequestId, Result, Timed,
+    Transfer, TransferRequest, Waiter, WaitsQuery,
 };
 
 /// A store whose every command is a span `lock.store` at the level debug, with the fields
@@ -30,71 +31,85 @@ fn span(operation: Operation) -> Span {
     debug_span!("lock.store", lock.operation = %operation)
 }
 
-fn key_span(operation: Operation, key: &LockKey, request: impl std::fmt::Debug) -> Span {
-    debug_span!("lock.store", lock.operation = %operation, lock.key = %key, lock.request = ?request)
+fn batch_span(operation: Operation, count: usize) -> Span {
+    debug_span!("lock.store", lock.operation = %operation, lock.count = count)
+}
+
+fn key_span(operation: Operation, key: &LockKey) -> Span {
+    debug_span!("lock.store", lock.operation = %operation, lock.key = %key)
+}
+
+fn request_span(operation: Operation, key: &LockKey, request: RequestId) -> Span {
+    debug_span!("lock.store", lock.operation = %operation, lock.key = %key, lock.request = %request)
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<S: LockBackend> LockBackend for Traced<S> {
-    async fn acquire(&self, asked: &AcquireRequest) -> Result<Acquisition> {
-        let span = key_span(Operation::Acquire, &asked.key, asked.request);
-        self.store.acquire(asked).instrument(span).await
+    async fn listen(&self, mailbox: MailboxId) -> Result<NoticeStream> {
+        self.store.listen(mailbox).instrument(span(Operation::Listen)).await
     }
 
-    async fn wait(&self, awaited: &WaitRequest) -> Result<Wake> {
-        let span = key_span(Operation::Wait, &awaited.key, awaited.request);
-        self.store.wait(awaited).instrument(span).await
+    async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
+        let span = request_span(Operation::Acquire, &request.key, request.id);
+        self.store.acquire(request).instrument(span).await
     }
 
-    async fn renew(&self, renewals: &[RenewRequest]) -> Vec<Result<Renewal>> {
-        let span = debug_span!(
-            "lock.store",
-            lock.operation = %Operation::Renew,
-            lock.count = renewals.len(),
-        );
-        self.store.renew(renewals).instrument(span).await
+    async fn hear(&self, requests: &[HearRequest]) -> Vec<Result<Timed<Heard>>> {
+        let span = batch_span(Operation::Hear, requests.len());
+        self.store.hear(requests).instrument(span).await
     }
 
-    async fn release(&self, held: &ReleaseRequest) -> Result<Release> {
-        let span = key_span(Operation::Release, &held.key, held.request);
-        self.store.release(held).instrument(span).await
+    async fn renew(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>> {
+        let span = batch_span(Operation::Renew, requests.len());
+        self.store.renew(requests).instrument(span).await
     }
 
-    async fn cancel(&self, asked: &CancelRequest) -> Result<Cancellation> {
-        let span = key_span(Operation::Cancel, &asked.key, asked.request);
-        self.store.cancel(asked).instrument(span).await
+    async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>> {
+        let lease = &request.lease;
+        let span = request_span(Operation::Release, &lease.key, lease.request);
+        self.store.release(request).instrument(span).await
     }
 
-    async fn transfer(&self, given: &TransferRequest) -> Result<Transfer> {
-        let span = key_span(Operation::Transfer, &given.key, given.request);
-        self.store.transfer(given).instrument(span).await
+    async fn cancel(&self, request: &CancelRequest) -> Result<Timed<Cancellation>> {
+        let span = request_span(Operation::Cancel, &request.key, request.request);
+        self.store.cancel(request).instrument(span).await
     }
 
-    async fn evict(&self, eviction: &EvictRequest) -> Result<Eviction> {
-        let span = key_span(Operation::Evict, &eviction.key, eviction.request);
-        self.store.evict(eviction).instrument(span).await
+    async fn transfer(&self, request: &TransferRequest) -> Result<Timed<Transfer>> {
+        let lease = &request.lease;
+        let span = request_span(Operation::Transfer, &lease.key, lease.request);
+        self.store.transfer(request).instrument(span).await
+    }
+
+    async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
+        let span = key_span(Operation::Evict, &request.key);
+        self.store.evict(request).instrument(span).await
     }
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<S: LockInspector> LockInspector for Traced<S> {
-    async fn inspect(&self, key: &LockKey) -> Result<Inspection> {
-        let span = debug_span!("lock.store", lock.operation = %Operation::Inspect, lock.key = %key);
-        self.store.inspect(key).instrument(span).await
+    async fn inspect(&self, query: &InspectQuery) -> Result<Timed<Inspection>> {
+        let span = key_span(Operation::Inspect, &query.key);
+        self.store.inspect(query).instrument(span).await
     }
 
-    async fn list(&self, query: &ListQuery) -> Result<Page> {
+    async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
         self.store.list(query).instrument(span(Operation::List)).await
     }
 
-    async fn waits_of(&self, owner: &OwnerId) -> Result<Vec<Waiter>> {
-        self.store.waits_of(owner).instrument(span(Operation::WaitsOf)).await
+    async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
+        self.store.waits_of(query).instrument(span(Operation::WaitsOf)).await
     }
 
-    async fn watch(&self, filter: &EventFilter) -> Result<EventStream> {
-        self.store.watch(filter).instrument(span(Operation::Watch)).await
+    async fn watch(
+        &self,
+        filter: &EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Result<EventStream> {
+        self.store.watch(filter, after).instrument(span(Operation::Watch)).await
     }
 
     async fn health(&self) -> Result<Health> {

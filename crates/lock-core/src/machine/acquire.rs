@@ -1,73 +1,94 @@
-//! Rules 2, 8 and 9: who is granted at once, who waits, who is refused.
+//! Rules 2, 8 and 9: which request is granted at once, which waits, which is refused.
 
 use super::queue::Queue;
 use super::{Holding, KeyState, Step};
 use crate::{
-    AcquireRequest, Acquisition, Change, ChangeKind, KeepAlive, Lease, OnHeld, RequestId, Timestamp,
+    AcquireRequest, Acquisition, Change, ChangeKind, KeepAlive, Lease, MailboxId, OnHeld,
+    QueuePosition, RequestId, Timestamp,
 };
 
 impl KeyState {
     /// Asks for the key.
-    pub fn acquire(&mut self, step: &mut Step, asked: &AcquireRequest) -> Acquisition {
-        self.settle(step);
-        if let Some(lease) = self.claim(step.now, asked.request) {
+    pub fn acquire(&mut self, step: &mut Step, request: &AcquireRequest) -> Acquisition {
+        self.settle_for(step, request.id);
+        if let Some(lease) = self.claim(step.now, request.id, request.mailbox) {
             return Acquisition::Granted(lease);
         }
-        if let Some(position) = self.hear(step.now, asked.request) {
-            return Acquisition::Queued(self.place(position, step.now));
+        if let Some(position) = self.keep_waiting(step.now, request.id, request.mailbox) {
+            return Acquisition::Queued(position);
+        }
+        if let Some(end) = self.end_of(step.now, request.id) {
+            return Acquisition::Ended(end);
         }
         let position = self
             .queue
             .as_ref()
-            .map_or(1, |queue| queue.position_of_newcomer(step.now, asked.head_start));
-        if position == 1 && self.fits(asked.mode) {
-            return Acquisition::Granted(self.grant(step, asked));
+            .map_or(1, |queue| queue.position_of_newcomer(step.now, request.head_start));
+        if position == 1 && self.fits(request.mode, step.now) {
+            return Acquisition::Granted(self.grant(step, request));
         }
-        self.refuse_or_queue(step, asked, position)
+        self.refuse_or_queue(step, request, position)
     }
 
     /// The lease that the request holds already, at its full length.
-    fn claim(&mut self, now: Timestamp, request: RequestId) -> Option<Lease> {
-        self.leases.update(request, |holding| holding.claim(now)).map(|held| held.lease.clone())
+    pub(super) fn claim(
+        &mut self,
+        now: Timestamp,
+        request: RequestId,
+        mailbox: Option<MailboxId>,
+    ) -> Option<Lease> {
+        let held = self.leases.update_alive(request, now, |holding| {
+            holding.claim(now);
+            holding.mailbox = mailbox.or(holding.mailbox);
+        });
+        held.map(|held| held.lease.clone())
     }
 
-    /// Notes that a waiting request was heard of, and says at which position it waits.
-    fn hear(&mut self, now: Timestamp, request: RequestId) -> Option<usize> {
+    /// Hears a waiting request, and answers where it stands.
+    pub(super) fn keep_waiting(
+        &mut self,
+        now: Timestamp,
+        request: RequestId,
+        mailbox: Option<MailboxId>,
+    ) -> Option<QueuePosition> {
         let queue = self.queue.as_mut()?;
-        queue.hear(now, request)?;
-        queue.get(request).map(|waiting| queue.position(waiting))
+        queue.hear(now, request, mailbox)?;
+        let position = queue.get(request).map(|waiting| queue.position(waiting))?;
+        Some(self.position(position, now))
     }
 
-    fn grant(&mut self, step: &mut Step, asked: &AcquireRequest) -> Lease {
-        let lease = Lease::granted(asked, step.next_token(), step.now);
+    fn grant(&mut self, step: &mut Step, request: &AcquireRequest) -> Lease {
+        let lease = Lease::granted(request, step.next_token(), step.now);
         step.effects.record(ChangeKind::Granted, || Change::Granted(lease.clone()));
-        let held = lease.clone();
-        self.leases.insert(Holding { lease: held, unclaimed: false, given_by: None });
+        let (held, mailbox) = (lease.clone(), request.mailbox);
+        self.leases.insert(Holding { lease: held, mailbox, unclaimed: false, given_by: None });
         lease
     }
 
     fn refuse_or_queue(
         &mut self,
         step: &mut Step,
-        asked: &AcquireRequest,
+        request: &AcquireRequest,
         position: usize,
     ) -> Acquisition {
-        let waiting = self.queue.as_ref().map_or(0, |queue| queue.len());
-        match asked.on_held {
-            OnHeld::Refuse => Acquisition::Held(self.place(position, step.now)),
-            OnHeld::Queue { queue_limit: Some(limit), .. } if waiting >= limit.get() as usize => {
-                Acquisition::QueueFull(self.place(position, step.now))
+        match request.on_held {
+            OnHeld::Refuse => Acquisition::Held(self.position(position, step.now)),
+            OnHeld::Queue { queue_limit: Some(limit), .. }
+                if self.waiting() >= limit.get() as usize =>
+            {
+                Acquisition::QueueFull(self.position(position, step.now))
             }
             OnHeld::Queue { keep_alive, .. } => {
-                self.join(step, asked, keep_alive);
-                Acquisition::Queued(self.place(position, step.now))
+                self.join(step, request, keep_alive);
+                Acquisition::Queued(self.position(position, step.now))
             }
         }
     }
 
-    fn join(&mut self, step: &mut Step, asked: &AcquireRequest, keep_alive: KeepAlive) {
+    fn join(&mut self, step: &mut Step, request: &AcquireRequest, keep_alive: KeepAlive) {
         let queue = self.queue.get_or_insert_with(|| Box::new(Queue::new()));
-        let waiter = queue.join(step.now, asked, keep_alive);
+        let waiter = queue.join(step.now, request, keep_alive);
+        step.effects.joined.push((request.owner.clone(), request.session));
         step.effects.record(ChangeKind::Queued, || Change::Queued(waiter));
     }
 }

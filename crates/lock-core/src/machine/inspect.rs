@@ -1,47 +1,115 @@
 //! What can be seen of a key.
 
-use super::queue::Waiting;
+use super::queue::{Turn, Waiting};
+use super::roster::Ends;
 use super::{KeyState, Step};
-use crate::{Inspection, Lease, LockKey, RequestId, Timestamp, Waiter};
+use crate::{
+    Cursor, InspectQuery, Inspection, InvalidInput, Lease, Page, RequestId, Timestamp, Violation,
+    Waiter, WaitsOf,
+};
+
+/// Maximum number of waiters that one page of an owner's or a session's waiters looks at.
+const LOOK_LIMIT: usize = 1000;
 
 impl KeyState {
-    /// Shows who holds `key`, which this is the state of, and who waits for it.
-    pub fn inspect(&mut self, step: &mut Step, key: &LockKey) -> Inspection {
+    /// Shows the leases and a page of the waiters of the key, which this is the state of.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when the cursor is none that this method wrote.
+    pub fn inspect(
+        &mut self,
+        step: &mut Step,
+        query: &InspectQuery,
+    ) -> Result<Inspection, InvalidInput> {
+        let after = query.cursor.as_ref().map(read_cursor).transpose()?;
         self.settle(step);
-        let leases = self.leases().take(Inspection::MAX_SHOWN).cloned().collect();
-        let waiters = self.waiters(step.now).take(Inspection::MAX_SHOWN).collect();
-        let waiting = self.queue.as_ref().map_or(0, |queue| queue.len());
-        Inspection::free(key.clone(), step.now)
-            .with_leases(self.leases.len() as u64, leases)
-            .with_waiters(waiting as u64, waiters)
+        let (now, limit) = (step.now, query.shown());
+        let leases = self.leases(now).take(limit).cloned().collect();
+        let mut waiters: Vec<&Waiting> = self.waiting_after(after, now).take(limit + 1).collect();
+        let is_last = waiters.len() <= limit;
+        waiters.truncate(limit);
+        let next = waiters.last().filter(|_| !is_last).map(|last| write_cursor(last.turn()));
+        let waiters = waiters.into_iter().map(Waiting::to_waiter).collect();
+        Ok(Inspection::free(query.key.clone())
+            .with_leases(self.leases.count_alive(now) as u64, leases)
+            .with_waiters(self.waiting() as u64, Page::new(waiters, next)))
+    }
+
+    /// A page of at most `limit` of the waiters that are wanted. It looks at no more than a
+    /// thousand waiters, so it may be short while it names a next.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when the cursor is none that this method wrote.
+    pub fn waits_of(
+        &mut self,
+        step: &mut Step,
+        of: &WaitsOf,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Waiter>, InvalidInput> {
+        let after = cursor.map(read_cursor).transpose()?;
+        self.settle(step);
+        let (mut found, mut looked_at) = (Vec::new(), 0);
+        let mut last = None;
+        for waiting in self.waiting_after(after, step.now) {
+            if found.len() == limit || looked_at == LOOK_LIMIT {
+                let next = last.map(write_cursor);
+                return Ok(Page::new(found, next));
+            }
+            looked_at += 1;
+            last = Some(waiting.turn());
+            let waiter = waiting.to_waiter();
+            if of.matches(&waiter) {
+                found.push(waiter);
+            }
+        }
+        Ok(Page::new(found, None))
     }
 
     /// The lease that the request holds.
     #[must_use]
-    pub fn lease_of(&self, request: RequestId) -> Option<&Lease> {
-        self.leases.get(request).map(|holding| &holding.lease)
+    pub fn lease_of(&self, request: RequestId, now: Timestamp) -> Option<&Lease> {
+        self.leases.get_alive(request, now).map(|holding| &holding.lease)
     }
 
-    /// Whether the request waits.
-    #[must_use]
-    pub fn is_waiting(&self, request: RequestId) -> bool {
-        self.queue.as_ref().is_some_and(|queue| queue.get(request).is_some())
-    }
-
-    /// Whether anybody waits.
+    /// Whether the key has a queue.
     #[must_use]
     pub const fn has_waiters(&self) -> bool {
         self.queue.is_some()
     }
 
-    /// The leases, the first to end first.
-    pub fn leases(&self) -> impl Iterator<Item = &Lease> {
-        self.leases.iter().map(|holding| &holding.lease)
+    /// The leases that are alive at the time `now`, the first to end first.
+    pub fn leases(&self, now: Timestamp) -> impl Iterator<Item = &Lease> {
+        self.leases.iter_alive(now).map(|holding| &holding.lease)
     }
 
-    /// The waiting requests that are alive at the time `now`, the next first.
+    /// The requests that wait and are alive at the time `now`, the head first.
     pub fn waiters(&self, now: Timestamp) -> impl Iterator<Item = Waiter> {
-        let alive = move |waiting: &&Waiting| !waiting.is_silent(now);
-        self.queue.iter().flat_map(|queue| queue.iter()).filter(alive).map(Waiting::to_waiter)
+        self.waiting_after(None, now).map(Waiting::to_waiter)
     }
+
+    fn waiting_after(
+        &self,
+        after: Option<Turn>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Waiting> {
+        let queue = self.queue.iter().flat_map(move |queue| queue.iter_after(after));
+        queue.filter(move |waiting| !waiting.is_over(now))
+    }
+}
+
+fn write_cursor(turn: Turn) -> Cursor {
+    let (rank, arrival, request) = turn.to_parts();
+    Cursor::new(format!("{rank:x}.{arrival:x}.{request}"))
+}
+
+fn read_cursor(cursor: &Cursor) -> Result<Turn, InvalidInput> {
+    let parse = || {
+        let mut parts = cursor.as_str().splitn(3, '.');
+        let rank = i64::from_str_radix(parts.next()?, 16).ok()?;
+        let arrival = u64::from_str_radix(parts.next()?, 16).ok()?;
+        Some(Turn::from_parts(rank, arrival, RequestId::parse(parts.next()?).ok()?))
+    };
+    let violation = Violation::Malformed { expected: "a cursor of this store" };
+    parse().ok_or_else(|| InvalidInput::new("cursor", violation))
 }

@@ -2,70 +2,101 @@
 //!
 //! [`KeyState`] is all there is to know of one key. Each of its methods is a command: it takes the
 //! present time and the last token in a [`Step`], changes the state, and answers; what others must
-//! hear of it is left in the step's [`Effects`]. There is no I/O here, no clock and no randomness,
-//! so the same commands at the same times give the same answers everywhere. A behaviour that is not
+//! be told is left in the step's [`Effects`]. There is no I/O here, no clock and no randomness, so
+//! the same commands at the same times give the same answers everywhere. A behaviour that is not
 //! in these files does not exist, and a backend adds none.
 //!
 //! # The rules
-//! 1. **Every command first settles the key**: leases whose time is over end; waiters that were
-//!    silent for longer than their keep-alive are dropped, silent heads of the queue first, then the
-//!    longest silent, at most [`SWEEP`] a command; then the head of the queue is granted as long as
-//!    it fits. So nothing depends on a timer, and no command is slowed down by the length of the
-//!    queue.
-//! 2. **acquire**: a request that holds gets the same lease again; a request that waits is heard of
-//!    and keeps its place; one that fits, when nobody of better or equal rank waits, is granted; the
-//!    rest are queued or refused.
-//! 3. **A grant is state**: it is written in the same step that freed the key. The notification in
-//!    the effects is a hint that may be lost.
+//! 1. **Every command first settles the key.** Leases that are over end, the longest over first;
+//!    waiters that were silent for their keep-alive are dropped, silent heads of the queue first,
+//!    then the longest silent; then the head of the queue is granted as long as it fits. Each of
+//!    these is done at most [`SWEEP_LIMIT`] times a step, so no command is slowed down by the
+//!    length of the queue. If more could be granted, the next head is told to [ask](Notice::Ask). A
+//!    lease that is over counts nowhere, dropped or not. Nothing depends on a timer.
+//! 2. **acquire**: a request that holds gets the same lease again; a request that waits is heard
+//!    and keeps its place; one that fits, when no request of better or equal rank waits, is
+//!    granted; the rest are queued or refused. It is the only command that joins a queue.
+//! 3. **A grant is state**: it is written in the same step that freed the key. The notice in the
+//!    effects is a hint that may be lost.
 //! 4. **A grant to a waiter lasts the claim window**, which is the waiter's keep-alive (or the ttl,
-//!    if that is shorter), until the request renews or asks again; only then it is full length.
-//! 5. **renew, release and transfer need the holding request**; from anybody else they change
-//!    nothing. What is over is never revived. **cancel** ends a request whether it waits or holds.
+//!    if that is shorter), until the request is heard, asks again or renews; only then it is full
+//!    length.
+//! 5. **renew, release and transfer need the name of the lease**: key, request and token. For any
+//!    other they change nothing. What is over is never revived. **cancel** ends a request whether
+//!    it waits or holds.
 //! 6. **Tokens** are one more than the last, or the clock in microseconds if that is higher.
 //! 7. **Only the clock in the step counts.** It may stand still or jump back: arrivals keep their
 //!    order, tokens increase.
 //! 8. **The rank of a request is its arrival less its head start**, fixed when it joins the queue;
-//!    ties go by arrival. So nobody is overtaken by one that came later by more than the head start.
+//!    ties go by arrival. So no request is overtaken by one that came later by more than its head
+//!    start.
 //! 9. **A newcomer never overtakes the queue unless its rank is better**, not even when it could
 //!    share with the present holders.
+//! 10. **A position names the next instant at which anything can change by time alone**: the end of
+//!     the lease that ends first, or the silence of the head of the queue; the present while dead
+//!     waiters are still dropped.
+//! 11. **Every reply is at the time of its step**, from which a client counts what its lease lasts.
+//! 12. **An end by force is told at once** to the mailbox of the lease or the waiter, with who and
+//!     why.
+//! 13. **A request that was ended by force leaves a mark**, and so does a request that was cancelled
+//!     while an answer is outstanding. An acquire of a marked request takes nothing; acquire, hear,
+//!     renew, release and transfer are answered with how it ended. A mark lasts [`MARK_SPAN`], after
+//!     a forced end at least as long as the lease or the place would have lasted, at most
+//!     [`MARK_MAX_SPAN`]; a key keeps at most [`MARK_LIMIT`] of them, and drops the first to end.
 
 mod acquire;
 mod evict;
+mod hear;
 mod inspect;
+mod mark;
 mod queue;
 mod release;
 mod renew;
 mod roster;
 mod settle;
+#[cfg(feature = "serde")]
+mod stored;
 mod transfer;
 
+pub use mark::{MARK_LIMIT, MARK_MAX_SPAN, MARK_SPAN};
+
+use mark::Mark;
 use queue::Queue;
 use roster::{Ends, Roster};
 
 use crate::{
-    Change, ChangeKind, ChangeKinds, FencingToken, Lease, Mode, Place, RequestId, Timestamp,
+    Change, ChangeKind, ChangeKinds, FencingToken, Grant, Holder, Lease, MailboxId, Mode, Notice,
+    OwnerId, QueuePosition, RequestId, SessionId, Timestamp,
 };
 
-/// The most silent waiters that one command drops.
-pub const SWEEP: usize = 64;
+/// Maximum number of leases, of waiters and of marks that one step drops, and of waiters that it
+/// grants.
+pub const SWEEP_LIMIT: usize = 64;
+/// Maximum number of leases that one eviction ends.
+pub const EVICT_LIMIT: usize = 64;
 
-/// All there is to know of one key: who holds it and who waits for it.
+/// All there is to know of one key: its leases, its waiters and its marks.
 ///
 /// When [`is_idle`](Self::is_idle), it may be forgotten: a new state behaves the same.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct KeyState {
     leases: Roster<Holding>,
     queue: Option<Box<Queue>>,
+    marks: Option<Box<Roster<Mark>>>,
 }
 
 /// A lease and what only the machine needs to know of it.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Holding {
     lease: Lease,
+    mailbox: Option<MailboxId>,
     /// Whether the lease is still in its claim window.
     unclaimed: bool,
-    /// The request that handed the lease over, by which a repeated transfer is known.
-    given_by: Option<RequestId>,
+    /// The request and the token that handed the lease over, by which a repeated transfer is known.
+    given_by: Option<(RequestId, FencingToken)>,
 }
 
 impl Ends for Holding {
@@ -78,6 +109,9 @@ impl Ends for Holding {
 }
 
 /// What a command finds around it, and what it leaves for others.
+///
+/// Several commands may share a step, as in a batch: then they share its bounds, too. A command
+/// must not be run in a step that [is spent](Self::is_spent).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Step {
@@ -85,8 +119,18 @@ pub struct Step {
     pub now: Timestamp,
     /// The last token that the store, or the part of it that has the key, gave out.
     pub last_token: Option<FencingToken>,
-    /// What others must hear of.
+    /// What others must be told.
     pub effects: Effects,
+    left: Bounds,
+}
+
+/// How much a step may still do for others.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    leases: usize,
+    waiters: usize,
+    marks: usize,
+    grants: usize,
 }
 
 impl Step {
@@ -97,8 +141,23 @@ impl Step {
         last_token: Option<FencingToken>,
         wanted: ChangeKinds,
     ) -> Self {
-        let effects = Effects { promoted: Vec::new(), changes: Vec::new(), wanted };
-        Self { now, last_token, effects }
+        let effects = Effects {
+            notices: Vec::new(),
+            changes: Vec::new(),
+            joined: Vec::new(),
+            left: Vec::new(),
+            wanted,
+        };
+        let most = SWEEP_LIMIT;
+        let left = Bounds { leases: most, waiters: most, marks: most, grants: most };
+        Self { now, last_token, effects, left }
+    }
+
+    /// Whether the bounds of the step are spent: commands that come now belong into the next.
+    #[must_use]
+    pub const fn is_spent(&self) -> bool {
+        let Bounds { leases, waiters, marks, grants } = self.left;
+        leases == 0 || waiters == 0 || marks == 0 || grants == 0
     }
 
     fn next_token(&mut self) -> FencingToken {
@@ -108,14 +167,28 @@ impl Step {
     }
 }
 
-/// What others must hear of.
+/// Takes one from a bound, unless nothing is left.
+const fn take(bound: &mut usize) -> bool {
+    let is_left = *bound > 0;
+    if is_left {
+        *bound -= 1;
+    }
+    is_left
+}
+
+/// What others must be told.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Effects {
-    /// Leases that were granted to requests other than the caller's: wake these.
-    pub promoted: Vec<Lease>,
-    /// What happened, in order, of the kinds that are wanted.
+    /// Notices, each with the mailbox that it is for.
+    pub notices: Vec<(MailboxId, Notice)>,
+    /// Changes of the kinds that are wanted, in the order in which they happened.
     pub changes: Vec<Change>,
+    /// Owners and sessions of the requests that joined the queue, for a store that finds waiters
+    /// by an index.
+    pub joined: Vec<(OwnerId, SessionId)>,
+    /// Owners and sessions of the requests that left the queue.
+    pub left: Vec<(OwnerId, SessionId)>,
     wanted: ChangeKinds,
 }
 
@@ -125,31 +198,65 @@ impl Effects {
             self.changes.push(change());
         }
     }
-}
 
-impl KeyState {
-    /// Whether nobody holds or waits.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.leases.is_empty() && self.queue.is_none()
-    }
-
-    /// Whether a lease of this mode could be alive beside those that are.
-    fn fits(&self, mode: Mode) -> bool {
-        match (self.leases.first_to_end(), mode) {
-            (None, _) => true,
-            (Some(holding), Mode::Shared { limit }) if holding.lease.mode == mode => {
-                limit.is_none_or(|limit| self.leases.len() < limit.get() as usize)
-            }
-            (Some(_), Mode::Exclusive | Mode::Shared { .. }) => false,
+    fn tell(&mut self, mailbox: Option<MailboxId>, notice: impl FnOnce() -> Notice) {
+        if let Some(mailbox) = mailbox {
+            self.notices.push((mailbox, notice()));
         }
     }
 
-    /// The place at `position`, with the present holders.
-    fn place(&self, position: usize, now: Timestamp) -> Place {
-        let waiting = self.queue.as_ref().map_or(0, |queue| queue.len());
-        let holder = self.leases.first_to_end().map(|holding| holding.lease.clone());
-        Place::new(position as u64, waiting as u64, now)
-            .with_holder(self.leases.len() as u64, holder)
+    fn tell_grant(&mut self, holding: &Holding) {
+        let Lease { request, token, granted_at, expires_at, .. } = holding.lease;
+        self.tell(holding.mailbox, || {
+            let grant = Grant::new(holding.lease.key.clone(), request, token, granted_at);
+            Notice::Granted(grant.with_expires_at(expires_at))
+        });
+    }
+}
+
+impl KeyState {
+    /// Whether there is no lease, no waiter and no mark.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.leases.is_empty() && self.queue.is_none() && self.marks.is_none()
+    }
+
+    /// Whether a lease of this mode could be alive beside those that are.
+    fn fits(&self, mode: Mode, now: Timestamp) -> bool {
+        // Those that are alive share one mode; those that are over may have had another.
+        let Some(first) = self.leases.iter_alive(now).next() else { return true };
+        match mode {
+            Mode::Shared { limit } if first.lease.mode == mode => {
+                limit.is_none_or(|limit| self.leases.count_alive(now) < limit.get() as usize)
+            }
+            Mode::Exclusive | Mode::Shared { .. } => false,
+        }
+    }
+
+    /// The number of waiters, dead ones included until they are dropped.
+    fn waiting(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.len())
+    }
+
+    /// The position of a request that waits at `position`, or would.
+    fn position(&self, position: usize, now: Timestamp) -> QueuePosition {
+        let first = self.leases.iter_alive(now).next();
+        QueuePosition::new(position as u64, self.waiting() as u64)
+            .with_holder(
+                self.leases.count_alive(now) as u64,
+                first.map(|holding| Holder::from(&holding.lease)),
+            )
+            .with_next_change_at(self.next_change_at(position, now))
+    }
+
+    /// The next instant at which anything can change by time alone for the request at `position`.
+    fn next_change_at(&self, position: usize, now: Timestamp) -> Option<Timestamp> {
+        let head = self.queue.as_ref().and_then(|queue| queue.head());
+        if head.is_some_and(|head| head.is_over(now) || self.fits(head.request.mode, now)) {
+            return Some(now);
+        }
+        let lease_ends = self.leases.iter_alive(now).next().and_then(Ends::ends_at);
+        let head_ends = head.filter(|_| position > 1).and_then(Ends::ends_at);
+        lease_ends.into_iter().chain(head_ends).min()
     }
 }

@@ -1,4 +1,4 @@
-//! Who waits for a key, in the order in which they will be granted.
+//! The waiters of a key, in the order in which they are granted.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,26 +6,34 @@ use std::time::Duration;
 use indexset::BTreeSet;
 
 use super::roster::{Ends, Roster};
-use crate::{AcquireRequest, HeadStart, KeepAlive, RequestId, Timestamp, Waiter};
+use crate::{AcquireRequest, HeadStart, KeepAlive, MailboxId, RequestId, Timestamp, Waiter};
 
 /// How many turns share one block of memory; a queue of less costs one block.
 const BLOCK: usize = 64;
 
-/// Who waits for a key, in the order in which they will be granted.
+/// The waiters of a key, in the order in which they are granted.
 ///
 /// Joining, leaving, being heard of and finding one's position all take O(log n).
 #[derive(Clone)]
 pub(super) struct Queue {
     waiters: Roster<Waiting>,
     turns: BTreeSet<Turn>,
-    arrivals: u64,
-    last_arrival: Timestamp,
+    arrivals: Arrivals,
+}
+
+/// How many requests joined a queue, and when the last did.
+#[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Arrivals {
+    count: u64,
+    last_at: Timestamp,
 }
 
 /// A waiting request.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Waiting {
-    pub(super) asked: AcquireRequest,
+    pub(super) request: AcquireRequest,
     pub(super) keep_alive: KeepAlive,
     enqueued_at: Timestamp,
     silent_at: Timestamp,
@@ -34,7 +42,8 @@ pub(super) struct Waiting {
 
 /// When a waiter's turn comes: the lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Turn {
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Turn {
     rank: Rank,
     arrival: u64,
     request: RequestId,
@@ -42,6 +51,7 @@ struct Turn {
 
 /// A point in time less a head start, in microseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Rank(i64);
 
 fn micros(number: impl TryInto<i64>) -> i64 {
@@ -54,9 +64,21 @@ impl Rank {
     }
 }
 
+impl Turn {
+    /// The turn that has these parts.
+    pub(super) const fn from_parts(rank: i64, arrival: u64, request: RequestId) -> Self {
+        Self { rank: Rank(rank), arrival, request }
+    }
+
+    /// The parts that [`from_parts`](Self::from_parts) takes.
+    pub(super) const fn to_parts(self) -> (i64, u64, RequestId) {
+        (self.rank.0, self.arrival, self.request)
+    }
+}
+
 impl Ends for Waiting {
     fn request(&self) -> RequestId {
-        self.asked.request
+        self.request.id
     }
     fn ends_at(&self) -> Option<Timestamp> {
         Some(self.silent_at)
@@ -64,21 +86,23 @@ impl Ends for Waiting {
 }
 
 impl Waiting {
-    pub(super) fn is_silent(&self, now: Timestamp) -> bool {
-        self.silent_at <= now
-    }
-
     /// How long a lease lasts that is handed to this waiter, until it claims it.
     pub(super) fn claim_window(&self) -> Duration {
         let window = self.keep_alive.span();
-        self.asked.ttl.span().map_or(window, |ttl| ttl.min(window))
+        self.request.ttl.span().map_or(window, |ttl| ttl.min(window))
     }
 
     pub(super) fn to_waiter(&self) -> Waiter {
-        let asked = &self.asked;
-        let (key, owner) = (asked.key.clone(), asked.owner.clone());
-        Waiter::new(key, owner, asked.request, self.enqueued_at, self.silent_at)
-            .with_terms(asked.mode, asked.head_start)
+        let request = &self.request;
+        let (key, owner) = (request.key.clone(), request.owner.clone());
+        Waiter::new(key, owner, request.id, self.enqueued_at, self.silent_at)
+            .with_session(request.session)
+            .with_terms(request.mode, request.head_start)
+    }
+
+    /// When the turn of the waiter comes.
+    pub(super) const fn turn(&self) -> Turn {
+        self.turn
     }
 }
 
@@ -87,8 +111,7 @@ impl Queue {
         Self {
             waiters: Roster::Empty,
             turns: BTreeSet::with_maximum_node_size(BLOCK),
-            arrivals: 0,
-            last_arrival: Timestamp::default(),
+            arrivals: Arrivals::default(),
         }
     }
 
@@ -104,14 +127,14 @@ impl Queue {
         self.waiters.get(request)
     }
 
-    /// Who is next.
+    /// The waiter that is next.
     pub(super) fn head(&self) -> Option<&Waiting> {
         self.waiters.get(self.turns.first()?.request)
     }
 
-    /// Who was silent and must go first: the head if it is, else the longest silent.
+    /// The waiter that must be dropped first: the head if it is silent, else the longest silent.
     pub(super) fn first_silent(&self, now: Timestamp) -> Option<RequestId> {
-        let silent = |waiting: &&Waiting| waiting.is_silent(now);
+        let silent = |waiting: &&Waiting| waiting.is_over(now);
         let head = self.head().filter(silent);
         let waiting = head.or_else(|| self.waiters.first_to_end().filter(silent));
         waiting.map(Ends::request)
@@ -131,24 +154,23 @@ impl Queue {
 
     /// When a newcomer arrives: not before who came last, whatever the clock says.
     fn arrival(&self, now: Timestamp) -> Timestamp {
-        now.max(self.last_arrival)
+        now.max(self.arrivals.last_at)
     }
 
-    /// Adds a request that does not wait yet, and says who it is now.
+    /// Adds a request that does not wait yet, and answers with the waiter that it is now.
     pub(super) fn join(
         &mut self,
         now: Timestamp,
-        asked: &AcquireRequest,
+        request: &AcquireRequest,
         keep_alive: KeepAlive,
     ) -> Waiter {
-        self.last_arrival = self.arrival(now);
-        self.arrivals += 1;
-        let rank = Rank::new(self.last_arrival, asked.head_start);
-        let turn = Turn { rank, arrival: self.arrivals, request: asked.request };
+        self.arrivals = Arrivals { count: self.arrivals.count + 1, last_at: self.arrival(now) };
+        let rank = Rank::new(self.arrivals.last_at, request.head_start);
+        let turn = Turn { rank, arrival: self.arrivals.count, request: request.id };
         let waiting = Waiting {
-            asked: asked.clone(),
+            request: request.clone(),
             keep_alive,
-            enqueued_at: self.last_arrival,
+            enqueued_at: self.arrivals.last_at,
             silent_at: now.after(keep_alive.span()),
             turn,
         };
@@ -158,10 +180,16 @@ impl Queue {
         waiter
     }
 
-    /// Notes that a waiter was heard of.
-    pub(super) fn hear(&mut self, now: Timestamp, request: RequestId) -> Option<&Waiting> {
+    /// Keeps a waiter alive for another keep-alive, and tells it in `mailbox` from now on.
+    pub(super) fn hear(
+        &mut self,
+        now: Timestamp,
+        request: RequestId,
+        mailbox: Option<MailboxId>,
+    ) -> Option<&Waiting> {
         self.waiters.update(request, |waiting| {
             waiting.silent_at = now.after(waiting.keep_alive.span());
+            waiting.request.mailbox = mailbox.or(waiting.request.mailbox);
         })
     }
 
@@ -172,14 +200,52 @@ impl Queue {
         Some(waiting)
     }
 
-    /// Everybody, the next first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Waiting> {
-        self.turns.iter().filter_map(|turn| self.waiters.get(turn.request))
+    /// All waiters behind `after`, or all, the head first.
+    pub(super) fn iter_after(&self, after: Option<Turn>) -> impl Iterator<Item = &Waiting> {
+        // The rank of a turn that has left the queue is where it would stand.
+        let first = after.map_or(0, |after| {
+            self.turns.rank(&after) + usize::from(self.turns.contains(&after))
+        });
+        self.turns.range_idx(first..).filter_map(|turn| self.waiters.get(turn.request))
     }
 }
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
+        f.debug_list().entries(self.iter_after(None)).finish()
+    }
+}
+
+/// A queue as it is written out.
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(super) struct StoredQueue {
+    waiters: Vec<Waiting>,
+    arrivals: Arrivals,
+}
+
+#[cfg(feature = "serde")]
+impl StoredQueue {
+    /// The waiters, and what is known of arrivals.
+    pub(super) fn into_parts(self) -> (Vec<Waiting>, Arrivals) {
+        (self.waiters, self.arrivals)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl Queue {
+    /// The form in which the queue is written out.
+    pub(super) fn to_stored(&self) -> StoredQueue {
+        let waiters = self.iter_after(None).cloned().collect();
+        StoredQueue { waiters, arrivals: self.arrivals }
+    }
+
+    /// The queue of these waiters.
+    pub(super) fn from_parts(waiters: Roster<Waiting>, arrivals: Arrivals) -> Self {
+        let mut turns = BTreeSet::with_maximum_node_size(BLOCK);
+        for waiting in waiters.iter() {
+            turns.insert(waiting.turn);
+        }
+        Self { waiters, turns, arrivals }
     }
 }

@@ -1,20 +1,29 @@
-//! Rules 4 and 5: a lease lasts longer for the request that holds it, and for nobody else.
+//! Rules 4 and 5: a lease lasts longer for the request that holds it, and for no other.
 
-use super::{KeyState, Step};
-use crate::{RenewRequest, Renewal};
+use super::{Holding, KeyState, Step};
+use crate::{LeaseName, RenewRequest, Renewal, Timestamp};
 
 impl KeyState {
     /// Makes the lease last its ttl from now.
-    pub fn renew(&mut self, step: &mut Step, renewal: &RenewRequest) -> Renewal {
+    pub fn renew(&mut self, step: &mut Step, request: &RenewRequest) -> Renewal {
         self.settle(step);
-        let renewed = self.leases.update(renewal.request, |holding| {
-            holding.unclaimed = false;
-            holding.lease.ttl = renewal.ttl;
-            holding.lease.expires_at = renewal.ttl.span().map(|span| step.now.after(span));
-        });
-        match renewed {
-            Some(holding) => Renewal::Renewed(holding.lease.clone()),
-            None => Renewal::NotHeld,
+        if self.named(step.now, &request.lease).is_none() {
+            let end = self.end_of_lease(step.now, &request.lease);
+            return end.map_or(Renewal::NotHeld, Renewal::Ended);
         }
+        let expires_at = request.ttl.span().map(|span| step.now.after(span));
+        self.leases.update(request.lease.request, |holding| {
+            holding.unclaimed = false;
+            holding.lease.ttl = request.ttl;
+            holding.lease.expires_at = expires_at;
+            holding.mailbox = request.mailbox.or(holding.mailbox);
+        });
+        Renewal::Renewed { expires_at }
+    }
+
+    /// The lease of this name, if it is alive.
+    pub(super) fn named(&self, now: Timestamp, name: &LeaseName) -> Option<&Holding> {
+        let held = self.leases.get_alive(name.request, now)?;
+        (held.lease.token == name.token).then_some(held)
     }
 }

@@ -1,16 +1,25 @@
-//! A set of things that end by themselves, found by request and by who ends first.
+//! A set of things that end by themselves, found by request and by which ends first.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
+use indexset::BTreeSet;
 
 use crate::{RequestId, Timestamp};
+
+/// How many ends share one block of memory.
+const BLOCK: usize = 64;
 
 /// A thing of one request that ends at some time.
 pub(super) trait Ends {
     fn request(&self) -> RequestId;
     /// When it ends; `None` is never.
     fn ends_at(&self) -> Option<Timestamp>;
+
+    /// Whether it is over at the time `now`.
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.ends_at().is_some_and(|end| end <= now)
+    }
 }
 
 /// A set of things that end by themselves.
@@ -34,7 +43,7 @@ pub(super) struct Many<T> {
 
 impl<T> Default for Many<T> {
     fn default() -> Self {
-        Self { by_request: HashMap::default(), by_end: BTreeSet::new() }
+        Self { by_request: HashMap::default(), by_end: BTreeSet::with_maximum_node_size(BLOCK) }
     }
 }
 
@@ -64,29 +73,48 @@ impl<T: Ends> Roster<T> {
         }
     }
 
+    /// The thing of the request, if it is alive at the time `now`.
+    pub(super) fn get_alive(&self, request: RequestId, now: Timestamp) -> Option<&T> {
+        self.get(request).filter(|thing| !thing.is_over(now))
+    }
+
     /// The thing that ends first; of several, that of the lowest request.
     pub(super) fn first_to_end(&self) -> Option<&T> {
         match self {
             Self::Empty => None,
             Self::One(thing) => Some(thing),
-            Self::Many(many) => many.first_to_end(),
+            Self::Many(many) => many.thing(many.by_end.first()?),
         }
     }
 
-    /// All things, the first to end first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    /// The number of things that are alive at the time `now`.
+    pub(super) fn count_alive(&self, now: Timestamp) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::One(thing) => usize::from(!thing.is_over(now)),
+            Self::Many(many) => many.by_end.len() - many.count_over(now),
+        }
+    }
+
+    /// The things that are alive at the time `now`, the first to end first.
+    pub(super) fn iter_alive(&self, now: Timestamp) -> impl Iterator<Item = &T> {
         let (one, many) = match self {
             Self::Empty => (None, None),
-            Self::One(thing) => (Some(thing), None),
+            Self::One(thing) => (Some(thing).filter(|thing| !thing.is_over(now)), None),
             Self::Many(many) => (None, Some(many)),
         };
-        let many = many.into_iter().flat_map(|many| {
-            many.by_end
-                .iter()
-                .filter_map(|(_, request)| many.by_request.get(request))
-                .map(Box::as_ref)
+        let many = many.into_iter().flat_map(move |many| {
+            let alive = many.by_end.range_idx(many.count_over(now)..);
+            alive.filter_map(|end| many.thing(end))
         });
         one.into_iter().chain(many)
+    }
+
+    /// All things, alive or not, the first to end first.
+    #[cfg(feature = "serde")]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        // Nothing is over at the beginning of time.
+        self.iter_alive(Timestamp::default())
     }
 
     /// Adds a thing whose request has none yet.
@@ -144,12 +172,33 @@ impl<T: Ends> Roster<T> {
             Self::Many(many) => many.update(request, change),
         }
     }
+
+    /// Changes a thing that is alive at the time `now`; `None` when there is none.
+    pub(super) fn update_alive(
+        &mut self,
+        request: RequestId,
+        now: Timestamp,
+        change: impl FnOnce(&mut T),
+    ) -> Option<&T> {
+        self.get_alive(request, now)?;
+        self.update(request, change)
+    }
 }
 
 impl<T: Ends> Many<T> {
-    fn first_to_end(&self) -> Option<&T> {
-        let (_, request) = self.by_end.first()?;
+    fn thing(&self, (_, request): &(Timestamp, RequestId)) -> Option<&T> {
         self.by_request.get(request).map(Box::as_ref)
+    }
+
+    /// The number of things that are over at the time `now`.
+    fn count_over(&self, now: Timestamp) -> usize {
+        // Nearly always nothing is: what is over is dropped by the next command.
+        match self.by_end.first() {
+            Some((end, _)) if *end <= now => {
+                self.by_end.rank(&(now.just_after(), RequestId::from_bits(0)))
+            }
+            _ => 0,
+        }
     }
 
     fn insert(&mut self, thing: T) {

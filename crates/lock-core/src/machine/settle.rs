@@ -1,65 +1,108 @@
 //! Rule 1: every command first drops what is over, then grants the key to the head of the queue.
 
 use super::queue::Waiting;
-use super::{Holding, KeyState, SWEEP, Step};
-use crate::{Change, ChangeKind, Lease};
+use super::roster::Ends;
+use super::{Holding, KeyState, Step, take};
+use crate::{Change, ChangeKind, Lease, Notice, RequestId};
 
 impl KeyState {
-    /// Ends what is over at the time of the step, and grants the key on.
+    /// Drops what is over at the time of the step, and grants the key on.
     pub fn settle(&mut self, step: &mut Step) {
-        self.expire(step);
+        self.drop_over(step);
         if self.queue.is_some() {
             self.drop_silent(step);
             self.promote(step);
         }
+        if self.marks.is_some() {
+            self.drop_marks(step);
+        }
     }
 
-    fn expire(&mut self, step: &mut Step) {
+    /// Settles the key, and drops what the request had and lost by time: it is as if it had never
+    /// been.
+    pub(super) fn settle_for(&mut self, step: &mut Step, request: RequestId) {
+        self.settle(step);
+        if self.leases.get(request).is_some_and(|held| held.is_over(step.now)) {
+            self.expire(step, request);
+        }
+        if self.waiter(request).is_some_and(|waiting| waiting.is_over(step.now)) {
+            self.lapse(step, request);
+            self.promote(step);
+        }
+    }
+
+    fn drop_over(&mut self, step: &mut Step) {
         while let Some(first) = self.leases.first_to_end()
-            && first.lease.is_over(step.now)
+            && first.is_over(step.now)
+            && take(&mut step.left.leases)
         {
-            let request = first.lease.request;
-            let Some(over) = self.leases.remove(request) else { break };
-            step.effects.record(ChangeKind::Expired, || Change::Expired(over.lease));
+            self.expire(step, first.request());
         }
     }
 
     fn drop_silent(&mut self, step: &mut Step) {
-        let Some(queue) = &mut self.queue else { return };
-        for _ in 0..SWEEP {
-            let silent = queue.first_silent(step.now).and_then(|request| queue.leave(request));
-            let Some(silent) = silent else { break };
+        while let Some(queue) = &self.queue
+            && let Some(silent) = queue.first_silent(step.now)
+            && take(&mut step.left.waiters)
+        {
+            self.lapse(step, silent);
+        }
+    }
+
+    fn expire(&mut self, step: &mut Step, request: RequestId) {
+        if let Some(over) = self.leases.remove(request) {
+            step.effects.record(ChangeKind::Expired, || Change::Expired(over.lease));
+        }
+    }
+
+    fn lapse(&mut self, step: &mut Step, request: RequestId) {
+        if let Some(silent) = self.leave_queue(step, request) {
             step.effects.record(ChangeKind::Lapsed, || Change::Lapsed(silent.to_waiter()));
         }
     }
 
-    /// Grants the key to the head of the queue, as long as there is one that is alive and fits.
+    /// Grants the key to the head of the queue, as long as it is alive and fits.
     pub(super) fn promote(&mut self, step: &mut Step) {
         while let Some(queue) = &self.queue
             && let Some(head) = queue.head()
-            && !head.is_silent(step.now)
-            && self.fits(head.asked.mode)
+            && !head.is_over(step.now)
+            && self.fits(head.request.mode, step.now)
         {
-            let request = head.asked.request;
-            let Some(waiting) = self.leave_queue(request) else { break };
+            let (request, mailbox) = (head.request.id, head.request.mailbox);
+            if !take(&mut step.left.grants) {
+                let key = head.request.key.clone();
+                step.effects.tell(mailbox, || Notice::Ask { key, request });
+                return;
+            }
+            let Some(waiting) = self.leave_queue(step, request) else { return };
             let lease = waiting.granted(step);
             step.effects.record(ChangeKind::Granted, || Change::Granted(lease.clone()));
-            step.effects.promoted.push(lease.clone());
-            self.leases.insert(Holding { lease, unclaimed: true, given_by: None });
+            let holding = Holding { lease, mailbox, unclaimed: true, given_by: None };
+            step.effects.tell_grant(&holding);
+            self.put(holding);
         }
-        self.forget_empty_queue();
     }
 
-    /// Takes a waiter out of the queue.
-    pub(super) fn leave_queue(&mut self, request: crate::RequestId) -> Option<Waiting> {
-        self.queue.as_mut()?.leave(request)
+    /// Adds a lease, in the place of one of the same request that is over and was not dropped yet.
+    pub(super) fn put(&mut self, holding: Holding) {
+        self.leases.remove(holding.lease.request);
+        self.leases.insert(holding);
     }
 
-    /// A queue exists only while somebody waits.
-    pub(super) fn forget_empty_queue(&mut self) {
-        if self.queue.as_ref().is_some_and(|queue| queue.is_empty()) {
+    /// The request if it waits, dead or alive.
+    pub(super) fn waiter(&self, request: RequestId) -> Option<&Waiting> {
+        self.queue.as_ref()?.get(request)
+    }
+
+    /// Takes a waiter out of the queue, which exists only while somebody waits.
+    pub(super) fn leave_queue(&mut self, step: &mut Step, request: RequestId) -> Option<Waiting> {
+        let queue = self.queue.as_mut()?;
+        let waiting = queue.leave(request)?;
+        if queue.is_empty() {
             self.queue = None;
         }
+        step.effects.left.push((waiting.request.owner.clone(), waiting.request.session));
+        Some(waiting)
     }
 }
 
@@ -67,6 +110,6 @@ impl Waiting {
     /// The lease that this waiter is handed, which lasts the claim window.
     pub(super) fn granted(&self, step: &mut Step) -> Lease {
         let window = step.now.after(self.claim_window());
-        Lease::granted(&self.asked, step.next_token(), step.now).with_expires_at(Some(window))
+        Lease::granted(&self.request, step.next_token(), step.now).with_expires_at(Some(window))
     }
 }

@@ -1,9 +1,9 @@
-//! Rule 5: the holder hands its lease to somebody by name, past the queue.
+//! Rule 5: the holder hands its lease to a request by name, past the queue.
 
 use super::queue::Waiting;
 use super::{Holding, KeyState, Step};
 use crate::{
-    AcquireRequest, Change, ChangeKind, Lease, RequestId, Transfer, TransferRequest, TransferTo,
+    AcquireRequest, Change, ChangeKind, End, Lease, Notice, Transfer, TransferRequest, TransferTo,
 };
 
 impl KeyState {
@@ -11,52 +11,60 @@ impl KeyState {
     ///
     /// A receiver that waits gets what it asked for, for the claim window first. One that does not
     /// wait gets a lease of full length with the ttl of the giver's.
-    pub fn transfer(&mut self, step: &mut Step, given: &TransferRequest) -> Transfer {
-        self.settle(step);
-        let receiver = given.to.request();
-        let Some(giver) = self.leases.get(given.request) else {
-            return self.repeated_transfer(given.request, receiver);
+    pub fn transfer(&mut self, step: &mut Step, request: &TransferRequest) -> Transfer {
+        let receiver = request.to.request();
+        self.settle_for(step, receiver);
+        let Some(giver) = self.named(step.now, &request.lease) else {
+            return self.repeated_transfer(step, request);
         };
         if self.leases.get(receiver).is_some() {
             return Transfer::AlreadyHolds;
         }
-        let from = giver.lease.clone();
-        let waiting = self.queue.as_ref().and_then(|queue| queue.get(receiver));
-        let waiting = waiting.filter(|waiting| !waiting.is_silent(step.now));
-        let (to, unclaimed) = match (waiting, &given.to) {
-            (Some(waiting), to) if waiting.asked.mode == from.mode && to.may_be(waiting) => {
-                (waiting.granted(step), true)
+        let (from, giver_mailbox) = (giver.lease.clone(), giver.mailbox);
+        let (lease, mailbox, unclaimed) = match (self.waiter(receiver), &request.to) {
+            (Some(waiting), to) if waiting.request.mode == from.mode && to.may_be(waiting) => {
+                (waiting.granted(step), waiting.request.mailbox, true)
             }
             (None, TransferTo::Owner { owner, request, metadata }) => {
-                let asked = AcquireRequest::new(*request, from.key.clone(), owner.clone())
+                let request = AcquireRequest::new(*request, from.key.clone(), owner.clone())
                     .with_mode(from.mode)
                     .with_ttl(from.ttl)
                     .with_metadata(metadata.clone());
-                (Lease::granted(&asked, step.next_token(), step.now), false)
+                (Lease::granted(&request, step.next_token(), step.now), None, false)
             }
             _ => return Transfer::NotWaiting,
         };
-        self.leave_queue(receiver);
-        self.forget_empty_queue();
+        self.leave_queue(step, receiver);
         self.leases.remove(from.request);
-        let given_by = Some(from.request);
-        self.leases.insert(Holding { lease: to.clone(), unclaimed, given_by });
-        step.effects.promoted.push(to.clone());
-        step.effects.record(ChangeKind::Transferred, || {
-            let to = to.clone();
-            Change::Transferred { from, to }
+        let given_by = Some((from.request, from.token));
+        let holding = Holding { lease: lease.clone(), mailbox, unclaimed, given_by };
+        step.effects.tell_grant(&holding);
+        self.put(holding);
+        let end = End::Transferred { by: request.by.clone(), to: lease.owner.clone() };
+        step.effects.tell(giver_mailbox, || Notice::Ended {
+            key: from.key.clone(),
+            request: from.request,
+            token: Some(from.token),
+            end: end.clone(),
         });
-        Transfer::Transferred(to)
+        self.mark(step.now, from.request, Some(from.token), end, from.expires_at);
+        let to = lease.clone();
+        step.effects.record(ChangeKind::Transferred, || Change::Transferred { from, to });
+        Transfer::Transferred(lease)
     }
 
     /// The answer to a giver that holds nothing: the same again when it gave its lease to this very
     /// receiver, whose first answer must have been lost.
-    fn repeated_transfer(&self, giver: RequestId, receiver: RequestId) -> Transfer {
-        match self.leases.get(receiver) {
-            Some(holding) if holding.given_by == Some(giver) => {
+    fn repeated_transfer(&self, step: &Step, request: &TransferRequest) -> Transfer {
+        let given_by = Some((request.lease.request, request.lease.token));
+        match self.leases.get_alive(request.to.request(), step.now) {
+            Some(holding) if holding.given_by == given_by => {
                 Transfer::Transferred(holding.lease.clone())
             }
-            _ => Transfer::NotHeld,
+            _ => {
+                let end = self.end_of_lease(step.now, &request.lease);
+                end.map_or(Transfer::NotHeld, Transfer::Ended)
+            }
         }
     }
 }
@@ -66,15 +74,7 @@ impl TransferTo {
     fn may_be(&self, waiting: &Waiting) -> bool {
         match self {
             Self::Waiter(_) => true,
-            Self::Owner { owner, .. } => *owner == waiting.asked.owner,
-        }
-    }
-
-    /// The request that holds after the transfer.
-    #[must_use]
-    pub const fn request(&self) -> RequestId {
-        match self {
-            Self::Waiter(request) | Self::Owner { request, .. } => *request,
+            Self::Owner { owner, .. } => *owner == waiting.request.owner,
         }
     }
 }

@@ -31,7 +31,7 @@ impl Fields {
     ) -> Option<T> {
         self.field(name, |value| {
             let text = value.as_str().ok_or_else(|| not_a("string", value))?;
-            read(text).map_err(|input| input.problem().to_string())
+            read(text).map_err(|input| input.violation().to_string())
         })
     }
 

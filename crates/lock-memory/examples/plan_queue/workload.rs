@@ -26,7 +26,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use lock_core::{InvalidInput, LockKey, OwnerId, Priority, Problem};
+use lock_core::{InvalidInput, LockKey, OwnerId, Priority, Violation};
 
 use crate::fields::Fields;
 use crate::refusal::{BadLine, Flaw, Refusal};
@@ -147,7 +147,7 @@ impl Id {
         let is_id = (1..=12).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_graphic());
         is_id.then(|| Self(text.to_owned())).ok_or_else(|| {
             let expected = "1 to 12 visible ASCII characters";
-            InvalidInput::new("id", Problem::Malformed { expected })
+            InvalidInput::new("id", Violation::Malformed { expected })
         })
     }
 }
@@ -164,7 +164,7 @@ impl Kind {
         match text {
             "plan" => Ok(Self::Plan),
             "apply" => Ok(Self::Apply),
-            _ => Err(InvalidInput::new("kind", Problem::UnknownWord { allowed: "plan, apply" })),
+            _ => Err(InvalidInput::new("kind", Violation::UnknownWord { allowed: "plan, apply" })),
         }
     }
 }

@@ -1,0 +1,67 @@
+//! The form in which the state of a key is written out and read back.
+
+use std::collections::HashSet;
+
+use super::mark::Mark;
+use super::queue::{Queue, StoredQueue};
+use super::roster::{Ends, Roster};
+use super::{Holding, KeyState};
+
+/// The version of the form that is written.
+const VERSION: u32 = 1;
+
+/// The state of a key as it is written out.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(super) struct Stored {
+    version: u32,
+    leases: Vec<Holding>,
+    queue: Option<StoredQueue>,
+    marks: Vec<Mark>,
+}
+
+/// A state that cannot be read back.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error("the state has version {0}, and {VERSION} is the only one known")]
+    Version(u32),
+    #[error("the state has two {0} of one request")]
+    Twice(&'static str),
+}
+
+impl From<KeyState> for Stored {
+    fn from(state: KeyState) -> Self {
+        let marks = state.marks.iter().flat_map(|marks| marks.iter()).cloned().collect();
+        let queue = state.queue.map(|queue| queue.to_stored());
+        Self { version: VERSION, leases: state.leases.iter().cloned().collect(), queue, marks }
+    }
+}
+
+impl TryFrom<Stored> for KeyState {
+    type Error = Unreadable;
+    fn try_from(stored: Stored) -> Result<Self, Unreadable> {
+        if stored.version != VERSION {
+            return Err(Unreadable::Version(stored.version));
+        }
+        let leases = roster("leases", stored.leases)?;
+        let marks = roster("marks", stored.marks)?;
+        let marks = (!marks.is_empty()).then(|| Box::new(marks));
+        let queue = stored.queue.map(|stored| {
+            let (waiters, arrivals) = stored.into_parts();
+            Ok::<_, Unreadable>(Queue::from_parts(roster("waiters", waiters)?, arrivals))
+        });
+        let queue = queue.transpose()?.filter(|queue| !queue.is_empty()).map(Box::new);
+        Ok(Self { leases, queue, marks })
+    }
+}
+
+fn roster<T: Ends>(what: &'static str, things: Vec<T>) -> Result<Roster<T>, Unreadable> {
+    let requests: HashSet<_> = things.iter().map(Ends::request).collect();
+    if requests.len() != things.len() {
+        return Err(Unreadable::Twice(what));
+    }
+    let mut roster = Roster::Empty;
+    for thing in things {
+        roster.insert(thing);
+    }
+    Ok(roster)
+}

@@ -1,0 +1,80 @@
+//! What a store tells a manager, and how a request was ended by force.
+
+use std::fmt;
+use std::pin::Pin;
+
+use futures_core::Stream;
+
+use crate::{FencingToken, Grant, LockKey, OwnerId, Reason, RequestId};
+
+/// How a request was ended by force, or by a cancel that says that an answer is outstanding.
+///
+/// A store remembers it for a while; see [`machine`](crate::machine), rule 13.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum End {
+    /// An operator evicted the lease or the waiter.
+    Evicted {
+        /// Who.
+        by: OwnerId,
+        /// Why.
+        reason: Reason,
+    },
+    /// The lease was handed over.
+    Transferred {
+        /// The owner that handed it over.
+        by: OwnerId,
+        /// The owner that has it now.
+        to: OwnerId,
+    },
+    /// The request was cancelled while its answer was outstanding.
+    Cancelled,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Evicted { by, reason } => write!(f, "evicted by `{by}`: {reason}"),
+            Self::Transferred { by, to } => write!(f, "transferred to `{to}` by `{by}`"),
+            Self::Cancelled => f.write_str("cancelled"),
+        }
+    }
+}
+
+/// What a store tells a mailbox.
+///
+/// A notice is a hint: it may be late, lost or repeated, and whatever it tells is also state that a
+/// command finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Notice {
+    /// A request that waited was granted; its claim window is running.
+    Granted(Grant),
+    /// A lease or a waiter was ended by force.
+    Ended {
+        /// The key.
+        key: LockKey,
+        /// The request that was ended.
+        request: RequestId,
+        /// The token of the lease; `None` for a waiter.
+        token: Option<FencingToken>,
+        /// How it was ended.
+        end: End,
+    },
+    /// The request is at the head of the queue and may fit: it should be heard now.
+    Ask {
+        /// The key.
+        key: LockKey,
+        /// The request to hear.
+        request: RequestId,
+    },
+    /// Notices may have been lost: renew every lease and hear every waiter of the mailbox.
+    MayHaveMissed,
+}
+
+/// The notices of one mailbox, until the stream or the store goes.
+pub type NoticeStream = Pin<Box<dyn Stream<Item = Notice> + Send>>;

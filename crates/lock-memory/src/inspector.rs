@@ -1,0 +1,160 @@
+//! What can be seen of the store.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use lock_core::{
+    Capabilities, Cursor, Error, EventCursor, EventFilter, EventStream, Health, InspectQuery,
+    Inspection, InvalidInput, Lease, ListQuery, LockInspector, LockKey, Operation, Page, RequestId,
+    Result, Timed, Violation, Waiter, WaitsQuery,
+};
+
+use crate::backend::MemoryBackend;
+
+/// The number of keys of one owner or session that one page looks at.
+const KEYS_A_PAGE: usize = 256;
+
+/// Leases are listed shard by shard, in the order of their keys and requests within each. A page
+/// looks through one shard, which has a 256th of all keys.
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl LockInspector for MemoryBackend {
+    async fn inspect(&self, query: &InspectQuery) -> Result<Timed<Inspection>> {
+        let seen = self.table.run_known(&query.key, |state, step| state.inspect(step, query));
+        let invalid = |input| Error::invalid(Operation::Inspect, input).with_key(query.key.clone());
+        Ok(Timed::new(seen.observed_at, seen.value.map_err(invalid)?))
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
+        let cursor = query.cursor.as_ref().map(ListCursor::read).transpose()?.unwrap_or_default();
+        let limit = query.limit.get() as usize;
+        let mut found: BTreeMap<(LockKey, RequestId), Lease> = BTreeMap::new();
+        self.table.look_through(cursor.shard, |key, state, now| {
+            if !key.as_str().starts_with(&query.prefix) {
+                return;
+            }
+            for lease in state.leases(now).filter(|lease| query.matches(lease)) {
+                let at = (key.clone(), lease.request);
+                if cursor.after.as_ref().is_none_or(|after| at > *after) {
+                    found.insert(at, lease.clone());
+                }
+                // One more than the page holds tells whether another follows.
+                if found.len() > limit + 1 {
+                    found.pop_last();
+                }
+            }
+        });
+        let next = if found.len() > limit {
+            found.pop_last();
+            let after = found.last_key_value().map(|(at, _)| at.clone());
+            Some(ListCursor { after, ..cursor })
+        } else {
+            let shard = cursor.shard + 1;
+            self.table.has_shard(shard).then_some(ListCursor { shard, after: None })
+        };
+        let next = next.map(|next| next.write());
+        Ok(Timed::new(self.table.now(), Page::new(found.into_values().collect(), next)))
+    }
+
+    async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
+        let cursor = query.cursor.as_ref().map(WaitsCursor::read).transpose()?;
+        let limit = query.limit.get() as usize;
+        let mut found = Vec::new();
+        let from = cursor.as_ref().map(|cursor| &cursor.key);
+        let mut keys = self.table.waits.keys(&query.of, from, KEYS_A_PAGE + 1).into_iter();
+        for key in keys.by_ref().take(KEYS_A_PAGE) {
+            let begun = cursor.as_ref().filter(|cursor| cursor.key == key);
+            let within = begun.and_then(|cursor| cursor.within.as_ref());
+            let rest = limit - found.len();
+            let page = self.table.run_known(&key, |state, step| {
+                state.waits_of(step, &query.of, within, rest)
+            });
+            let page = page.value.map_err(|input| Error::invalid(Operation::WaitsOf, input))?;
+            found.extend(page.items);
+            if let Some(within) = page.next {
+                let next = WaitsCursor { key, within: Some(within) };
+                return Ok(Timed::new(self.table.now(), Page::new(found, Some(next.write()))));
+            }
+            if found.len() == limit {
+                break;
+            }
+        }
+        let next = keys.next().map(|key| WaitsCursor { key, within: None }.write());
+        Ok(Timed::new(self.table.now(), Page::new(found, next)))
+    }
+
+    async fn watch(
+        &self,
+        filter: &EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Result<EventStream> {
+        let watcher = self.table.journal.watch(filter.clone(), after);
+        Ok(Box::pin(watcher.ok_or_else(|| foreign(Operation::Watch))?))
+    }
+
+    async fn health(&self) -> Result<Health> {
+        Ok(Health::new("memory".to_owned(), Vec::new()))
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::none().with_notices().with_events()
+    }
+}
+
+/// The error of a cursor that this store did not write.
+fn foreign(operation: Operation) -> Error {
+    let violation = Violation::Malformed { expected: "a cursor of this store" };
+    Error::invalid(operation, InvalidInput::new("cursor", violation))
+}
+
+/// Where a page of leases ended: in a shard, and after a lease of it.
+#[derive(Debug, Default)]
+struct ListCursor {
+    shard: usize,
+    after: Option<(LockKey, RequestId)>,
+}
+
+impl ListCursor {
+    fn write(&self) -> Cursor {
+        Cursor::new(match &self.after {
+            Some((key, request)) => format!("{}.{request}{key}", self.shard),
+            None => format!("{}", self.shard),
+        })
+    }
+
+    fn read(cursor: &Cursor) -> Result<Self> {
+        Self::parse(cursor.as_str()).ok_or_else(|| foreign(Operation::List))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let Some((shard, after)) = text.split_once('.') else {
+            return Some(Self { shard: text.parse().ok()?, after: None });
+        };
+        let (request, key) = after.split_at_checked(32)?;
+        let after = Some((LockKey::parse(key).ok()?, RequestId::parse(request).ok()?));
+        Some(Self { shard: shard.parse().ok()?, after })
+    }
+}
+
+/// Where a page of waiters ended: before or within the queue of a key.
+#[derive(Debug)]
+struct WaitsCursor {
+    key: LockKey,
+    within: Option<Cursor>,
+}
+
+impl WaitsCursor {
+    fn write(&self) -> Cursor {
+        let within = self.within.as_ref().map_or("", Cursor::as_str);
+        Cursor::new(format!("{within}/{}", self.key))
+    }
+
+    fn read(cursor: &Cursor) -> Result<Self> {
+        let parse = || {
+            let (within, key) = cursor.as_str().split_once('/')?;
+            let within = (!within.is_empty()).then(|| Cursor::new(within.to_owned()));
+            Some(Self { key: LockKey::parse(key).ok()?, within })
+        };
+        parse().ok_or_else(|| foreign(Operation::WaitsOf))
+    }
+}

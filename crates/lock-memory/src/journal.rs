@@ -1,0 +1,159 @@
+//! The last events of the store, and the watchers that read them.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
+use lock_core::{
+    Change, ChangeKinds, EventCursor, EventFilter, LockEvent, Timestamp, Watched,
+};
+
+/// Maximum number of events that are kept.
+const EVENTS: usize = 1024;
+/// Maximum number of bytes of metadata in the events that are kept, unless one alone has more.
+const METADATA_BYTES: usize = 16 * 1024 * 1024;
+
+/// The last events of the store, from the first watch on.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    /// Whether anybody ever watched: a store that nobody watches pays one load.
+    is_kept: AtomicBool,
+    /// By which a cursor of this store is told from one of another.
+    store: u64,
+    events: Mutex<Events>,
+}
+
+#[derive(Debug, Default)]
+struct Events {
+    /// The number of the first event that is kept.
+    first: u64,
+    kept: VecDeque<LockEvent>,
+    metadata_bytes: usize,
+    /// The watchers that have read everything.
+    sleeping: Vec<Waker>,
+}
+
+impl Events {
+    fn next(&self) -> u64 {
+        self.first + self.kept.len() as u64
+    }
+}
+
+fn metadata_bytes(change: &Change) -> usize {
+    match change {
+        Change::Granted(lease)
+        | Change::Released(lease)
+        | Change::Expired(lease)
+        | Change::Evicted { lease, .. } => lease.metadata.bytes(),
+        Change::Transferred { from, to } => from.metadata.bytes() + to.metadata.bytes(),
+        _ => 0,
+    }
+}
+
+impl Journal {
+    pub(crate) fn new() -> Self {
+        let (is_kept, events) = (AtomicBool::new(false), Mutex::default());
+        Self { is_kept, store: rand::random(), events }
+    }
+
+    /// The kinds of changes to record.
+    pub(crate) fn wanted(&self) -> ChangeKinds {
+        match self.is_kept.load(Ordering::Acquire) {
+            true => ChangeKinds::ALL,
+            false => ChangeKinds::NONE,
+        }
+    }
+
+    /// Keeps changes, and wakes the watchers.
+    pub(crate) fn publish(&self, at: Timestamp, changes: Vec<Change>) {
+        let mut events = self.events();
+        for change in changes {
+            let cursor = self.cursor(events.next() + 1);
+            events.metadata_bytes += metadata_bytes(&change);
+            events.kept.push_back(LockEvent::new(cursor, at, change));
+        }
+        while events.kept.len() > EVENTS
+            || (events.metadata_bytes > METADATA_BYTES && events.kept.len() > 1)
+        {
+            let Some(gone) = events.kept.pop_front() else { break };
+            events.metadata_bytes -= metadata_bytes(&gone.change);
+            events.first += 1;
+        }
+        let sleeping = std::mem::take(&mut events.sleeping);
+        drop(events);
+        sleeping.into_iter().for_each(Waker::wake);
+    }
+
+    /// Watches from `after` on, or from now on; `None` when `after` is no cursor of this kind.
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        filter: EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Option<Watcher> {
+        let after = match after {
+            Some(cursor) => Some(parse(cursor)?),
+            None => None,
+        };
+        self.is_kept.store(true, Ordering::Release);
+        let end = self.events().next();
+        let (next, missed) = match after {
+            None => (end, 0),
+            // Of what happened before the journal was kept, nothing is known.
+            Some((store, number)) if store != self.store || number > end => (end, 1),
+            Some((_, number)) => (number, 0),
+        };
+        Some(Watcher { journal: Arc::clone(self), filter, next, missed })
+    }
+
+    fn cursor(&self, number: u64) -> EventCursor {
+        EventCursor::new(format!("{:016x}-{number}", self.store))
+    }
+
+    fn events(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn parse(cursor: &EventCursor) -> Option<(u64, u64)> {
+    let (store, number) = cursor.as_str().split_once('-')?;
+    Some((u64::from_str_radix(store, 16).ok()?, number.parse().ok()?))
+}
+
+/// The events that one watcher sees.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    journal: Arc<Journal>,
+    filter: EventFilter,
+    /// The number of the event to read next.
+    next: u64,
+    missed: u64,
+}
+
+impl Stream for Watcher {
+    type Item = Watched;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Watched>> {
+        let watcher = self.get_mut();
+        let mut events = watcher.journal.events();
+        if watcher.next < events.first {
+            watcher.missed += events.first - watcher.next;
+            watcher.next = events.first;
+        }
+        if watcher.missed > 0 {
+            return Poll::Ready(Some(Watched::Missed(std::mem::take(&mut watcher.missed))));
+        }
+        while let Some(event) = events.kept.get((watcher.next - events.first) as usize) {
+            watcher.next += 1;
+            if watcher.filter.matches(event) {
+                return Poll::Ready(Some(Watched::Event(event.clone())));
+            }
+        }
+        if !events.sleeping.iter().any(|waker| waker.will_wake(cx.waker())) {
+            events.sleeping.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
