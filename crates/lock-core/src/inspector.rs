@@ -106,11 +106,8 @@ pub trait LockInspector: Debug + Send + Sync + 'static {
     /// - What ends by itself is an event as soon as a command touches the key: a lease that ran
     ///   out, before the grant that follows, and a waiter that fell silent.
     ///   `events::expiry_is_an_event` `events::lapsed_and_cancelled_waiters_are_events`
-    async fn watch(
-        &self,
-        filter: &EventFilter,
-        after: Option<&EventCursor>,
-    ) -> Result<EventStream>;
+    async fn watch(&self, filter: &EventFilter, after: Option<&EventCursor>)
+    -> Result<EventStream>;
 
     /// The health of the store.
     ///

@@ -40,14 +40,15 @@ pub use inspector::{
 };
 pub use invalid::{InvalidInput, Violation};
 pub use lease::{Grant, Lease, LeaseName};
+pub use manager::{
+    Acquire, Attempt, LockGuard, LockManager, LossReason, ManagerConfig, Once, Queueing,
+};
 pub use metadata::Metadata;
 pub use mode::Mode;
 pub use notice::{End, Notice, NoticeStream};
 pub use position::{Holder, QueuePosition};
 pub use priority::Priority;
-pub use reply::{
-    Acquisition, Cancellation, Eviction, Heard, Release, Renewal, Transfer,
-};
+pub use reply::{Acquisition, Cancellation, Eviction, Heard, Release, Renewal, Transfer};
 pub use request::{
     AcquireRequest, CancelRequest, EvictRequest, EvictTarget, HearRequest, OnHeld, ReleaseRequest,
     RenewRequest, TransferRequest, TransferTo,
@@ -58,4 +59,3 @@ pub use timed::Timed;
 pub use token::FencingToken;
 pub use ttl::Ttl;
 pub use waiter::Waiter;
-pub use manager::LossReason;

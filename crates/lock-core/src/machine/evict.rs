@@ -23,8 +23,8 @@ impl KeyState {
             }
             EvictTarget::Waiter(waiter) => return self.evict_waiter(step, request, waiter),
         };
-        let more =
-            request.target == EvictTarget::AllLeases && self.leases.count_alive(step.now) > targets.len();
+        let more = request.target == EvictTarget::AllLeases
+            && self.leases.count_alive(step.now) > targets.len();
         let evict = |target| self.evict_lease(step, request, target);
         let leases = targets.into_iter().filter_map(evict).collect();
         self.promote(step);

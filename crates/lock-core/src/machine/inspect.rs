@@ -88,11 +88,7 @@ impl KeyState {
         self.waiting_after(None, now).map(Waiting::to_waiter)
     }
 
-    fn waiting_after(
-        &self,
-        after: Option<Turn>,
-        now: Timestamp,
-    ) -> impl Iterator<Item = &Waiting> {
+    fn waiting_after(&self, after: Option<Turn>, now: Timestamp) -> impl Iterator<Item = &Waiting> {
         let queue = self.queue.iter().flat_map(move |queue| queue.iter_after(after));
         queue.filter(move |waiting| !waiting.is_over(now))
     }

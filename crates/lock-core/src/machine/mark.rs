@@ -51,7 +51,8 @@ impl KeyState {
         let until = lasted_until.map_or(longest, |until| until.max(now.after(MARK_SPAN)));
         let until = until.min(longest);
         let marks = self.marks.get_or_insert_default();
-        let lengthened = marks.update_alive(request, now, |mark| mark.until = mark.until.max(until));
+        let lengthened =
+            marks.update_alive(request, now, |mark| mark.until = mark.until.max(until));
         if lengthened.is_some() {
             return;
         }

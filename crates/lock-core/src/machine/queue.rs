@@ -203,9 +203,8 @@ impl Queue {
     /// All waiters behind `after`, or all, the head first.
     pub(super) fn iter_after(&self, after: Option<Turn>) -> impl Iterator<Item = &Waiting> {
         // The rank of a turn that has left the queue is where it would stand.
-        let first = after.map_or(0, |after| {
-            self.turns.rank(&after) + usize::from(self.turns.contains(&after))
-        });
+        let first = after
+            .map_or(0, |after| self.turns.rank(&after) + usize::from(self.turns.contains(&after)));
         self.turns.range_idx(first..).filter_map(|turn| self.waiters.get(turn.request))
     }
 }

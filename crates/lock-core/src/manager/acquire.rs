@@ -1,0 +1,268 @@
+//! Getting a key: what can be asked for, and the loop that waits for it.
+
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::Instrument;
+use tracing::field::Empty;
+
+use super::pending::{Answer, Pending, Standing};
+use super::queue::{Queue, heartbeat};
+use super::{LockGuard, LockManager};
+use crate::{
+    AcquireRequest, Error, ErrorKind, HeadStart, InvalidInput, KeepAlive, LockKey, Metadata, Mode,
+    OnHeld, Operation, OwnerId, Priority, QueuePosition, RequestId, Result, SessionId, Timed, Ttl,
+};
+
+/// A request for a key, to be set up and then awaited.
+///
+/// [`LockManager::acquire`] makes one that waits in the queue and ends in a [`LockGuard`];
+/// [`LockManager::try_acquire`] makes one that asks once and ends in an [`Attempt`].
+#[must_use = "a request does nothing until it is awaited"]
+#[derive(Debug)]
+pub struct Acquire<Patience> {
+    manager: LockManager,
+    request: Result<AcquireRequest, InvalidInput>,
+    head_start: Result<HeadStart, InvalidInput>,
+    keep_alive: KeepAlive,
+    queue_limit: Option<NonZeroU32>,
+    wait: Option<Duration>,
+    patience: PhantomData<Patience>,
+}
+
+/// The patience of [`LockManager::acquire`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Queueing;
+
+/// The patience of [`LockManager::try_acquire`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Once;
+
+/// What became of [`LockManager::try_acquire`].
+#[derive(Debug)]
+#[must_use = "an acquired lock is released when dropped"]
+#[expect(clippy::exhaustive_enums, reason = "one attempt succeeds or it does not")]
+pub enum Attempt {
+    /// The key is held by this guard.
+    Acquired(LockGuard),
+    /// The key is held, or waited for, by others.
+    Held(Timed<QueuePosition>),
+}
+
+impl Attempt {
+    /// The guard, if the key was acquired.
+    #[must_use]
+    pub fn guard(self) -> Option<LockGuard> {
+        match self {
+            Self::Acquired(guard) => Some(guard),
+            Self::Held(_) => None,
+        }
+    }
+
+    /// Where the request would have stood, if the key was not acquired.
+    #[must_use]
+    pub const fn position(&self) -> Option<&Timed<QueuePosition>> {
+        match self {
+            Self::Acquired(_) => None,
+            Self::Held(position) => Some(position),
+        }
+    }
+}
+
+impl<P> Acquire<P> {
+    pub(super) fn new<K>(manager: LockManager, key: K) -> Self
+    where
+        K: TryInto<LockKey, Error: Into<InvalidInput>>,
+    {
+        let config = manager.config();
+        Self {
+            request: request(&manager, key),
+            head_start: Priority::default().head_start(config.ageing_step),
+            keep_alive: config.keep_alive,
+            queue_limit: config.queue_limit,
+            wait: None,
+            patience: PhantomData,
+            manager,
+        }
+    }
+
+    /// Ranks by this priority in the queue.
+    pub fn priority(self, priority: Priority) -> Self {
+        let head_start = priority.head_start(self.manager.config().ageing_step);
+        Self { head_start, ..self }
+    }
+
+    /// Ranks this much earlier than its arrival, instead of by a priority.
+    pub fn head_start<H>(self, head_start: H) -> Self
+    where
+        H: TryInto<HeadStart, Error: Into<InvalidInput>>,
+    {
+        Self { head_start: head_start.try_into().map_err(H::Error::into), ..self }
+    }
+
+    /// Asks for a lease of this length, which is renewed as long as the guard lives.
+    pub fn ttl<T>(self, ttl: T) -> Self
+    where
+        T: TryInto<Ttl, Error: Into<InvalidInput>>,
+    {
+        self.set(ttl.try_into(), AcquireRequest::with_ttl)
+    }
+
+    /// Asks in this mode instead of exclusively.
+    pub fn mode(self, mode: Mode) -> Self {
+        self.set(Ok::<_, InvalidInput>(mode), AcquireRequest::with_mode)
+    }
+
+    /// Acquires for this owner instead of the manager's.
+    pub fn owner(self, owner: OwnerId) -> Self {
+        self.set(Ok::<_, InvalidInput>(owner), |request, owner| AcquireRequest { owner, ..request })
+    }
+
+    /// Acquires in this session instead of one of its own.
+    pub fn session(self, session: SessionId) -> Self {
+        self.set(Ok::<_, InvalidInput>(session), AcquireRequest::with_session)
+    }
+
+    /// Carries `metadata` for those who look at the lease.
+    pub fn metadata(self, metadata: Metadata) -> Self {
+        self.set(Ok::<_, InvalidInput>(metadata), AcquireRequest::with_metadata)
+    }
+
+    /// Asks under this identity instead of a new one, so that a program that was restarted finds
+    /// what it asked for before: its lease, which is renewed, or its place.
+    ///
+    /// It is for the successor of a program that is gone. Those who use one identity at the same
+    /// time share one lease, and whoever gives it back does so for all.
+    pub fn request(self, request: RequestId) -> Self {
+        self.set(Ok::<_, InvalidInput>(request), |asks, id| {
+            let session = if asks.session == asks.id.into() { id.into() } else { asks.session };
+            AcquireRequest { id, session, ..asks }
+        })
+    }
+
+    /// Sets one value; the first that is outside its limits is what the request will end in.
+    fn set<V, E: Into<InvalidInput>>(
+        mut self,
+        value: Result<V, E>,
+        set: impl FnOnce(AcquireRequest, V) -> AcquireRequest,
+    ) -> Self {
+        self.request = self.request.and_then(|request| Ok(set(request, value.map_err(E::into)?)));
+        self
+    }
+
+    /// The request as it is sent, and the span that it is traced in.
+    fn pending(self, on_held: OnHeld) -> Result<(Pending, tracing::Span)> {
+        let request =
+            self.request.and_then(|request| Ok(request.with_head_start(self.head_start?)));
+        let request = request.map_err(|input| Error::invalid(Operation::Acquire, input))?;
+        let span = tracing::info_span!(
+            "lock.acquire",
+            lock.key = %request.key,
+            lock.owner = %request.owner,
+            lock.token = Empty,
+        );
+        Ok((Pending::new(&self.manager.shared, request.with_on_held(on_held))?, span))
+    }
+}
+
+fn request<K>(manager: &LockManager, key: K) -> Result<AcquireRequest, InvalidInput>
+where
+    K: TryInto<LockKey, Error: Into<InvalidInput>>,
+{
+    let key = key.try_into().map_err(K::Error::into)?;
+    let request = AcquireRequest::new(RequestId::random(), key, manager.owner().clone());
+    Ok(request.with_ttl(manager.config().ttl))
+}
+
+impl Acquire<Queueing> {
+    /// Waits this long at the most; without, as long as it takes.
+    pub fn wait(self, wait: Duration) -> Self {
+        Self { wait: Some(wait), ..self }
+    }
+
+    /// Is dropped from the queue when silent for this long, and loses a grant that it does not
+    /// take up within it.
+    pub fn keep_alive<T>(mut self, keep_alive: T) -> Self
+    where
+        T: TryInto<KeepAlive, Error: Into<InvalidInput>>,
+    {
+        match keep_alive.try_into().map_err(T::Error::into) {
+            Ok(keep_alive) => self.keep_alive = keep_alive,
+            Err(input) => self.request = self.request.and(Err(input)),
+        }
+        self
+    }
+
+    /// Joins no longer queue than this, itself included.
+    pub fn queue_limit(self, limit: NonZeroU32) -> Self {
+        Self { queue_limit: Some(limit), ..self }
+    }
+}
+
+impl IntoFuture for Acquire<Once> {
+    type Output = Result<Attempt>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let (mut pending, span) = self.pending(OnHeld::Refuse)?;
+            let attempt = attempt(&mut pending).instrument(span.clone()).await?;
+            if let Attempt::Acquired(guard) = &attempt {
+                span.record("lock.token", guard.token().get());
+            }
+            Ok(attempt)
+        })
+    }
+}
+
+/// Asks once, or as often as the store has dead waiters to drop.
+async fn attempt(pending: &mut Pending) -> Result<Attempt> {
+    loop {
+        let limit = pending.shared().config.operation_timeout;
+        let Answer { answered, value } = pending.acquire(limit).await?;
+        match value {
+            Standing::Granted(lease) => {
+                return Ok(Attempt::Acquired(pending.guard(answered, lease)));
+            }
+            Standing::Held(position) if position.next_change_at == Some(answered.observed_at) => {}
+            // A request that waits already keeps its place.
+            Standing::Held(position) | Standing::Queued(position) => {
+                pending.forget_place();
+                return Ok(Attempt::Held(Timed::new(answered.observed_at, position)));
+            }
+            Standing::Ended(end) => {
+                pending.forget_place();
+                let error = Error::new(ErrorKind::Ended, Operation::Acquire).with_end(end);
+                return Err(error.with_key(pending.key().clone()));
+            }
+            other => {
+                let cause = format!("an answer that was not asked for: {other:?}");
+                return Err(pending.corrupt(cause));
+            }
+        }
+    }
+}
+
+impl IntoFuture for Acquire<Queueing> {
+    type Output = Result<LockGuard>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let (keep_alive, queue_limit) = (self.keep_alive, self.queue_limit);
+            let give_up_at = self.wait.and_then(|wait| Instant::now().checked_add(wait));
+            let (pending, span) = self.pending(OnHeld::Queue { keep_alive, queue_limit })?;
+            let heartbeat = heartbeat(keep_alive.span());
+            let mut queue = Queue { pending, heartbeat, give_up_at, standing: None };
+            let guard = queue.until_granted().instrument(span.clone()).await?;
+            span.record("lock.token", guard.token().get());
+            Ok(guard)
+        })
+    }
+}

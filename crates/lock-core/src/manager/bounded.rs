@@ -1,0 +1,31 @@
+//! Time-outs around calls to the store.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::{Error, ErrorKind, LockKey, Operation, Result};
+
+/// Waits for a call to the store for at most `limit`.
+///
+/// A store that answers at once, as one in memory does, costs no timer.
+pub(super) async fn bounded<T>(
+    limit: Duration,
+    operation: Operation,
+    key: Option<&LockKey>,
+    call: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let mut call = pin!(call);
+    if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+        return answer;
+    }
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+        let cause = format!("no answer within {limit:?}");
+        let error = Error::new(ErrorKind::Unavailable, operation).with_source(cause).unknown();
+        Err(match key {
+            Some(key) => error.with_key(key.clone()),
+            None => error,
+        })
+    })
+}

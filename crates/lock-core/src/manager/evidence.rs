@@ -1,0 +1,88 @@
+//! How long a lease lasts for the client: pure, so that late and lost messages can be thought
+//! through without a network (rule 11 of [`machine`](crate::machine)).
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{Grant, Timestamp};
+
+/// When a command was sent, by the client's clock, and when the store answered it, by its own.
+///
+/// The store's clock was at `observed_at` not before `sent`. So what ends at a point of the store's
+/// clock ends for the client no later than the same span after `sent`, as long as the store's clock
+/// does not run faster than the client's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answered {
+    pub(super) sent: Instant,
+    pub(super) observed_at: Timestamp,
+}
+
+impl Answered {
+    /// How long after [`sent`](Self::sent) the client may rely on a lease that ends at `expires_at`.
+    pub(super) fn lasts(&self, expires_at: Option<Timestamp>) -> Option<Duration> {
+        expires_at.map(|end| end.since(self.observed_at))
+    }
+
+    /// How long after [`sent`](Self::sent) the client may rely on a lease that it was told of
+    /// after this answer; nothing when the request is better heard first, because less than half of
+    /// the claim window is left.
+    pub(super) fn lasts_by_notice(&self, grant: &Grant, now: Instant) -> Option<Option<Duration>> {
+        let Some(lasts) = self.lasts(grant.expires_at) else { return Some(None) };
+        let left = (self.sent + lasts).saturating_duration_since(now);
+        let window = grant.expires_at.map_or(lasts, |end| end.since(grant.granted_at));
+        (left >= window / 2 && !left.is_zero()).then_some(Some(lasts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FencingToken, LockKey, RequestId};
+
+    const WINDOW: Duration = Duration::from_secs(10);
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_micros((1_000 + secs) * 1_000_000)
+    }
+
+    fn grant(granted: u64) -> Grant {
+        let (key, token) = (LockKey::parse("key").unwrap(), FencingToken::new(42).unwrap());
+        let expires_at = Some(at(granted).after(WINDOW));
+        Grant::new(key, RequestId::from_bits(7), token, at(granted)).with_expires_at(expires_at)
+    }
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn answer_counts_from_the_sending() {
+        let answered = Answered { sent: Instant::now(), observed_at: at(0) };
+        assert_eq!(answered.lasts(Some(at(30))), Some(secs(30)));
+        assert_eq!(answered.lasts(Some(at(0))), Some(Duration::ZERO));
+        assert_eq!(answered.lasts(None), None);
+    }
+
+    #[test]
+    fn notice_counts_from_the_last_answer() {
+        let sent = Instant::now();
+        let answered = Answered { sent, observed_at: at(0) };
+        assert_eq!(answered.lasts_by_notice(&grant(3), sent + secs(4)), Some(Some(secs(13))));
+    }
+
+    #[test]
+    fn late_notice_is_not_relied_on() {
+        let sent = Instant::now();
+        let answered = Answered { sent, observed_at: at(0) };
+        assert!(answered.lasts_by_notice(&grant(3), sent + secs(8)).is_some());
+        assert_eq!(answered.lasts_by_notice(&grant(3), sent + secs(9)), None);
+    }
+
+    #[test]
+    fn notice_of_a_lease_that_is_over_is_not_relied_on() {
+        let sent = Instant::now();
+        let answered = Answered { sent, observed_at: at(20) };
+        assert_eq!(answered.lasts_by_notice(&grant(5), sent), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! What a guard and the renewal of its lease share: how long it lasts, and whether it was lost.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::End;
+
+/// Why a lease was lost while it was in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LossReason {
+    /// It could not be renewed in time.
+    Overdue,
+    /// The store says that the request does not hold the key.
+    NotHeld,
+    /// It was ended by force.
+    Ended(End),
+    /// Another guard of this manager took charge of it.
+    Adopted,
+}
+
+impl fmt::Display for LossReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Overdue => f.write_str("it could not be renewed in time"),
+            Self::NotHeld => f.write_str("the store does not have it any more"),
+            Self::Ended(end) => write!(f, "it was {end}"),
+            Self::Adopted => f.write_str("another guard took charge of it"),
+        }
+    }
+}
+
+/// When the holder must take a lease for lost that was granted or renewed by a command sent at
+/// `sent`, and lasts `span` from then on at the least.
+///
+/// A tenth of the span, at least two milliseconds and at most two seconds, is kept as a margin for
+/// timers that are coarse, for clocks that run at different speeds and for the holder to stop.
+pub(super) fn deadline(sent: Instant, span: Duration) -> Instant {
+    let margin = (span / 10).clamp(Duration::from_millis(2), Duration::from_secs(2));
+    sent + span.saturating_sub(margin)
+}
+
+/// How long a lease lasts, by this process's clock, and whether it was lost.
+///
+/// What was once lost stays lost.
+#[derive(Debug)]
+pub(super) struct Hold {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    deadline: Option<Instant>,
+    lost: Option<LossReason>,
+}
+
+impl Hold {
+    /// A lease that lasts until `deadline`; `None` is for ever.
+    pub(super) fn new(deadline: Option<Instant>) -> Self {
+        Self { state: Mutex::new(State { deadline, lost: None }), changed: Notify::new() }
+    }
+
+    /// Until when the holder may take the lease for alive.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.state().deadline
+    }
+
+    /// Why the lease is lost at the time `now`, if it is.
+    pub(super) fn lost(&self, now: Instant) -> Option<LossReason> {
+        let mut state = self.state();
+        if state.lost.is_none() && state.deadline.is_some_and(|deadline| deadline <= now) {
+            state.lost = Some(LossReason::Overdue);
+        }
+        state.lost.clone()
+    }
+
+    /// Notes that the lease is lost; the first reason stays.
+    pub(super) fn lose(&self, reason: LossReason) {
+        self.state().lost.get_or_insert(reason);
+        self.changed.notify_waiters();
+    }
+
+    /// Notes that the lease lasts until then, unless it was lost before `now`.
+    pub(super) fn extend(&self, now: Instant, deadline: Option<Instant>) {
+        if self.lost(now).is_none() {
+            self.state().deadline = deadline;
+        }
+    }
+
+    /// Waits until the lease is lost.
+    ///
+    /// The deadline is watched here and not only by the renewal, so that a holder learns of it
+    /// even when nothing else gets to run.
+    pub(super) async fn until_lost(&self) -> LossReason {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(reason) = self.lost(Instant::now()) {
+                return reason;
+            }
+            match self.deadline() {
+                Some(deadline) => drop(tokio::time::timeout_at(deadline, changed).await),
+                None => changed.await,
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,254 @@
+//! What operators and tools do: look, list, hand over, take away, adopt.
+
+use tokio::time::Instant;
+
+use super::bounded::bounded;
+use super::evidence::Answered;
+use super::hold::LossReason;
+use super::{LockGuard, LockManager, Stay};
+use crate::{
+    Capabilities, End, Error, ErrorKind, EventCursor, EventFilter, EventStream, EvictRequest,
+    Eviction, Health, InspectQuery, Inspection, InvalidInput, Lease, ListQuery, LockKey, Operation,
+    Page, Reason, RenewRequest, Renewal, RequestId, Result, Timed, Transfer, TransferRequest,
+    TransferTo, Waiter, WaitsQuery,
+};
+
+impl LockManager {
+    /// Shows the leases of a key and its first waiters.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for what is no key, and what the store reports.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn inspect<K>(&self, key: K) -> Result<Timed<Inspection>>
+    where
+        K: TryInto<LockKey, Error: Into<InvalidInput>>,
+    {
+        self.inspect_page(&InspectQuery::new(parse(Operation::Inspect, key)?)).await
+    }
+
+    /// Shows the leases of a key and one page of its waiters.
+    ///
+    /// # Errors
+    /// What the store reports.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn inspect_page(&self, query: &InspectQuery) -> Result<Timed<Inspection>> {
+        self.bounded(Operation::Inspect, Some(&query.key), self.shared.store.inspect(query)).await
+    }
+
+    /// Shows one page of the leases that are alive.
+    ///
+    /// # Errors
+    /// What the store reports.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
+        self.bounded(Operation::List, None, self.shared.store.list(query)).await
+    }
+
+    /// Shows one page of the waiters of an owner or of a session.
+    ///
+    /// # Errors
+    /// What the store reports.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
+        self.bounded(Operation::WaitsOf, None, self.shared.store.waits_of(query)).await
+    }
+
+    /// Shows the events after a cursor, or from now on.
+    ///
+    /// # Errors
+    /// What the store reports.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn watch(
+        &self,
+        filter: &EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Result<EventStream> {
+        self.bounded(Operation::Watch, None, self.shared.store.watch(filter, after)).await
+    }
+
+    /// Tells the health of the store.
+    ///
+    /// # Errors
+    /// What the store reports.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn health(&self) -> Result<Health> {
+        self.bounded(Operation::Health, None, self.shared.store.health()).await
+    }
+
+    /// Tells what the store offers.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.shared.store.capabilities()
+    }
+
+    /// Hands a lease over by name, past the queue, in the name of this manager's owner.
+    ///
+    /// A guard of the old lease in this manager is told at once that it lost it.
+    ///
+    /// # Errors
+    /// What the store reports. A refused transfer is a value.
+    ///
+    /// # Cancel safety
+    /// The transfer may or may not have happened; the same call again tells.
+    pub async fn transfer(&self, lease: &Lease, to: TransferTo) -> Result<Transfer> {
+        let by = self.owner().clone();
+        let request = TransferRequest::new(lease.name(), by.clone(), to);
+        let call = self.shared.store.transfer(&request);
+        let transfer = self.bounded(Operation::Transfer, Some(&lease.key), call).await?.value;
+        if let Transfer::Transferred(new) = &transfer {
+            let end = End::Transferred { by, to: new.owner.clone() };
+            self.shared.renewals.lose(&lease.name(), LossReason::Ended(end));
+        }
+        Ok(transfer)
+    }
+
+    /// Ends one lease by force, in the name of this manager's owner; `false` when it is over
+    /// already.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for what is no reason, and what the store reports.
+    ///
+    /// # Cancel safety
+    /// The eviction may or may not have happened; the same call again is safe, since it names the
+    /// lease and not the key.
+    pub async fn evict<R>(&self, lease: &Lease, reason: R) -> Result<bool>
+    where
+        R: TryInto<Reason, Error: Into<InvalidInput>>,
+    {
+        let reason = parse(Operation::Evict, reason)?;
+        let request = EvictRequest::lease(lease.name(), self.owner().clone(), reason);
+        Ok(!self.evict_once(&request).await?.is_empty())
+    }
+
+    /// Takes a request out of a queue by force, in the name of this manager's owner; `false` when
+    /// it does not wait.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for what is no key or no reason, and what the store reports.
+    ///
+    /// # Cancel safety
+    /// The eviction may or may not have happened; the same call again is safe.
+    pub async fn evict_waiter<K, R>(&self, key: K, request: RequestId, reason: R) -> Result<bool>
+    where
+        K: TryInto<LockKey, Error: Into<InvalidInput>>,
+        R: TryInto<Reason, Error: Into<InvalidInput>>,
+    {
+        let key = parse(Operation::Evict, key)?;
+        let reason = parse(Operation::Evict, reason)?;
+        let request = EvictRequest::waiter(key, request, self.owner().clone(), reason);
+        Ok(!self.evict_once(&request).await?.is_empty())
+    }
+
+    /// Ends every lease of a key by force, in the name of this manager's owner, and answers with
+    /// the leases that were ended.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for what is no key or no reason, and what the store reports.
+    ///
+    /// # Cancel safety
+    /// The eviction may or may not have happened, or in part. The same call again ends the leases,
+    /// too, that were granted because of the first.
+    pub async fn evict_all<K, R>(&self, key: K, reason: R) -> Result<Vec<Lease>>
+    where
+        K: TryInto<LockKey, Error: Into<InvalidInput>>,
+        R: TryInto<Reason, Error: Into<InvalidInput>>,
+    {
+        let key = parse(Operation::Evict, key)?;
+        let reason = parse(Operation::Evict, reason)?;
+        let request = EvictRequest::all(key, self.owner().clone(), reason);
+        let mut leases = Vec::new();
+        loop {
+            let eviction = self.evict_once(&request).await?;
+            leases.extend(eviction.leases);
+            if !eviction.more {
+                return Ok(leases);
+            }
+        }
+    }
+
+    async fn evict_once(&self, request: &EvictRequest) -> Result<Eviction> {
+        let call = self.shared.store.evict(request);
+        let eviction = self.bounded(Operation::Evict, Some(&request.key), call).await?.value;
+        for lease in &eviction.leases {
+            tracing::warn!(
+                lock.key = %lease.key,
+                lock.owner = %lease.owner,
+                lock.token = lease.token.get(),
+                by = %request.by,
+                reason = %request.reason,
+                "a lease was evicted"
+            );
+            let (by, reason) = (request.by.clone(), request.reason.clone());
+            let end = End::Evicted { by, reason };
+            self.shared.renewals.lose(&lease.name(), LossReason::Ended(end));
+        }
+        Ok(eviction)
+    }
+
+    /// Takes charge of a lease that was taken out of its guard, here or in another process, or
+    /// that was handed over by a transfer: it is renewed at once, and from then on.
+    ///
+    /// A guard that this manager has of the same lease is told that it lost it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotHeld`] when the lease is over, with the [reason](Error::loss) if it was ended
+    /// by force; and what the store reports.
+    ///
+    /// # Cancel safety
+    /// The lease may have been renewed once; adopt it again.
+    pub async fn adopt(&self, lease: &Lease) -> Result<LockGuard> {
+        let stay = Stay::enter(&self.shared, Operation::Adopt)?;
+        let sent = Instant::now();
+        let requests =
+            [RenewRequest::new(lease.name(), lease.ttl).with_mailbox(self.shared.mailbox.id)];
+        let call = async {
+            self.shared.store.renew(&requests).await.pop().unwrap_or_else(|| {
+                let error = Error::new(ErrorKind::Corrupt, Operation::Adopt).unknown();
+                Err(error.with_source("no answer"))
+            })
+        };
+        let reply = self.bounded(Operation::Adopt, Some(&lease.key), call).await?;
+        match reply.value {
+            Renewal::Renewed { expires_at } => {
+                let answered = Answered { sent, observed_at: reply.observed_at };
+                let lasts = answered.lasts(expires_at);
+                let lease = lease.clone().with_expires_at(expires_at);
+                Ok(LockGuard::new(stay, lease, sent, lasts, false))
+            }
+            Renewal::Ended(end) => Err(not_held(lease).with_loss(LossReason::Ended(end))),
+            Renewal::NotHeld => Err(not_held(lease)),
+        }
+    }
+
+    async fn bounded<T>(
+        &self,
+        operation: Operation,
+        key: Option<&LockKey>,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        bounded(self.shared.config.operation_timeout, operation, key, call).await
+    }
+}
+
+fn parse<T, V>(operation: Operation, value: V) -> Result<T>
+where
+    V: TryInto<T, Error: Into<InvalidInput>>,
+{
+    value.try_into().map_err(|error| Error::invalid(operation, error.into()))
+}
+
+fn not_held(lease: &Lease) -> Error {
+    Error::new(ErrorKind::NotHeld, Operation::Adopt).with_key(lease.key.clone())
+}
