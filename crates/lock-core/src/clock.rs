@@ -34,8 +34,11 @@ impl Timestamp {
 
     /// The point `span` later.
     #[must_use]
-    pub fn after(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
+    pub const fn after(self, span: Duration) -> Self {
+        // Without the 128 bits that `Duration::as_micros` has.
+        let micros = span.as_secs().saturating_mul(1_000_000);
+        let micros = micros.saturating_add(span.subsec_micros() as u64);
+        Self(self.0.saturating_add(micros))
     }
 }
 

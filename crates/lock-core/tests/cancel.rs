@@ -36,7 +36,7 @@ fn slow(operation: Operation, fault: Fault) -> Faulty<MemoryBackend> {
 
 async fn assert_free(manager: &LockManager) {
     settle().await;
-    let inspection = manager.inspect("key").await.unwrap();
+    let inspection = manager.inspect("key").await.unwrap().value;
     assert_eq!((inspection.holders, inspection.waiting), (0, 0), "{inspection:?}");
 }
 
@@ -65,7 +65,7 @@ async fn acquire_dropped_at_any_point_leaves_nothing_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn waiting_acquire_dropped_at_any_point_leaves_the_queue() {
-    for operation in [Operation::Acquire, Operation::Wait] {
+    for operation in [Operation::Acquire, Operation::Hear, Operation::Listen] {
         for fault in FAULTS {
             for times in 1..6 {
                 let store = faulty();
@@ -77,7 +77,7 @@ async fn waiting_acquire_dropped_at_any_point_leaves_the_queue() {
                 drop(acquire);
                 store.heal();
                 sleep(Duration::from_secs(1)).await;
-                assert_eq!(alice.inspect("key").await.unwrap().waiting, 0, "{operation} {fault:?}");
+                assert_eq!(alice.inspect("key").await.unwrap().value.waiting, 0, "{operation} {fault:?}");
                 held.release().await.unwrap();
                 assert_free(&alice).await;
             }
@@ -93,7 +93,7 @@ async fn acquire_dropped_after_its_grant_gives_the_key_back() {
     let mut acquire = bob.acquire("key").ttl(Ttl::Never).into_future();
     assert!(poll_times(&mut acquire, 2).await);
     held.release().await.unwrap();
-    assert_eq!(alice.inspect("key").await.unwrap().leases[0].owner.as_str(), "bob");
+    assert_eq!(alice.inspect("key").await.unwrap().value.leases[0].owner.as_str(), "bob");
     drop(acquire);
     assert_free(&alice).await;
 }
@@ -135,8 +135,9 @@ async fn lost_answer_is_reported_as_unknown_and_cleaned_up() {
     for fault in [Fault::AnswerLost, Fault::AnswerHangs] {
         let store = slow(Operation::Acquire, fault);
         let alice = manager(&store, "alice");
-        let error = alice.acquire("key").ttl(Ttl::Never).await.unwrap_err();
-        assert!(error.is_unknown(), "{fault:?}: {error}");
+        let acquire = alice.acquire("key").ttl(Ttl::Never).wait(Duration::from_secs(1));
+        let error = acquire.await.unwrap_err();
+        assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, true), "{fault:?}");
         assert_free(&alice).await;
     }
 }
@@ -145,7 +146,7 @@ async fn lost_answer_is_reported_as_unknown_and_cleaned_up() {
 async fn refused_command_leaves_nothing_to_cancel() {
     let store = slow(Operation::Acquire, Fault::Refused);
     let alice = manager(&store, "alice");
-    let error = alice.acquire("key").await.unwrap_err();
+    let error = alice.acquire("key").wait(Duration::from_secs(1)).await.unwrap_err();
     assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, false));
     settle().await;
     assert_eq!(store.commands(Operation::Cancel), 0);
@@ -162,7 +163,7 @@ async fn place_in_the_queue_outlives_a_short_failure_of_the_store() {
     waiting(&alice, "key", 2).await;
     for fault in [Fault::Refused, Fault::AnswerLost] {
         store.inject(Operation::Acquire, fault);
-        store.inject(Operation::Wait, fault);
+        store.inject(Operation::Hear, fault);
         sleep(Duration::from_secs(5)).await;
         store.heal();
         sleep(Duration::from_secs(5)).await;
@@ -176,13 +177,22 @@ async fn place_in_the_queue_outlives_a_short_failure_of_the_store() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wait_ends_with_an_error_when_the_place_is_gone() {
+async fn wait_outlasts_an_outage_that_costs_it_the_place() {
     let store = faulty();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
-    let _held = alice.acquire("key").await.unwrap();
+    let held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
     let waiter = tokio::spawn(bob.acquire("key").into_future());
     waiting(&alice, "key", 1).await;
-    store.inject(Operation::Acquire, Fault::Refused);
-    let error = waiter.await.unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    store.inject(Operation::Hear, Fault::Refused);
+    waiting_after(&alice, Duration::from_secs(60), 0).await;
+    store.heal();
+    waiting_after(&alice, Duration::from_secs(2), 1).await;
+    held.release().await.unwrap();
+    drop(waiter.await.unwrap().unwrap());
+}
+
+/// Asserts how many requests wait when this time has passed.
+async fn waiting_after(manager: &LockManager, span: Duration, count: u64) {
+    sleep(span).await;
+    assert_eq!(manager.inspect("key").await.unwrap().value.waiting, count);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{faulty, manager, settle, waiting};
 use lock_core::{
-    AcquireRequest, Acquisition, Attempt, ErrorKind, HeadStart, KeepAlive, LockBackend, LockKey,
+    AcquireRequest, Acquisition, Attempt, End, ErrorKind, HeadStart, KeepAlive, LockBackend, LockKey,
     LockManager, LossReason, ManagerConfig, Operation, OwnerId, Priority, RequestId, Ttl,
 };
 use lock_memory::MemoryBackend;
@@ -24,16 +24,15 @@ fn millis(millis: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn resumed_lease_is_renewed_before_it_is_relied_on() {
+async fn resumed_lease_is_relied_on_for_what_is_left_of_it() {
     let store = faulty();
-    store.inject(Operation::Watch, Fault::Refused);
     let alice = manager(&store, "alice");
     let request = RequestId::random();
     drop(alice.acquire("key").request(request).ttl(TTL).await.unwrap().into_lease());
     sleep(secs(25)).await;
     let guard = alice.acquire("key").request(request).ttl(TTL).await.unwrap();
     let seen = alice.inspect("key").await.unwrap();
-    let left = seen.leases[0].remaining(seen.observed_at).unwrap();
+    let left = seen.value.leases[0].remaining(seen.observed_at).unwrap();
     assert!(guard.deadline().unwrap() <= Instant::now() + left, "{left:?} are left");
 }
 
@@ -64,13 +63,13 @@ async fn wait_ends_in_time_whatever_the_store_does() {
         let waiter = bob.acquire("key").keep_alive(keep_alive).wait(millis(200));
         let waiter = tokio::spawn(waiter.into_future());
         waiting(&alice, "key", 1).await;
-        for operation in [Operation::Acquire, Operation::Wait, Operation::Cancel] {
+        for operation in [Operation::Acquire, Operation::Hear, Operation::Cancel] {
             store.inject(operation, fault);
         }
         let before = store.commands(Operation::Acquire);
         let error = waiter.await.unwrap().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TimedOut, "{fault:?}");
-        assert!(error.place().is_some(), "{fault:?}: {error}");
+        assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::WaitOver, false), "{fault:?}");
+        assert!(error.position().is_some(), "{fault:?}: {error}");
         assert!(start.elapsed() <= millis(210), "{fault:?}: {:?}", start.elapsed());
         let commands = store.commands(Operation::Acquire) - before;
         assert!(commands < 10, "{fault:?}: {commands} commands");
@@ -84,7 +83,7 @@ async fn wait_ends_in_time_when_the_store_never_answered() {
     let start = Instant::now();
     let error = manager(&store, "alice").acquire("key").wait(millis(100)).await.unwrap_err();
     assert_eq!(start.elapsed(), millis(100));
-    assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::TimedOut, true));
+    assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, true));
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +93,7 @@ async fn endless_spans_are_no_trouble() {
     let alice = LockManager::with_config(MemoryBackend::new(), owner, config);
     let longest = alice.acquire("key").ttl(lock_core::LeaseTime::MAX).wait(Duration::MAX);
     let guard = longest.keep_alive(KeepAlive::MAX).await.unwrap();
-    assert_eq!(alice.acquire("key").wait(secs(1)).await.unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(alice.acquire("key").wait(secs(1)).await.unwrap_err().kind(), ErrorKind::WaitOver);
     assert!(!guard.is_lost());
 }
 
@@ -143,14 +142,14 @@ async fn place_outlives_a_store_that_hangs_for_a_while() {
     let _held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
     let waiter = tokio::spawn(bob.acquire("key").into_future());
     waiting(&alice, "key", 1).await;
-    let joined = alice.inspect("key").await.unwrap().waiters[0].enqueued_at;
-    store.inject(Operation::Wait, Fault::Hangs);
+    let joined = alice.inspect("key").await.unwrap().value.waiters.items[0].enqueued_at;
+    store.inject(Operation::Hear, Fault::Hangs);
     sleep(secs(3)).await;
     store.inject(Operation::Acquire, Fault::Hangs);
     sleep(secs(4)).await;
     store.heal();
     sleep(secs(10)).await;
-    let waiters = alice.inspect("key").await.unwrap().waiters;
+    let waiters = alice.inspect("key").await.unwrap().value.waiters.items;
     assert_eq!(waiters.iter().map(|waiter| waiter.enqueued_at).collect::<Vec<_>>(), [joined]);
     assert!(!waiter.is_finished(), "{:?}", waiter.await);
 }
@@ -168,7 +167,7 @@ fn manager_goes_on_in_another_runtime() {
             assert!(!guard.is_lost(), "it is renewed");
             drop(guard);
             settle().await;
-            assert_eq!(alice.inspect("key").await.unwrap().holders, 0, "it is given back");
+            assert_eq!(alice.inspect("key").await.unwrap().value.holders, 0, "it is given back");
         });
     }
 }
@@ -183,7 +182,7 @@ async fn dead_crowd_costs_the_living_no_time() {
         let dead = AcquireRequest::new(RequestId::random(), key, alice.owner().clone())
             .with_head_start(HeadStart::parse(secs(3000)).unwrap())
             .queueing(KeepAlive::default());
-        assert!(matches!(store.acquire(&dead).await.unwrap(), Acquisition::Queued(_)));
+        assert!(matches!(store.acquire(&dead).await.unwrap().value, Acquisition::Queued(_)));
     }
     let waiter = tokio::spawn(bob.acquire("key").into_future());
     waiting(&alice, "key", 10_001).await;
@@ -219,25 +218,45 @@ async fn shutdown_ends_requests_that_wait() {
     timeout(secs(1), bob.shutdown()).await.unwrap();
     let error = waiter.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ShutDown);
-    assert!(error.place().is_some());
-    assert_eq!(alice.inspect("key").await.unwrap().waiting, 0);
+    assert!(error.position().is_some());
+    assert_eq!(alice.inspect("key").await.unwrap().value.waiting, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn acquire_that_arrives_after_its_cancel_is_cancelled_again() {
+async fn acquire_that_arrives_after_its_cancel_takes_no_lock() {
     let store = faulty();
     let alice = manager(&store, "alice");
     let request = RequestId::random();
     store.inject(Operation::Acquire, Fault::Hangs);
-    let _error = alice.acquire("key").request(request).ttl(Ttl::Never).await.unwrap_err();
+    let acquire = alice.acquire("key").request(request).ttl(Ttl::Never).wait(secs(10));
+    assert!(acquire.await.unwrap_err().is_unknown());
     settle().await;
-    assert_eq!(store.commands(Operation::Cancel), 1);
     store.heal();
     let key = LockKey::parse("key").unwrap();
     let late = AcquireRequest::new(request, key, alice.owner().clone()).with_ttl(Ttl::Never);
-    assert!(matches!(store.acquire(&late).await.unwrap(), Acquisition::Granted(_)));
-    sleep(secs(10)).await;
-    assert_eq!(alice.inspect("key").await.unwrap().holders, 0);
+    let reply = store.acquire(&late).await.unwrap();
+    assert_eq!(reply.value, Acquisition::Ended(End::Cancelled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn acquire_that_arrives_after_the_release_takes_no_lock() {
+    for is_dropped in [true, false] {
+        let store = faulty();
+        let alice = manager(&store, "alice");
+        let request = RequestId::random();
+        store.inject(Operation::Acquire, Fault::Hangs);
+        let acquire = tokio::spawn(alice.acquire("key").request(request).into_future());
+        sleep(secs(1)).await;
+        store.heal();
+        // The first command is lost on the way, the second is answered.
+        let guard = acquire.await.unwrap().unwrap();
+        if is_dropped { drop(guard) } else { guard.release().await.unwrap() }
+        settle().await;
+        let key = LockKey::parse("key").unwrap();
+        let late = AcquireRequest::new(request, key, alice.owner().clone());
+        let reply = store.acquire(&late).await.unwrap();
+        assert_eq!(reply.value, Acquisition::Ended(End::Cancelled), "{is_dropped}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,10 +268,10 @@ async fn attempt_of_a_request_that_waits_keeps_its_place() {
     let _waiter = tokio::spawn(bob.acquire("key").request(request).into_future());
     waiting(&alice, "key", 1).await;
     let attempt = bob.try_acquire("key").request(request).await.unwrap();
-    assert_eq!(attempt.place().unwrap().position, 1);
+    assert_eq!(attempt.position().unwrap().value.position, 1);
     assert!(matches!(attempt, Attempt::Held(_)));
     settle().await;
-    assert_eq!(alice.inspect("key").await.unwrap().waiting, 1);
+    assert_eq!(alice.inspect("key").await.unwrap().value.waiting, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -282,5 +301,5 @@ async fn repeated_eviction_spares_who_came_after() {
     assert!(!alice.evict(held.lease(), "stuck").await.unwrap());
     let guard = next.await.unwrap().unwrap();
     assert!(!guard.is_lost());
-    assert_eq!(alice.inspect("key").await.unwrap().leases[0].token, guard.token());
+    assert_eq!(alice.inspect("key").await.unwrap().value.leases[0].token, guard.token());
 }

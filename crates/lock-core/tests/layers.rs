@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex};
 use common::manager;
 use lock_core::layer::{Prefixed, Traced};
 use lock_core::{
-    AcquireRequest, Acquisition, EventFilter, KeepAlive, ListQuery, LockBackend, LockInspector,
-    LockKey, Metadata, OwnerId, RenewRequest, Renewal, RequestId, Ttl, Watched,
+    AcquireRequest, Acquisition, EventFilter, InspectQuery, KeepAlive, Lease, LeaseName, ListQuery,
+    LockBackend, LockInspector, LockKey, Metadata, OwnerId, RenewRequest, Renewal, RequestId,
+    Result, Timed, Ttl, WaitsQuery, Watched,
 };
 use lock_memory::MemoryBackend;
 use tracing::field::{Field, Visit};
@@ -29,22 +30,34 @@ fn ask(key: &str, owner: &str) -> AcquireRequest {
     AcquireRequest::new(RequestId::random(), key, owner)
 }
 
+/// The leases of all pages.
+async fn list(store: &impl LockInspector) -> Vec<Lease> {
+    let (mut query, mut leases) = (ListQuery::all(), Vec::new());
+    loop {
+        let page = store.list(&query).await.unwrap().value;
+        leases.extend(page.items);
+        let Some(next) = page.next else { return leases };
+        query = query.after(next);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn prefix_is_put_before_every_key_and_never_shown() {
     let store = MemoryBackend::new();
     let below = prefixed(&store);
     let (first, second) = (ask("key", "alice"), ask("key", "bob").queueing(KeepAlive::default()));
-    let Acquisition::Granted(lease) = below.acquire(&first).await.unwrap() else { panic!("held") };
+    let Acquisition::Granted(lease) = below.acquire(&first).await.unwrap().value else { panic!("held") };
     assert_eq!(lease.key, first.key);
-    let Acquisition::Queued(place) = below.acquire(&second).await.unwrap() else { panic!("free") };
-    assert_eq!(place.holder, Some(lease.clone()));
-    let inspection = below.inspect(&first.key).await.unwrap();
+    let Acquisition::Queued(position) = below.acquire(&second).await.unwrap().value else {
+        panic!("free")
+    };
+    assert_eq!(position.holder.unwrap().token, lease.token);
+    let inspection = below.inspect(&InspectQuery::new(first.key.clone())).await.unwrap().value;
     assert_eq!((&inspection.key, &inspection.leases[0]), (&first.key, &lease));
-    assert_eq!(inspection.waiters[0].key, first.key);
-    assert_eq!(below.waits_of(&second.owner).await.unwrap()[0].key, first.key);
-    let whole = store.list(&ListQuery::all()).await.unwrap();
-    assert_eq!(whole.leases[0].key.as_str(), "team-a/key");
-    assert_eq!(below.list(&ListQuery::all()).await.unwrap().leases, [lease]);
+    assert_eq!(inspection.waiters.items[0].key, first.key);
+    assert_eq!(below.waits_of(&WaitsQuery::new(second.owner)).await.unwrap().value.items[0].key, first.key);
+    assert_eq!(list(&store).await[0].key.as_str(), "team-a/key");
+    assert_eq!(list(&below).await, [lease]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,16 +68,18 @@ async fn prefix_hides_what_is_not_below_it() {
         let _ = store.acquire(&ask(key, "alice")).await.unwrap();
         let _ = store.acquire(&ask(key, "bob").queueing(KeepAlive::default())).await.unwrap();
     }
-    assert!(below.list(&ListQuery::all()).await.unwrap().leases.is_empty());
-    assert!(below.waits_of(&OwnerId::parse("bob").unwrap()).await.unwrap().is_empty());
-    assert!(matches!(below.acquire(&ask("key", "carol")).await.unwrap(), Acquisition::Granted(_)));
+    assert_eq!(list(&below).await, []);
+    let waits = WaitsQuery::new(OwnerId::parse("bob").unwrap());
+    assert_eq!(below.waits_of(&waits).await.unwrap().value.items, []);
+    let reply = below.acquire(&ask("key", "carol")).await.unwrap();
+    assert!(matches!(reply.value, Acquisition::Granted(_)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn prefixed_events_show_the_keys_without_it() {
     let store = MemoryBackend::new();
     let below = prefixed(&store);
-    let mut events = below.watch(&EventFilter::all().with_prefix("k")).await.unwrap();
+    let mut events = below.watch(&EventFilter::all().with_prefix("k"), None).await.unwrap();
     let _ = store.acquire(&ask("key", "alice")).await.unwrap();
     let _ = below.acquire(&ask("other", "alice")).await.unwrap();
     let _ = below.acquire(&ask("key", "alice")).await.unwrap();
@@ -82,14 +97,18 @@ async fn key_too_long_for_its_prefix_is_named_and_spares_its_batch() {
     assert_eq!(error.invalid_input().unwrap().field(), "key");
     assert!(!error.is_unknown());
     let held = ask("key", "alice");
-    let _ = below.acquire(&held).await.unwrap();
-    let renew = |asked: &AcquireRequest| {
-        RenewRequest::new(asked.key.clone(), asked.request, Ttl::default())
+    let Acquisition::Granted(lease) = below.acquire(&held).await.unwrap().value else {
+        panic!("held")
     };
-    let answers = below.renew(&[renew(&held), renew(&long), renew(&held)]).await;
-    assert!(matches!(answers[0], Ok(Renewal::Renewed(_))));
-    assert!(answers[1].is_err());
-    assert!(matches!(answers[2], Ok(Renewal::Renewed(_))));
+    let renew = |key: &LockKey| {
+        let name = LeaseName::new(key.clone(), lease.request, lease.token);
+        RenewRequest::new(name, Ttl::default())
+    };
+    let answers = below.renew(&[renew(&held.key), renew(&long.key), renew(&held.key)]).await;
+    let is_renewed = |reply: &Result<Timed<Renewal>>| {
+        reply.as_ref().is_ok_and(|reply| matches!(reply.value, Renewal::Renewed { .. }))
+    };
+    assert_eq!(answers.iter().map(is_renewed).collect::<Vec<_>>(), [true, false, true]);
 }
 
 /// Collects the spans that end, each with its fields.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{faulty, manager, settle, waiting};
 use lock_core::{
-    ErrorKind, EvictRequest, LockBackend, LockKey, LockManager, LossReason, ManagerConfig,
-    Metadata, Operation, OwnerId, Reason, RequestId, TransferTo, Ttl,
+    End, ErrorKind, EvictRequest, LockBackend, LockKey, LossReason, Metadata, Operation, OwnerId,
+    Reason, RequestId, Transfer, TransferTo, Ttl,
 };
 use lock_memory::MemoryBackend;
 use lock_testkit::Fault;
@@ -24,7 +24,7 @@ async fn renewal_keeps_the_lease_for_hours() {
     let guard = alice.acquire("key").ttl(TTL).await.unwrap();
     sleep(5 * HOUR).await;
     assert!(!guard.is_lost());
-    assert_eq!(alice.inspect("key").await.unwrap().leases[0].token, guard.token());
+    assert_eq!(alice.inspect("key").await.unwrap().value.leases[0].token, guard.token());
     guard.release().await.unwrap();
 }
 
@@ -130,37 +130,35 @@ async fn loss_that_nobody_looked_at_is_not_undone_by_a_late_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn late_news_of_a_grant_is_not_trusted() {
+async fn late_notice_of_a_grant_is_not_relied_on() {
     let store = faulty();
-    let alice = manager(&store, "alice");
-    let config = ManagerConfig::default().with_operation_timeout(TTL);
-    let bob = LockManager::with_config(store.clone(), OwnerId::parse("bob").unwrap(), config);
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let held = alice.acquire("key").await.unwrap();
-    // The news of the grant takes longer than the claim window of ten seconds.
-    store.inject(Operation::Wait, Fault::AnswerDelayed(Duration::from_secs(12)));
+    // The notice of the grant takes longer than the claim window of ten seconds.
+    store.inject(Operation::Listen, Fault::AnswerDelayed(Duration::from_secs(12)));
     let next = tokio::spawn(bob.acquire("key").ttl(TTL).into_future());
     waiting(&alice, "key", 1).await;
     held.release().await.unwrap();
     let guard = next.await.unwrap().unwrap();
     assert!(!guard.is_lost());
-    let lease = alice.inspect("key").await.unwrap().leases.remove(0);
+    let lease = alice.inspect("key").await.unwrap().value.leases.remove(0);
     assert_eq!(lease.token, guard.token(), "the guard has the lease that is alive");
 }
 
 #[tokio::test(start_paused = true)]
-async fn deadline_counts_from_the_first_try_whose_answer_was_lost() {
+async fn deadline_is_before_the_end_of_a_lease_that_a_lost_answer_claimed() {
     let store = faulty();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let held = alice.acquire("key").await.unwrap();
-    store.inject(Operation::Wait, Fault::Refused);
+    store.inject(Operation::Listen, Fault::Refused);
     let next = tokio::spawn(bob.acquire("key").ttl(TTL).into_future());
     waiting(&alice, "key", 1).await;
-    store.inject(Operation::Acquire, Fault::AnswerLost);
+    store.inject(Operation::Hear, Fault::AnswerLost);
     held.release().await.unwrap();
-    // A try whose answer is lost claims the lease: then it lasts its ttl.
+    // A hearing whose answer is lost claims the lease: then it lasts its ttl.
     let full = loop {
         let inspection = alice.inspect("key").await.unwrap();
-        let lease = &inspection.leases[0];
+        let lease = &inspection.value.leases[0];
         if lease.remaining(lease.granted_at) >= Some(TTL) {
             break Instant::now() + lease.remaining(inspection.observed_at).unwrap();
         }
@@ -181,14 +179,14 @@ async fn eviction_is_told_at_once_with_who_and_why() {
         let (by, reason) = (OwnerId::parse("root").unwrap(), Reason::parse("stuck").unwrap());
         let start = Instant::now();
         let key = LockKey::parse("key").unwrap();
-        let eviction = EvictRequest::new(key, by.clone(), reason.clone());
-        let evicted = store.evict(&eviction).await.unwrap().leases;
+        let eviction = EvictRequest::all(key, by.clone(), reason.clone());
+        let evicted = store.evict(&eviction).await.unwrap().value.leases;
         assert_eq!(evicted.len(), 1);
-        assert_eq!(guard.lost().await, LossReason::Evicted { by, reason });
+        assert_eq!(guard.lost().await, LossReason::Ended(End::Evicted { by, reason }));
         assert_eq!(start.elapsed(), Duration::ZERO);
         let error = guard.release().await.unwrap_err();
         insta::allow_duplicates! {
-            insta::assert_snapshot!(error, @"release `key`: the request does not hold the key: `root` evicted it: stuck");
+            insta::assert_snapshot!(error, @"release `key`: the request does not hold the key: it was evicted by `root`: stuck");
         }
     }
 }
@@ -207,17 +205,18 @@ async fn manager_tells_its_own_guards_of_its_evictions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn eviction_of_a_lease_that_never_ends_is_noticed_without_events() {
+async fn eviction_is_told_by_the_next_renewal_without_notices() {
     let store = faulty();
     let alice = manager(&store, "alice");
-    store.inject(Operation::Watch, Fault::Refused);
+    store.inject(Operation::Listen, Fault::Refused);
     let guard = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
     settle().await;
     let key = LockKey::parse("key").unwrap();
     let (by, reason) = (OwnerId::parse("root").unwrap(), Reason::parse("stuck").unwrap());
-    let _evicted = store.evict(&EvictRequest::new(key, by, reason)).await.unwrap();
+    let eviction = EvictRequest::all(key, by.clone(), reason.clone());
+    let _evicted = store.evict(&eviction).await.unwrap();
     let start = Instant::now();
-    assert_eq!(guard.lost().await, LossReason::NotHeld);
+    assert_eq!(guard.lost().await, LossReason::Ended(End::Evicted { by, reason }));
     assert!(start.elapsed() <= Duration::from_secs(15), "{:?}", start.elapsed());
 }
 
@@ -231,23 +230,40 @@ async fn transfer_is_told_to_the_giver_and_adopted_by_the_receiver() {
         request: RequestId::random(),
         metadata: Metadata::default(),
     };
-    let lease = alice.transfer(guard.lease(), to.clone()).await.unwrap();
+    let first = alice.transfer(guard.lease(), to.clone()).await.unwrap();
+    let Transfer::Transferred(lease) = first.clone() else { panic!("{first:?}") };
     assert!(lease.token > guard.token());
-    assert_eq!(guard.lost().await, LossReason::Transferred { to: bob.owner().clone() });
-    assert_eq!(alice.transfer(guard.lease(), to).await.unwrap(), lease, "a repeated transfer");
+    let end = End::Transferred { by: alice.owner().clone(), to: bob.owner().clone() };
+    assert_eq!(guard.lost().await, LossReason::Ended(end));
+    assert_eq!(alice.transfer(guard.lease(), to).await.unwrap(), first, "a repeated transfer");
     assert_eq!(bob.adopt(&lease).await.unwrap().token(), lease.token);
 }
 
 #[tokio::test(start_paused = true)]
-async fn transfer_to_nobody_names_the_receiver() {
+async fn refused_transfer_is_a_value_and_changes_nothing() {
     let alice = manager(&MemoryBackend::new(), "alice");
     let guard = alice.acquire("key").await.unwrap();
     let to = TransferTo::Waiter(RequestId::random());
-    let error = alice.transfer(guard.lease(), to).await.unwrap_err();
-    assert_eq!(error.invalid_input().unwrap().field(), "to");
-    let error = alice.transfer(guard.lease(), TransferTo::Waiter(guard.lease().request)).await;
-    assert_eq!(error.unwrap_err().invalid_input().unwrap().field(), "to");
+    assert_eq!(alice.transfer(guard.lease(), to).await.unwrap(), Transfer::NotWaiting);
+    let itself = TransferTo::Waiter(guard.lease().request);
+    assert_eq!(alice.transfer(guard.lease(), itself).await.unwrap(), Transfer::AlreadyHolds);
     assert!(!guard.is_lost());
+}
+
+#[tokio::test(start_paused = true)]
+async fn evicted_waiter_is_told_at_once_with_who_and_why() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let _held = alice.acquire("key").await.unwrap();
+    let request = RequestId::random();
+    let waiter = tokio::spawn(bob.acquire("key").request(request).into_future());
+    waiting(&alice, "key", 1).await;
+    let start = Instant::now();
+    assert!(alice.evict_waiter("key", request, "stuck").await.unwrap());
+    let error = waiter.await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), start.elapsed()), (ErrorKind::Ended, Duration::ZERO));
+    insta::assert_snapshot!(error.end().unwrap(), @"evicted by `alice`: stuck");
+    assert!(!alice.evict_waiter("key", request, "stuck").await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]

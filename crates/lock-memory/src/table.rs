@@ -85,17 +85,23 @@ impl Table {
     ) -> Timed<R> {
         let hash = self.hasher.hash_one(key);
         let mut shard = self.shard(hash);
-        if shard.keys.find(hash, |(known, _)| known == key).is_none() {
-            shard.grown.keys += 1;
-            shard.idle += 1;
-            let state = (key.clone(), KeyState::default());
-            shard.keys.insert_unique(hash, state, |(key, _)| self.hasher.hash_one(key));
-        }
         shard.grown.metadata_bytes += metadata_bytes;
         if shard.is_grown() {
             self.sweep(&mut shard);
         }
-        self.run_in(&mut shard, hash, key, command)
+        let Shard { keys, idle, last_token, grown, .. } = &mut *shard;
+        if let Some((_, state)) = keys.find_mut(hash, |(known, _)| known == key) {
+            let reply = self.run_on(key, state, idle, last_token, command);
+            forget_idle(keys, idle);
+            return reply;
+        }
+        let mut state = KeyState::default();
+        let reply = self.step(key, &mut state, last_token, command);
+        if !state.is_idle() {
+            grown.keys += 1;
+            keys.insert_unique(hash, (key.clone(), state), |(key, _)| self.hasher.hash_one(key));
+        }
+        reply
     }
 
     /// Runs a command that changes nothing on a key that nobody holds or waits for.
@@ -105,33 +111,28 @@ impl Table {
         command: impl FnOnce(&mut KeyState, &mut Step) -> R,
     ) -> Timed<R> {
         let hash = self.hasher.hash_one(key);
-        self.run_in(&mut self.shard(hash), hash, key, command)
-    }
-
-    fn run_in<R>(
-        &self,
-        shard: &mut Shard,
-        hash: u64,
-        key: &LockKey,
-        command: impl FnOnce(&mut KeyState, &mut Step) -> R,
-    ) -> Timed<R> {
-        let Shard { keys, idle, last_token, .. } = shard;
+        let mut shard = self.shard(hash);
+        let Shard { keys, idle, last_token, .. } = &mut *shard;
         let Some((_, state)) = keys.find_mut(hash, |(known, _)| known == key) else {
             return self.step(key, &mut KeyState::default(), last_token, command);
         };
-        let was_idle = state.is_idle();
+        let reply = self.run_on(key, state, idle, last_token, command);
+        forget_idle(keys, idle);
+        reply
+    }
+
+    /// Runs a command on a key of a shard, and counts how many of that are idle.
+    fn run_on<R>(
+        &self,
+        key: &LockKey,
+        state: &mut KeyState,
+        idle: &mut usize,
+        last_token: &mut Option<FencingToken>,
+        command: impl FnOnce(&mut KeyState, &mut Step) -> R,
+    ) -> Timed<R> {
+        *idle -= usize::from(state.is_idle());
         let reply = self.step(key, state, last_token, command);
-        match (was_idle, state.is_idle()) {
-            (false, true) => {
-                *idle += 1;
-                if *idle > IDLE + keys.len() / 3 {
-                    keys.retain(|(_, state)| !state.is_idle());
-                    *idle = 0;
-                }
-            }
-            (true, false) => *idle -= 1,
-            (true, true) | (false, false) => {}
-        }
+        *idle += usize::from(state.is_idle());
         reply
     }
 
@@ -178,7 +179,9 @@ impl Table {
         let mut step = Step::new(self.clock.now(), *last_token, self.journal.wanted());
         let reply = command(state, &mut step);
         *last_token = step.last_token;
-        self.waits.follow(key, &mut step.effects);
+        if !step.effects.joined.is_empty() || !step.effects.left.is_empty() {
+            self.waits.follow(key, &mut step.effects);
+        }
         if !step.effects.changes.is_empty() {
             self.journal.publish(step.now, step.effects.changes);
         }
@@ -219,6 +222,14 @@ impl Table {
             }
             *idle += usize::from(state.is_idle());
         }
+    }
+}
+
+/// Forgets all idle keys when there are too many.
+fn forget_idle(keys: &mut HashTable<(LockKey, KeyState)>, idle: &mut usize) {
+    if *idle > IDLE + keys.len() / 3 {
+        keys.retain(|(_, state)| !state.is_idle());
+        *idle = 0;
     }
 }
 

@@ -224,7 +224,7 @@ impl KeyState {
     /// Whether a lease of this mode could be alive beside those that are.
     fn fits(&self, mode: Mode, now: Timestamp) -> bool {
         // Those that are alive share one mode; those that are over may have had another.
-        let Some(first) = self.leases.iter_alive(now).next() else { return true };
+        let Some(first) = self.leases.first_alive(now) else { return true };
         match mode {
             Mode::Shared { limit } if first.lease.mode == mode => {
                 limit.is_none_or(|limit| self.leases.count_alive(now) < limit.get() as usize)
@@ -240,7 +240,7 @@ impl KeyState {
 
     /// The position of a request that waits at `position`, or would.
     fn position(&self, position: usize, now: Timestamp) -> QueuePosition {
-        let first = self.leases.iter_alive(now).next();
+        let first = self.leases.first_alive(now);
         QueuePosition::new(position as u64, self.waiting() as u64)
             .with_holder(
                 self.leases.count_alive(now) as u64,
@@ -255,7 +255,7 @@ impl KeyState {
         if head.is_some_and(|head| head.is_over(now) || self.fits(head.request.mode, now)) {
             return Some(now);
         }
-        let lease_ends = self.leases.iter_alive(now).next().and_then(Ends::ends_at);
+        let lease_ends = self.leases.first_alive(now).and_then(Ends::ends_at);
         let head_ends = head.filter(|_| position > 1).and_then(Ends::ends_at);
         lease_ends.into_iter().chain(head_ends).min()
     }

@@ -87,6 +87,15 @@ impl<T: Ends> Roster<T> {
         }
     }
 
+    /// Of the things that are alive at the time `now`, the one that ends first.
+    pub(super) fn first_alive(&self, now: Timestamp) -> Option<&T> {
+        match self {
+            Self::Empty => None,
+            Self::One(thing) => (!thing.is_over(now)).then_some(thing),
+            Self::Many(many) => many.thing(many.by_end.get_index(many.count_over(now))?),
+        }
+    }
+
     /// The number of things that are alive at the time `now`.
     pub(super) fn count_alive(&self, now: Timestamp) -> usize {
         match self {

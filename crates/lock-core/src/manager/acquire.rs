@@ -259,7 +259,8 @@ impl IntoFuture for Acquire<Queueing> {
             let give_up_at = self.wait.and_then(|wait| Instant::now().checked_add(wait));
             let (pending, span) = self.pending(OnHeld::Queue { keep_alive, queue_limit })?;
             let heartbeat = heartbeat(keep_alive.span());
-            let mut queue = Queue { pending, heartbeat, give_up_at, standing: None };
+            let (standing, is_silent) = (None, false);
+            let mut queue = Queue { pending, heartbeat, give_up_at, standing, is_silent };
             let guard = queue.until_granted().instrument(span.clone()).await?;
             span.record("lock.token", guard.token().get());
             Ok(guard)

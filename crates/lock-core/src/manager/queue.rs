@@ -34,6 +34,8 @@ pub(super) struct Queue {
     pub(super) give_up_at: Option<Instant>,
     /// Where the request stood by the last answer, while it waits.
     pub(super) standing: Option<Timed<QueuePosition>>,
+    /// Whether the store failed to answer since then.
+    pub(super) is_silent: bool,
 }
 
 impl Queue {
@@ -61,10 +63,13 @@ impl Queue {
                     other => return Err(self.ended(answered, other)),
                 },
                 Err(error) if !error.is_retryable() => return Err(error),
+                // The time of the caller was up sooner than that of a store that answers.
+                Err(_) if is_queued && !self.is_silent && self.is_time_up() => {
+                    return Err(self.error(ErrorKind::WaitOver));
+                }
+                Err(error) if self.is_time_up() => return Err(self.silent(error)),
                 Err(error) => {
-                    if self.is_time_up() {
-                        return Err(self.silent(error));
-                    }
+                    self.is_silent = true;
                     tracing::warn!(%error, "a waiting request was not answered");
                     let pause = self.until_time_is_up(backoff.next());
                     tokio::select! {
@@ -76,7 +81,7 @@ impl Queue {
                     }
                 }
             };
-            (is_queued, backoff) = (true, Backoff::default());
+            (is_queued, backoff, self.is_silent) = (true, Backoff::default(), false);
             let ask_at = self.ask_at(answered, &position);
             self.standing = Some(Timed::new(answered.observed_at, position));
             if let Some(ended) = Box::pin(self.next_news(ask_at)).await {
@@ -122,11 +127,11 @@ impl Queue {
         heartbeat.min(answered.sent + after + stagger + AFTER_A_CHANGE)
     }
 
-    /// How long to wait for an answer: while there is a place to lose, only so long that it can be
-    /// kept by another attempt.
+    /// How long to wait for an answer: no longer than the caller waits, and while there is a place
+    /// to lose, only so long that it can be kept by another attempt.
     fn limit(&self, is_queued: bool) -> Duration {
         let limit = self.pending.shared().config.operation_timeout;
-        if is_queued { limit.min(self.heartbeat / 4) } else { limit }
+        self.until_time_is_up(if is_queued { limit.min(self.heartbeat / 4) } else { limit })
     }
 
     fn until_time_is_up(&self, span: Duration) -> Duration {

@@ -25,7 +25,7 @@ pub(crate) async fn settle() {
 
 /// Returns when this many requests wait for the key.
 pub(crate) async fn waiting(manager: &LockManager, key: &str, count: u64) {
-    while manager.inspect(key).await.expect("inspect answers").waiting != count {
+    while manager.inspect(key).await.expect("inspect answers").value.waiting != count {
         tokio::task::yield_now().await;
     }
 }

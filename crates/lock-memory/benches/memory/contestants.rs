@@ -1,5 +1,7 @@
 //! The locks that are compared, each behind one method.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +9,8 @@ use std::time::Duration;
 use dashmap::DashMap;
 use keyed_lock::r#async::KeyedLock;
 use lock_core::{
-    AcquireRequest, Acquisition, KeepAlive, Lease, LockBackend, LockKey, LockManager, OwnerId,
-    Release, ReleaseRequest, RequestId, WaitRequest, Wake,
+    AcquireRequest, Acquisition, KeepAlive, LeaseName, LockBackend, LockKey, LockManager,
+    MailboxId, Notice, NoticeStream, OwnerId, Release, ReleaseRequest, RequestId,
 };
 use lock_memory::MemoryBackend;
 use lockable::LockPool;
@@ -51,19 +53,24 @@ pub(crate) struct Trait {
     keep_alive: KeepAlive,
 }
 
+thread_local! {
+    /// Mailboxes that are open and not in use, so that a turn opens none.
+    static MAILBOXES: RefCell<Vec<(MailboxId, NoticeStream)>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Trait {
-    async fn until_granted(&self, asked: &AcquireRequest) -> Lease {
+    async fn until_granted(&self, request: &AcquireRequest, notices: &mut NoticeStream) -> LeaseName {
+        match self.store.acquire(request).await.map(|reply| reply.value) {
+            Ok(Acquisition::Granted(lease)) => return lease.name(),
+            Ok(Acquisition::Queued(_)) => {}
+            other => unreachable!("neither granted nor queued: {other:?}"),
+        }
         loop {
-            match self.store.acquire(asked).await {
-                Ok(Acquisition::Granted(lease)) => return lease,
-                Ok(Acquisition::Queued(_)) => {}
-                other => unreachable!("neither granted nor queued: {other:?}"),
-            }
-            let awaited = WaitRequest::new(asked.key.clone(), asked.request, PATIENCE);
-            match self.store.wait(&awaited).await {
-                Ok(Wake::Granted(lease)) => return lease,
-                Ok(_) => {}
-                Err(error) => unreachable!("no news: {error}"),
+            let notice = poll_fn(|cx| notices.as_mut().poll_next(cx)).await;
+            if let Some(Notice::Granted(grant)) = notice
+                && grant.request == request.id
+            {
+                return LeaseName::new(grant.key, grant.request, grant.token);
             }
         }
     }
@@ -74,6 +81,7 @@ impl Contestant for Trait {
     type Key = LockKey;
 
     fn new() -> Self {
+        MAILBOXES.take();
         let keep_alive = KeepAlive::parse(PATIENCE).expect("a valid keep-alive");
         Self { store: Box::new(MemoryBackend::new()), owner: owner(), keep_alive }
     }
@@ -83,12 +91,23 @@ impl Contestant for Trait {
     }
 
     async fn turn<T: Send>(&self, key: &LockKey, work: impl Future<Output = T> + Send) -> T {
-        let request = RequestId::random();
-        let asked = AcquireRequest::new(request, key.clone(), self.owner.clone());
-        let lease = black_box(self.until_granted(&asked.queueing(self.keep_alive)).await);
+        let open = MAILBOXES.with_borrow_mut(Vec::pop);
+        let (mailbox, mut notices) = match open {
+            Some(open) => open,
+            None => {
+                let mailbox = MailboxId::random();
+                (mailbox, self.store.listen(mailbox).await.expect("a mailbox"))
+            }
+        };
+        let request = AcquireRequest::new(RequestId::random(), key.clone(), self.owner.clone())
+            .queueing(self.keep_alive)
+            .with_mailbox(mailbox);
+        let lease = black_box(self.until_granted(&request, &mut notices).await);
         let done = work.await;
-        let answer = self.store.release(&ReleaseRequest::new(lease.key, lease.request)).await;
-        assert!(matches!(answer, Ok(Release::Released)), "the lease lasted until its release");
+        let reply = self.store.release(&ReleaseRequest::new(lease)).await;
+        let is_released = reply.is_ok_and(|reply| reply.value == Release::Released);
+        assert!(is_released, "the lease lasted until its release");
+        MAILBOXES.with_borrow_mut(|open| open.push((mailbox, notices)));
         done
     }
 }

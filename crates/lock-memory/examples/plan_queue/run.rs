@@ -43,7 +43,7 @@ pub(crate) async fn run(
 
     let watcher = LockManager::new(store, OwnerId::parse("plan_queue").expect("a good owner"));
     let count = requests.len();
-    let mut events = watcher.watch(&EventFilter::all()).await.map_err(Failure::Watch)?;
+    let mut events = watcher.watch(&EventFilter::all(), None).await.map_err(Failure::Watch)?;
     let (start, begin) = (clock.now(), Instant::now());
     let mut tasks = JoinSet::new();
     for (&identity, request) in &requests {
