@@ -15,6 +15,9 @@ usage: cargo xtask COMMAND
   api [--bless]  compare the public API with api/*.txt, or write it there
   features       check the crates under each of their features
   deny           licences, bans and sources of the dependencies
+  instructions [--bless]
+                 count the instructions of the memory store and compare them with
+                 docs/bench/instructions.txt, or write them there; needs valgrind
   bench NAME     measure, and compare with the targets (NAME: memory,
                  redis, compat)
   bench redis --charts
@@ -35,6 +38,7 @@ pub(crate) enum Command {
     Api { bless: bool },
     Features,
     Deny,
+    Instructions { bless: bool },
     Bench { name: String, charts: bool },
     Help,
 }
@@ -57,6 +61,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Option<Command> {
         ["api", "--bless"] => Command::Api { bless: true },
         ["features"] => Command::Features,
         ["deny"] => Command::Deny,
+        ["instructions"] => Command::Instructions { bless: false },
+        ["instructions", "--bless"] => Command::Instructions { bless: true },
         ["bench", name] if !name.starts_with('-') => {
             Command::Bench { name: name.to_owned(), charts: false }
         }
@@ -81,6 +87,7 @@ mod tests {
         assert_eq!(parsed("test"), Some(Command::Test { valkey: false }));
         assert_eq!(parsed("test --valkey"), Some(Command::Test { valkey: true }));
         assert_eq!(parsed("api"), Some(Command::Api { bless: false }));
+        assert_eq!(parsed("instructions --bless"), Some(Command::Instructions { bless: true }));
         let bench = |name: &str, charts| Some(Command::Bench { name: name.to_owned(), charts });
         assert_eq!(parsed("bench memory"), bench("memory", false));
         assert_eq!(parsed("bench redis"), bench("redis", false));

@@ -9,6 +9,7 @@ mod deny;
 mod doc;
 mod features;
 mod fmt;
+mod instructions;
 mod lint;
 mod redis;
 mod sh;
@@ -49,6 +50,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Api { bless } => api::run(&sh, bless)?,
         Command::Features => features::run(&sh)?,
         Command::Deny => deny::run(&sh)?,
+        Command::Instructions { bless } => drop(instructions::run(&sh, bless)?),
         Command::Bench { name, charts } => bench::run(&sh, &name, charts)?,
     }
     Ok(ExitCode::SUCCESS)
