@@ -6,6 +6,10 @@
 mod action;
 #[path = "machine/bench.rs"]
 mod bench;
+#[path = "machine/crowd.rs"]
+mod crowd;
+#[path = "machine/ended.rs"]
+mod ended;
 #[path = "machine/marks.rs"]
 mod marks;
 #[path = "machine/play.rs"]
