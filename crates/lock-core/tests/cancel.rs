@@ -77,7 +77,11 @@ async fn waiting_acquire_dropped_at_any_point_leaves_the_queue() {
                 drop(acquire);
                 store.heal();
                 sleep(Duration::from_secs(1)).await;
-                assert_eq!(alice.inspect("key").await.unwrap().value.waiting, 0, "{operation} {fault:?}");
+                assert_eq!(
+                    alice.inspect("key").await.unwrap().value.waiting,
+                    0,
+                    "{operation} {fault:?}"
+                );
                 held.release().await.unwrap();
                 assert_free(&alice).await;
             }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use common::{faulty, manager, settle, waiting};
 use lock_core::{
-    AcquireRequest, Acquisition, Attempt, End, ErrorKind, HeadStart, KeepAlive, LockBackend, LockKey,
-    LockManager, LossReason, ManagerConfig, Operation, OwnerId, Priority, RequestId, Ttl,
+    AcquireRequest, Acquisition, Attempt, End, ErrorKind, HeadStart, KeepAlive, LockBackend,
+    LockKey, LockManager, LossReason, ManagerConfig, Operation, OwnerId, Priority, RequestId, Ttl,
 };
 use lock_memory::MemoryBackend;
 use lock_testkit::Fault;
@@ -250,7 +250,11 @@ async fn acquire_that_arrives_after_the_release_takes_no_lock() {
         store.heal();
         // The first command is lost on the way, the second is answered.
         let guard = acquire.await.unwrap().unwrap();
-        if is_dropped { drop(guard) } else { guard.release().await.unwrap() }
+        if is_dropped {
+            drop(guard)
+        } else {
+            guard.release().await.unwrap()
+        }
         settle().await;
         let key = LockKey::parse("key").unwrap();
         let late = AcquireRequest::new(request, key, alice.owner().clone());

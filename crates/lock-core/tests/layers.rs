@@ -46,7 +46,9 @@ async fn prefix_is_put_before_every_key_and_never_shown() {
     let store = MemoryBackend::new();
     let below = prefixed(&store);
     let (first, second) = (ask("key", "alice"), ask("key", "bob").queueing(KeepAlive::default()));
-    let Acquisition::Granted(lease) = below.acquire(&first).await.unwrap().value else { panic!("held") };
+    let Acquisition::Granted(lease) = below.acquire(&first).await.unwrap().value else {
+        panic!("held")
+    };
     assert_eq!(lease.key, first.key);
     let Acquisition::Queued(position) = below.acquire(&second).await.unwrap().value else {
         panic!("free")
@@ -55,7 +57,10 @@ async fn prefix_is_put_before_every_key_and_never_shown() {
     let inspection = below.inspect(&InspectQuery::new(first.key.clone())).await.unwrap().value;
     assert_eq!((&inspection.key, &inspection.leases[0]), (&first.key, &lease));
     assert_eq!(inspection.waiters.items[0].key, first.key);
-    assert_eq!(below.waits_of(&WaitsQuery::new(second.owner)).await.unwrap().value.items[0].key, first.key);
+    assert_eq!(
+        below.waits_of(&WaitsQuery::new(second.owner)).await.unwrap().value.items[0].key,
+        first.key
+    );
     assert_eq!(list(&store).await[0].key.as_str(), "team-a/key");
     assert_eq!(list(&below).await, [lease]);
 }
@@ -158,6 +163,7 @@ async fn spans_name_key_owner_and_token_and_no_metadata() {
         spans.0.lock().unwrap().join("\n").replace(&token, "TOKEN").replace(&request, "REQUEST");
     assert!(!seen.contains("secret"), "{seen}");
     insta::assert_snapshot!(seen, @r"
+    lock.store lock.operation=listen
     lock.store lock.key=key lock.operation=acquire lock.request=REQUEST
     lock.acquire lock.key=key lock.owner=alice lock.token=TOKEN
     lock.store lock.key=key lock.operation=release lock.request=REQUEST

@@ -11,7 +11,7 @@ use lock_core::{
     Reason, RequestId, Transfer, TransferTo, Ttl,
 };
 use lock_memory::MemoryBackend;
-use lock_testkit::Fault;
+use lock_testkit::{Fault, NoticeFault};
 use tokio::time::{Instant, advance, sleep};
 
 const TTL: Duration = Duration::from_secs(30);
@@ -135,7 +135,7 @@ async fn late_notice_of_a_grant_is_not_relied_on() {
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let held = alice.acquire("key").await.unwrap();
     // The notice of the grant takes longer than the claim window of ten seconds.
-    store.inject(Operation::Listen, Fault::AnswerDelayed(Duration::from_secs(12)));
+    store.inject_notices(NoticeFault::Delayed(Duration::from_secs(12)));
     let next = tokio::spawn(bob.acquire("key").ttl(TTL).into_future());
     waiting(&alice, "key", 1).await;
     held.release().await.unwrap();
@@ -143,6 +143,20 @@ async fn late_notice_of_a_grant_is_not_relied_on() {
     assert!(!guard.is_lost());
     let lease = alice.inspect("key").await.unwrap().value.leases.remove(0);
     assert_eq!(lease.token, guard.token(), "the guard has the lease that is alive");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_notice_of_a_grant_costs_a_heartbeat() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
+    store.inject_notices(NoticeFault::Lost);
+    let next = tokio::spawn(bob.acquire("key").into_future());
+    waiting(&alice, "key", 1).await;
+    let start = Instant::now();
+    held.release().await.unwrap();
+    drop(next.await.unwrap().unwrap());
+    assert!(start.elapsed() <= Duration::from_secs(4), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,17 +3,21 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, pending};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_core::Stream;
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, Error, ErrorKind,
     EventCursor, EventFilter, EventStream, EvictRequest, Eviction, Health, HearRequest, Heard,
-    InspectQuery, Inspection, Lease, ListQuery, LockBackend, LockInspector, MailboxId,
+    InspectQuery, Inspection, Lease, ListQuery, LockBackend, LockInspector, MailboxId, Notice,
     NoticeStream, Operation, Page, Release, ReleaseRequest, RenewRequest, Renewal, Result, Timed,
     Transfer, TransferRequest, Waiter, WaitsQuery,
 };
+use tokio::time::{Sleep, sleep};
 
 /// How a command fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,16 @@ pub enum Fault {
     AnswerDelayed(Duration),
 }
 
+/// How notices fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NoticeFault {
+    /// They never come.
+    Lost,
+    /// Each comes this time after the one before it.
+    Delayed(Duration),
+}
+
 /// A store around a store, whose commands fail as told, and are counted.
 ///
 /// Clones share the faults and the counts.
@@ -47,6 +61,7 @@ pub struct Faulty<S> {
 #[derive(Debug, Default)]
 struct State {
     faults: HashMap<Operation, Fault>,
+    notices: Option<NoticeFault>,
     commands: HashMap<Operation, u64>,
 }
 
@@ -61,9 +76,16 @@ impl<S> Faulty<S> {
         self.state().faults.insert(operation, fault);
     }
 
+    /// Makes all notices fail so from now on.
+    pub fn inject_notices(&self, fault: NoticeFault) {
+        self.state().notices = Some(fault);
+    }
+
     /// Ends all faults; what hangs goes on hanging.
     pub fn heal(&self) {
-        self.state().faults.clear();
+        let mut state = self.state();
+        state.faults.clear();
+        state.notices = None;
     }
 
     /// The number of commands of this kind that were sent; a batch is one.
@@ -137,7 +159,9 @@ impl<S: fmt::Debug> fmt::Debug for Faulty<S> {
 #[deny(clippy::missing_trait_methods)]
 impl<S: LockBackend> LockBackend for Faulty<S> {
     async fn listen(&self, mailbox: MailboxId) -> Result<NoticeStream> {
-        self.command(Operation::Listen, self.store.listen(mailbox)).await
+        let notices = self.command(Operation::Listen, self.store.listen(mailbox)).await?;
+        let state = Arc::clone(&self.state);
+        Ok(Box::pin(FaultyNotices { notices, state, held_back: None }))
     }
 
     async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
@@ -198,5 +222,39 @@ impl<S: LockInspector> LockInspector for Faulty<S> {
 
     fn capabilities(&self) -> Capabilities {
         self.store.capabilities()
+    }
+}
+
+/// Notices that fail as told.
+struct FaultyNotices {
+    notices: NoticeStream,
+    state: Arc<Mutex<State>>,
+    held_back: Option<(Notice, Pin<Box<Sleep>>)>,
+}
+
+impl Stream for FaultyNotices {
+    type Item = Notice;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
+        loop {
+            if let Some((notice, mut sleep)) = self.held_back.take() {
+                if sleep.as_mut().poll(cx).is_pending() {
+                    self.held_back = Some((notice, sleep));
+                    return Poll::Pending;
+                }
+                return Poll::Ready(Some(notice));
+            }
+            let Some(notice) = ready!(self.notices.as_mut().poll_next(cx)) else {
+                return Poll::Ready(None);
+            };
+            let fault = self.state.lock().unwrap_or_else(PoisonError::into_inner).notices;
+            match fault {
+                None => return Poll::Ready(Some(notice)),
+                Some(NoticeFault::Lost) => {}
+                Some(NoticeFault::Delayed(span)) => {
+                    self.held_back = Some((notice, Box::pin(sleep(span))));
+                }
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ pub mod differential;
 pub mod proxy;
 pub mod server;
 
-pub use faulty::{Fault, Faulty};
+pub use faulty::{Fault, Faulty, NoticeFault};
 pub use fixture::Fixture;
 pub use suite::{Case, IntoOutcome, Outcome, Skipped, all_cases, run};
 pub use world::{Mail, Named, World};

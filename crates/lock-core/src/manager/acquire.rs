@@ -223,8 +223,9 @@ impl IntoFuture for Acquire<Once> {
 
 /// Asks once, or as often as the store has dead waiters to drop.
 async fn attempt(pending: &mut Pending) -> Result<Attempt> {
+    let limit = pending.shared().config.operation_timeout;
+    pending.until_told(limit).await;
     loop {
-        let limit = pending.shared().config.operation_timeout;
         let Answer { answered, value } = pending.acquire(limit).await?;
         match value {
             Standing::Granted(lease) => {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -19,6 +20,9 @@ use crate::{Grant, LeaseName, LockKey, LockStore, MailboxId, Notice, RequestId};
 pub(super) struct Mailbox {
     pub(super) id: MailboxId,
     waiters: Mutex<HashMap<Name, Row, RandomState>>,
+    /// Whether the store was asked to listen, and answered or refused.
+    was_opened: AtomicBool,
+    opened: Notify,
 }
 
 type Name = (RequestId, LockKey);
@@ -49,7 +53,33 @@ pub(super) enum News {
 
 impl Mailbox {
     pub(super) fn new() -> Self {
-        Self { id: MailboxId::random(), waiters: Mutex::default() }
+        Self {
+            id: MailboxId::random(),
+            waiters: Mutex::default(),
+            was_opened: AtomicBool::new(false),
+            opened: Notify::new(),
+        }
+    }
+
+    /// Whether the first attempt to open the mailbox is over.
+    pub(super) fn was_opened(&self) -> bool {
+        self.was_opened.load(Ordering::Acquire)
+    }
+
+    /// Waits until the first attempt to open the mailbox is over.
+    pub(super) async fn until_opened(&self) {
+        loop {
+            let opened = self.opened.notified();
+            if self.was_opened() {
+                return;
+            }
+            opened.await;
+        }
+    }
+
+    fn note_opened(&self) {
+        self.was_opened.store(true, Ordering::Release);
+        self.opened.notify_waiters();
     }
 
     /// Enters a request, which leaves when what is returned is dropped.
@@ -156,13 +186,19 @@ async fn listen(mailbox: &Mailbox, renewals: &Renewals, store: &dyn LockStore) {
         match store.listen(mailbox.id).await {
             Ok(mut notices) => {
                 backoff = Backoff::default();
-                // Requests may have been sent before the mailbox was open.
-                dispatch(mailbox, renewals, Notice::MayHaveMissed);
+                // Requests that were sent before the mailbox was open were told nothing.
+                if mailbox.was_opened() {
+                    dispatch(mailbox, renewals, Notice::MayHaveMissed);
+                }
+                mailbox.note_opened();
                 while let Some(notice) = poll_fn(|cx| notices.as_mut().poll_next(cx)).await {
                     dispatch(mailbox, renewals, notice);
                 }
             }
-            Err(error) => tracing::warn!(%error, "the mailbox cannot be listened to"),
+            Err(error) => {
+                mailbox.note_opened();
+                tracing::warn!(%error, "the mailbox cannot be listened to");
+            }
         }
         backoff.pause().await;
     }

@@ -52,6 +52,16 @@ impl Pending {
         &self.stay.shared
     }
 
+    /// Waits until the mailbox is open, the first time, for at most `limit`: what is told before is
+    /// told to nobody.
+    pub(super) async fn until_told(&self, limit: Duration) {
+        let mailbox = &self.stay.shared.mailbox;
+        if !mailbox.was_opened() {
+            // Without it the request is served later, and not otherwise.
+            drop(Box::pin(tokio::time::timeout(limit, mailbox.until_opened())).await);
+        }
+    }
+
     /// Sends the request, and waits for the answer for `limit`.
     pub(super) async fn acquire(&mut self, limit: Duration) -> Result<Answer> {
         let sent = Instant::now();

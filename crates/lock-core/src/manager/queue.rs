@@ -33,7 +33,7 @@ pub(super) struct Queue {
     pub(super) heartbeat: Duration,
     pub(super) give_up_at: Option<Instant>,
     /// Where the request stood by the last answer, while it waits.
-    pub(super) standing: Option<Timed<QueuePosition>>,
+    pub(super) standing: Option<(Answered, QueuePosition)>,
     /// Whether the store failed to answer since then.
     pub(super) is_silent: bool,
 }
@@ -45,6 +45,7 @@ impl Queue {
     pub(super) async fn until_granted(&mut self) -> Result<LockGuard> {
         let mut backoff = Backoff::default();
         let mut is_queued = false;
+        self.pending.until_told(self.limit(is_queued)).await;
         loop {
             let limit = self.limit(is_queued);
             let answer = match is_queued {
@@ -83,7 +84,7 @@ impl Queue {
             };
             (is_queued, backoff, self.is_silent) = (true, Backoff::default(), false);
             let ask_at = self.ask_at(answered, &position);
-            self.standing = Some(Timed::new(answered.observed_at, position));
+            self.standing = Some((answered, position));
             if let Some(ended) = Box::pin(self.next_news(ask_at)).await {
                 return ended;
             }
@@ -119,9 +120,10 @@ impl Queue {
         let Some(change) = position.next_change_at else { return heartbeat };
         let after = change.since(answered.observed_at);
         let stagger = match position.position {
+            // The store still drops dead waiters or grants others. Each command does its share, so
+            // however many ask at once, they send few more than what is left takes.
+            _ if after.is_zero() => Duration::ZERO,
             eager @ 0..=LAST_EAGER => STAGGER * u32::try_from(eager.max(1) - 1).unwrap_or(0),
-            // Dead waiters are being dropped: somebody has to ask, and all would be too many.
-            _ if after.is_zero() => Duration::from_secs(1).mul_f64(rand::random()),
             _ => return heartbeat,
         };
         heartbeat.min(answered.sent + after + stagger + AFTER_A_CHANGE)
@@ -148,7 +150,7 @@ impl Queue {
         match standing {
             Standing::QueueFull(position) => {
                 self.pending.forget_place();
-                self.standing = Some(Timed::new(answered.observed_at, position));
+                self.standing = Some((answered, position));
                 self.error(ErrorKind::QueueFull)
             }
             Standing::Ended(end) => {
@@ -173,7 +175,11 @@ impl Queue {
     fn error(&mut self, kind: ErrorKind) -> Error {
         let error = Error::new(kind, Operation::Acquire).with_key(self.pending.key().clone());
         match self.standing.take() {
-            Some(position) => error.with_position(position),
+            // Ages go on since the store told of them.
+            Some((answered, position)) => {
+                let now = answered.observed_at.after(answered.sent.elapsed());
+                error.with_position(Timed::new(now, position))
+            }
             None => error,
         }
     }

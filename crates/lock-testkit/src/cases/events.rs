@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use lock_core::{
-    Change, ChangeKind, ChangeKinds, EventCursor, EventFilter, EventStream, LockEvent,
-    TransferTo, Watched,
+    Change, ChangeKind, ChangeKinds, EventCursor, EventFilter, EventStream, LockEvent, TransferTo,
+    Watched,
 };
 
 use super::expect_eq;

@@ -3,9 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use lock_core::{
-    AcquireRequest, Cursor, ErrorKind, Lease, ListQuery, Mode, Operation, RequestId,
-};
+use lock_core::{AcquireRequest, Cursor, ErrorKind, Lease, ListQuery, Mode, Operation, RequestId};
 
 use super::expect_eq;
 use crate::World;

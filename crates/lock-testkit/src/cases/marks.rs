@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use lock_core::machine::MARK_SPAN;
-use lock_core::{
-    AcquireRequest, Cancellation, End, Heard, Release, Renewal, Transfer, TransferTo,
-};
+use lock_core::{AcquireRequest, Cancellation, End, Heard, Release, Renewal, Transfer, TransferTo};
 
 use super::expect_eq;
 use crate::{Outcome, World};

@@ -1,7 +1,9 @@
 //! Notices: a mailbox is told of grants and of ends by force, and whoever misses that loses
 //! nothing.
 
-use lock_core::{AcquireRequest, End, Heard, Lease, MailboxId, Metadata, Renewal, RequestId, TransferTo};
+use lock_core::{
+    AcquireRequest, End, Heard, Lease, MailboxId, Metadata, Renewal, RequestId, TransferTo,
+};
 
 use super::expect_eq;
 use crate::{Mail, Outcome, World};
