@@ -54,8 +54,10 @@ impl Metadata {
 
     /// The number of bytes that names and texts have together.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> usize {
-        self.iter().map(|(name, text)| name.len() + text.len()).sum()
+        let Some(entries) = &self.0 else { return 0 };
+        entries.iter().map(|(name, text)| name.len() + text.len()).sum()
     }
 
     /// Whether there is nothing.

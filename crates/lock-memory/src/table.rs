@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_utils::CachePadded;
@@ -21,12 +22,19 @@ const SHARDS: usize = 256;
 /// alive.
 const IDLE: usize = 8;
 
-/// The number of keys in a shard, and of bytes of metadata, from which on the dead are looked for.
-const FIRST_SWEEP: Load = Load { keys: 16, metadata_bytes: 64 * 1024 };
+/// The number of new keys of a shard after which the dead are looked for, at least.
+const FIRST_SWEEP: usize = 16;
+
+/// The number of acquires of a shard after which another is looked through, besides four for each
+/// of its keys. So many bytes of metadata count as one more acquire.
+const TURN: usize = 64;
+const BYTES_AN_ACQUIRE: usize = 1024;
 
 /// The states of all keys that somebody holds or waits for, and of some that nobody does.
 pub(crate) struct Table {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
+    /// The shard that is looked through next, whoever looks.
+    hand: AtomicUsize,
     hasher: RandomState,
     clock: Arc<dyn Clock>,
     pub(crate) mailboxes: Arc<Mailboxes>,
@@ -41,17 +49,12 @@ struct Shard {
     idle: usize,
     /// The highest token of any lease that a key of this shard ever had.
     last_token: Option<FencingToken>,
-    /// What the shard has grown by since the dead were last looked for.
-    grown: Load,
-    /// What it may grow by until they are looked for again.
-    sweep_at: Load,
-}
-
-/// What a shard has to keep.
-#[derive(Clone, Copy, Default)]
-struct Load {
-    keys: usize,
-    metadata_bytes: usize,
+    /// The number of keys that came since the dead were last looked for.
+    new_keys: usize,
+    /// The number of new keys after which they are looked for again.
+    sweep_at: usize,
+    /// The number of acquires since another shard was looked through for them.
+    acquires: usize,
 }
 
 impl fmt::Debug for Table {
@@ -67,6 +70,7 @@ impl Table {
             CachePadded::new(Mutex::new(shard))
         };
         Self {
+            hand: AtomicUsize::new(0),
             shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
             hasher: RandomState::default(),
             clock,
@@ -85,11 +89,28 @@ impl Table {
     ) -> Timed<R> {
         let hash = self.hasher.hash_one(key);
         let mut shard = self.shard(hash);
-        shard.grown.metadata_bytes += metadata_bytes;
-        if shard.is_grown() {
-            self.sweep(&mut shard);
+        let reply = self.run_or_insert(&mut shard, hash, key, command);
+        shard.acquires += 1 + metadata_bytes / BYTES_AN_ACQUIRE;
+        let turns = shard.acquires / (TURN + 4 * shard.keys.len());
+        if turns > 0 {
+            shard.acquires = 0;
+            drop(shard);
+            for _ in 0..turns {
+                let next = self.hand.fetch_add(1, Ordering::Relaxed) % SHARDS;
+                self.look_through(next, |_, _, _| {});
+            }
         }
-        let Shard { keys, idle, last_token, grown, .. } = &mut *shard;
+        reply
+    }
+
+    fn run_or_insert<R>(
+        &self,
+        shard: &mut Shard,
+        hash: u64,
+        key: &LockKey,
+        command: impl FnOnce(&mut KeyState, &mut Step) -> R,
+    ) -> Timed<R> {
+        let Shard { keys, idle, last_token, .. } = shard;
         if let Some((_, state)) = keys.find_mut(hash, |(known, _)| known == key) {
             let reply = self.run_on(key, state, idle, last_token, command);
             forget_idle(keys, idle);
@@ -98,8 +119,12 @@ impl Table {
         let mut state = KeyState::default();
         let reply = self.step(key, &mut state, last_token, command);
         if !state.is_idle() {
-            grown.keys += 1;
-            keys.insert_unique(hash, (key.clone(), state), |(key, _)| self.hasher.hash_one(key));
+            if shard.new_keys > shard.sweep_at {
+                self.sweep(shard);
+            }
+            shard.new_keys += 1;
+            let hasher = |(key, _): &(LockKey, KeyState)| self.hasher.hash_one(key);
+            shard.keys.insert_unique(hash, (key.clone(), state), hasher);
         }
         reply
     }
@@ -196,20 +221,14 @@ impl Table {
         lock(&self.shards[(hash >> 32) as usize % SHARDS])
     }
 
-    /// Drops the dead, which are never more than the living and a fixed number, at a cost that is
-    /// constant for each new key.
+    /// Drops the dead of a shard, which are never more than the living and a fixed number, at a cost
+    /// that is constant for each new key.
     fn sweep(&self, shard: &mut Shard) {
-        let mut alive = Load::default();
-        self.settle(shard, &mut |_, state, now| {
-            alive.keys += usize::from(!state.is_idle());
-            let metadata = state.leases(now).map(|lease| lease.metadata.bytes());
-            alive.metadata_bytes += metadata.sum::<usize>();
-        });
-        shard.grown = Load::default();
-        shard.sweep_at = Load {
-            keys: FIRST_SWEEP.keys.max(alive.keys),
-            metadata_bytes: FIRST_SWEEP.metadata_bytes.max(alive.metadata_bytes),
-        };
+        self.settle(shard, &mut |_, _, _| {});
+        shard.keys.retain(|(_, state)| !state.is_idle());
+        shard.idle = 0;
+        shard.new_keys = 0;
+        shard.sweep_at = FIRST_SWEEP.max(shard.keys.len());
     }
 
     fn settle(&self, shard: &mut Shard, look: &mut impl FnMut(&LockKey, &KeyState, Timestamp)) {
@@ -230,13 +249,6 @@ fn forget_idle(keys: &mut HashTable<(LockKey, KeyState)>, idle: &mut usize) {
     if *idle > IDLE + keys.len() / 3 {
         keys.retain(|(_, state)| !state.is_idle());
         *idle = 0;
-    }
-}
-
-impl Shard {
-    const fn is_grown(&self) -> bool {
-        self.grown.keys > self.sweep_at.keys
-            || self.grown.metadata_bytes > self.sweep_at.metadata_bytes
     }
 }
 

@@ -136,6 +136,7 @@ struct Bounds {
 impl Step {
     /// A step at the time `now`, after `last_token`, recording changes of the `wanted` kinds.
     #[must_use]
+    #[inline]
     pub const fn new(
         now: Timestamp,
         last_token: Option<FencingToken>,
@@ -217,6 +218,7 @@ impl Effects {
 impl KeyState {
     /// Whether there is no lease, no waiter and no mark.
     #[must_use]
+    #[inline]
     pub fn is_idle(&self) -> bool {
         self.leases.is_empty() && self.queue.is_none() && self.marks.is_none()
     }
