@@ -91,16 +91,22 @@ impl Table {
         let mut shard = self.shard(hash);
         let reply = self.run_or_insert(&mut shard, hash, key, command);
         shard.acquires += 1 + metadata_bytes / BYTES_AN_ACQUIRE;
-        let turns = shard.acquires / (TURN + 4 * shard.keys.len());
-        if turns > 0 {
-            shard.acquires = 0;
-            drop(shard);
-            for _ in 0..turns {
-                let next = self.hand.fetch_add(1, Ordering::Relaxed) % SHARDS;
-                self.look_through(next, |_, _, _| {});
-            }
+        if shard.acquires >= TURN {
+            self.turn_hand(shard);
         }
         reply
+    }
+
+    /// Looks through as many of the next shards as a shard has acquires for.
+    fn turn_hand(&self, mut shard: MutexGuard<'_, Shard>) {
+        let cost = TURN + 4 * shard.keys.len();
+        let turns = shard.acquires / cost;
+        shard.acquires %= cost;
+        drop(shard);
+        for _ in 0..turns {
+            let next = self.hand.fetch_add(1, Ordering::Relaxed) % SHARDS;
+            self.look_through(next, |_, _, _| {});
+        }
     }
 
     fn run_or_insert<R>(
@@ -168,7 +174,10 @@ impl Table {
         mut look: impl FnMut(&LockKey, &KeyState, Timestamp),
     ) {
         if let Some(shard) = self.shards.get(shard) {
-            self.settle(&mut lock(shard), &mut look);
+            let mut shard = lock(shard);
+            self.settle(&mut shard, &mut look);
+            let Shard { keys, idle, .. } = &mut *shard;
+            forget_idle(keys, idle);
         }
     }
 
