@@ -158,11 +158,15 @@ macro_rules! case_tests {
 #[doc(hidden)]
 macro_rules! case {
     ($promise:literal, $module:ident, $case:ident) => {
-        $crate::Case::new(concat!(stringify!($module), "::", stringify!($case)), $promise, |world| {
-            Box::pin(async {
-                $crate::IntoOutcome::into_outcome($crate::cases::$module::$case(world).await)
-            })
-        })
+        $crate::Case::new(
+            concat!(stringify!($module), "::", stringify!($case)),
+            $promise,
+            |world| {
+                Box::pin(async {
+                    $crate::IntoOutcome::into_outcome($crate::cases::$module::$case(world).await)
+                })
+            },
+        )
     };
 }
 

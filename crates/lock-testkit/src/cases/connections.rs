@@ -119,7 +119,7 @@ pub async fn another_connection_sees_an_evicted_waiter(world: World) {
     let evicted = world.evict_waiter(&waiter).await.waiter;
     expect_eq!(evicted.map(|waiter| waiter.request), Some(waiter.id));
     expect_eq!(elsewhere.waiting("key").await, []);
-    expect_eq!(elsewhere.ended(&waiter).await, World::evicted());
+    expect_eq!(elsewhere.ended(&waiter).await, World::end_by_eviction());
 }
 
 /// A request that each of its commands sends by another connection waits, holds and is released.

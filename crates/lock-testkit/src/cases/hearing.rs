@@ -1,6 +1,6 @@
 //! Hearing: a waiter says that it is alive, and is told where it stands.
 
-use lock_core::{Heard, HearRequest};
+use lock_core::{HearRequest, Heard};
 
 use super::expect_eq;
 use crate::World;

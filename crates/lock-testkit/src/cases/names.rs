@@ -1,6 +1,8 @@
 //! Names: a command names the lease that it means, and touches no other of the same request.
 
-use lock_core::{AcquireRequest, Lease, Metadata, Release, Renewal, RequestId, Transfer, TransferTo};
+use lock_core::{
+    AcquireRequest, Lease, Metadata, Release, Renewal, RequestId, Transfer, TransferTo,
+};
 
 use super::expect_eq;
 use crate::World;
