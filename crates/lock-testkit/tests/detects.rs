@@ -3,6 +3,8 @@
 
 #[path = "detects/broken.rs"]
 mod broken;
+#[path = "detects/cached.rs"]
+mod cached;
 #[path = "detects/fault.rs"]
 mod fault;
 #[path = "detects/fixture.rs"]
