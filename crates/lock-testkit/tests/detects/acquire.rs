@@ -1,8 +1,8 @@
 //! How a broken store grants, queues and refuses.
 
 use lock_core::{
-    AcquireRequest, Acquisition, Holder, KeepAlive, Lease, LockBackend, Mode, OnHeld, QueuePosition,
-    RenewRequest, Renewal, RequestId, Result, Ttl,
+    AcquireRequest, Acquisition, Holder, KeepAlive, Lease, LockBackend, Mode, OnHeld,
+    QueuePosition, RenewRequest, Renewal, RequestId, Result, Ttl,
 };
 
 use super::Broken;

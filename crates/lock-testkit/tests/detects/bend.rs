@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, HeadStart, KeepAlive, LeaseName, LeaseTime, LockKey, Metadata, Mode, OnHeld, OwnerId, Ttl,
+    AcquireRequest, HeadStart, KeepAlive, LeaseName, LeaseTime, LockKey, Metadata, Mode, OnHeld,
+    OwnerId, Ttl,
 };
 
 use super::Broken;

@@ -28,7 +28,8 @@ impl Fault {
     pub(crate) const fn caches(self) -> bool {
         matches!(
             self,
-            Self::CachesAcquires
+            Self::CachesNothing
+                | Self::CachesAcquires
                 | Self::CachesWaiters
                 | Self::CachesHearings
                 | Self::CachesClaims
@@ -342,6 +343,8 @@ faults! {
 
     /// Hears a request only by the connection that sent it first.
     ConnectionsOwnRequests,
+    /// Is not broken, although each connection has a replica.
+    CachesNothing,
     /// Keeps what a connection was granted at once to the connection.
     CachesAcquires,
     /// Keeps what a connection queued to the connection.

@@ -71,9 +71,10 @@ impl Broken {
             WaitsOf::Owner(owner) => self.owner(owner).into(),
             WaitsOf::Session(session) if self.is(Fault::FindsTheWholeOwner) => {
                 let story = self.story();
-                let of_session = story.asked.values().find(|it| {
-                    it.session == *session && story.queued.contains(&it.id)
-                });
+                let of_session = story
+                    .asked
+                    .values()
+                    .find(|it| it.session == *session && story.queued.contains(&it.id));
                 of_session.map_or_else(|| query.of.clone(), |it| it.owner.clone().into())
             }
             _ => query.of.clone(),

@@ -98,12 +98,10 @@ impl Broken {
             (Fault::RevivesExpiredLeases, Some(Ending::Expired))
             | (Fault::RevivesReleasedLeases, Some(Ending::Released))
             | (Fault::RevivesEvictedLeases, Some(Ending::Evicted)) => Ok(self.pretend(renewal.ttl)),
-            (Fault::RenewsByRequest, _) => {
-                match self.lease_of(&name.key, name.request).await? {
-                    Some(held) => self.renew_as(renewal, held.name()).await,
-                    None => Ok(told),
-                }
-            }
+            (Fault::RenewsByRequest, _) => match self.lease_of(&name.key, name.request).await? {
+                Some(held) => self.renew_as(renewal, held.name()).await,
+                None => Ok(told),
+            },
             (Fault::RenewsForAnybody, None)
             | (Fault::GiversGoOnRenewing, Some(Ending::Transferred)) => {
                 self.renew_holder(renewal, told).await
@@ -114,9 +112,7 @@ impl Broken {
             }
             (Fault::RenewalsHideTheEnd, _) => Ok(Renewal::NotHeld),
             _ => Ok(match told {
-                Renewal::Ended(end) => {
-                    self.twist_end(end).map_or(Renewal::NotHeld, Renewal::Ended)
-                }
+                Renewal::Ended(end) => self.twist_end(end).map_or(Renewal::NotHeld, Renewal::Ended),
                 told => told,
             }),
         }

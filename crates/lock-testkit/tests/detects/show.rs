@@ -50,9 +50,7 @@ impl Broken {
         let key = self.key(&request.key);
         let known = self.story().lease_with(&key, holder.token);
         match known {
-            Some(lease) => {
-                Holder::from(&self.show(lease.with_expires_at(holder.expires_at)))
-            }
+            Some(lease) => Holder::from(&self.show(lease.with_expires_at(holder.expires_at))),
             None => holder,
         }
     }
@@ -96,7 +94,9 @@ impl Broken {
                 let mut position = self.show_position(request, position);
                 match self.fault {
                     Fault::TellsTheEndOfTheQueue => position.position = position.waiting + 1,
-                    Fault::HidesTheQueueFromTheRefused => (position.position, position.waiting) = (1, 0),
+                    Fault::HidesTheQueueFromTheRefused => {
+                        (position.position, position.waiting) = (1, 0)
+                    }
                     _ => {}
                 }
                 Acquisition::Held(position)

@@ -43,9 +43,7 @@ pub(crate) fn verdict(case: Case, fault: Fault) -> Verdict {
     keep_panics_quiet();
     fixture::plant(fault);
     PANICS.set(Some(Vec::new()));
-    let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
-        lock_testkit::run::<BrokenStore>(&case)
-    }));
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| lock_testkit::run::<BrokenStore>(&case)));
     let panics = PANICS.take().unwrap_or_default();
     let foreign = panics.iter().find(|said| !said.contains("lock-testkit/src/"));
     match (outcome, foreign) {

@@ -5,7 +5,8 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use lock_core::{
-    Change, EventCursor, EventFilter, EventStream, LockEvent, LockInspector, Reason, Result, Watched,
+    Change, EventCursor, EventFilter, EventStream, LockEvent, LockInspector, Reason, Result,
+    Watched,
 };
 
 use super::Broken;
