@@ -3,6 +3,8 @@
 
 #[path = "detects/broken.rs"]
 mod broken;
+#[path = "detects/cached.rs"]
+mod cached;
 #[path = "detects/fault.rs"]
 mod fault;
 #[path = "detects/fixture.rs"]
@@ -34,7 +36,8 @@ fn every_case_is_in_the_table_once() {
 fn every_fault_is_used() {
     let is_used = |fault: &Fault| TABLE.iter().any(|(_, used)| used == fault);
     let unused: Vec<_> = Fault::ALL.iter().filter(|fault| !is_used(fault)).collect();
-    assert_eq!(unused, [&Fault::None], "only the sound store detects nothing");
+    let sound = [&Fault::None, &Fault::CachesNothing];
+    assert_eq!(unused, sound, "only in the sound stores nothing is to be detected");
 }
 
 #[test]
@@ -55,10 +58,35 @@ fn every_case_fails_on_its_fault() {
     for case in all_cases() {
         let Some((_, fault)) = TABLE.iter().find(|(name, _)| *name == case.name) else { continue };
         match verdict(case, *fault) {
-            Verdict::Failed(_) => println!("{}: {fault:?}: {}", case.name, fault.does().trim()),
+            Verdict::Failed(said) => {
+                println!("{}: {fault:?}: {}\n    {said}", case.name, fault.does().trim());
+            }
             other => undetected.push(format!("{}: {fault:?}: {other}", case.name)),
         }
     }
     let count = undetected.len();
     assert!(undetected.is_empty(), "{count} faults go undetected:\n{}", undetected.join("\n"));
+}
+
+/// Of the cases on connections, the one that is there for a command fails on the store that keeps
+/// that command to the connection, and no other does.
+#[test]
+fn what_a_connection_keeps_is_found_by_its_own_case() {
+    for fault in Fault::ALL.iter().filter(|fault| fault.caches()) {
+        let mut failed = Vec::new();
+        for case in all_cases().into_iter().filter(|case| is_about_one_command(case.name)) {
+            match verdict(case, *fault) {
+                Verdict::Passed => {}
+                Verdict::Failed(_) => failed.push(case.name),
+                other => panic!("{} on {fault:?}: {other}", case.name),
+            }
+        }
+        let own: Vec<_> =
+            TABLE.iter().filter(|(_, it)| it == fault).map(|(name, _)| *name).collect();
+        assert_eq!(failed, own, "{fault:?}");
+    }
+}
+
+fn is_about_one_command(case: &str) -> bool {
+    case.starts_with("connections::another_connection_sees_")
 }

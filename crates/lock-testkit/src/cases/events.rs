@@ -1,6 +1,7 @@
 //! Events: what happens to a key is told to those who watch, if the store offers that.
 
 use std::future::poll_fn;
+use std::slice;
 use std::time::Duration;
 
 use lock_core::{
@@ -109,7 +110,7 @@ pub async fn eviction_event_names_who_and_why(world: World) -> Outcome {
     let waiter = world.only_waiter("key").await;
     let mut events = watch(&world, EventFilter::all()).await;
     expect_eq!(world.evict_waiter(&bob).await.waiter, Some(waiter.clone()));
-    expect_eq!(world.evict("key").await.leases, [held.clone()]);
+    expect_eq!(world.evict("key").await.leases, slice::from_ref(&held));
     let (by, reason) = (World::owner("admin"), World::reason());
     let (why, who) = (reason.clone(), by.clone());
     expect_eq!(next(&mut events).await.change, Change::WaiterEvicted { waiter, by, reason });

@@ -1,5 +1,7 @@
 //! Eviction: an operator ends leases or a waiter.
 
+use std::slice;
+
 use lock_core::{AcquireRequest, Mode, Release, Renewal, Ttl};
 
 use super::expect_eq;
@@ -38,7 +40,7 @@ pub async fn eviction_of_one_lease_spares_the_others(world: World) {
     let mut spared = vec![world.granted(&alice).await];
     let evicted = world.granted(&bob).await;
     spared.push(world.granted(&carol).await);
-    expect_eq!(world.evict_lease(&evicted).await.leases, [evicted.clone()]);
+    expect_eq!(world.evict_lease(&evicted).await.leases, slice::from_ref(&evicted));
     let mut seen = world.inspect("key").await.leases;
     seen.sort_by_key(|lease| lease.token);
     expect_eq!(seen, spared);
@@ -73,10 +75,10 @@ pub async fn eviction_of_a_waiter_spares_the_others(world: World) {
 pub async fn evicted_holder_cannot_renew(world: World) {
     let late = world.granted(&World::ask("key", "alice")).await;
     expect_eq!(world.evict("key").await.leases.len(), 1);
-    expect_eq!(world.renew(&late, late.ttl).await, Renewal::Ended(World::evicted()));
+    expect_eq!(world.renew(&late, late.ttl).await, Renewal::Ended(World::end_by_eviction()));
     world.free("key").await;
     let held = world.granted(&World::ask("key", "bob")).await;
-    expect_eq!(world.renew(&late, late.ttl).await, Renewal::Ended(World::evicted()));
+    expect_eq!(world.renew(&late, late.ttl).await, Renewal::Ended(World::end_by_eviction()));
     expect_eq!(world.only_lease("key").await, held);
 }
 
@@ -85,7 +87,7 @@ pub async fn evicted_holder_cannot_release_the_successor(world: World) {
     let (late, bob) = world.holder_and_waiter().await;
     expect_eq!(world.evict("key").await.leases.len(), 1);
     let held = world.granted(&bob).await;
-    expect_eq!(world.release(&late).await, Release::Ended(World::evicted()));
+    expect_eq!(world.release(&late).await, Release::Ended(World::end_by_eviction()));
     expect_eq!(world.only_lease("key").await, held);
 }
 
@@ -113,7 +115,7 @@ pub async fn eviction_ends_a_never_ending_lease(world: World) {
     let held = world.granted(&World::ask("key", "alice").with_ttl(Ttl::Never)).await;
     let bob = World::queueing("key", "bob").with_ttl(Ttl::Never);
     world.queued(&bob).await;
-    expect_eq!(world.evict_lease(&held).await.leases, [held.clone()]);
+    expect_eq!(world.evict_lease(&held).await.leases, slice::from_ref(&held));
     expect_eq!(world.granted(&bob).await.expires_at, None);
     expect_eq!(world.evict("key").await.leases.len(), 1);
     world.free("key").await;

@@ -12,8 +12,8 @@ use crate::{Outcome, World};
 async fn evicted(world: &World) -> (AcquireRequest, lock_core::Lease, End) {
     let request = World::ask("key", "alice");
     let held = world.granted(&request).await;
-    expect_eq!(world.evict_lease(&held).await.leases.len(), 1);
-    (request, held, World::evicted())
+    world.evicted_lease(&held).await;
+    (request, held, World::end_by_eviction())
 }
 
 /// A request whose lease was evicted neither holds nor waits when it asks again.
@@ -28,11 +28,11 @@ pub async fn evicted_request_takes_no_lock(world: World) {
 /// A waiter that was evicted neither joins the queue nor holds when it asks again.
 pub async fn evicted_waiter_does_not_join_again(world: World) {
     let (held, waiter) = world.holder_and_waiter().await;
-    assert!(world.evict_waiter(&waiter).await.waiter.is_some(), "{waiter:?} waits");
-    expect_eq!(world.ended(&waiter).await, World::evicted());
+    world.evicted_waiter(&waiter).await;
+    expect_eq!(world.ended(&waiter).await, World::end_by_eviction());
     expect_eq!(world.waiting("key").await, []);
     world.released(&held).await;
-    expect_eq!(world.ended(&waiter).await, World::evicted());
+    expect_eq!(world.ended(&waiter).await, World::end_by_eviction());
     world.free("key").await;
 }
 
@@ -66,7 +66,7 @@ pub async fn hear_tells_the_end(world: World) {
     let (request, _, end) = evicted(&world).await;
     expect_eq!(world.hear(&request).await.value, Heard::Ended(end.clone()));
     let (_, waiter) = world.holder_and_waiter().await;
-    assert!(world.evict_waiter(&waiter).await.waiter.is_some(), "{waiter:?} waits");
+    world.evicted_waiter(&waiter).await;
     expect_eq!(world.hear(&waiter).await.value, Heard::Ended(end));
     expect_eq!(world.waiting("key").await, []);
 }
@@ -104,7 +104,7 @@ pub async fn mark_spares_other_requests(world: World) {
 pub async fn mark_ends(world: World) -> Outcome {
     let (request, _, end) = evicted(&world).await;
     let (held, waiter) = world.holder_and_waiter().await;
-    assert!(world.evict_waiter(&waiter).await.waiter.is_some(), "{waiter:?} waits");
+    world.evicted_waiter(&waiter).await;
     world.released(&held).await;
     world.elapse_long(MARK_SPAN - World::BRIEF).await?;
     for marked in [&request, &waiter] {
@@ -127,21 +127,21 @@ pub async fn mark_lasts_as_long_as_the_lease(world: World) -> Outcome {
     let patient = World::ask("patient", "alice").queueing(keep_alive);
     for request in [&long, &longest] {
         let held = world.granted(request).await;
-        expect_eq!(world.evict_lease(&held).await.leases.len(), 1);
+        world.evicted_lease(&held).await;
     }
     let held = world.granted(&World::ask("patient", "bob")).await;
     world.queued(&patient).await;
-    assert!(world.evict_waiter(&patient).await.waiter.is_some(), "{patient:?} waits");
+    world.evicted_waiter(&patient).await;
     world.released(&held).await;
     world.elapse_long(keep_alive.span() - World::BRIEF).await?;
     for marked in [&long, &longest, &patient] {
-        expect_eq!(world.ended(marked).await, World::evicted());
+        expect_eq!(world.ended(marked).await, World::end_by_eviction());
     }
     world.elapse_long(minutes(20)).await?;
     for over in [&long, &patient] {
         world.granted(over).await;
     }
-    expect_eq!(world.ended(&longest).await, World::evicted());
+    expect_eq!(world.ended(&longest).await, World::end_by_eviction());
     world.elapse_long(minutes(40)).await?;
     world.granted(&longest).await;
     Ok(())

@@ -50,8 +50,8 @@ pub async fn eviction_is_told(world: World) -> Outcome {
     let mut mail = world.mail().await;
     let holder = World::ask("key", "alice").with_mailbox(mail.mailbox);
     let held = world.granted(&holder).await;
-    world.elsewhere().await.evict("key").await;
-    expect_eq!(mail.end_of(held.request, Some(held.token)).await, World::evicted());
+    world.elsewhere().await.evicted_lease(&held).await;
+    expect_eq!(mail.end_of(held.request, Some(held.token)).await, World::end_by_eviction());
     Ok(())
 }
 
@@ -60,8 +60,8 @@ pub async fn eviction_of_a_waiter_is_told(world: World) -> Outcome {
     world.needs_notices()?;
     let mut mail = world.mail().await;
     let (_, waiter) = waiter_in(&world, mail.mailbox).await;
-    world.elsewhere().await.evict_waiter(&waiter).await;
-    expect_eq!(mail.end_of(waiter.id, None).await, World::evicted());
+    world.elsewhere().await.evicted_waiter(&waiter).await;
+    expect_eq!(mail.end_of(waiter.id, None).await, World::end_by_eviction());
     Ok(())
 }
 
@@ -96,8 +96,8 @@ pub async fn renewal_moves_the_mailbox(world: World) -> Outcome {
     let held = world.granted(&World::ask("key", "alice").with_mailbox(before.mailbox)).await;
     let renewal = world.renew_in(&held, after.mailbox).await;
     assert!(matches!(renewal, Renewal::Renewed { .. }), "expected a renewal, got {renewal:?}");
-    world.evict("key").await;
-    expect_eq!(after.end_of(held.request, Some(held.token)).await, World::evicted());
+    world.evicted_lease(&held).await;
+    expect_eq!(after.end_of(held.request, Some(held.token)).await, World::end_by_eviction());
     is_quiet(&world, &mut before).await;
     Ok(())
 }
@@ -119,8 +119,8 @@ pub async fn hearing_moves_the_mailbox(world: World) -> Outcome {
 async fn is_quiet(world: &World, mail: &mut Mail) {
     let probe = World::ask("a key of its own", "carol").with_mailbox(mail.mailbox);
     let held = world.granted(&probe).await;
-    world.evict_lease(&held).await;
-    expect_eq!(mail.end_of(held.request, Some(held.token)).await, World::evicted());
+    world.evicted_lease(&held).await;
+    expect_eq!(mail.end_of(held.request, Some(held.token)).await, World::end_by_eviction());
 }
 
 /// A waiter whose mailbox is not open, or that has none, finds its lease when it is heard.

@@ -1,5 +1,6 @@
 //! Fencing tokens: each lease of a key has a higher one than all before.
 
+use std::slice;
 use std::time::Duration;
 
 use lock_core::{Metadata, RequestId, TransferTo};
@@ -75,7 +76,7 @@ pub async fn transferred_lease_has_a_higher_token(world: World) {
     };
     let after = world.transferred(&before, to).await;
     assert!(after.token > before.token, "{} follows {}", after.token, before.token);
-    expect_eq!(world.inspect("key").await.leases, [after.clone()]);
+    expect_eq!(world.inspect("key").await.leases, slice::from_ref(&after));
 }
 
 /// Leases that follow an eviction have higher tokens, with a waiter and without.

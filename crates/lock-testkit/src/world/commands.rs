@@ -212,9 +212,21 @@ impl World {
         self.store.evict(&request).await.expect("evict answers").value
     }
 
+    /// Takes away this lease alone, which must be held.
+    pub async fn evicted_lease(&self, lease: &Lease) {
+        let leases = self.evict_lease(lease).await.leases;
+        expect_eq!(leases.iter().map(Lease::name).collect::<Vec<_>>(), [lease.name()]);
+    }
+
+    /// Takes the request out of the queue, in which it must wait.
+    pub async fn evicted_waiter(&self, request: &AcquireRequest) {
+        let waiter = self.evict_waiter(request).await.waiter;
+        expect_eq!(waiter.map(|waiter| waiter.request), Some(request.id));
+    }
+
     /// How a request ends that `admin` evicts for `maintenance`.
     #[must_use]
-    pub fn evicted() -> End {
+    pub fn end_by_eviction() -> End {
         End::Evicted { by: Self::owner("admin"), reason: Self::reason() }
     }
 }

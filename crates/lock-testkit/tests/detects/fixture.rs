@@ -8,6 +8,7 @@ use lock_core::{Capabilities, Clock, LockStore, ManualClock, Timestamp};
 use lock_testkit::Fixture;
 
 use crate::broken::Broken;
+use crate::cached::Cached;
 use crate::fault::Fault;
 
 thread_local! {
@@ -24,19 +25,31 @@ pub(crate) fn plant(fault: Fault) {
 /// A broken store whose clock is set by hand, together with tokio's.
 pub(crate) struct BrokenStore {
     clock: Arc<ManualClock>,
-    store: Broken,
+    store: Store,
+}
+
+enum Store {
+    Broken(Broken),
+    Cached(Cached),
 }
 
 #[async_trait::async_trait]
 impl Fixture for BrokenStore {
     async fn start() -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_800_000_000_000_000)));
-        let store = Broken::new(FAULT.get(), Arc::clone(&clock)).await;
+        let fault = FAULT.get();
+        let store = match fault.caches() {
+            true => Store::Cached(Cached::new(fault, Arc::clone(&clock))),
+            false => Store::Broken(Broken::new(fault, Arc::clone(&clock)).await),
+        };
         Self { clock, store }
     }
 
     async fn connect(&self) -> Arc<dyn LockStore> {
-        Arc::new(self.store.clone())
+        match &self.store {
+            Store::Broken(store) => Arc::new(store.connect()),
+            Store::Cached(store) => Arc::new(store.connect()),
+        }
     }
 
     async fn elapse(&self, span: Duration) {
@@ -50,8 +63,12 @@ impl Fixture for BrokenStore {
         true
     }
 
+    fn longest_elapse(&self) -> Duration {
+        Duration::MAX
+    }
+
     fn expected(&self) -> Capabilities {
-        Capabilities::none().with_pushed_grants().with_events()
+        Capabilities::none().with_notices().with_events()
     }
 
     fn paused() -> bool {
