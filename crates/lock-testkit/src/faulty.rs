@@ -124,12 +124,12 @@ impl<S> Faulty<S> {
             Some(Fault::Hangs) => pending().await,
             Some(Fault::Panics) => panic!("a store that panics was asked for"),
             Some(Fault::Delayed(span)) => {
-                tokio::time::sleep(span).await;
+                sleep(span).await;
                 command.await
             }
             Some(Fault::AnswerDelayed(span)) => {
                 let answer = command.await;
-                tokio::time::sleep(span).await;
+                sleep(span).await;
                 answer
             }
         }
