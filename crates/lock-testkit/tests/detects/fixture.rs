@@ -75,3 +75,38 @@ impl Fixture for BrokenStore {
         true
     }
 }
+
+/// A sound store that can do as little as a store may, on a clock that cannot be set.
+pub(crate) struct Poor(BrokenStore);
+
+#[async_trait::async_trait]
+impl Fixture for Poor {
+    async fn start() -> Self {
+        plant(Fault::CachesNothing);
+        Self(BrokenStore::start().await)
+    }
+
+    async fn connect(&self) -> Arc<dyn LockStore> {
+        self.0.connect().await
+    }
+
+    async fn elapse(&self, span: Duration) {
+        self.0.elapse(span).await;
+    }
+
+    async fn set_back(&self, _span: Duration) -> bool {
+        false
+    }
+
+    fn longest_elapse(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    fn expected(&self) -> Capabilities {
+        Capabilities::none()
+    }
+
+    fn paused() -> bool {
+        true
+    }
+}
