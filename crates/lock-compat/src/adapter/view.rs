@@ -30,7 +30,8 @@ impl LockAdapter {
         Ok((leases.into_iter().next(), waiters.items.into_iter().next()))
     }
 
-    /// The leases of all keys that begin with `prefix`.
+    /// The leases of all keys that begin with `prefix`, in the order of the keys, so that a report
+    /// on them is the same twice.
     pub(super) async fn leases(&self, prefix: &str) -> Result<Vec<Lease>> {
         let query = ListQuery::all().with_prefix(prefix).with_limit(PAGE);
         let page = |cursor| {
@@ -44,6 +45,7 @@ impl LockAdapter {
             page.next
         };
         follow(page, read).await?;
+        leases.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         Ok(leases)
     }
 
