@@ -57,8 +57,8 @@ impl Layout {
     }
 
     /// The keys of one lock, in the order in which the scripts take them.
-    pub(crate) fn lock(&self, key: &LockKey) -> [String; 6] {
-        ["state", "details", "queue", "silence", "ends", "marks"]
+    pub(crate) fn lock(&self, key: &LockKey) -> [String; 7] {
+        ["state", "details", "queue", "silence", "ends", "marks", "fading"]
             .map(|part| format!("{}{part}:{key}", self.base))
     }
 

@@ -17,7 +17,8 @@
 --       6 queue    zset: arrival .. request by rank
 --       7 silence  zset: request by the time at which it is silent
 --       8 ends     zset: request by the end of its lease, of several
---       9 marks    hash: request -> mark; it expires after the last of them
+--       9 marks    hash: request -> mark   10 fading  zset: request by the end of its mark
+--                  both expire after the last of them
 -- ARGV  1 number of entries that the journal keeps, 0 is no journal   2 the key
 --
 -- lease   request (16 bytes), token, time of the grant and end (doubles), flag, mailbox (16 bytes),
@@ -28,7 +29,7 @@
 -- terms   mode, ttl in ms and length of the owner as words, owner, metadata; the mode is x for
 --         exclusive, r for shared, or the limit of a semaphore; a ttl of 0 is never; the length
 --         ends with + instead of a space when a session (16 bytes) other than the request follows
--- mark    its end and the token of the lease (doubles; 0 is none), ending
+-- mark    the token of the lease (double, 0 is none), ending
 -- ending  e, length of the operator as a word, operator, reason; or t, length of the giver as a
 --         word, giver, receiver; or c for a cancel
 --
@@ -41,11 +42,11 @@
 local NEVER = 9007199254740992
 local SWEEP_LIMIT, EVICT_LIMIT = 64, 64
 local MARK_SPAN, MARK_MAX_SPAN, MARK_LIMIT = 300000000, 3600000000, 1024
-local LOCK_KEYS = 6
+local LOCK_KEYS = 7
 local NOWHERE = string.rep('\0', 16)
-local TOKEN, WAITS, JOURNAL, KEY, STATE, DETAILS, QUEUE, SILENCE, ENDS, MARKS
-local before, alone, many, held_mode, queued, heard, marked, marked_anew, mark_order
-local recorded, leases_left, waiters_left, grants_left
+local TOKEN, WAITS, JOURNAL, KEY, STATE, DETAILS, QUEUE, SILENCE, ENDS, MARKS, FADING
+local before, alone, many, held_mode, queued, heard, marked, marked_anew
+local recorded, leases_left, waiters_left, marks_left, grants_left
 
 local function read_lease(text)
   local token, granted, ends, flag, mailbox, at = struct.unpack('>dddc1c16', text, 17)
@@ -334,76 +335,43 @@ end
 
 -- How a request was ended, if it left a mark; with a token, only if that was the lease.
 local function end_of(request, token)
-  local text = marked and call('HGET', MARKS, request)
-  if not text then
+  local fades = marked and call('ZSCORE', FADING, request)
+  if not fades or tonumber(fades) <= now then
     return nil
   end
-  local expires, of, at = struct.unpack('>dd', text)
-  if expires <= now or token and of ~= 0 and of ~= token then
+  local text = call('HGET', MARKS, request)
+  local of, at = struct.unpack('>d', text)
+  if token and of ~= 0 and of ~= token then
     return nil
   end
   return sub(text, at)
 end
 
--- Whether one mark ends before another; strings are compared byte by byte here, which Lua's own
--- order does not do in every locale.
-local function ends_before(one, other)
-  if one.ends ~= other.ends then
-    return one.ends < other.ends
-  end
-  for at = 1, 16 do
-    local a, b = string.byte(one.request, at), string.byte(other.request, at)
-    if a ~= b then
-      return a < b
-    end
-  end
-  return false
-end
-
-local function drop_first_mark()
-  if not mark_order then
-    mark_order = {}
-    local all = call('HGETALL', MARKS)
-    for at = 1, #all, 2 do
-      mark_order[#mark_order + 1] = { request = all[at], ends = struct.unpack('>d', all[at + 1]) }
-    end
-    table.sort(mark_order, ends_before)
-  end
-  call('HDEL', MARKS, table.remove(mark_order, 1).request)
+local function unmark(request)
+  call('HDEL', MARKS, request)
+  call('ZREM', FADING, request)
 end
 
 -- Leaves a mark of a request that would have lasted until then. Of two marks of one request the
 -- first stays, for as long as the longer of both.
 local function mark(request, token, ending, lasted)
-  local expires = math.min(math.max(lasted, now + MARK_SPAN), now + MARK_MAX_SPAN)
-  local text = marked and call('HGET', MARKS, request)
-  local was = text and struct.unpack('>d', text)
-  if was and was > now then
-    expires = math.max(expires, was)
-    call('HSET', MARKS, request, struct.pack('>d', expires) .. sub(text, 9))
-    mark_order = nil
+  local fades = math.min(math.max(lasted, now + MARK_SPAN), now + MARK_MAX_SPAN)
+  local was = marked and tonumber(call('ZSCORE', FADING, request) or 0) or 0
+  if was > now then
+    fades = math.max(fades, was)
   else
-    if was then
-      call('HDEL', MARKS, request)
-      mark_order = nil
+    if was == 0 and marked and call('ZCARD', FADING) >= MARK_LIMIT then
+      unmark(call('ZRANGE', FADING, 0, 0)[1])
     end
-    if marked and call('HLEN', MARKS) >= MARK_LIMIT then
-      drop_first_mark()
-    end
-    call('HSET', MARKS, request, struct.pack('>dd', expires, token) .. ending)
-    if mark_order then
-      local new, at = { request = request, ends = expires }, #mark_order
-      while at > 0 and ends_before(new, mark_order[at]) do
-        at = at - 1
-      end
-      table.insert(mark_order, at + 1, new)
-    end
+    call('HSET', MARKS, request, struct.pack('>d', token) .. ending)
   end
+  call('ZADD', FADING, fades, request)
   marked, marked_anew = true, true
   -- A second longer than the mark, since the server expires keys by the time of the command.
-  local span = math.ceil((expires - now) / 1000) + 1000
+  local span = math.ceil((fades - now) / 1000) + 1000
   if call('PTTL', MARKS) < span then
     call('PEXPIRE', MARKS, span)
+    call('PEXPIRE', FADING, span)
   end
 end
 
@@ -472,28 +440,38 @@ local function promote()
   end
 end
 
+local function drop_marks()
+  if marked then
+    for _, request in ipairs(call('ZRANGEBYSCORE', FADING, '-inf', now, 'LIMIT', 0, marks_left)) do
+      marks_left = marks_left - 1
+      unmark(request)
+    end
+    marked = call('EXISTS', MARKS) == 1
+  end
+end
+
 -- Begins a command, with bounds for all locks that it is about.
 local function begin()
   TOKEN, WAITS, JOURNAL = KEYS[1], KEYS[2], KEYS[3]
   recorded = 0
-  leases_left, waiters_left, grants_left = SWEEP_LIMIT, SWEEP_LIMIT, SWEEP_LIMIT
+  leases_left, waiters_left, marks_left, grants_left =
+    SWEEP_LIMIT, SWEEP_LIMIT, SWEEP_LIMIT, SWEEP_LIMIT
 end
 
 -- Whether the bounds are spent: what is still to be done belongs into another command.
 local function is_spent()
-  return leases_left == 0 or waiters_left == 0 or grants_left == 0
+  return leases_left == 0 or waiters_left == 0 or marks_left == 0 or grants_left == 0
 end
 
 -- Reads what there is of the lock whose keys follow the first so many, and settles it.
 local function open(keys, key)
   KEY = key
-  STATE, DETAILS, QUEUE, SILENCE, ENDS, MARKS = unpack(KEYS, keys + 1, keys + LOCK_KEYS)
+  STATE, DETAILS, QUEUE, SILENCE, ENDS, MARKS, FADING = unpack(KEYS, keys + 1, keys + LOCK_KEYS)
   before = call('GET', STATE)
   local text = before or ''
   marked = sub(text, 1, 1) == 'k'
   if marked then
     text = sub(text, 2)
-    marked = call('EXISTS', MARKS) == 1
   end
   local kind = sub(text, 1, 1)
   if not string.find(kind, '^[1qnmw]?$') or before == '' then
@@ -503,10 +481,11 @@ local function open(keys, key)
   heard = queued and struct.unpack('>d', text, 2)
   alone = (kind == '1' or kind == 'q') and read_lease(sub(text, queued and 10 or 2)) or nil
   many = kind == 'm' or kind == 'w' or nil
-  held_mode, marked_anew, mark_order = nil, false, nil
+  held_mode, marked_anew = nil, false
   expire()
   drop_silent()
   promote()
+  drop_marks()
 end
 
 -- Drops what the request had and lost by time; answers its lease and its waiter, which are alive.
