@@ -66,9 +66,9 @@ impl LockInspector for MemoryBackend {
             let begun = cursor.as_ref().filter(|cursor| cursor.key == key);
             let within = begun.and_then(|cursor| cursor.within.as_ref());
             let rest = limit - found.len();
-            let page = self.table.run_known(&key, |state, step| {
-                state.waits_of(step, &query.of, within, rest)
-            });
+            let page = self
+                .table
+                .run_known(&key, |state, step| state.waits_of(step, &query.of, within, rest));
             let page = page.value.map_err(|input| Error::invalid(Operation::WaitsOf, input))?;
             found.extend(page.items);
             if let Some(within) = page.next {

@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
-use lock_core::{
-    Change, ChangeKinds, EventCursor, EventFilter, LockEvent, Timestamp, Watched,
-};
+use lock_core::{Change, ChangeKinds, EventCursor, EventFilter, LockEvent, Timestamp, Watched};
 
 /// Maximum number of events that are kept.
 const EVENTS: usize = 1024;
