@@ -34,6 +34,10 @@ macro_rules! decorated {
                 self.0.set_back(span).await
             }
 
+            fn longest_elapse(&self) -> Duration {
+                self.0.longest_elapse()
+            }
+
             fn expected(&self) -> Capabilities {
                 self.0.expected().with_key_bytes($key_bytes)
             }

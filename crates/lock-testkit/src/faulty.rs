@@ -9,9 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, Error, ErrorKind,
-    EventFilter, EventStream, EvictRequest, Eviction, Health, Inspection, ListQuery, LockBackend,
-    LockInspector, LockKey, Operation, OwnerId, Page, Release, ReleaseRequest, RenewRequest,
-    Renewal, Result, Transfer, TransferRequest, WaitRequest, Waiter, Wake,
+    EventCursor, EventFilter, EventStream, EvictRequest, Eviction, Health, HearRequest, Heard,
+    InspectQuery, Inspection, Lease, ListQuery, LockBackend, LockInspector, MailboxId,
+    NoticeStream, Operation, Page, Release, ReleaseRequest, RenewRequest, Renewal, Result, Timed,
+    Transfer, TransferRequest, Waiter, WaitsQuery,
 };
 
 /// How a command fails.
@@ -65,7 +66,7 @@ impl<S> Faulty<S> {
         self.state().faults.clear();
     }
 
-    /// How many commands of this kind were sent.
+    /// The number of commands of this kind that were sent; a batch is one.
     #[must_use]
     pub fn commands(&self, operation: Operation) -> u64 {
         self.state().commands.get(&operation).copied().unwrap_or_default()
@@ -113,6 +114,19 @@ impl<S> Faulty<S> {
     }
 }
 
+impl<S> Faulty<S> {
+    /// Counts a batch and does it as the present fault has it: what fails fails for each.
+    async fn batch<T>(
+        &self,
+        operation: Operation,
+        len: usize,
+        batch: impl Future<Output = Vec<Result<T>>>,
+    ) -> Vec<Result<T>> {
+        let answers = self.command(operation, async { Ok(batch.await) }).await;
+        answers.unwrap_or_else(|failure| (0..len).map(|_| Err(failure.clone())).collect())
+    }
+}
+
 impl<S: fmt::Debug> fmt::Debug for Faulty<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Faulty").field("store", &self.store).finish_non_exhaustive()
@@ -122,62 +136,60 @@ impl<S: fmt::Debug> fmt::Debug for Faulty<S> {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<S: LockBackend> LockBackend for Faulty<S> {
-    async fn acquire(&self, asked: &AcquireRequest) -> Result<Acquisition> {
-        self.command(Operation::Acquire, self.store.acquire(asked)).await
+    async fn listen(&self, mailbox: MailboxId) -> Result<NoticeStream> {
+        self.command(Operation::Listen, self.store.listen(mailbox)).await
     }
 
-    async fn wait(&self, awaited: &WaitRequest) -> Result<Wake> {
-        self.command(Operation::Wait, self.store.wait(awaited)).await
+    async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
+        self.command(Operation::Acquire, self.store.acquire(request)).await
     }
 
-    async fn renew(&self, renewals: &[RenewRequest]) -> Vec<Result<Renewal>> {
-        let batch = async { Ok(self.store.renew(renewals).await) };
-        match self.command(Operation::Renew, batch).await {
-            Ok(answers) => answers,
-            Err(failure) => {
-                let error = || {
-                    let error = Error::new(failure.kind(), failure.operation());
-                    if failure.is_unknown() { error.unknown() } else { error }
-                };
-                renewals.iter().map(|_| Err(error())).collect()
-            }
-        }
+    async fn hear(&self, requests: &[HearRequest]) -> Vec<Result<Timed<Heard>>> {
+        self.batch(Operation::Hear, requests.len(), self.store.hear(requests)).await
     }
 
-    async fn release(&self, held: &ReleaseRequest) -> Result<Release> {
-        self.command(Operation::Release, self.store.release(held)).await
+    async fn renew(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>> {
+        self.batch(Operation::Renew, requests.len(), self.store.renew(requests)).await
     }
 
-    async fn cancel(&self, asked: &CancelRequest) -> Result<Cancellation> {
-        self.command(Operation::Cancel, self.store.cancel(asked)).await
+    async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>> {
+        self.command(Operation::Release, self.store.release(request)).await
     }
 
-    async fn transfer(&self, given: &TransferRequest) -> Result<Transfer> {
-        self.command(Operation::Transfer, self.store.transfer(given)).await
+    async fn cancel(&self, request: &CancelRequest) -> Result<Timed<Cancellation>> {
+        self.command(Operation::Cancel, self.store.cancel(request)).await
     }
 
-    async fn evict(&self, eviction: &EvictRequest) -> Result<Eviction> {
-        self.command(Operation::Evict, self.store.evict(eviction)).await
+    async fn transfer(&self, request: &TransferRequest) -> Result<Timed<Transfer>> {
+        self.command(Operation::Transfer, self.store.transfer(request)).await
+    }
+
+    async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
+        self.command(Operation::Evict, self.store.evict(request)).await
     }
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<S: LockInspector> LockInspector for Faulty<S> {
-    async fn inspect(&self, key: &LockKey) -> Result<Inspection> {
-        self.command(Operation::Inspect, self.store.inspect(key)).await
+    async fn inspect(&self, query: &InspectQuery) -> Result<Timed<Inspection>> {
+        self.command(Operation::Inspect, self.store.inspect(query)).await
     }
 
-    async fn list(&self, query: &ListQuery) -> Result<Page> {
+    async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
         self.command(Operation::List, self.store.list(query)).await
     }
 
-    async fn waits_of(&self, owner: &OwnerId) -> Result<Vec<Waiter>> {
-        self.command(Operation::WaitsOf, self.store.waits_of(owner)).await
+    async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
+        self.command(Operation::WaitsOf, self.store.waits_of(query)).await
     }
 
-    async fn watch(&self, filter: &EventFilter) -> Result<EventStream> {
-        self.command(Operation::Watch, self.store.watch(filter)).await
+    async fn watch(
+        &self,
+        filter: &EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Result<EventStream> {
+        self.command(Operation::Watch, self.store.watch(filter, after)).await
     }
 
     async fn health(&self) -> Result<Health> {

@@ -31,8 +31,11 @@ use lock_core::{Capabilities, LockStore};
 ///     async fn set_back(&self, _span: Duration) -> bool {
 ///         false
 ///     }
+///     fn longest_elapse(&self) -> Duration {
+///         Duration::MAX
+///     }
 ///     fn expected(&self) -> Capabilities {
-///         Capabilities::none().with_pushed_grants().with_events()
+///         Capabilities::none().with_notices().with_events()
 ///     }
 ///     fn paused() -> bool {
 ///         true
@@ -55,8 +58,12 @@ pub trait Fixture: Send + Sync + 'static {
     async fn elapse(&self, span: Duration);
 
     /// Sets the store's clock back; `false` when it cannot be set, and the cases that need it are
-    /// passed over.
+    /// skipped.
     async fn set_back(&self, span: Duration) -> bool;
+
+    /// The longest span that [`elapse`](Self::elapse) can let pass, at least two seconds; the cases
+    /// that need a longer one are skipped. A clock that is set by hand lets any span pass.
+    fn longest_elapse(&self) -> Duration;
 
     /// What the store must say of itself.
     fn expected(&self) -> Capabilities;

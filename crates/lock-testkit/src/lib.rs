@@ -2,6 +2,8 @@
 
 mod faulty;
 mod fixture;
+#[macro_use]
+mod table;
 mod suite;
 mod world;
 
@@ -14,5 +16,5 @@ pub mod server;
 
 pub use faulty::{Fault, Faulty};
 pub use fixture::Fixture;
-pub use suite::{Case, all_cases, run};
-pub use world::World;
+pub use suite::{Case, IntoOutcome, Outcome, Skipped, all_cases, run};
+pub use world::{Mail, Named, World};

@@ -2,26 +2,48 @@
 
 #![expect(clippy::panic, clippy::missing_panics_doc, reason = "a case fails by panicking")]
 
+mod commands;
+mod mail;
+mod show;
+mod words;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, EvictRequest, Eviction,
-    HeadStart, Inspection, KeepAlive, Lease, ListQuery, LockKey, LockStore, OwnerId, Place, Reason,
-    Release, ReleaseRequest, RenewRequest, Renewal, RequestId, Transfer, TransferRequest,
-    TransferTo, Ttl, WaitRequest, Waiter, Wake,
+    AcquireRequest, Capabilities, FencingToken, HeadStart, KeepAlive, Lease, LeaseName, LockKey,
+    LockStore, MailboxId, OwnerId, Reason, RequestId, Ttl,
 };
-use tokio::time::Instant;
 
-use crate::Fixture;
+pub use mail::Mail;
+
+use crate::{Fixture, Skipped};
 
 /// What a case has at hand: a fresh store, its clock, and short ways to ask.
 ///
 /// The short ways panic upon an error of the store, which is how a case fails.
 pub struct World {
-    fixture: Box<dyn Fixture>,
+    fixture: Arc<dyn Fixture>,
     store: Arc<dyn LockStore>,
+}
+
+/// What names a lease: the lease itself, or its name.
+pub trait Named {
+    /// The name of the lease.
+    fn named(&self) -> LeaseName;
+}
+
+impl Named for Lease {
+    fn named(&self) -> LeaseName {
+        self.name()
+    }
+}
+
+impl Named for LeaseName {
+    fn named(&self) -> LeaseName {
+        self.clone()
+    }
 }
 
 impl World {
@@ -31,10 +53,12 @@ impl World {
     pub const BRIEF: Duration = Duration::from_millis(500);
     /// The ttl of every request that [`ask`](Self::ask) makes.
     pub const TTL: Duration = Duration::from_secs(30);
+    /// The longest span that [`elapse`](Self::elapse) lets pass, which every fixture can.
+    pub const LONGEST: Duration = Duration::from_secs(2);
 
     /// Starts a fresh store.
     pub async fn start<F: Fixture>() -> Self {
-        let fixture = Box::new(F::start().await);
+        let fixture = Arc::new(F::start().await);
         let store = fixture.connect().await;
         Self { fixture, store }
     }
@@ -50,20 +74,66 @@ impl World {
         self.fixture.connect().await
     }
 
-    /// Lets this much time pass on the store's clock.
+    /// The same store by another connection.
+    pub async fn elsewhere(&self) -> Self {
+        Self { fixture: Arc::clone(&self.fixture), store: self.connect().await }
+    }
+
+    /// Lets this much time pass on the store's clock, at most [`LONGEST`](Self::LONGEST).
     pub async fn elapse(&self, span: Duration) {
+        assert!(span <= Self::LONGEST, "{span:?} is a long time, which not every fixture has");
         self.fixture.elapse(span).await;
     }
 
-    /// Sets the store's clock back, if it can be.
-    pub async fn set_back(&self, span: Duration) -> bool {
-        self.fixture.set_back(span).await
+    /// Lets this much time pass on the store's clock, however long.
+    ///
+    /// # Errors
+    /// [`Skipped`] when the fixture has not got the time.
+    pub async fn elapse_long(&self, span: Duration) -> Result<(), Skipped> {
+        if span > self.fixture.longest_elapse() {
+            return Err(Skipped::because("the fixture cannot let so much time pass"));
+        }
+        self.fixture.elapse(span).await;
+        Ok(())
+    }
+
+    /// Sets the store's clock back.
+    ///
+    /// # Errors
+    /// [`Skipped`] when the clock cannot be set.
+    pub async fn set_back(&self, span: Duration) -> Result<(), Skipped> {
+        match self.fixture.set_back(span).await {
+            true => Ok(()),
+            false => Err(Skipped::because("the clock of the store cannot be set back")),
+        }
     }
 
     /// What the store must say of itself.
     #[must_use]
     pub fn expected(&self) -> Capabilities {
         self.fixture.expected()
+    }
+
+    /// Goes on with a store that gives notices.
+    ///
+    /// # Errors
+    /// [`Skipped`] when the store gives none.
+    pub fn needs_notices(&self) -> Result<(), Skipped> {
+        match self.expected().notices {
+            true => Ok(()),
+            false => Err(Skipped::because("the store gives no notices")),
+        }
+    }
+
+    /// Goes on with a store that gives events.
+    ///
+    /// # Errors
+    /// [`Skipped`] when the store gives none.
+    pub fn needs_events(&self) -> Result<(), Skipped> {
+        match self.expected().events {
+            true => Ok(()),
+            false => Err(Skipped::because("the store gives no events")),
+        }
     }
 
     /// The key `text`.
@@ -123,196 +193,27 @@ impl World {
         (0..count).map(ask).collect()
     }
 
-    /// Asks, and answers what became of it.
-    pub async fn acquire(&self, asked: &AcquireRequest) -> Acquisition {
-        self.store.acquire(asked).await.expect("acquire answers")
+    /// The name that a lease of `request` would have with the token of `lease`.
+    #[must_use]
+    pub fn name_of(request: &AcquireRequest, lease: &Lease) -> LeaseName {
+        LeaseName::new(request.key.clone(), request.id, lease.token)
     }
 
-    /// Asks, and must be granted.
-    pub async fn granted(&self, asked: &AcquireRequest) -> Lease {
-        match self.acquire(asked).await {
-            Acquisition::Granted(lease) => lease,
-            other => panic!("expected a grant, got {other:?}"),
-        }
+    /// The name of a lease that never was.
+    #[must_use]
+    pub fn unknown_lease(request: &AcquireRequest) -> LeaseName {
+        let token = FencingToken::new(1).expect("one is a token");
+        LeaseName::new(request.key.clone(), request.id, token)
     }
 
-    /// Asks, and must be queued.
-    pub async fn queued(&self, asked: &AcquireRequest) -> Place {
-        match self.acquire(asked).await {
-            Acquisition::Queued(place) => place,
-            other => panic!("expected a place in the queue, got {other:?}"),
-        }
+    /// Opens a new mailbox on the first connection.
+    pub async fn mail(&self) -> Mail {
+        self.open(MailboxId::random()).await
     }
 
-    /// Asks, and must be refused.
-    pub async fn refused(&self, asked: &AcquireRequest) -> Place {
-        match self.acquire(asked).await {
-            Acquisition::Held(place) => place,
-            other => panic!("expected a refusal, got {other:?}"),
-        }
-    }
-
-    /// A request that holds `key`, and one that waits for it.
-    pub async fn holder_and_waiter(&self) -> (AcquireRequest, AcquireRequest) {
-        let (holder, waiter) = (Self::ask("key", "alice"), Self::queueing("key", "bob"));
-        self.granted(&holder).await;
-        self.queued(&waiter).await;
-        (holder, waiter)
-    }
-
-    /// Gives the lease of the request back.
-    pub async fn release(&self, asked: &AcquireRequest) -> Release {
-        let held = ReleaseRequest::new(asked.key.clone(), asked.request);
-        self.store.release(&held).await.expect("release answers")
-    }
-
-    /// Gives the lease of the request back, which must hold.
-    pub async fn released(&self, asked: &AcquireRequest) {
-        assert_eq!(self.release(asked).await, Release::Released);
-    }
-
-    /// Ends the request, which must wait.
-    pub async fn dequeued(&self, asked: &AcquireRequest) {
-        assert_eq!(self.cancel(asked).await, Cancellation::Dequeued);
-    }
-
-    /// Ends the request.
-    pub async fn cancel(&self, asked: &AcquireRequest) -> Cancellation {
-        let ended = CancelRequest::new(asked.key.clone(), asked.request);
-        self.store.cancel(&ended).await.expect("cancel answers")
-    }
-
-    /// Releases the key that `holder` has, then lets each of the waiters have it, of which each
-    /// must hold in its turn; then the key must be free.
-    pub async fn served(&self, holder: &AcquireRequest, turns: &[&AcquireRequest]) {
-        let mut last = holder;
-        for next in turns {
-            assert_eq!(self.release(last).await, Release::Released);
-            assert_eq!(self.granted(next).await.request, next.request);
-            last = next;
-        }
-        assert_eq!(self.release(last).await, Release::Released);
-        self.free(holder.key.as_str()).await;
-    }
-
-    /// Makes the lease of the request last its ttl from now.
-    pub async fn renew(&self, asked: &AcquireRequest) -> Renewal {
-        let renewal = RenewRequest::new(asked.key.clone(), asked.request, asked.ttl);
-        let mut renewals = self.store.renew(&[renewal]).await;
-        assert_eq!(renewals.len(), 1, "one answer for one renewal");
-        renewals.remove(0).expect("renew answers")
-    }
-
-    /// Makes the lease of the request last its ttl from now, which it must.
-    pub async fn renewed(&self, asked: &AcquireRequest) -> Lease {
-        match self.renew(asked).await {
-            Renewal::Renewed(lease) => lease,
-            other => panic!("expected a renewed lease, got {other:?}"),
-        }
-    }
-
-    /// Waits for news of the request for at most `timeout`.
-    pub async fn wait(&self, asked: &AcquireRequest, timeout: Duration) -> Wake {
-        let awaited = WaitRequest::new(asked.key.clone(), asked.request, timeout);
-        self.store.wait(&awaited).await.expect("wait answers")
-    }
-
-    /// Waits for news of the request until it is granted or `patience` is over.
-    ///
-    /// A wait is a hint and may end for no reason, so it is repeated, but not without end.
-    pub async fn news(
-        store: Arc<dyn LockStore>,
-        asked: AcquireRequest,
-        patience: Duration,
-    ) -> Option<Lease> {
-        let end = Instant::now() + patience;
-        for _ in 0..10 {
-            let rest = end - Instant::now();
-            let awaited = WaitRequest::new(asked.key.clone(), asked.request, rest);
-            match store.wait(&awaited).await.expect("wait answers") {
-                Wake::Granted(lease) => return Some(lease),
-                _ if Instant::now() >= end => return None,
-                _ => {}
-            }
-        }
-        panic!("the wait for {asked:?} ends all the time for no reason");
-    }
-
-    /// Hands the lease of the request over.
-    pub async fn transfer(&self, asked: &AcquireRequest, to: TransferTo) -> Transfer {
-        let given = TransferRequest::new(asked.key.clone(), asked.request, to);
-        self.store.transfer(&given).await.expect("transfer answers")
-    }
-
-    /// Takes away every lease of `key`, by `admin` for `maintenance`.
-    pub async fn evict(&self, key: &str) -> Eviction {
-        let eviction = EvictRequest::new(Self::key(key), Self::owner("admin"), Self::reason());
-        self.store.evict(&eviction).await.expect("evict answers")
-    }
-
-    /// Takes away the lease of the request alone, by `admin` for `maintenance`.
-    pub async fn evict_only(&self, asked: &AcquireRequest) -> Eviction {
-        let (key, by) = (asked.key.clone(), Self::owner("admin"));
-        let eviction = EvictRequest::new(key, by, Self::reason());
-        self.store.evict(&eviction.only(asked.request)).await.expect("evict answers")
-    }
-
-    /// Hands the lease of the request over, which must succeed.
-    pub async fn transferred(&self, asked: &AcquireRequest, to: TransferTo) -> Lease {
-        match self.transfer(asked, to).await {
-            Transfer::Transferred(lease) => lease,
-            other => panic!("expected a transferred lease, got {other:?}"),
-        }
-    }
-
-    /// The leases of all pages, in the order of their keys and then their requests.
-    pub async fn list(&self, query: ListQuery) -> Vec<Lease> {
-        let (mut query, mut leases) = (query, Vec::new());
-        loop {
-            let page = self.store.list(&query).await.expect("list answers");
-            assert!(page.leases.len() <= query.limit.get() as usize, "a page is within its limit");
-            leases.extend(page.leases);
-            let Some(next) = page.next else { break };
-            assert_ne!(Some(&next), query.cursor.as_ref(), "the next page is another");
-            query = query.after(next);
-        }
-        leases.sort_by_key(|lease| (lease.key.clone(), lease.request));
-        leases
-    }
-
-    /// The requests of `owner` that wait, in the order of their keys and then their requests.
-    pub async fn waits_of(&self, owner: &str) -> Vec<Waiter> {
-        let mut waits = self.store.waits_of(&Self::owner(owner)).await.expect("waits_of answers");
-        waits.sort_by_key(|waiter| (waiter.key.clone(), waiter.request));
-        waits
-    }
-
-    /// Looks at `key`.
-    pub async fn inspect(&self, key: &str) -> Inspection {
-        self.store.inspect(&Self::key(key)).await.expect("inspect answers")
-    }
-
-    /// The requests that hold `key`, the first to end first.
-    pub async fn holding(&self, key: &str) -> Vec<RequestId> {
-        self.inspect(key).await.leases.iter().map(|lease| lease.request).collect()
-    }
-
-    /// The requests that wait for `key`, the next first.
-    pub async fn waiting(&self, key: &str) -> Vec<RequestId> {
-        self.inspect(key).await.waiters.iter().map(|waiter| waiter.request).collect()
-    }
-
-    /// The lease of `key`, of which there must be one.
-    pub async fn only_lease(&self, key: &str) -> Lease {
-        let mut seen = self.inspect(key).await;
-        assert_eq!((seen.holders, seen.leases.len()), (1, 1));
-        seen.leases.remove(0)
-    }
-
-    /// Looks at `key`, which nobody may hold or wait for.
-    pub async fn free(&self, key: &str) {
-        let seen = self.inspect(key).await;
-        assert_eq!(seen, Inspection::free(Self::key(key), seen.observed_at));
+    /// Opens `mailbox` on the first connection.
+    pub async fn open(&self, mailbox: MailboxId) -> Mail {
+        Mail::new(mailbox, self.store.listen(mailbox).await.expect("listen answers"))
     }
 }
 

@@ -36,8 +36,12 @@ impl Fixture for Memory {
         true
     }
 
+    fn longest_elapse(&self) -> Duration {
+        Duration::MAX
+    }
+
     fn expected(&self) -> Capabilities {
-        Capabilities::none().with_pushed_grants().with_events()
+        Capabilities::none().with_notices().with_events()
     }
 
     fn paused() -> bool {

@@ -2,30 +2,72 @@
 
 use std::time::Duration;
 
-use lock_core::{AcquireRequest, Lease, RequestId, Ttl};
+use lock_core::{
+    AcquireRequest, CancelRequest, EvictRequest, Holder, Lease, ListQuery, ReleaseRequest,
+    RenewRequest, RequestId, Timed, Timestamp, TransferRequest, TransferTo, Ttl, WaitsQuery,
+};
 
-use crate::World;
+use super::expect_eq;
+use crate::{Outcome, World};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Holds and releases the key once, and answers the lease that it was.
 async fn turn(world: &World) -> Lease {
-    let asked = World::ask("key", "alice");
-    let lease = world.granted(&asked).await;
-    world.released(&asked).await;
+    let lease = world.granted(&World::ask("key", "alice")).await;
+    world.released(&lease).await;
     lease
 }
 
 /// Each waiter is granted the key when the one before it releases, in the order given.
-async fn take_turns(world: &World, first: &AcquireRequest, waiters: &[AcquireRequest]) {
-    let order: Vec<RequestId> = waiters.iter().map(|asked| asked.request).collect();
-    assert_eq!(world.waiting("key").await, order);
-    let mut holder = first;
+async fn take_turns(world: &World, first: &Lease, waiters: &[AcquireRequest]) {
+    let order: Vec<RequestId> = waiters.iter().map(|waiter| waiter.id).collect();
+    expect_eq!(world.waiting("key").await, order);
+    let mut held = first.clone();
     for next in waiters {
-        world.released(holder).await;
-        assert_eq!(world.holding("key").await, [next.request]);
-        holder = next;
+        world.released(&held).await;
+        held = world.only_lease("key").await;
+        expect_eq!(held.request, next.id);
     }
+}
+
+/// Each reply is stamped by the store's clock, between the replies before and after it.
+pub async fn replies_tell_the_time(world: World) {
+    fn at<T>(reply: lock_core::Result<Timed<T>>) -> Timestamp {
+        reply.expect("the store answers").observed_at
+    }
+    let (store, admin) = (world.store(), World::owner("admin"));
+    let [alice, bob] = ["alice", "bob"].map(|owner| World::queueing("key", owner));
+    let mut replies = vec![world.now().await, world.acquire(&alice).await.observed_at];
+    world.queued(&bob).await;
+    let held = world.only_lease("key").await;
+    let to = TransferTo::Waiter(bob.id);
+    let transfer = TransferRequest::new(held.name(), alice.owner.clone(), to);
+    let release = ReleaseRequest::new(held.name());
+    let evict = EvictRequest::all(held.key.clone(), admin, World::reason());
+    let step = Duration::from_millis(10);
+    for command in 0..9 {
+        world.elapse(step).await;
+        replies.push(match command {
+            0 => world.hear(&bob).await.observed_at,
+            1 => {
+                let renewal = RenewRequest::new(held.name(), held.ttl);
+                at(store.renew(&[renewal]).await.remove(0))
+            }
+            2 => at(store.list(&ListQuery::all()).await),
+            3 => at(store.waits_of(&WaitsQuery::new(bob.owner.clone())).await),
+            4 => at(store.transfer(&transfer).await),
+            5 => at(store.release(&release).await),
+            6 => at(store.evict(&evict).await),
+            7 => at(store.cancel(&CancelRequest::new(bob.key.clone(), bob.id)).await),
+            _ => world.look("key").await.observed_at,
+        });
+    }
+    for pair in replies.windows(2).skip(1) {
+        assert!(pair[1] >= pair[0].after(step), "the time stood still: {replies:?}");
+        assert!(pair[1] < pair[0].after(HOUR), "the time ran away: {replies:?}");
+    }
+    assert!(held.granted_at == replies[1], "granted at {:?}, {replies:?}", held.granted_at);
 }
 
 /// Tokens increase with every lease although no time passes in between.
@@ -39,8 +81,7 @@ pub async fn standing_clock_keeps_tokens_increasing(world: World) {
 
 /// Those who arrive at the same time are granted in the order of their arrival.
 pub async fn standing_clock_keeps_arrival_order(world: World) {
-    let first = World::ask("key", "first");
-    world.granted(&first).await;
+    let first = world.granted(&World::ask("key", "first")).await;
     let waiters: Vec<_> = (0..30).map(|n| World::queueing("key", &format!("owner {n}"))).collect();
     for waiter in &waiters {
         world.queued(waiter).await;
@@ -49,65 +90,59 @@ pub async fn standing_clock_keeps_arrival_order(world: World) {
 }
 
 /// Tokens increase although the clock jumps back.
-pub async fn jump_back_keeps_tokens_increasing(world: World) {
+pub async fn jump_back_keeps_tokens_increasing(world: World) -> Outcome {
     let mut tokens = vec![turn(&world).await.token];
     for _ in 0..5 {
-        if !world.set_back(HOUR).await {
-            return;
-        }
+        world.set_back(HOUR).await?;
         tokens.extend([turn(&world).await.token, turn(&world).await.token]);
     }
     assert!(tokens.is_sorted_by(|one, next| one < next), "{tokens:?}");
+    Ok(())
 }
 
 /// Those who arrive after the clock jumped back stand behind those who were there before.
-pub async fn jump_back_keeps_arrival_order(world: World) {
-    let first = World::ask("key", "first").with_ttl(Ttl::Never);
-    world.granted(&first).await;
+pub async fn jump_back_keeps_arrival_order(world: World) -> Outcome {
+    let first = world.granted(&World::ask("key", "first").with_ttl(Ttl::Never)).await;
     let waiters: Vec<_> = (0..6).map(|n| World::queueing("key", &format!("owner {n}"))).collect();
     for (waiter, position) in waiters.iter().zip(1..) {
         let newcomer = World::ask("key", "newcomer");
-        assert_eq!(world.refused(&newcomer).await.position, position);
-        assert_eq!(world.queued(waiter).await.position, position);
-        if !world.set_back(HOUR).await {
-            return;
-        }
+        expect_eq!(world.refused(&newcomer).await.position, position);
+        expect_eq!(world.queued(waiter).await.position, position);
+        world.set_back(HOUR).await?;
     }
     take_turns(&world, &first, &waiters).await;
+    Ok(())
 }
 
 /// A jump back ends no lease, and the next renewal counts from the clock as it is then.
-pub async fn jump_back_does_not_end_leases(world: World) {
-    let alice = World::ask("key", "alice");
-    let held = world.granted(&alice).await;
+pub async fn jump_back_does_not_end_leases(world: World) -> Outcome {
+    let held = world.granted(&World::ask("key", "alice")).await;
     let bob = World::ask("key", "bob");
-    if !world.set_back(HOUR).await {
-        return;
-    }
-    assert_eq!(world.only_lease("key").await, held.clone());
-    assert_eq!(world.refused(&bob).await.holder, Some(held.clone()));
-    let renewed = world.renewed(&alice).await;
-    assert_eq!((renewed.token, renewed.granted_at), (held.token, held.granted_at));
+    world.set_back(HOUR).await?;
+    expect_eq!(world.only_lease("key").await, held);
+    expect_eq!(world.refused(&bob).await.holder, Some(Holder::from(&held)));
+    let renewed = world.renewed(&held).await;
     assert!(renewed.expires_at < held.expires_at, "{renewed:?}");
-    world.elapse(World::TTL).await;
+    expect_eq!(world.only_lease("key").await, renewed);
+    world.elapse_long(World::TTL).await?;
     world.granted(&bob).await;
+    Ok(())
 }
 
 /// A jump forward ends the leases whose time it passes over, and no others; a jump back after
 /// that revives none.
-pub async fn jump_forward_ends_leases(world: World) {
-    if !world.set_back(Duration::ZERO).await {
-        return;
-    }
+pub async fn jump_forward_ends_leases(world: World) -> Outcome {
+    world.set_back(Duration::ZERO).await?;
     let over = world.granted(&World::ask("over", "alice")).await;
     let lasting = World::ask("lasting", "alice").with_ttl(World::ttl(3 * HOUR));
     let lasting = world.granted(&lasting).await;
     let never = world.granted(&World::ask("never", "alice").with_ttl(Ttl::Never)).await;
-    world.elapse(2 * HOUR).await;
+    world.elapse_long(2 * HOUR).await?;
     world.free("over").await;
-    world.set_back(2 * HOUR).await;
+    world.set_back(2 * HOUR).await?;
     world.free("over").await;
-    assert_eq!(world.only_lease("lasting").await, lasting);
-    assert_eq!(world.only_lease("never").await, never);
+    expect_eq!(world.only_lease("lasting").await, lasting);
+    expect_eq!(world.only_lease("never").await, never);
     assert!(world.granted(&World::ask("over", "bob")).await.token > over.token, "tokens increase");
+    Ok(())
 }

@@ -1,14 +1,18 @@
-//! Long queues: they are served in order to the last, and no longer than a request allows.
+//! Crowds: long queues are served in order to the last, and no command is slowed down by them.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use lock_core::{AcquireRequest, Acquisition, OnHeld, Place};
+use lock_core::machine::SWEEP_LIMIT;
+use lock_core::{AcquireRequest, Holder, Mode, Notice, OnHeld, RequestId};
 
+use super::expect_eq;
 use crate::World;
 
 /// A head start that puts a request before all others of a case.
 const HOUR: Duration = Duration::from_secs(60 * 60);
+/// More leases or waiters than one command drops, grants or ends, three times over.
+const MANY: usize = 3 * SWEEP_LIMIT + 10;
 
 /// A waiting request for `key` that joins no longer queue than this, itself included.
 fn limited(owner: &str, limit: u32) -> AcquireRequest {
@@ -17,57 +21,51 @@ fn limited(owner: &str, limit: u32) -> AcquireRequest {
     World::ask("key", owner).with_on_held(OnHeld::Queue { keep_alive, queue_limit })
 }
 
-/// Asks, and must find the queue full.
-async fn full(world: &World, asked: &AcquireRequest) -> Place {
-    match world.acquire(asked).await {
-        Acquisition::QueueFull(place) => place,
-        other => panic!("expected a full queue, got {other:?}"),
-    }
+/// Many readers that wait patiently.
+fn readers() -> impl Iterator<Item = AcquireRequest> {
+    World::patient(MANY).into_iter().map(|request| request.with_mode(Mode::READER))
 }
 
 /// A request joins no longer queue than it allows, and leaves nothing behind when that is full.
 pub async fn full_queue_refuses(world: World) {
-    let holder = limited("alice", 1);
-    let lease = world.granted(&holder).await;
+    let lease = world.granted(&limited("alice", 1)).await;
     let (first, second) = (limited("bob", 2), limited("carol", 2));
     world.queued(&first).await;
     world.queued(&second).await;
 
     let third = limited("dave", 2);
-    let place = full(&world, &third).await;
-    assert_eq!((place.position, place.waiting, place.holder), (3, 2, Some(lease)));
-    full(&world, &limited("erin", 1).with_head_start(World::head_start(HOUR))).await;
-    assert_eq!(world.queued(&second).await.position, 2);
-    assert_eq!(world.waiting("key").await, vec![first.request, second.request]);
-    assert_eq!(world.queued(&limited("erin", 3)).await.position, 3);
+    let position = world.full(&third).await;
+    expect_eq!((position.position, position.waiting), (3, 2));
+    expect_eq!(position.holder, Some(Holder::from(&lease)));
+    world.full(&limited("erin", 1).with_head_start(World::head_start(HOUR))).await;
+    expect_eq!(world.queued(&second).await.position, 2);
+    expect_eq!(world.waiting("key").await, [first.id, second.id]);
+    expect_eq!(world.queued(&limited("erin", 3)).await.position, 3);
 }
 
 /// Waiters that are silent for too long do not make a queue full.
 pub async fn queue_limit_counts_only_the_living(world: World) {
     world.granted(&World::ask("key", "alice")).await;
-    let keep_alive = Duration::from_millis(500);
-    let silent = World::ask("key", "bob").queueing(World::keep_alive(keep_alive));
+    let silent = World::ask("key", "bob").queueing(World::keep_alive(World::BRIEF));
     world.queued(&silent).await;
-    world.elapse(keep_alive).await;
-    let place = world.queued(&limited("carol", 1)).await;
-    assert_eq!((place.position, place.waiting), (1, 1));
+    world.elapse(World::BRIEF).await;
+    let position = world.queued(&limited("carol", 1)).await;
+    expect_eq!((position.position, position.waiting), (1, 1));
 }
 
 /// Five hundred waiters are all served, each once and in order.
 pub async fn five_hundred_waiters_are_all_served(world: World) {
-    let holder = World::ask("key", "alice");
-    world.granted(&holder).await;
+    let held = world.granted(&World::ask("key", "alice")).await;
     let waiters = World::patient(500);
     for (ahead, waiter) in waiters.iter().enumerate() {
-        assert_eq!(world.queued(waiter).await.position, ahead as u64 + 1);
+        expect_eq!(world.queued(waiter).await.position, ahead as u64 + 1);
     }
-    world.served(&holder, &waiters.iter().collect::<Vec<_>>()).await;
+    world.served(&held, &waiters.iter().collect::<Vec<_>>()).await;
 }
 
 /// A long queue of mixed head starts is in the order in which sorting by rank would put it.
 pub async fn long_queue_keeps_its_order(world: World) {
-    let holder = World::ask("key", "alice");
-    world.granted(&holder).await;
+    let held = world.granted(&World::ask("key", "alice")).await;
     let mut waiters = World::patient(200);
     for (number, waiter) in waiters.iter_mut().enumerate() {
         // Multiples of 7 milliseconds in no order, some of them equal and a third of them none.
@@ -79,16 +77,81 @@ pub async fn long_queue_keeps_its_order(world: World) {
         }
     }
     let mut ranks: Vec<_> = Vec::new();
-    let seen = world.inspect("key").await.waiters;
+    let seen = world.inspect("key").await.waiters.items;
     for (arrival, waiter) in waiters.iter().enumerate() {
-        let shown = seen.iter().find(|shown| shown.request == waiter.request).expect("it waits");
-        assert_eq!(shown.head_start, waiter.head_start);
+        let shown = seen.iter().find(|shown| shown.request == waiter.id).expect("it waits");
+        expect_eq!(shown.head_start, waiter.head_start);
         let head_start = u64::try_from(shown.head_start.span().as_micros()).expect("a short one");
         ranks.push((shown.enqueued_at.as_micros() - head_start, arrival, waiter));
     }
     ranks.sort_by_key(|(rank, arrival, _)| (*rank, *arrival));
     let sorted: Vec<&AcquireRequest> = ranks.into_iter().map(|(_, _, waiter)| waiter).collect();
     let shown: Vec<_> = seen.iter().map(|waiter| waiter.request).collect();
-    assert_eq!(shown, sorted.iter().map(|waiter| waiter.request).collect::<Vec<_>>());
-    world.served(&holder, &sorted).await;
+    expect_eq!(shown, sorted.iter().map(|waiter| waiter.id).collect::<Vec<_>>());
+    world.served(&held, &sorted).await;
+}
+
+/// Leases that are over count nowhere, although one command cannot drop them all.
+pub async fn many_leases_that_are_over_count_nowhere(world: World) {
+    for reader in readers() {
+        world.granted(&reader.with_ttl(World::ttl(World::BRIEF))).await;
+    }
+    world.elapse(World::BRIEF).await;
+    let held = world.granted(&World::ask("key", "writer")).await;
+    let position = world.refused(&World::ask("key", "late")).await;
+    expect_eq!((position.holders, position.holder), (1, Some(Holder::from(&held))));
+    expect_eq!(world.only_lease("key").await, held);
+}
+
+/// A release grants a bounded number of a long queue of readers, and the commands that follow grant
+/// the rest; the next head is told to ask, if the store gives notices.
+pub async fn long_queue_of_readers_is_granted(world: World) {
+    let held = world.granted(&World::ask("key", "writer")).await;
+    let mut mail = world.mail().await;
+    let waiters: Vec<_> = readers().map(|reader| reader.with_mailbox(mail.mailbox)).collect();
+    for waiter in &waiters {
+        world.queued(waiter).await;
+    }
+    world.released(&held).await;
+    let mut turns = 0;
+    while world.inspect("key").await.waiting > 0 {
+        turns += 1;
+        assert!(turns <= 10, "ten looks do not grant all readers");
+    }
+    assert!(turns >= 1, "one command grants more than a few");
+    if world.expected().notices {
+        let mut asked: Option<RequestId> = None;
+        while asked.is_none() {
+            asked = match mail.next().await {
+                Notice::Ask { request, .. } => Some(request),
+                _ => None,
+            };
+        }
+        expect_eq!(asked, Some(waiters[SWEEP_LIMIT].id));
+    }
+    expect_eq!(world.inspect("key").await.holders, MANY as u64);
+    for waiter in &waiters {
+        expect_eq!(world.heard_granted(waiter).await.request, waiter.id);
+    }
+}
+
+/// An eviction of many leases ends some of them and says that more are left, until none is.
+pub async fn eviction_of_many_says_whether_more_are_left(world: World) {
+    let mut held = Vec::new();
+    for reader in readers() {
+        held.push(world.granted(&reader).await.request);
+    }
+    let (mut evicted, mut more) = (Vec::new(), true);
+    while more {
+        let eviction = world.evict("key").await;
+        let count = eviction.leases.len();
+        assert!((1..=2 * SWEEP_LIMIT).contains(&count), "{count} leases end at once");
+        evicted.extend(eviction.leases.iter().map(|lease| lease.request));
+        more = eviction.more;
+        expect_eq!(more, evicted.len() < held.len());
+    }
+    held.sort_unstable();
+    evicted.sort_unstable();
+    expect_eq!(evicted, held);
+    world.free("key").await;
 }

@@ -1,55 +1,50 @@
-//! Hand-off: whoever ends a lease grants the key to the next, and wakes it.
+//! Hand-off: whoever ends a lease grants the key to the next, and tells it.
 
-use std::time::Duration;
-
-use lock_core::Release;
-
-use crate::World;
+use super::expect_eq;
+use crate::{Outcome, World};
 
 /// A waiter holds the key as soon as it is released, with no command of its own.
 pub async fn release_grants_to_the_next(world: World) {
-    let (holder, waiter) = world.holder_and_waiter().await;
-    assert_eq!(world.release(&holder).await, Release::Released);
+    let (held, waiter) = world.holder_and_waiter().await;
+    world.released(&held).await;
     let lease = world.only_lease("key").await;
-    assert_eq!((lease.request, &lease.owner), (waiter.request, &waiter.owner));
-    assert_eq!(world.waiting("key").await, vec![]);
-    assert_eq!(world.granted(&waiter).await.token, lease.token);
+    expect_eq!((lease.request, &lease.owner), (waiter.id, &waiter.owner));
+    expect_eq!(world.waiting("key").await, []);
+    expect_eq!(world.granted(&waiter).await.token, lease.token);
 }
 
 /// Of many waiters, a released exclusive key is granted to one.
 pub async fn exactly_one_is_granted(world: World) {
-    let holder = World::ask("key", "alice");
-    world.granted(&holder).await;
+    let held = world.granted(&World::ask("key", "alice")).await;
     let waiters = World::patient(5);
     for waiter in &waiters {
         world.queued(waiter).await;
     }
-    assert_eq!(world.release(&holder).await, Release::Released);
-    assert_eq!(world.only_lease("key").await.request, waiters[0].request);
-    let others: Vec<_> = waiters[1..].iter().map(|waiter| waiter.request).collect();
-    assert_eq!(world.waiting("key").await, others);
+    world.released(&held).await;
+    expect_eq!(world.only_lease("key").await.request, waiters[0].id);
+    let others: Vec<_> = waiters[1..].iter().map(|waiter| waiter.id).collect();
+    expect_eq!(world.waiting("key").await, others);
 }
 
-/// Of many that wait, the one that was granted is told so, and the others are not.
-pub async fn exactly_one_is_woken(world: World) {
-    let holder = World::ask("key", "alice");
-    world.granted(&holder).await;
-    let mut sleepers = Vec::new();
+/// Of many that wait, the mailbox of the one that was granted is told, and the others are not: the
+/// first that they are told is their own eviction.
+pub async fn exactly_one_is_told(world: World) -> Outcome {
+    world.needs_notices()?;
+    let held = world.granted(&World::ask("key", "alice")).await;
+    let mut waiters = Vec::new();
     for waiter in World::patient(5) {
+        let mail = world.elsewhere().await.mail().await;
+        let waiter = waiter.with_mailbox(mail.mailbox);
         world.queued(&waiter).await;
-        let store = world.connect().await;
-        let span = Duration::from_secs(2);
-        sleepers.push(tokio::spawn(World::news(store, waiter, span)));
+        waiters.push((waiter, mail));
     }
-    world.elapse(Duration::from_millis(100)).await;
-    assert_eq!(world.release(&holder).await, Release::Released);
+    world.released(&held).await;
     let lease = world.only_lease("key").await;
-    let mut woken = Vec::new();
-    for sleeper in sleepers {
-        woken.push(sleeper.await.expect("the task ends"));
+    let grant = waiters[0].1.grant().await;
+    expect_eq!((grant.request, grant.token), (waiters[0].0.id, lease.token));
+    for (waiter, mail) in &mut waiters[1..] {
+        world.evicted_waiter(waiter).await;
+        expect_eq!(mail.end_of(waiter.id, None).await, World::end_by_eviction());
     }
-    assert_eq!(woken[1..], [None, None, None, None]);
-    if world.expected().pushes_grants {
-        assert_eq!(woken[0], Some(lease));
-    }
+    Ok(())
 }

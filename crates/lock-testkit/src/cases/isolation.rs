@@ -1,32 +1,33 @@
 //! Isolation: a key and an owner are exactly the text that they are, and nothing else.
 
-use lock_core::{ListQuery, OwnerId, Ttl};
+use lock_core::{Holder, ListQuery, OwnerId, Ttl};
 
+use super::expect_eq;
 use crate::World;
 
 /// Each key is held by an owner of its own and released, and the others do not notice.
 async fn are_apart(world: &World, keys: &[&str]) {
     let ask = |(number, key): (usize, &&str)| World::ask(key, &format!("owner {number}"));
-    let asked: Vec<_> = keys.iter().enumerate().map(ask).collect();
     let mut held = Vec::new();
-    for asked in &asked {
-        held.push(world.granted(asked).await);
+    for request in keys.iter().enumerate().map(ask) {
+        held.push(world.granted(&request).await);
     }
     for lease in &held {
-        assert_eq!(world.only_lease(lease.key.as_str()).await, *lease);
+        expect_eq!(world.only_lease(lease.key.as_str()).await, *lease);
     }
-    for (asked, lease) in asked.iter().zip(&held) {
-        let again = World::ask(asked.key.as_str(), "another");
-        assert_eq!(world.refused(&again).await.holder.as_ref(), Some(lease));
+    for lease in &held {
+        let again = World::ask(lease.key.as_str(), "another");
+        expect_eq!(world.refused(&again).await.holder, Some(Holder::from(lease)));
     }
+    let in_order = held.clone();
     held.sort_by_key(|lease| lease.key.clone());
-    for asked in &asked {
-        assert_eq!(world.list(ListQuery::all()).await, held);
-        world.released(asked).await;
-        world.free(asked.key.as_str()).await;
-        held.retain(|lease| lease.key != asked.key);
+    for lease in &in_order {
+        expect_eq!(world.list(ListQuery::all()).await, held);
+        world.released(lease).await;
+        world.free(lease.key.as_str()).await;
+        held.retain(|other| other.key != lease.key);
     }
-    assert_eq!(world.list(ListQuery::all()).await, []);
+    expect_eq!(world.list(ListQuery::all()).await, []);
 }
 
 /// The characters of patterns mean themselves.
@@ -59,10 +60,10 @@ pub async fn longest_key_works(world: World) {
     let (alice, bob) = (long('a', OwnerId::MAX_BYTES), long('b', OwnerId::MAX_BYTES));
     let held = world.granted(&World::ask(&key, &alice)).await;
     world.queued(&World::queueing(&key, &bob)).await;
-    assert_eq!(world.waits_of(&bob).await, world.inspect(&key).await.waiters);
-    assert_eq!(world.waits_of(&alice).await, []);
+    expect_eq!(world.waits_of(&bob).await, world.inspect(&key).await.waiters.items);
+    expect_eq!(world.waits_of(&alice).await, []);
     let query = ListQuery::all().with_prefix(&key).with_owner(World::owner(&alice));
-    assert_eq!(world.list(query).await, [held]);
+    expect_eq!(world.list(query).await, [held]);
 }
 
 /// The characters that stores put between the parts of their own names mean themselves.
@@ -86,19 +87,19 @@ pub async fn keys_are_case_sensitive(world: World) {
 pub async fn owners_are_exact(world: World) {
     let owners = ["alice", "Alice", "alice ", "alice:1", "al*ce", "ali", "\u{e4}", "a\u{308}", "*"];
     for owner in owners {
-        let asked = World::ask(&format!("key of {owner}"), owner);
-        let held = world.granted(&asked).await;
-        world.queued(&World::queueing(asked.key.as_str(), &format!("{owner}/next"))).await;
+        let request = World::ask(&format!("key of {owner}"), owner);
+        let held = world.granted(&request).await;
+        world.queued(&World::queueing(request.key.as_str(), &format!("{owner}/next"))).await;
         world.queued(&World::queueing("key of alice", owner)).await;
-        assert_eq!(held.owner, asked.owner);
+        expect_eq!(held.owner, request.owner);
     }
     for owner in owners {
         let held = world.list(ListQuery::all().with_owner(World::owner(owner))).await;
         let keys: Vec<_> = held.iter().map(|lease| lease.key.as_str()).collect();
-        assert_eq!(keys, [format!("key of {owner}")]);
+        expect_eq!(keys, [format!("key of {owner}")]);
         let waits = world.waits_of(owner).await;
-        assert_eq!(waits.len(), 1, "{waits:?}");
-        assert_eq!((waits[0].key.as_str(), waits[0].owner.as_str()), ("key of alice", owner));
+        expect_eq!(waits.len(), 1, "{waits:?}");
+        expect_eq!((waits[0].key.as_str(), waits[0].owner.as_str()), ("key of alice", owner));
     }
 }
 
@@ -115,29 +116,28 @@ pub async fn keys_do_not_disturb_each_other(world: World) {
     world.dequeued(&bob).await;
     world.elapse(World::BRIEF).await;
     world.granted(&carol).await;
-    assert_eq!(world.evict("busy").await.leases.len(), 1);
+    expect_eq!(world.evict("busy").await.leases.len(), 1);
     world.granted(&ask("alice")).await;
     world.elapse(World::BRIEF).await;
     world.free("busy").await;
     let after = world.inspect("calm").await;
-    assert_eq!((after.leases, after.waiters), (before.leases, before.waiters));
+    expect_eq!((after.leases, after.waiters), (before.leases, before.waiters));
 }
 
 /// Two thousand keys that were held, waited for and released are free and not listed.
 pub async fn many_keys_leave_nothing_behind(world: World) {
     let key = |number: u32| format!("key/{number}");
     for number in 0..2000 {
-        let asked = World::ask(&key(number), "alice");
-        world.granted(&asked).await;
+        let held = world.granted(&World::ask(&key(number), "alice")).await;
         if number % 10 == 0 {
             let waiting = World::queueing(&key(number), "bob");
             world.queued(&waiting).await;
             world.dequeued(&waiting).await;
         }
-        world.released(&asked).await;
+        world.released(&held).await;
     }
-    assert_eq!(world.list(ListQuery::all()).await, []);
-    assert_eq!(world.waits_of("bob").await, []);
+    expect_eq!(world.list(ListQuery::all()).await, []);
+    expect_eq!(world.waits_of("bob").await, []);
     for number in (0..2000).step_by(50) {
         world.free(&key(number)).await;
     }

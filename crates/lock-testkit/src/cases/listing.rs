@@ -1,12 +1,12 @@
 //! Listing: every lease that is alive, page by page.
 
 use std::num::NonZeroU32;
+use std::slice;
 use std::time::Duration;
 
-use lock_core::{
-    AcquireRequest, Cursor, ErrorKind, Lease, ListQuery, Mode, Operation, Renewal, RequestId,
-};
+use lock_core::{AcquireRequest, Cursor, ErrorKind, Lease, ListQuery, Mode, Operation, RequestId};
 
+use super::expect_eq;
 use crate::World;
 
 fn pages_of(limit: u32) -> ListQuery {
@@ -14,10 +14,10 @@ fn pages_of(limit: u32) -> ListQuery {
 }
 
 /// Asks for all keys, and answers the leases in the order in which the world lists them.
-async fn hold(world: &World, asked: impl IntoIterator<Item = AcquireRequest>) -> Vec<Lease> {
+async fn hold(world: &World, requests: impl IntoIterator<Item = AcquireRequest>) -> Vec<Lease> {
     let mut leases = Vec::new();
-    for asked in asked {
-        leases.push(world.granted(&asked).await);
+    for request in requests {
+        leases.push(world.granted(&request).await);
     }
     leases.sort_by_key(|lease| (lease.key.clone(), lease.request));
     leases
@@ -26,9 +26,9 @@ async fn hold(world: &World, asked: impl IntoIterator<Item = AcquireRequest>) ->
 /// Fifty leases on pages of seven are each listed once, as they were granted.
 pub async fn every_lease_is_listed_once(world: World) {
     let held = hold(&world, (0..50).map(|n| World::ask(&format!("key/{n}"), "alice"))).await;
-    assert_eq!(world.list(pages_of(7)).await, held);
-    assert_eq!(world.list(pages_of(50)).await, held);
-    assert_eq!(world.list(ListQuery::all()).await, held);
+    expect_eq!(world.list(pages_of(7)).await, held);
+    expect_eq!(world.list(pages_of(50)).await, held);
+    expect_eq!(world.list(ListQuery::all()).await, held);
 }
 
 /// A prefix means itself, whatever characters it or the keys have.
@@ -40,7 +40,7 @@ pub async fn listing_filters_by_prefix(world: World) {
     {
         let listed = world.list(pages_of(2).with_prefix(prefix)).await;
         let named = |lease: &&Lease| lease.key.as_str().starts_with(prefix);
-        assert_eq!(listed, held.iter().filter(named).cloned().collect::<Vec<_>>(), "{prefix}");
+        expect_eq!(listed, held.iter().filter(named).cloned().collect::<Vec<_>>(), "{prefix}");
     }
 }
 
@@ -55,11 +55,11 @@ pub async fn listing_filters_by_owner(world: World) {
     for owner in owners.map(World::owner) {
         let listed = world.list(pages_of(1).with_owner(owner.clone())).await;
         let theirs: Vec<_> = held.iter().filter(|lease| lease.owner == owner).cloned().collect();
-        assert_eq!(listed, theirs, "{owner}");
+        expect_eq!(listed, theirs, "{owner}");
         let listed = world.list(ListQuery::all().with_owner(owner).with_prefix("y/")).await;
-        assert_eq!(listed, &theirs[1..]);
+        expect_eq!(listed, &theirs[1..]);
     }
-    assert_eq!(world.list(ListQuery::all().with_owner(World::owner("bob"))).await, []);
+    expect_eq!(world.list(ListQuery::all().with_owner(World::owner("bob"))).await, []);
 }
 
 /// A request that waits is not listed until it is granted.
@@ -67,32 +67,30 @@ pub async fn waiters_are_not_listed(world: World) {
     let (alice, bob) = (World::ask("key", "alice"), World::queueing("key", "bob"));
     let held = world.granted(&alice).await;
     world.queued(&bob).await;
-    assert_eq!(world.list(ListQuery::all()).await, [held]);
-    assert_eq!(world.list(ListQuery::all().with_owner(bob.owner.clone())).await, []);
-    world.released(&alice).await;
+    expect_eq!(world.list(ListQuery::all()).await, slice::from_ref(&held));
+    expect_eq!(world.list(ListQuery::all().with_owner(bob.owner.clone())).await, []);
+    world.released(&held).await;
     let held = world.granted(&bob).await;
-    assert_eq!(world.list(ListQuery::all()).await, [held]);
+    expect_eq!(world.list(ListQuery::all()).await, [held]);
 }
 
 /// A lease that is held from the first page to the last is listed, whatever happens in between:
 /// others come and go, and its own end is moved both ways.
 pub async fn lease_held_throughout_is_listed_despite_changes(world: World) {
-    let asked: Vec<_> = (0..30).map(|n| World::ask(&format!("key/{n}"), "alice")).collect();
     let passing = |n: u32| World::ask(&format!("key/{n}/passing"), "bob");
-    let held = hold(&world, asked.iter().cloned()).await;
+    let held = hold(&world, (0..30).map(|n| World::ask(&format!("key/{n}"), "alice"))).await;
     hold(&world, (0..10).map(passing)).await;
     let (mut query, mut listed) = (pages_of(4), Vec::<RequestId>::new());
     for turn in 0.. {
-        let page = world.store().list(&query).await.expect("list answers");
-        listed.extend(page.leases.iter().map(|lease| lease.request));
+        let page = world.store().list(&query).await.expect("list answers").value;
+        listed.extend(page.items.iter().map(|lease| lease.request));
         let Some(next) = page.next else { break };
         query = query.after(next);
-        assert_eq!(world.evict(&format!("key/{turn}/passing")).await.leases.len(), 1);
-        hold(&world, [passing(100 + turn)]).await;
-        for (n, asked) in (1..).zip(&asked).skip(turn as usize % 3).step_by(3) {
+        expect_eq!(world.evict(&format!("key/{turn}/passing")).await.leases.len(), 1);
+        hold(&world, [passing(10 + turn)]).await;
+        for (n, lease) in (1..).zip(&held).skip(turn as usize % 3).step_by(3) {
             let ttl = World::ttl(Duration::from_secs(20 + n * 7 % 40));
-            let renewal = world.renew(&asked.clone().with_ttl(ttl)).await;
-            assert!(matches!(renewal, Renewal::Renewed(_)), "{renewal:?}");
+            world.renewed_for(lease, ttl).await;
         }
     }
     for lease in held {
@@ -106,10 +104,10 @@ pub async fn foreign_cursor_is_refused(world: World) {
     for text in ["", "no cursor of any store", "ünüsable".repeat(9).as_str()] {
         let query = ListQuery::all().after(Cursor::new(text.to_owned()));
         let error = world.store().list(&query).await.expect_err("the cursor is refused");
-        assert_eq!((error.kind(), error.operation()), (ErrorKind::InvalidInput, Operation::List));
+        expect_eq!((error.kind(), error.operation()), (ErrorKind::InvalidInput, Operation::List));
         assert!(!error.is_unknown(), "nothing was done");
     }
-    assert_eq!(world.list(pages_of(2)).await, held);
+    expect_eq!(world.list(pages_of(2)).await, held);
 }
 
 /// A lease that is over is not listed any more.
@@ -119,8 +117,8 @@ pub async fn over_leases_are_not_listed(world: World) {
     hold(&world, (0..5).map(brief)).await;
     let lasting = hold(&world, [World::ask("key/lasting", "alice")]).await;
     world.elapse(World::BRIEF).await;
-    assert_eq!(world.list(pages_of(2)).await, lasting);
-    assert_eq!(world.list(ListQuery::all().with_owner(World::owner("alice"))).await, lasting);
+    expect_eq!(world.list(pages_of(2)).await, lasting);
+    expect_eq!(world.list(ListQuery::all().with_owner(World::owner("alice"))).await, lasting);
 }
 
 /// Leases that share a key are each listed, also when a page ends between them.
@@ -128,8 +126,8 @@ pub async fn shared_leases_are_listed_each(world: World) {
     let ask = |owner| World::ask("key", owner).with_mode(Mode::READER);
     let mut held = hold(&world, ["alice", "bob", "bob", "carol", "dave"].map(ask)).await;
     held.extend(hold(&world, [World::ask("other", "alice")]).await);
-    assert_eq!(world.list(pages_of(1)).await, held);
-    assert_eq!(world.list(pages_of(2)).await, held);
+    expect_eq!(world.list(pages_of(1)).await, held);
+    expect_eq!(world.list(pages_of(2)).await, held);
     let bobs = world.list(pages_of(1).with_owner(World::owner("bob"))).await;
-    assert_eq!(bobs.len(), 2);
+    expect_eq!(bobs.len(), 2);
 }

@@ -2,21 +2,25 @@
 
 use lock_core::{ListQuery, Metadata};
 
+use super::expect_eq;
 use crate::World;
 
 /// Acquires with `metadata`, at once and after a wait, and looks at it from every side.
 async fn survives(world: &World, metadata: Metadata) {
     let alice = World::ask("key", "alice").with_metadata(metadata.clone());
     let bob = World::queueing("key", "bob").with_metadata(metadata.clone());
-    assert_eq!(world.granted(&alice).await.metadata, metadata);
-    let place = world.queued(&bob).await;
-    assert_eq!(place.holder.expect("alice holds").metadata, metadata);
-    assert_eq!(world.inspect("key").await.leases[0].metadata, metadata);
-    world.released(&alice).await;
-    assert_eq!(world.list(ListQuery::all()).await[0].metadata, metadata);
-    assert_eq!(world.granted(&bob).await.metadata, metadata);
-    assert_eq!(world.renewed(&bob).await.metadata, metadata);
-    world.released(&bob).await;
+    let held = world.granted(&alice).await;
+    expect_eq!(held.metadata, metadata);
+    world.queued(&bob).await;
+    expect_eq!(world.granted(&alice).await.metadata, metadata);
+    expect_eq!(world.inspect("key").await.leases[0].metadata, metadata);
+    world.released(&held).await;
+    expect_eq!(world.list(ListQuery::all()).await[0].metadata, metadata);
+    let held = world.heard_granted(&bob).await;
+    expect_eq!(held.metadata, metadata);
+    world.renewed(&held).await;
+    expect_eq!(world.only_lease("key").await.metadata, metadata);
+    world.released(&held).await;
 }
 
 /// Metadata is shown as it was given, whatever texts it has, also after a wait.

@@ -7,25 +7,25 @@ use lock_core::{
     Acquisition, Cancellation, Metadata, OnHeld, Release, RequestId, Transfer, TransferTo,
 };
 
+use super::expect_eq;
 use crate::World;
 
 /// A request that holds is answered with its lease again, from any connection.
 pub async fn same_request_gets_the_same_lease(world: World) {
-    let asked = World::ask("key", "alice");
-    let lease = world.granted(&asked).await;
-    assert_eq!(world.granted(&asked).await, lease);
-    let elsewhere = world.connect().await.acquire(&asked).await.expect("acquire answers");
-    assert_eq!(elsewhere, Acquisition::Granted(lease.clone()));
-    assert_eq!(world.inspect("key").await.leases, vec![lease]);
+    let request = World::ask("key", "alice");
+    let lease = world.granted(&request).await;
+    expect_eq!(world.granted(&request).await, lease);
+    expect_eq!(world.elsewhere().await.granted(&request).await, lease);
+    expect_eq!(world.only_lease("key").await, lease);
 }
 
 /// Asking again is no renewal: the lease ends when it would have ended.
 pub async fn asking_again_does_not_extend_the_lease(world: World) {
     let ttl = Duration::from_secs(1);
-    let asked = World::ask("key", "alice").with_ttl(World::ttl(ttl));
-    let lease = world.granted(&asked).await;
+    let request = World::ask("key", "alice").with_ttl(World::ttl(ttl));
+    let lease = world.granted(&request).await;
     world.elapse(ttl / 2).await;
-    assert_eq!(world.granted(&asked).await, lease);
+    expect_eq!(world.granted(&request).await, lease);
     world.elapse(ttl / 2).await;
     world.granted(&World::ask("key", "bob")).await;
 }
@@ -35,37 +35,35 @@ pub async fn same_request_keeps_its_place(world: World) {
     world.granted(&World::ask("key", "alice")).await;
     let (first, second) = (World::queueing("key", "bob"), World::queueing("key", "carol"));
     for _ in 0..3 {
-        assert_eq!(world.queued(&first).await.position, 1);
-        assert_eq!(world.queued(&second).await.position, 2);
+        expect_eq!(world.queued(&first).await.position, 1);
+        expect_eq!(world.queued(&second).await.position, 2);
     }
     let refusing = first.clone().with_on_held(OnHeld::Refuse);
-    assert_eq!(world.queued(&refusing).await.position, 1);
-    assert_eq!(world.waiting("key").await, vec![first.request, second.request]);
+    expect_eq!(world.queued(&refusing).await.position, 1);
+    expect_eq!(world.waiting("key").await, [first.id, second.id]);
 }
 
 /// A request that waited and asked many times is granted one lease, and is gone when that is.
 pub async fn queued_request_is_granted_once(world: World) {
-    let (first, second) = (World::ask("key", "alice"), World::queueing("key", "bob"));
-    world.granted(&first).await;
+    let (held, second) = world.holder_and_waiter().await;
     for _ in 0..3 {
         world.queued(&second).await;
     }
-    assert_eq!(world.release(&first).await, Release::Released);
+    world.released(&held).await;
     let lease = world.granted(&second).await;
-    assert_eq!(world.granted(&second).await, lease);
-    assert_eq!(world.release(&second).await, Release::Released);
+    expect_eq!(world.granted(&second).await, lease);
+    world.released(&lease).await;
     world.free("key").await;
 }
 
 /// A release that is sent twice is answered by `NotHeld`, and spares the next holder.
 pub async fn repeated_release_is_not_held(world: World) {
-    let asked = World::ask("key", "alice");
-    world.granted(&asked).await;
-    assert_eq!(world.release(&asked).await, Release::Released);
-    assert_eq!(world.release(&asked).await, Release::NotHeld);
+    let held = world.granted(&World::ask("key", "alice")).await;
+    world.released(&held).await;
+    expect_eq!(world.release(&held).await, Release::NotHeld);
     let lease = world.granted(&World::ask("key", "alice")).await;
-    assert_eq!(world.release(&asked).await, Release::NotHeld);
-    assert_eq!(world.inspect("key").await.leases, vec![lease]);
+    expect_eq!(world.release(&held).await, Release::NotHeld);
+    expect_eq!(world.only_lease("key").await, lease);
 }
 
 /// A cancel that is sent twice finds nothing to do.
@@ -73,61 +71,60 @@ pub async fn repeated_cancel_changes_nothing(world: World) {
     let (holder, waiter) = (World::ask("key", "alice"), World::queueing("key", "bob"));
     let lease = world.granted(&holder).await;
     world.queued(&waiter).await;
-    assert_eq!(world.cancel(&waiter).await, Cancellation::Dequeued);
-    assert_eq!(world.cancel(&waiter).await, Cancellation::Absent);
-    assert_eq!(world.inspect("key").await.leases, vec![lease]);
+    expect_eq!(world.cancel(&waiter).await, Cancellation::Dequeued);
+    expect_eq!(world.cancel(&waiter).await, Cancellation::Absent);
+    expect_eq!(world.only_lease("key").await, lease);
 
-    assert_eq!(world.cancel(&holder).await, Cancellation::Released);
-    assert_eq!(world.cancel(&holder).await, Cancellation::Absent);
+    expect_eq!(world.cancel(&holder).await, Cancellation::Released);
+    expect_eq!(world.cancel(&holder).await, Cancellation::Absent);
     world.free("key").await;
 }
 
 /// A transfer that is sent twice is answered by the one lease that it made.
 pub async fn repeated_transfer_gives_the_same_lease(world: World) {
-    let (giver, waiter) = (World::ask("key", "alice"), World::queueing("key", "bob"));
-    world.granted(&giver).await;
-    world.queued(&waiter).await;
+    let (held, waiter) = world.holder_and_waiter().await;
     let (owner, request) = (World::owner("carol"), RequestId::random());
     let to_owner = TransferTo::Owner { owner, request, metadata: Metadata::default() };
 
-    for (from, to) in [(&giver, TransferTo::Waiter(waiter.request)), (&waiter, to_owner)] {
-        let first = world.transfer(from, to.clone()).await;
-        let Transfer::Transferred(lease) = &first else { panic!("expected a lease: {first:?}") };
-        assert_eq!(world.transfer(from, to.clone()).await, first);
-        let stranger = World::ask("key", "alice");
-        assert_eq!(world.transfer(&stranger, to).await, Transfer::NotHeld);
-        assert_eq!(world.inspect("key").await.leases, vec![lease.clone()]);
+    let mut from = held;
+    for to in [TransferTo::Waiter(waiter.id), to_owner] {
+        let lease = world.transferred(&from, to.clone()).await;
+        expect_eq!(world.transferred(&from, to.clone()).await, lease);
+        let stranger = World::name_of(&World::ask("key", "alice"), &from);
+        expect_eq!(world.transfer(&stranger, to).await, Transfer::NotHeld);
+        expect_eq!(world.only_lease("key").await, lease);
+        from = lease;
     }
 }
 
 /// A request whose answer was lost asks again and has the lease that it was granted, or one that
 /// it is granted now, but never two.
 pub async fn lost_answer_is_found_again(world: World) {
-    let asked = World::ask("key", "alice");
+    let request = World::ask("key", "alice");
     let elsewhere = world.connect().await;
-    let mut lost = elsewhere.acquire(&asked);
+    let mut lost = elsewhere.acquire(&request);
     let polled = lost.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    let lease = world.granted(&asked).await;
+    let lease = world.granted(&request).await;
     if let Poll::Ready(answer) = polled {
-        assert_eq!(answer.expect("acquire answers"), Acquisition::Granted(lease.clone()));
+        let answer = answer.expect("acquire answers").value;
+        expect_eq!(answer, Acquisition::Granted(lease.clone()));
     }
     drop(lost);
-    assert_eq!(world.granted(&asked).await, lease);
-    assert_eq!(world.inspect("key").await.leases, vec![lease]);
+    expect_eq!(world.granted(&request).await, lease);
+    expect_eq!(world.only_lease("key").await, lease);
 }
 
 /// Requests of one owner for one key hold and wait each for itself.
 pub async fn each_request_stands_for_itself(world: World) {
-    let holder = World::ask("key", "alice");
+    let held = world.granted(&World::ask("key", "alice")).await;
     let (first, second) = (World::queueing("key", "alice"), World::queueing("key", "alice"));
-    world.granted(&holder).await;
-    assert_eq!(world.queued(&first).await.position, 1);
-    assert_eq!(world.queued(&second).await.position, 2);
+    expect_eq!(world.queued(&first).await.position, 1);
+    expect_eq!(world.queued(&second).await.position, 2);
 
-    assert_eq!(world.release(&first).await, Release::NotHeld);
-    assert_eq!(world.release(&holder).await, Release::Released);
-    assert_eq!(world.holding("key").await, vec![first.request]);
-    assert_eq!(world.waiting("key").await, vec![second.request]);
-    assert_eq!(world.cancel(&second).await, Cancellation::Dequeued);
-    assert_eq!(world.holding("key").await, vec![first.request]);
+    expect_eq!(world.release(&World::name_of(&first, &held)).await, Release::NotHeld);
+    world.released(&held).await;
+    expect_eq!(world.holding("key").await, [first.id]);
+    expect_eq!(world.waiting("key").await, [second.id]);
+    expect_eq!(world.cancel(&second).await, Cancellation::Dequeued);
+    expect_eq!(world.holding("key").await, [first.id]);
 }

@@ -1,16 +1,17 @@
 //! Fencing tokens: each lease of a key has a higher one than all before.
 
+use std::slice;
 use std::time::Duration;
 
-use lock_core::{Acquisition, Metadata, Release, RequestId, Transfer, TransferTo};
+use lock_core::{Metadata, RequestId, TransferTo};
 
+use super::expect_eq;
 use crate::World;
 
 /// Grants the key once more and releases it, and answers the token.
 async fn next_token(world: &World) -> u64 {
-    let asked = World::ask("key", "alice");
-    let lease = world.granted(&asked).await;
-    assert_eq!(world.release(&asked).await, Release::Released);
+    let lease = world.granted(&World::ask("key", "alice")).await;
+    world.released(&lease).await;
     lease.token.get()
 }
 
@@ -18,13 +19,11 @@ async fn next_token(world: &World) -> u64 {
 pub async fn tokens_increase_with_every_lease(world: World) {
     let mut last = 0;
     for number in 0..50 {
-        let store = world.connect().await;
-        let asked = World::ask("key", &format!("owner-{}", number % 3));
-        let answer = store.acquire(&asked).await.expect("acquire answers");
-        let Acquisition::Granted(lease) = answer else { panic!("expected a grant: {answer:?}") };
+        let request = World::ask("key", &format!("owner-{}", number % 3));
+        let lease = world.elsewhere().await.granted(&request).await;
         assert!(lease.token.get() > last, "{} follows {last}", lease.token);
         last = lease.token.get();
-        assert_eq!(world.release(&asked).await, Release::Released);
+        world.released(&lease).await;
     }
 }
 
@@ -61,7 +60,7 @@ pub async fn promoted_lease_has_a_higher_token(world: World) {
     let (first, second) = (World::ask("key", "alice"), World::queueing("key", "bob"));
     let before = world.granted(&first).await;
     world.queued(&second).await;
-    assert_eq!(world.release(&first).await, Release::Released);
+    world.released(&before).await;
     let after = world.granted(&second).await;
     assert!(after.token > before.token, "{} follows {}", after.token, before.token);
 }
@@ -75,10 +74,9 @@ pub async fn transferred_lease_has_a_higher_token(world: World) {
         request: RequestId::random(),
         metadata: Metadata::default(),
     };
-    let answer = world.transfer(&first, to).await;
-    let Transfer::Transferred(after) = answer else { panic!("expected a lease: {answer:?}") };
+    let after = world.transferred(&before, to).await;
     assert!(after.token > before.token, "{} follows {}", after.token, before.token);
-    assert_eq!(world.inspect("key").await.leases, vec![after]);
+    expect_eq!(world.inspect("key").await.leases, slice::from_ref(&after));
 }
 
 /// Leases that follow an eviction have higher tokens, with a waiter and without.
@@ -86,11 +84,11 @@ pub async fn tokens_increase_after_eviction(world: World) {
     let (first, second) = (World::ask("key", "alice"), World::queueing("key", "bob"));
     let before = world.granted(&first).await;
     world.queued(&second).await;
-    assert_eq!(world.evict("key").await.leases, vec![before.clone()]);
+    expect_eq!(world.evict("key").await.leases, vec![before.clone()]);
     let waiter = world.granted(&second).await;
     assert!(waiter.token > before.token, "{} follows {}", waiter.token, before.token);
 
-    assert_eq!(world.evict("key").await.leases, vec![waiter.clone()]);
+    expect_eq!(world.evict("key").await.leases, vec![waiter.clone()]);
     let newcomer = next_token(&world).await;
     assert!(newcomer > waiter.token.get(), "{newcomer} follows {}", waiter.token);
 }
