@@ -10,13 +10,20 @@ use lock_compat::conformance::lock;
 use lock_compat::documents::MemoryDocuments;
 use lock_compat::legacy::ProjectLock;
 use lock_compat::{AcquireOptions, LegacyBackend, LegacyError, LockAdapter};
-use lock_core::{Change, EventFilter, LockManager, OwnerId, Priority, Watched};
+use lock_core::{
+    Change, ErrorKind, EventFilter, LockManager, LockStore, Operation, OwnerId, Priority, Watched,
+};
 use lock_memory::MemoryBackend;
+use lock_testkit::{Fault, Faulty};
 use tokio::time::{sleep, timeout};
 
 fn adapter() -> LockAdapter {
+    over(MemoryBackend::new())
+}
+
+fn over(store: impl LockStore) -> LockAdapter {
     let owner = OwnerId::parse("atlantis").unwrap();
-    LockAdapter::new(LockManager::new(MemoryBackend::new(), owner), MemoryDocuments::new())
+    LockAdapter::new(LockManager::new(store, owner), MemoryDocuments::new())
 }
 
 fn of(num: i64) -> ProjectLock {
@@ -93,6 +100,22 @@ async fn wait_ends_when_its_time_is_up() {
     while holder(&adapter).await.is_some() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_ends_in_its_time_while_the_store_is_silent() {
+    let store = Faulty::new(MemoryBackend::new());
+    let adapter = over(store.clone());
+    adapter.try_lock(of(1)).await.unwrap();
+    let options = AcquireOptions::default().with_wait(Duration::from_secs(60));
+    let second = wait_in_line(&adapter, 2, options).await;
+    store.inject(Operation::Acquire, Fault::Hangs);
+    store.inject(Operation::Hear, Fault::Hangs);
+    let error = second.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the lock was not acquired");
+    let LegacyError::NotAcquired(error) = error else { unreachable!("{error:?}") };
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.position().unwrap().value.position, 1);
 }
 
 #[tokio::test(start_paused = true)]
