@@ -36,12 +36,11 @@ async fn position_behind_many_waiters_is_told() {
     let waiting = adapter.clone();
     let (project, pull) = (last.project.clone(), last.pull.clone());
     let task = tokio::spawn(async move { waiting.acquire(last, &options).await });
-    let place = loop {
-        match adapter.queue_place(&project, "default", &pull).await.unwrap() {
-            Some(place) => break place,
-            None => tokio::task::yield_now().await,
-        }
-    };
+    let manager = adapter.manager();
+    while manager.inspect(key.clone()).await.unwrap().value.waiting == MANY {
+        tokio::task::yield_now().await;
+    }
+    let place = adapter.queue_place(&project, "default", &pull).await.unwrap().unwrap();
     assert_eq!((place.position, place.waiting), (MANY + 1, MANY + 1));
     assert_eq!(place.holder, Some(first));
     assert!(!task.is_finished());
