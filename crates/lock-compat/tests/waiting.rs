@@ -10,13 +10,20 @@ use lock_compat::conformance::lock;
 use lock_compat::documents::MemoryDocuments;
 use lock_compat::legacy::ProjectLock;
 use lock_compat::{AcquireOptions, LegacyBackend, LegacyError, LockAdapter};
-use lock_core::{Change, EventFilter, LockManager, OwnerId, Priority, Watched};
+use lock_core::{
+    Change, ErrorKind, EventFilter, LockManager, LockStore, Operation, OwnerId, Priority, Watched,
+};
 use lock_memory::MemoryBackend;
+use lock_testkit::{Fault, Faulty};
 use tokio::time::{sleep, timeout};
 
 fn adapter() -> LockAdapter {
+    over(MemoryBackend::new())
+}
+
+fn over(store: impl LockStore) -> LockAdapter {
     let owner = OwnerId::parse("atlantis").unwrap();
-    LockAdapter::new(LockManager::new(MemoryBackend::new(), owner), MemoryDocuments::new())
+    LockAdapter::new(LockManager::new(store, owner), MemoryDocuments::new())
 }
 
 fn of(num: i64) -> ProjectLock {
@@ -87,12 +94,43 @@ async fn wait_ends_when_its_time_is_up() {
     let options = AcquireOptions::default().with_wait(Duration::from_secs(60));
     let error = adapter.acquire(of(2), &options).await.unwrap_err();
     let LegacyError::NotAcquired(error) = error else { unreachable!("{error:?}") };
-    assert_eq!(error.place().unwrap().position, 1);
+    assert_eq!(error.position().unwrap().value.position, 1);
     adapter.unlock(&of(1).project, "default").await.unwrap();
     // Whoever gave up leaves the queue in the background, also when its turn comes meanwhile.
     while holder(&adapter).await.is_some() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_ends_in_its_time_while_the_store_is_silent() {
+    let store = Faulty::new(MemoryBackend::new());
+    let adapter = over(store.clone());
+    adapter.try_lock(of(1)).await.unwrap();
+    let options = AcquireOptions::default().with_wait(Duration::from_secs(60));
+    let second = wait_in_line(&adapter, 2, options).await;
+    store.inject(Operation::Acquire, Fault::Hangs);
+    store.inject(Operation::Hear, Fault::Hangs);
+    let error = second.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the lock was not acquired");
+    let LegacyError::NotAcquired(error) = error else { unreachable!("{error:?}") };
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.position().unwrap().value.position, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_ends_when_the_waiter_is_evicted() {
+    let adapter = adapter();
+    adapter.try_lock(of(1)).await.unwrap();
+    let second = wait_in_line(&adapter, 2, AcquireOptions::default()).await;
+    let manager = adapter.manager();
+    let inspection = manager.inspect("project:owner/repo:path:default:").await.unwrap().value;
+    let waiter = inspection.waiters.items.into_iter().next().unwrap();
+    assert!(manager.evict_waiter(waiter.key, waiter.request, "a freeze").await.unwrap());
+    let error = second.await.unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the lock was not acquired");
+    let LegacyError::NotAcquired(error) = error else { unreachable!("{error:?}") };
+    assert!(error.to_string().contains("a freeze"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +180,7 @@ async fn project_is_handed_to_the_next_with_its_author_in_the_event() {
     adapter.try_lock(of(1)).await.unwrap();
     assert_eq!(adapter.transfer_to_next(&project, "default").await.unwrap(), None);
     let second = wait_in_line(&adapter, 2, AcquireOptions::default()).await;
-    let mut events = adapter.manager().watch(&EventFilter::all()).await.unwrap();
+    let mut events = adapter.manager().watch(&EventFilter::all(), None).await.unwrap();
     assert_eq!(adapter.transfer_to_next(&project, "default").await.unwrap(), Some(of(2)));
     assert_eq!(second.await.unwrap().unwrap(), of(2));
     assert_eq!(holder(&adapter).await, Some(2));

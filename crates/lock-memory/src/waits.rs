@@ -28,8 +28,8 @@ impl Waits {
             self.join(session.into(), key);
         }
         for (owner, session) in effects.left.drain(..) {
-            self.leave(owner.into(), key);
-            self.leave(session.into(), key);
+            self.leave(&owner.into(), key);
+            self.leave(&session.into(), key);
         }
     }
 
@@ -63,8 +63,8 @@ impl Waits {
         }
     }
 
-    fn leave(&self, of: WaitsOf, key: &LockKey) {
-        self.keys.remove_if_mut(&of, |_, keys| match keys {
+    fn leave(&self, of: &WaitsOf, key: &LockKey) {
+        self.keys.remove_if_mut(of, |_, keys| match keys {
             Keys::One(one, count) => {
                 *count -= usize::from(one == key);
                 *count == 0

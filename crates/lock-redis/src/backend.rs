@@ -1,34 +1,32 @@
 //! The store: the protocol of `lock-core` by one script a call.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
 use lock_core::{
-    AcquireRequest, Acquisition, CancelRequest, Cancellation, Error, ErrorKind, EvictRequest,
-    Eviction, InvalidInput, LockBackend, OnHeld, Operation, Violation, Release, ReleaseRequest,
-    RenewRequest, Renewal, RequestId, Result, Transfer, TransferRequest, TransferTo, WaitRequest,
-    Wake,
+    AcquireRequest, Acquisition, CancelRequest, Cancellation, Error, EvictRequest, EvictTarget,
+    Eviction, HearRequest, Heard, InvalidInput, LeaseName, LockBackend, MailboxId, NoticeStream,
+    Operation, Release, ReleaseRequest, RenewRequest, Renewal, Result, Timed, Transfer,
+    TransferRequest, TransferTo, Violation,
 };
 
-use crate::commands::Shared;
+use crate::commands::{Shared, id};
 use crate::config::RedisConfig;
 use crate::connection::Connection;
-use crate::error::corrupt;
+use crate::end;
+use crate::keeper::Dialer;
 use crate::layout::Layout;
-use crate::notify::{Entered, Sleepers};
+use crate::notify::Mailboxes;
 use crate::reply::{self, Answer};
 use crate::script::{Arg, Script, Time};
-use crate::terms::{self, Terms};
-
-/// How many leases one command renews.
-const BATCH: usize = 128;
+use crate::subscription::Subscription;
+use crate::terms;
 
 /// A lock store in Redis or Valkey.
 ///
-/// Clones share one connection. Every operation is one script on the server, which does exactly
-/// what the state machine of `lock-core` does, on the server's clock; nothing is ever sent twice.
-/// A waiter hears of its grant by a message on the same connection, and sends nothing meanwhile but
-/// what its user asks.
+/// Clones share one connection for commands and, from the first mailbox on, one for notices. Every
+/// operation is one script on the server, which does exactly what the state machine of `lock-core`
+/// does, on the server's clock; what is unknown is never sent again.
 ///
 /// # Examples
 /// ```no_run
@@ -91,173 +89,145 @@ impl RedisBackend {
         #[cfg(feature = "tls-rustls")]
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = redis::Client::open(config.server.clone()).map_err(|_| {
-            let problem = Violation::Malformed { expected: "a server that this build can reach" };
-            Error::invalid(Operation::Connect, InvalidInput::new("url", problem))
+            let violation = Violation::Malformed { expected: "a server that this build can reach" };
+            Error::invalid(Operation::Connect, InvalidInput::new("url", violation))
         })?;
         let layout = Arc::new(Layout::new(&config.prefix));
-        let sleepers = Arc::<Sleepers>::default();
-        let process: [u8; 8] = rand::random();
-        let connection = Connection::open(
-            client.clone(),
-            &config,
-            Arc::clone(&layout),
-            Arc::clone(&sleepers),
-            process,
-            time,
-        )
-        .await?;
-        let capabilities = crate::inspector::capabilities(&connection, &config).await?;
-        let sought = Mutex::default();
-        let shared =
-            Shared { connection, client, config, layout, capabilities, sleepers, process, sought };
+        let mailboxes = Arc::<Mailboxes>::default();
+        let connected = async {
+            let (layout, mailboxes) = (Arc::clone(&layout), Arc::clone(&mailboxes));
+            let connection =
+                Connection::open(client.clone(), &config, layout, mailboxes, time).await?;
+            let capabilities = crate::inspector::capabilities(&connection, &config).await?;
+            Ok((connection, capabilities))
+        };
+        let at_server = |error: Error| error.with_server(config.address());
+        let (connection, capabilities) = connected.await.map_err(at_server)?;
+        let (sought, subscription) = (Mutex::default(), OnceLock::new());
+        let shared = Shared {
+            connection,
+            client,
+            config,
+            layout,
+            capabilities,
+            mailboxes,
+            subscription,
+            sought,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
-}
-
-/// Renews leases by one command, or by several when one of the keys is corrupt, as the others must
-/// not be lost over it.
-async fn renew(shared: &Shared, renewals: &[RenewRequest]) -> Vec<Result<Renewal>> {
-    let answers = shared.renew(renewals).await;
-    let is_corrupt = |answer: &Result<Renewal>| {
-        answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt)
-    };
-    if renewals.len() == 1 || !answers.iter().all(is_corrupt) {
-        return answers;
-    }
-    let (first, second) = renewals.split_at(renewals.len() / 2);
-    let mut answers = Box::pin(renew(shared, first)).await;
-    answers.extend(Box::pin(renew(shared, second)).await);
-    answers
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl LockBackend for RedisBackend {
-    async fn acquire(&self, asked: &AcquireRequest) -> Result<Acquisition> {
+    async fn listen(&self, mailbox: MailboxId) -> Result<NoticeStream> {
         let shared = &*self.shared;
-        let terms = terms::write(asked);
-        let is_simple = shared.may_be_simple(&asked.key);
-        if is_simple && let Some(granted) = shared.acquire_free(asked, &terms).await? {
+        let subscription = shared.subscription.get_or_init(|| {
+            let dialer = Dialer::new(shared.client.clone(), shared.config.clone());
+            Subscription::start(dialer, Arc::clone(&shared.layout), Arc::clone(&shared.mailboxes))
+        });
+        let opened = subscription.open(mailbox, shared.config.timeout).await;
+        opened.map_err(|error| error.with_server(shared.config.address()))
+    }
+
+    async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
+        let shared = &*self.shared;
+        let terms = terms::write(request);
+        let is_simple = shared.may_be_simple(&request.key);
+        if is_simple && let Some(granted) = shared.acquire_free(request, &terms).await? {
             return Ok(granted);
         }
-        let name = (asked.request, asked.key.clone());
-        if let OnHeld::Queue { keep_alive, .. } = asked.on_held {
-            shared.sleepers.expect(name.clone(), keep_alive);
-        }
-        let (answer, joined) = shared.acquire(asked, &terms).await?;
-        shared.note_sought(&asked.key, !matches!(answer, Acquisition::Granted(_)));
-        if joined {
-            shared.sleepers.joined(&name, Terms::of(asked));
-        } else if !matches!(answer, Acquisition::Queued(_)) {
-            shared.sleepers.forget(&name);
-        }
+        let answer = shared.acquire(request, &terms).await?;
+        shared.note_sought(&request.key, !matches!(answer.value, Acquisition::Granted(_)));
         Ok(answer)
     }
 
-    async fn wait(&self, awaited: &WaitRequest) -> Result<Wake> {
-        let name = (awaited.request, awaited.key.clone());
-        let waited = tokio::time::timeout(awaited.timeout, async {
-            loop {
-                match self.shared.sleepers.enter(&name) {
-                    Entered::Granted(lease) => return Ok(Wake::Granted(lease)),
-                    Entered::Asleep(news) => {
-                        let lease = news.await.ok().flatten();
-                        return Ok(lease.map_or(Wake::AskAgain, Wake::Granted));
-                    }
-                    Entered::Unknown => {
-                        if let Some(wake) = self.shared.listen(awaited).await? {
-                            return Ok(wake);
-                        }
-                    }
-                }
-            }
-        });
-        waited.await.unwrap_or(Ok(Wake::AskAgain))
+    /// Sends a command for every 128 requests, all at once.
+    async fn hear(&self, requests: &[HearRequest]) -> Vec<Result<Timed<Heard>>> {
+        self.shared.hear(requests).await
     }
 
     /// Sends a command for every 128 leases, all at once.
-    async fn renew(&self, renewals: &[RenewRequest]) -> Vec<Result<Renewal>> {
-        let mut answers = Vec::with_capacity(renewals.len());
-        let mut batches = tokio::task::JoinSet::new();
-        for (number, batch) in renewals.chunks(BATCH).enumerate() {
-            let (shared, batch) = (Arc::clone(&self.shared), batch.to_vec());
-            batches.spawn(async move { (number, renew(&shared, &batch).await) });
-        }
-        let mut renewed = batches.join_all().await;
-        renewed.sort_by_key(|(number, _)| *number);
-        for (_, batch) in renewed {
-            answers.extend(batch);
-        }
-        answers
+    async fn renew(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>> {
+        self.shared.renew(requests).await
     }
 
-    async fn release(&self, held: &ReleaseRequest) -> Result<Release> {
-        let shared = &*self.shared;
-        shared.sleepers.forget(&(held.request, held.key.clone()));
-        if shared.may_be_simple(&held.key)
-            && let Some(answer) = shared.release_alone(held).await?
+    async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>> {
+        let (shared, lease) = (&*self.shared, &request.lease);
+        if shared.may_be_simple(&lease.key)
+            && let Some(answer) = shared.release_alone(lease).await?
         {
             return Ok(answer);
         }
-        shared.release(held).await
+        shared.release(lease).await
     }
 
-    async fn cancel(&self, asked: &CancelRequest) -> Result<Cancellation> {
-        let request = asked.request.to_bits().to_be_bytes();
-        self.shared.sleepers.forget(&(asked.request, asked.key.clone()));
-        let args = [Arg::Bytes(&request)];
-        let answer = self.shared.run(Operation::Cancel, Script::Cancel, &asked.key, &args).await?;
-        match reply::bytes(answer).as_deref() {
-            Some(b"dequeued") => Ok(Cancellation::Dequeued),
-            Some(b"released") => Ok(Cancellation::Released),
-            Some(b"absent") => Ok(Cancellation::Absent),
-            _ => Err(corrupt(Operation::Cancel).with_key(asked.key.clone())),
-        }
+    async fn cancel(&self, request: &CancelRequest) -> Result<Timed<Cancellation>> {
+        let id = id(request.request);
+        let args = [Arg::Bytes(&id), Arg::Number(u64::from(request.answer_outstanding))];
+        let read = |mut answer: Answer| match answer.bytes()?.as_slice() {
+            b"dequeued" => Some(Cancellation::Dequeued),
+            b"released" => Some(Cancellation::Released),
+            b"absent" => Some(Cancellation::Absent),
+            _ => None,
+        };
+        self.shared.run(Operation::Cancel, Script::Cancel, &request.key, &args, read).await
     }
 
-    async fn transfer(&self, given: &TransferRequest) -> Result<Transfer> {
-        let from = given.request.to_bits().to_be_bytes();
-        let to = given.to.request().to_bits().to_be_bytes();
-        let (kind, owner, metadata) = match &given.to {
+    async fn transfer(&self, request: &TransferRequest) -> Result<Timed<Transfer>> {
+        let LeaseName { key, request: from, token, .. } = &request.lease;
+        let (from, to) = (id(*from), id(request.to.request()));
+        let (kind, owner, metadata) = match &request.to {
             TransferTo::Owner { owner, metadata, .. } => {
                 ("owner", owner.as_str(), terms::write_metadata(metadata))
             }
             _ => ("waiter", "", Vec::new()),
         };
+        let ending = end::write_transferred(&request.by);
         let args = [
             Arg::Bytes(&from),
+            Arg::Number(token.get()),
             Arg::Bytes(&to),
             Arg::Text(kind),
             Arg::Text(owner),
             Arg::Bytes(&metadata),
+            Arg::Bytes(&ending),
         ];
-        let run = self.shared.run(Operation::Transfer, Script::Transfer, &given.key, &args);
-        let answer = run.await?;
         let read = |mut answer: Answer| {
             Some(match answer.bytes()?.as_slice() {
-                b"transferred" => Transfer::Transferred(answer.lease(&given.key)?),
+                b"transferred" => Transfer::Transferred(answer.lease(key)?),
+                b"ended" => Transfer::Ended(answer.end()?),
                 b"not held" => Transfer::NotHeld,
                 b"not waiting" => Transfer::NotWaiting,
                 b"already holds" => Transfer::AlreadyHolds,
                 _ => return None,
             })
         };
-        let answer = Answer::new(answer).and_then(read);
-        answer.ok_or_else(|| corrupt(Operation::Transfer).with_key(given.key.clone()))
+        self.shared.run(Operation::Transfer, Script::Transfer, key, &args, read).await
     }
 
-    async fn evict(&self, eviction: &EvictRequest) -> Result<Eviction> {
-        let request = eviction.request.map(RequestId::to_bits).map(u128::to_be_bytes);
-        let args = [
-            Arg::Bytes(request.as_ref().map_or(&[], |request| &request[..])),
-            Arg::Text(eviction.by.as_str()),
-            Arg::Text(eviction.reason.as_str()),
-        ];
-        let run = self.shared.run(Operation::Evict, Script::Evict, &eviction.key, &args);
-        let texts = reply::list(run.await?);
-        let read = |text: &Vec<u8>| reply::lease(text, &eviction.key);
-        let leases = texts.and_then(|texts| texts.iter().map(read).collect());
-        let corrupt = || corrupt(Operation::Evict).with_key(eviction.key.clone());
-        Ok(Eviction::new(leases.ok_or_else(corrupt)?))
+    async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
+        let key = &request.key;
+        let (target, only, token) = match request.target {
+            EvictTarget::Lease { request, token } => ("lease", Some(request), token.get()),
+            EvictTarget::Waiter(request) => ("waiter", Some(request), 0),
+            _ => ("all", None, 0),
+        };
+        let only = only.map(id).unwrap_or_default();
+        let ending = end::write_evicted(request);
+        let args =
+            [Arg::Text(target), Arg::Bytes(&only), Arg::Number(token), Arg::Bytes(&ending)];
+        let read = |mut answer: Answer| {
+            let leases = answer.list()?;
+            let leases = leases.iter().map(|text| reply::lease(text, key)).collect::<Option<_>>()?;
+            let waiter = answer.bytes()?;
+            let more = answer.number()? == 1;
+            Some(match waiter.as_slice() {
+                [] => Eviction::of_leases(leases, more),
+                text => Eviction::of_waiter(reply::waiter(text, key)?),
+            })
+        };
+        self.shared.run(Operation::Evict, Script::Evict, key, &args, read).await
     }
 }

@@ -1,25 +1,26 @@
-//! What the clones of a store share, and the commands as they go to the server.
+//! What the clones of a store share, and the commands of one lock as they go to the server.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use lock_core::{
-    AcquireRequest, Acquisition, Capabilities, FencingToken, KeepAlive, Lease, LockKey, OnHeld,
-    Operation, Release, ReleaseRequest, RenewRequest, Renewal, RequestId, Result, Timestamp,
-    WaitRequest, Wake,
+    AcquireRequest, Acquisition, Capabilities, Error, ErrorKind, FencingToken, Lease, LeaseName,
+    LockKey, MailboxId, OnHeld, Operation, Release, RequestId, Result, Timed, Timestamp,
 };
 use redis::Value;
 
 use crate::config::RedisConfig;
 use crate::connection::Connection;
-use crate::error::{again, corrupt};
+use crate::end;
+use crate::error::corrupt;
 use crate::layout::Layout;
-use crate::notify::Sleepers;
+use crate::notify::Mailboxes;
 use crate::reply::{self, Answer};
 use crate::script::{Arg, Script};
-use crate::terms::{self, Terms, millis, ttl_millis};
+use crate::subscription::Subscription;
+use crate::terms::{self, millis, ttl_millis};
 
-/// How many keys are remembered as sought after.
+/// Maximum number of keys that are remembered as sought after.
 const SOUGHT: usize = 4096;
 
 #[derive(Debug)]
@@ -29,8 +30,9 @@ pub(crate) struct Shared {
     pub(crate) config: RedisConfig,
     pub(crate) layout: Arc<Layout>,
     pub(crate) capabilities: Capabilities,
-    pub(crate) sleepers: Arc<Sleepers>,
-    pub(crate) process: [u8; 8],
+    pub(crate) mailboxes: Arc<Mailboxes>,
+    /// The connection of the mailboxes, from the first that is opened on.
+    pub(crate) subscription: OnceLock<Subscription>,
     /// Keys that somebody waited for when they were last used: the short scripts would only say
     /// that they cannot decide.
     pub(crate) sought: Mutex<HashSet<LockKey>>,
@@ -41,19 +43,29 @@ impl Shared {
         self.config.journal.map_or(0, |entries| u64::from(entries.get()))
     }
 
-    /// Runs a script on one lock: all that it needs to know besides, after the journal and the key.
-    pub(crate) async fn run(
+    /// An answer that the scripts do not give.
+    pub(crate) fn corrupt(&self, operation: Operation) -> Error {
+        corrupt(operation).with_server(self.config.address())
+    }
+
+    /// Runs a script on one lock: it gets `args` after the journal and the key, and `read` reads
+    /// what follows the time in its answer.
+    pub(crate) async fn run<T>(
         &self,
         operation: Operation,
         script: Script,
         key: &LockKey,
         args: &[Arg<'_>],
-    ) -> Result<Value> {
+        read: impl FnOnce(Answer) -> Option<T>,
+    ) -> Result<Timed<T>> {
         let keys = [&self.layout.shared()[..], &self.layout.lock(key)].concat();
         let mut all = vec![Arg::Number(self.journal()), Arg::Text(key.as_str())];
         all.extend(args.iter().copied());
         let answer = self.connection.run(operation, script, &keys, &all).await;
-        answer.map_err(|error| error.with_key(key.clone()))
+        let answer = answer.map_err(|error| error.with_key(key.clone()))?;
+        let read = |mut answer: Answer| Some(Timed::new(answer.time()?, read(answer)?));
+        let answer = Answer::new(answer).and_then(read);
+        answer.ok_or_else(|| self.corrupt(operation).with_key(key.clone()))
     }
 
     /// Whether a short script may be able to decide.
@@ -72,168 +84,122 @@ impl Shared {
         }
     }
 
+    /// Grants a key that is free; nothing when only the whole command can decide.
     pub(crate) async fn acquire_free(
         &self,
-        asked: &AcquireRequest,
+        request: &AcquireRequest,
         terms: &[u8],
-    ) -> Result<Option<Acquisition>> {
-        let keys = [self.layout.state(asked.key.as_str()), self.layout.token()];
-        let lease = alone(asked.request);
-        let terms = [b"0", terms].concat();
-        let ttl = ttl_millis(asked.ttl) * 1000;
+    ) -> Result<Option<Timed<Acquisition>>> {
+        let keys = [self.layout.state(request.key.as_str()), self.layout.token()];
+        let lease = alone(request.id);
+        let terms = [b"0", &mailbox(request.mailbox)[..], terms].concat();
+        let ttl = ttl_millis(request.ttl) * 1000;
         let args = [Arg::Bytes(&lease), Arg::Number(ttl), Arg::Bytes(&terms)];
         let answer = self.connection.run(Operation::Acquire, Script::AcquireFree, &keys, &args);
-        let answer = answer.await.map_err(|error| error.with_key(asked.key.clone()))?;
+        let answer = answer.await.map_err(|error| error.with_key(request.key.clone()))?;
         let granted = match answer {
             Value::Nil => return Ok(None),
             Value::Int(_) => reply::number(&answer).map(|now| (now, now)),
             pair => Answer::new(pair).and_then(|mut pair| Some((pair.number()?, pair.number()?))),
         };
-        let lease = granted.and_then(|(now, token)| {
-            let token = FencingToken::new(token)?;
-            Some(Lease::granted(asked, token, Timestamp::from_micros(now)))
+        let granted = granted.and_then(|(now, token)| {
+            let (now, token) = (Timestamp::from_micros(now), FencingToken::new(token)?);
+            Some(Timed::new(now, Acquisition::Granted(Lease::granted(request, token, now))))
         });
-        let lease = lease.ok_or_else(|| corrupt(Operation::Acquire).with_key(asked.key.clone()))?;
-        Ok(Some(Acquisition::Granted(lease)))
+        let corrupt = || self.corrupt(Operation::Acquire).with_key(request.key.clone());
+        granted.ok_or_else(corrupt).map(Some)
     }
 
     pub(crate) async fn acquire(
         &self,
-        asked: &AcquireRequest,
+        request: &AcquireRequest,
         terms: &[u8],
-    ) -> Result<(Acquisition, bool)> {
-        let (keep_alive, limit) = match asked.on_held {
+    ) -> Result<Timed<Acquisition>> {
+        let (keep_alive, limit) = match request.on_held {
             OnHeld::Queue { keep_alive, queue_limit } => {
                 (millis(keep_alive.span()), queue_limit.map_or(0, |limit| u64::from(limit.get())))
             }
             _ => (0, 0),
         };
-        let request = asked.request.to_bits().to_be_bytes();
-        let mode = terms::mode_word(asked.mode);
+        let id = id(request.id);
+        let mode = terms::mode_word(request.mode);
+        let mailbox = mailbox(request.mailbox);
         let args = [
-            Arg::Bytes(&request),
+            Arg::Bytes(&id),
             Arg::Bytes(terms),
             Arg::Text(&mode),
-            Arg::Text(asked.owner.as_str()),
-            Arg::Number(ttl_millis(asked.ttl) * 1000),
-            Arg::Number(millis(asked.head_start.span())),
+            Arg::Bytes(&mailbox),
+            Arg::Number(ttl_millis(request.ttl) * 1000),
+            Arg::Number(millis(request.head_start.span())),
             Arg::Number(keep_alive),
             Arg::Number(limit),
-            Arg::Bytes(&self.process),
         ];
-        let answer = self.run(Operation::Acquire, Script::Acquire, &asked.key, &args).await?;
         let read = |mut answer: Answer| {
-            let key = &asked.key;
             Some(match answer.bytes()?.as_slice() {
-                b"granted" => {
-                    answer.time()?;
-                    (Acquisition::Granted(answer.lease(key)?), false)
-                }
-                b"joined" => (Acquisition::Queued(answer.place(key)?), true),
-                b"queued" => (Acquisition::Queued(answer.place(key)?), false),
-                b"held" => (Acquisition::Held(answer.place(key)?), false),
-                b"full" => (Acquisition::QueueFull(answer.place(key)?), false),
+                b"granted" => Acquisition::Granted(answer.lease(&request.key)?),
+                b"queued" => Acquisition::Queued(answer.position()?),
+                b"held" => Acquisition::Held(answer.position()?),
+                b"full" => Acquisition::QueueFull(answer.position()?),
+                b"ended" => Acquisition::Ended(answer.end()?),
                 _ => return None,
             })
         };
-        let answer = Answer::new(answer).and_then(read);
-        answer.ok_or_else(|| corrupt(Operation::Acquire).with_key(asked.key.clone()))
+        self.run(Operation::Acquire, Script::Acquire, &request.key, &args, read).await
     }
 
     /// Ends a lease that is alone; nothing when only the whole command can decide.
-    pub(crate) async fn release_alone(&self, held: &ReleaseRequest) -> Result<Option<Release>> {
-        let keys = [self.layout.state(held.key.as_str())];
-        let lease = alone(held.request);
-        let args = [Arg::Bytes(&lease)];
+    pub(crate) async fn release_alone(&self, lease: &LeaseName) -> Result<Option<Timed<Release>>> {
+        let keys = [self.layout.state(lease.key.as_str())];
+        let token = (lease.token.get() as f64).to_be_bytes();
+        let state = [&alone(lease.request)[..], &token].concat();
+        let args = [Arg::Bytes(&state)];
         let run = self.connection.run(Operation::Release, Script::ReleaseAlone, &keys, &args);
-        match run.await.map_err(|error| error.with_key(held.key.clone()))? {
-            Value::Nil => Ok(None),
-            answer => released(&answer, &held.key).map(Some),
+        let answer = run.await.map_err(|error| error.with_key(lease.key.clone()))?;
+        if answer == Value::Nil {
+            return Ok(None);
         }
+        let read = |mut answer: Answer| Some(Timed::new(answer.time()?, released(answer)?));
+        let answer = Answer::new(answer).and_then(read);
+        let corrupt = || self.corrupt(Operation::Release).with_key(lease.key.clone());
+        answer.ok_or_else(corrupt).map(Some)
     }
 
-    pub(crate) async fn release(&self, held: &ReleaseRequest) -> Result<Release> {
-        let request = held.request.to_bits().to_be_bytes();
-        let args = [Arg::Bytes(&request)];
-        let answer = self.run(Operation::Release, Script::Release, &held.key, &args).await?;
-        released(&answer, &held.key)
+    pub(crate) async fn release(&self, lease: &LeaseName) -> Result<Timed<Release>> {
+        let id = id(lease.request);
+        let args = [Arg::Bytes(&id), Arg::Number(lease.token.get())];
+        self.run(Operation::Release, Script::Release, &lease.key, &args, released).await
     }
 
-    pub(crate) async fn listen(&self, awaited: &WaitRequest) -> Result<Option<Wake>> {
-        let name = (awaited.request, awaited.key.clone());
-        let keep_alive = KeepAlive::parse(KeepAlive::MAX).unwrap_or_default();
-        self.sleepers.expect(name.clone(), keep_alive);
-        let request = awaited.request.to_bits().to_be_bytes();
-        let args = [Arg::Bytes(&request), Arg::Bytes(&self.process)];
-        let answer = self.run(Operation::Wait, Script::Listen, &awaited.key, &args).await;
-        let read = |mut answer: Answer| {
-            Some(match answer.bytes()?.as_slice() {
-                b"granted" => Some(Wake::Granted(answer.lease(&awaited.key)?)),
-                b"waiting" => {
-                    self.sleepers.joined(&name, Terms::parse(&answer.bytes()?)?);
-                    None
-                }
-                b"absent" => Some(Wake::AskAgain),
-                _ => return None,
-            })
-        };
-        let wake = answer.and_then(|answer| {
-            let wake = Answer::new(answer).and_then(read);
-            wake.ok_or_else(|| corrupt(Operation::Wait).with_key(awaited.key.clone()))
-        });
-        if !matches!(wake, Ok(None)) {
-            self.sleepers.forget(&name);
-        }
-        wake
-    }
-
-    /// Renews leases by one command.
-    pub(crate) async fn renew(&self, renewals: &[RenewRequest]) -> Vec<Result<Renewal>> {
-        let mut keys = self.layout.shared().to_vec();
-        let requests: Vec<_> =
-            renewals.iter().map(|renewal| renewal.request.to_bits().to_be_bytes()).collect();
-        let mut args = vec![Arg::Number(self.journal()), Arg::Text("")];
-        for (renewal, request) in renewals.iter().zip(&requests) {
-            keys.extend(self.layout.lock(&renewal.key));
-            args.push(Arg::Text(renewal.key.as_str()));
-            args.push(Arg::Bytes(request));
-            args.push(Arg::Number(ttl_millis(renewal.ttl)));
-        }
-        let answer = self.connection.run(Operation::Renew, Script::Renew, &keys, &args).await;
-        let answers = match answer {
-            Ok(Value::Array(answers)) if answers.len() == renewals.len() => answers,
-            Ok(_) => {
-                let failed =
-                    |it: &RenewRequest| Err(corrupt(Operation::Renew).with_key(it.key.clone()));
-                return renewals.iter().map(failed).collect();
-            }
-            Err(error) => {
-                let failed = |it: &RenewRequest| Err(again(&error).with_key(it.key.clone()));
-                return renewals.iter().map(failed).collect();
-            }
-        };
-        let read = |(renewal, answer): (&RenewRequest, Value)| match answer {
-            Value::Nil => Ok(Renewal::NotHeld),
-            text => reply::bytes(text)
-                .and_then(|text| reply::lease(&text, &renewal.key))
-                .map(Renewal::Renewed)
-                .ok_or_else(|| corrupt(Operation::Renew).with_key(renewal.key.clone())),
-        };
-        renewals.iter().zip(answers).map(read).collect()
+    /// An expected refusal by the server's limits is no answer of the store: it did not happen.
+    pub(crate) fn put_off(&self, operation: Operation) -> Error {
+        let cause = "the store has more to drop first than one command may";
+        Error::new(ErrorKind::Unavailable, operation)
+            .with_source(cause)
+            .with_server(self.config.address())
     }
 }
 
-fn released(answer: &Value, key: &LockKey) -> Result<Release> {
-    match answer {
-        Value::Int(1) => Ok(Release::Released),
-        Value::Int(0) => Ok(Release::NotHeld),
-        _ => Err(corrupt(Operation::Release).with_key(key.clone())),
+fn released(mut answer: Answer) -> Option<Release> {
+    match answer.value()? {
+        Value::Int(1) => Some(Release::Released),
+        Value::Int(0) => Some(Release::NotHeld),
+        ending => Some(Release::Ended(end::parse(&reply::bytes(ending)?)?)),
     }
+}
+
+/// A request as the scripts take it.
+pub(crate) fn id(request: RequestId) -> [u8; 16] {
+    request.to_bits().to_be_bytes()
+}
+
+/// A mailbox as the scripts take it.
+pub(crate) fn mailbox(mailbox: Option<MailboxId>) -> [u8; 16] {
+    mailbox.map_or([0; 16], |mailbox| mailbox.to_bits().to_be_bytes())
 }
 
 /// How the state of a key begins whose only lease is of this request.
 fn alone(request: RequestId) -> [u8; 17] {
     let mut state = [b'1'; 17];
-    state[1..].copy_from_slice(&request.to_bits().to_be_bytes());
+    state[1..].copy_from_slice(&id(request));
     state
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::{InvalidInput, Violation};
@@ -70,6 +71,11 @@ impl RedisConfig {
             connect_timeout: Self::DEFAULT_CONNECT_TIMEOUT,
             journal: None,
         }
+    }
+
+    /// The address of the server, without user and password.
+    pub(crate) fn address(&self) -> Arc<str> {
+        self.server.addr().to_string().into()
     }
 
     /// The same, with all keys in the server below `prefix`, 1 to 64 bytes without braces, which

@@ -1,4 +1,4 @@
-//! The one connection of a store: kept up, rebuilt when it breaks, and never trusted.
+//! The connection of the commands: kept up, rebuilt when it breaks, and never trusted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use crate::config::RedisConfig;
 use crate::error;
-use crate::keeper::Keeper;
+use crate::keeper::{Connect, Dialer, Keeper};
 use crate::layout::Layout;
-use crate::notify::Sleepers;
+use crate::notify::Mailboxes;
 use crate::reply;
 use crate::script::{Arg, Form, Script, Time};
 
@@ -37,6 +37,8 @@ pub(crate) struct Connection {
 pub(crate) struct Shared {
     pub(crate) state: watch::Sender<State>,
     timeout: Duration,
+    /// The server's address, for errors.
+    server: Arc<str>,
     pub(crate) time: Time,
 }
 
@@ -130,23 +132,15 @@ impl Connection {
         client: Client,
         config: &RedisConfig,
         layout: Arc<Layout>,
-        sleepers: Arc<Sleepers>,
-        process: [u8; 8],
+        mailboxes: Arc<Mailboxes>,
         time: Time,
     ) -> Result<Self> {
         let (state, _) = watch::channel(State::Down(None));
         let timeout = config.timeout;
-        let shared = Arc::new(Shared { state, timeout, time });
-        let config = config.clone();
-        let mut keeper = Keeper {
-            client,
-            config,
-            layout,
-            process,
-            sleepers,
-            shared: Arc::clone(&shared),
-            last: None,
-        };
+        let server = config.address();
+        let shared = Arc::new(Shared { state, timeout, server, time });
+        let dialer = Dialer::new(client, config.clone());
+        let mut keeper = Keeper { dialer, layout, mailboxes, shared: Arc::clone(&shared) };
         let (link, pushes) = keeper.connect().await?;
         keeper.probe(&link).await?;
         shared.state.send_replace(State::Up(link.clone()));
@@ -188,7 +182,8 @@ impl Connection {
             [seconds, micros] => Some(number(seconds)? * 1_000_000 + number(micros)?),
             _ => None,
         });
-        now.map(Timestamp::from_micros).ok_or_else(|| error::corrupt(operation))
+        let corrupt = || error::corrupt(operation).with_server(Arc::clone(&self.shared.server));
+        now.map(Timestamp::from_micros).ok_or_else(corrupt)
     }
 
     /// Runs a command.
@@ -202,7 +197,17 @@ impl Connection {
         operation: Operation,
         send: impl AsyncFnOnce(&mut Link) -> redis::RedisResult<Value>,
     ) -> Result<Value> {
-        let deadline = Instant::now() + self.shared.timeout;
+        let done = self.attempt(operation, send).await;
+        done.map_err(|error| error.with_server(Arc::clone(&self.shared.server)))
+    }
+
+    async fn attempt(
+        &self,
+        operation: Operation,
+        send: impl AsyncFnOnce(&mut Link) -> redis::RedisResult<Value>,
+    ) -> Result<Value> {
+        let limit = self.shared.timeout;
+        let deadline = Instant::now() + limit;
         let Ok(Some(mut link)) = tokio::time::timeout_at(deadline, self.shared.link()).await else {
             return Err(error::unreachable(operation, self.shared.cause()));
         };
@@ -220,7 +225,7 @@ impl Connection {
                 }
                 Err(error::failed(operation, &error))
             }
-            Err(_) => Err(error::no_answer(operation)),
+            Err(_) => Err(error::no_answer(operation, limit)),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What the driver's errors mean.
 
-use lock_core::{Error, ErrorKind, Operation};
+use std::time::Duration;
+
+use lock_core::{Error, ErrorKind, InvalidInput, Operation, Violation};
 use redis::{RedisError, ServerErrorKind};
 
 /// The server is not reached, so nothing was sent.
@@ -9,9 +11,9 @@ pub(crate) fn unreachable(operation: Operation, cause: Option<String>) -> Error 
     Error::new(ErrorKind::Unavailable, operation).with_source(cause)
 }
 
-/// No answer in time to what was sent.
-pub(crate) fn no_answer(operation: Operation) -> Error {
-    Error::new(ErrorKind::TimedOut, operation).unknown()
+/// No answer within `limit` to a command that was sent.
+pub(crate) fn no_answer(operation: Operation, limit: Duration) -> Error {
+    unreachable(operation, Some(format!("no answer within {limit:?}"))).unknown()
 }
 
 /// An answer that the scripts do not give.
@@ -93,11 +95,8 @@ pub(crate) fn said(error: &RedisError) -> String {
     error.to_string()
 }
 
-/// The same error once more, for another key of the same command.
-pub(crate) fn again(error: &Error) -> Error {
-    let mut same = Error::new(error.kind(), error.operation());
-    if let Some(cause) = std::error::Error::source(error) {
-        same = same.with_source(cause.to_string());
-    }
-    if error.is_unknown() { same.unknown() } else { same }
+/// A cursor that this store did not write.
+pub(crate) fn foreign_cursor(operation: Operation) -> Error {
+    let violation = Violation::Malformed { expected: "a cursor of this store" };
+    Error::invalid(operation, InvalidInput::new("cursor", violation))
 }

@@ -1,76 +1,91 @@
 //! What can be seen of the store.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use lock_core::{
-    Capabilities, EventFilter, EventStream, Health, Inspection, ListQuery, LockInspector, LockKey,
-    Operation, OwnerId, Page, RequestId, Result, Waiter,
+    Capabilities, Cursor, Error, ErrorKind, EventCursor, EventFilter, EventStream, Health, InspectQuery, Inspection,
+    Lease, ListQuery, LockInspector, LockKey, Operation, Page, RequestId, Result, Timed, Waiter,
+    WaitsOf, WaitsQuery,
 };
 
 use crate::backend::RedisBackend;
 use crate::config::RedisConfig;
 use crate::connection::{Connection, field, text};
-use crate::error::corrupt;
+use crate::error::foreign_cursor;
 use crate::reply::{self, Answer};
 use crate::script::{Arg, Script};
 
-/// How many waits of an owner are looked at by one command.
-const WAITS: usize = 500;
+/// Maximum number of waiters on one page of an owner's or a session's waiters.
+const WAITS: usize = 1000;
 
 /// Leases are listed in no order; a page takes time in proportion to all keys of the server's
 /// database, little for each.
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl LockInspector for RedisBackend {
-    async fn inspect(&self, key: &LockKey) -> Result<Inspection> {
-        let args = [Arg::Number(Inspection::MAX_SHOWN as u64)];
-        let answer = self.shared.run(Operation::Inspect, Script::Inspect, key, &args).await?;
+    async fn inspect(&self, query: &InspectQuery) -> Result<Timed<Inspection>> {
+        let key = &query.key;
+        let foreign = || foreign_cursor(Operation::Inspect).with_key(key.clone());
+        let after = query.cursor.as_ref().map(|cursor| Turn::parse(cursor).ok_or_else(foreign));
+        let after = after.transpose()?;
+        let rank = after.as_ref().map_or_else(String::new, |turn| turn.rank.to_string());
+        let member = after.as_ref().map_or(&[][..], |turn| &turn.member);
+        let args = [Arg::Number(query.shown() as u64), Arg::Text(&rank), Arg::Bytes(member)];
         let read = |mut answer: Answer| {
-            let seen = Inspection::free(key.clone(), answer.time()?);
             let (holders, leases) = (answer.number()?, answer.list()?);
             let (waiting, waiters) = (answer.number()?, answer.list()?);
+            let next = match (answer.bytes()?, answer.bytes()?) {
+                (_, member) if member.is_empty() => None,
+                (rank, member) => Some(Turn::read(&rank, &member)?.write()),
+            };
             let leases =
                 leases.iter().map(|text| reply::lease(text, key)).collect::<Option<_>>()?;
             let waiters = waiters.iter().map(|text| reply::waiter(text, key));
             let waiters = waiters.collect::<Option<_>>()?;
-            Some(seen.with_leases(holders, leases).with_waiters(waiting, waiters))
+            let inspection = Inspection::free(key.clone()).with_leases(holders, leases);
+            Some(inspection.with_waiters(waiting, Page::new(waiters, next)))
         };
-        let seen = Answer::new(answer).and_then(read);
-        seen.ok_or_else(|| corrupt(Operation::Inspect).with_key(key.clone()))
+        self.shared.run(Operation::Inspect, Script::Inspect, key, &args, read).await
     }
 
-    async fn list(&self, query: &ListQuery) -> Result<Page> {
+    async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
         self.shared.list(query).await
     }
 
-    async fn waits_of(&self, owner: &OwnerId) -> Result<Vec<Waiter>> {
-        let mut waits = Vec::new();
-        let mut after = format!("[{owner}\0").into_bytes();
-        loop {
-            let entries = self.waits_after(owner, &after).await?;
-            let Some(last) = entries.last() else { return Ok(waits) };
-            after = [b"(", last.as_slice()].concat();
-            let mut requests = BTreeMap::<LockKey, Vec<[u8; 16]>>::new();
-            for entry in &entries {
-                let (key, request) =
-                    wait(entry, owner).ok_or_else(|| corrupt(Operation::WaitsOf))?;
-                requests.entry(key).or_default().push(request.to_bits().to_be_bytes());
-            }
-            for (key, requests) in requests {
-                waits.extend(self.waiters(&key, &requests).await?);
-            }
+    async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
+        let limit = (query.limit.get() as usize).min(WAITS);
+        let cursor = query.cursor.as_ref().map(|cursor| {
+            Wait::parse(cursor).ok_or_else(|| foreign_cursor(Operation::WaitsOf))
+        });
+        let mut waits = self.waits_after(&query.of, cursor.transpose()?, limit + 1).await?;
+        let is_last = waits.len() <= limit;
+        waits.truncate(limit);
+        let next = waits.last().filter(|_| !is_last).map(Wait::write);
+        let requests = waits.into_iter().map(|wait| (wait.key, wait.request)).collect();
+        let (mut waiters, mut observed_at) = (Vec::new(), None);
+        for waiter in self.shared.waiters(requests).await {
+            let waiter = waiter?;
+            observed_at = Some(waiter.observed_at);
+            waiters.extend(waiter.value);
         }
+        let now = match observed_at {
+            Some(now) => now,
+            None => self.shared.connection.now(Operation::WaitsOf).await?,
+        };
+        Ok(Timed::new(now, Page::new(waiters, next)))
     }
 
-    async fn watch(&self, filter: &EventFilter) -> Result<EventStream> {
-        self.shared.watch(filter).await
+    async fn watch(
+        &self,
+        filter: &EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Result<EventStream> {
+        self.shared.watch(filter, after).await
     }
 
     async fn health(&self) -> Result<Health> {
         let info = redis::cmd("INFO");
         let answer = self.shared.connection.command(Operation::Health, &info).await?;
-        let info = text(&answer).ok_or_else(|| corrupt(Operation::Health))?;
+        let info = text(&answer).ok_or_else(|| self.shared.corrupt(Operation::Health))?;
         Ok(health(info, &self.shared.config))
     }
 
@@ -80,33 +95,92 @@ impl LockInspector for RedisBackend {
 }
 
 impl RedisBackend {
-    async fn waits_after(&self, owner: &OwnerId, after: &[u8]) -> Result<Vec<Vec<u8>>> {
+    /// The entries of the index of waiters that follow.
+    async fn waits_after(
+        &self,
+        of: &WaitsOf,
+        after: Option<Wait>,
+        limit: usize,
+    ) -> Result<Vec<Wait>> {
         let shared = &self.shared;
+        let corrupt = || shared.corrupt(Operation::WaitsOf);
+        let prefix = match of {
+            WaitsOf::Owner(owner) => [b"o", owner.as_str().as_bytes(), b"\0"].concat(),
+            WaitsOf::Session(session) => [&b"s"[..], &session.to_bits().to_be_bytes()].concat(),
+            _ => return Err(Error::new(ErrorKind::Unsupported, Operation::WaitsOf)),
+        };
+        let first = match after {
+            Some(after) => [b"(", &prefix[..], &after.entry()].concat(),
+            None => [b"[", &prefix[..]].concat(),
+        };
+        // No key begins with this byte, which is none of UTF-8.
+        let end = [b"(", &prefix[..], b"\xff"].concat();
         let mut range = redis::cmd("ZRANGEBYLEX");
-        range.arg(shared.layout.waits()).arg(after).arg(format!("({owner}\u{1}"));
-        range.arg("LIMIT").arg(0).arg(WAITS);
+        range.arg(shared.layout.waits()).arg(first).arg(end);
+        range.arg("LIMIT").arg(0).arg(limit);
         let entries = shared.connection.command(Operation::WaitsOf, &range).await?;
-        reply::list(entries).ok_or_else(|| corrupt(Operation::WaitsOf))
-    }
-
-    /// Those of the requests that wait for the key.
-    async fn waiters(&self, key: &LockKey, requests: &[[u8; 16]]) -> Result<Vec<Waiter>> {
-        let mut args = vec![Arg::Number(requests.len() as u64)];
-        args.extend(requests.iter().map(|request| Arg::Bytes(request)));
-        let answer = self.shared.run(Operation::WaitsOf, Script::Waiters, key, &args).await?;
-        let waiters = reply::list(answer).and_then(|texts| {
-            texts.iter().map(|text| reply::waiter(text, key)).collect::<Option<_>>()
-        });
-        waiters.ok_or_else(|| corrupt(Operation::WaitsOf).with_key(key.clone()))
+        let entries = reply::list(entries).ok_or_else(corrupt)?;
+        let read = |entry: &Vec<u8>| Wait::read(entry.strip_prefix(&prefix[..])?);
+        entries.iter().map(read).collect::<Option<_>>().ok_or_else(corrupt)
     }
 }
 
-/// The key and the request of an entry `owner \0 key \0 request`.
-fn wait(entry: &[u8], owner: &OwnerId) -> Option<(LockKey, RequestId)> {
-    let (names, request) = entry.split_at_checked(entry.len().checked_sub(16)?)?;
-    let key = names.strip_prefix(owner.as_str().as_bytes())?.strip_prefix(b"\0")?;
-    let key = LockKey::parse(str::from_utf8(key.strip_suffix(b"\0")?).ok()?).ok()?;
-    Some((key, reply::request(request)?))
+/// An entry of the index of waiters, of one owner or session.
+#[derive(Debug)]
+struct Wait {
+    key: LockKey,
+    request: RequestId,
+}
+
+impl Wait {
+    fn entry(&self) -> Vec<u8> {
+        [self.key.as_str().as_bytes(), b"\0", &self.request.to_bits().to_be_bytes()].concat()
+    }
+
+    fn read(entry: &[u8]) -> Option<Self> {
+        let (key, request) = entry.split_at_checked(entry.len().checked_sub(16)?)?;
+        let key = LockKey::parse(str::from_utf8(key.strip_suffix(b"\0")?).ok()?).ok()?;
+        Some(Self { key, request: reply::request(request)? })
+    }
+
+    fn write(&self) -> Cursor {
+        Cursor::new(format!("{}{}", self.request, self.key))
+    }
+
+    fn parse(cursor: &Cursor) -> Option<Self> {
+        let (request, key) = cursor.as_str().split_at_checked(32)?;
+        let (request, key) = (RequestId::parse(request).ok()?, LockKey::parse(key).ok()?);
+        Some(Self { key, request })
+    }
+}
+
+/// Where a waiter stands in its queue: a member of the sorted set and its score.
+#[derive(Debug)]
+struct Turn {
+    rank: i64,
+    member: [u8; 22],
+}
+
+impl Turn {
+    fn read(rank: &[u8], member: &[u8]) -> Option<Self> {
+        let rank = str::from_utf8(rank).ok()?.parse().ok()?;
+        Some(Self { rank, member: member.try_into().ok()? })
+    }
+
+    fn write(&self) -> Cursor {
+        let (arrival, request) = self.member.split_at(6);
+        let request = RequestId::from_bits(request.iter().fold(0, |bits, byte| bits << 8 | u128::from(*byte)));
+        Cursor::new(format!("{:x}.{:x}.{request}", self.rank, reply::six_bytes(arrival)))
+    }
+
+    fn parse(cursor: &Cursor) -> Option<Self> {
+        let mut parts = cursor.as_str().splitn(3, '.');
+        let rank = i64::from_str_radix(parts.next()?, 16).ok()?;
+        let arrival = u64::from_str_radix(parts.next()?, 16).ok()?.to_be_bytes();
+        let request = RequestId::parse(parts.next()?).ok()?.to_bits().to_be_bytes();
+        let arrival = arrival.strip_prefix(&[0, 0])?;
+        Some(Self { rank, member: [arrival, &request].concat().try_into().ok()? })
+    }
 }
 
 /// What the store offers, by what its server says of itself.
@@ -117,7 +191,7 @@ pub(crate) async fn capabilities(
     let mut info = redis::cmd("INFO");
     let answer = connection.command(Operation::Connect, info.arg("persistence")).await?;
     let writes_all = text(&answer).and_then(|info| field(info, "aof_enabled")) == Some("1");
-    let offered = Capabilities::none().with_pushed_grants().with_sharing();
+    let offered = Capabilities::none().with_notices().with_sharing();
     let offered = if config.journal.is_some() { offered.with_events() } else { offered };
     Ok(if writes_all { offered.with_durability() } else { offered })
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use lock_core::{
-    Change, Error, ErrorKind, EventFilter, EventStream, LockEvent, LockKey, Operation, OwnerId,
-    Reason, Result, Timestamp, Watched,
+    Change, End, Error, ErrorKind, EventCursor, EventFilter, EventStream, LockEvent, LockKey,
+    Operation, OwnerId, Reason, Result, Timestamp, Watched,
 };
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisResult, Value};
@@ -15,32 +15,35 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::commands::Shared;
-use crate::error::corrupt;
-use crate::reply;
+use crate::error::foreign_cursor;
+use crate::{end, reply};
 
 /// What all entries of a journal come after.
 const START: &str = "0-0";
-/// How many events a watcher may lag behind before it is read no further for it.
+/// Maximum number of events that a watcher lags behind before the journal is read no further for it.
 const BUFFER: usize = 1024;
-/// How long the server keeps a watcher's question open.
+/// Time for which the server keeps a watcher's question open.
 const OPEN: Duration = Duration::from_secs(5);
-/// How long after that an answer is waited for.
+/// Time after that within which an answer must come.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long a watcher pauses that could not reach the server.
+/// Pause of a watcher that could not reach the server.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Shared {
-    pub(crate) async fn watch(&self, filter: &EventFilter) -> Result<EventStream> {
+    pub(crate) async fn watch(
+        &self,
+        filter: &EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Result<EventStream> {
         if self.config.journal.is_none() {
             let cause = "no journal is kept: see RedisConfig::with_journal";
-            return Err(Error::new(ErrorKind::Unsupported, Operation::Watch).with_source(cause));
+            let error = Error::new(ErrorKind::Unsupported, Operation::Watch).with_source(cause);
+            return Err(error.with_server(self.config.address()));
         }
-        let mut last = redis::cmd("XREVRANGE");
-        last.arg(self.layout.journal()).arg("+").arg("-").arg("COUNT").arg(1);
-        let answer = self.connection.command(Operation::Watch, &last).await?;
-        let after = match entries(answer).ok_or_else(|| corrupt(Operation::Watch))?.pop() {
-            Some(entry) => entry.id,
-            None => START.to_owned(),
+        let after = match after {
+            Some(cursor) if is_id(cursor.as_str()) => cursor.as_str().to_owned(),
+            Some(_) => return Err(foreign_cursor(Operation::Watch)),
+            None => self.last_entry().await?,
         };
         let (sender, events) = mpsc::channel(BUFFER);
         let reader = Reader {
@@ -53,6 +56,22 @@ impl Shared {
         let reader = tokio::spawn(reader.read()).abort_handle();
         Ok(Box::pin(Events { events, reader }))
     }
+
+    async fn last_entry(&self) -> Result<String> {
+        let mut last = redis::cmd("XREVRANGE");
+        last.arg(self.layout.journal()).arg("+").arg("-").arg("COUNT").arg(1);
+        let answer = self.connection.command(Operation::Watch, &last).await?;
+        let last = entries(answer).ok_or_else(|| self.corrupt(Operation::Watch))?.pop();
+        Ok(last.map_or_else(|| START.to_owned(), |entry| entry.id))
+    }
+}
+
+/// Whether a text names an entry of a journal.
+fn is_id(text: &str) -> bool {
+    let is_number = |part: &str| {
+        part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<u64>().is_ok()
+    };
+    text.split_once('-').is_some_and(|(time, number)| is_number(time) && is_number(number))
 }
 
 /// What one watcher sees.
@@ -193,12 +212,23 @@ fn event(entry: &Entry) -> Option<LockEvent> {
         "cancelled" => Change::Cancelled(waiter()?),
         "lapsed" => Change::Lapsed(waiter()?),
         "transferred" => Change::Transferred { from: lease("first")?, to: lease("second")? },
-        "evicted" => Change::Evicted {
-            lease: lease("first")?,
-            by: OwnerId::parse(word("second")?).ok()?,
-            reason: Reason::parse(word("third")?).ok()?,
-        },
+        "evicted" => {
+            let (by, reason) = evicted(text("second")?)?;
+            Change::Evicted { lease: lease("first")?, by, reason }
+        }
+        "waiter evicted" => {
+            let (by, reason) = evicted(text("second")?)?;
+            Change::WaiterEvicted { waiter: waiter()?, by, reason }
+        }
         _ => return None,
     };
-    Some(LockEvent::new(Timestamp::from_micros(word("at")?.parse().ok()?), change))
+    let at = Timestamp::from_micros(word("at")?.parse().ok()?);
+    Some(LockEvent::new(EventCursor::new(entry.id.clone()), at, change))
+}
+
+fn evicted(ending: &[u8]) -> Option<(OwnerId, Reason)> {
+    match end::parse(ending)? {
+        End::Evicted { by, reason } => Some((by, reason)),
+        _ => None,
+    }
 }

@@ -1,112 +1,87 @@
-//! What keeps a connection up: it connects, listens for grants, and begins anew when it breaks.
+//! What keeps connections up: it connects, and connects anew with a pause that grows.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{Error, ErrorKind, Operation, Result};
-use redis::{AsyncConnectionConfig, Client, Cmd, PushInfo, PushKind, Value};
+use lock_core::{Error, ErrorKind, MailboxId, Operation, Result};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, PushInfo, PushKind, RedisError, Value};
 use tokio::sync::mpsc;
 
 use crate::config::RedisConfig;
 use crate::connection::{Link, Pulse, Shared, State, field, send, text};
 use crate::error;
 use crate::layout::Layout;
-use crate::notify::Sleepers;
+use crate::notify::Mailboxes;
 use crate::script::{Arg, Form, Script};
 
-/// How long the first and the longest pause between two attempts to connect are.
+/// The first and the longest pause between two attempts to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// The oldest server that has all commands.
 const OLDEST: (u64, u64) = (6, 2);
 
-/// What keeps the connection up.
-pub(crate) struct Keeper {
+pub(crate) type Pushes = mpsc::UnboundedReceiver<PushInfo>;
+
+/// What makes one kind of connection.
+pub(crate) trait Connect {
+    /// A connection that is ready for its use.
+    type Connected;
+
+    /// Connects once.
+    fn connect(&mut self) -> impl Future<Output = Result<Self::Connected>> + Send;
+
+    /// Notes why there is no connection.
+    fn note(&self, cause: Option<String>);
+}
+
+/// Tries until a connection is made.
+pub(crate) async fn reconnect<C: Connect>(connector: &mut C) -> C::Connected {
+    let (mut pause, longest) = PAUSES;
+    loop {
+        match connector.connect().await {
+            Ok(connected) => return connected,
+            Err(error) => connector.note(error.source().map(ToString::to_string)),
+        }
+        // Full jitter: many who lost one server do not come back at once.
+        tokio::time::sleep(pause.mul_f64(rand::random())).await;
+        pause = longest.min(pause * 2);
+    }
+}
+
+/// Does what connecting takes, in time.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    attempt: impl Future<Output = Result<T>> + Send,
+) -> Result<T> {
+    tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
+        let cause = format!("no answer within {limit:?}");
+        Err(Error::new(ErrorKind::Unavailable, Operation::Connect).with_source(cause))
+    })
+}
+
+/// Makes the connections of one kind, one after another.
+pub(crate) struct Dialer {
     pub(crate) client: Client,
     pub(crate) config: RedisConfig,
-    pub(crate) layout: Arc<Layout>,
-    pub(crate) process: [u8; 8],
-    pub(crate) sleepers: Arc<Sleepers>,
-    pub(crate) shared: Arc<Shared>,
     /// How the server names the last connection.
-    pub(crate) last: Option<Peer>,
+    last: Option<Peer>,
 }
 
 /// How the server names a connection: both together are hardly ever somebody else's.
 #[derive(Debug)]
-pub(crate) struct Peer {
+struct Peer {
     id: String,
     address: String,
 }
 
-pub(crate) type Pushes = mpsc::UnboundedReceiver<PushInfo>;
-
-impl Keeper {
-    /// Keeps the connection up for ever.
-    pub(crate) async fn keep(mut self, mut pulse: Arc<Pulse>, mut pushes: Pushes) {
-        loop {
-            self.listen(&pulse, pushes).await;
-            tracing::warn!(server = %self.config.server.addr(), "the connection is lost");
-            self.shared.state.send_replace(State::Down(None));
-            (pulse, pushes) = self.reconnect().await;
-            // What was told in between is lost.
-            self.sleepers.wake_all();
-        }
+impl Dialer {
+    pub(crate) const fn new(client: Client, config: RedisConfig) -> Self {
+        Self { client, config, last: None }
     }
 
-    /// Passes messages on until the connection breaks.
-    async fn listen(&self, pulse: &Pulse, mut pushes: Pushes) {
-        loop {
-            let push = tokio::select! {
-                push = pushes.recv() => push,
-                () = pulse.broken.notified() => return,
-            };
-            let Some(PushInfo { kind, mut data }) = push else { return };
-            match kind {
-                PushKind::Disconnection => return,
-                PushKind::Message => {
-                    if let Some(Value::BulkString(message)) = data.pop() {
-                        self.sleepers.tell(&message);
-                    }
-                }
-                // Told again when somebody else made the subscription anew: what came between is lost.
-                PushKind::Subscribe => self.sleepers.wake_all(),
-                _ => {}
-            }
-        }
-    }
-
-    async fn reconnect(&mut self) -> (Arc<Pulse>, Pushes) {
-        let (mut pause, longest) = PAUSES;
-        loop {
-            match self.connect().await {
-                Ok((link, pushes)) => {
-                    self.shared.state.send_replace(State::Up(link.clone()));
-                    return (link.pulse, pushes);
-                }
-                Err(error) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    self.shared.state.send_replace(State::Down(cause));
-                }
-            }
-            // Full jitter: many who lost one server do not come back at once.
-            tokio::time::sleep(pause.mul_f64(rand::random())).await;
-            pause = longest.min(pause * 2);
-        }
-    }
-
-    /// Makes a connection that hears of grants.
-    pub(crate) async fn connect(&mut self) -> Result<(Link, Pushes)> {
-        let limit = self.config.connect_timeout;
-        match tokio::time::timeout(limit, self.attempt()).await {
-            Ok(connected) => connected,
-            Err(_) => {
-                let cause = format!("no answer within {limit:?}");
-                Err(Error::new(ErrorKind::TimedOut, Operation::Connect).with_source(cause))
-            }
-        }
-    }
-
-    async fn attempt(&mut self) -> Result<(Link, Pushes)> {
+    /// Makes a connection, and ends the last.
+    pub(crate) async fn dial(&mut self) -> Result<(MultiplexedConnection, Pushes)> {
         let (sender, pushes) = mpsc::unbounded_channel();
         // Every operation has its own limit, and counts how often it was reached.
         let config = AsyncConnectionConfig::new()
@@ -130,7 +105,37 @@ impl Keeper {
         let mut kill = redis::cmd("CLIENT");
         ask(kill.arg("KILL").arg("ID").arg(&last.id).arg("ADDR").arg(&last.address)).await?;
         self.last = peer;
-        ask(redis::cmd("SUBSCRIBE").arg(self.layout.channel(self.process))).await?;
+        Ok((connection, pushes))
+    }
+}
+
+/// What keeps the connection of the commands up.
+pub(crate) struct Keeper {
+    pub(crate) dialer: Dialer,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) mailboxes: Arc<Mailboxes>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Keeper {
+    /// Keeps the connection up for ever.
+    pub(crate) async fn keep(mut self, mut pulse: Arc<Pulse>, mut pushes: Pushes) {
+        loop {
+            broken(&pulse, pushes).await;
+            tracing::warn!(server = %self.dialer.config.server.addr(), "the connection is lost");
+            self.note(None);
+            let link;
+            (link, pushes) = reconnect(&mut self).await;
+            pulse = Arc::clone(&link.pulse);
+            self.shared.state.send_replace(State::Up(link));
+            // The server may be another, or have lost what it had.
+            self.mailboxes.tell_missed();
+        }
+    }
+
+    /// Makes a connection that knows the scripts.
+    async fn attempt(&mut self) -> Result<(Link, Pushes)> {
+        let (connection, pushes) = self.dialer.dial().await?;
         let mut link = Link { connection, form: Form::Functions, pulse: Arc::default() };
         // Not all servers have functions, and not all users may load them.
         if link.load(&self.shared.time).await.is_err() {
@@ -144,21 +149,46 @@ impl Keeper {
     pub(crate) async fn probe(&self, link: &Link) -> Result<()> {
         let mut connection = link.connection.clone();
         let time = &self.shared.time;
-        let channel = self.layout.channel([0; 8]);
+        let channel = self.layout.channel(MailboxId::from_bits(0));
         let (keys, args) = ([self.layout.probe()], [Arg::Bytes(&channel)]);
         let call = time.call(link.form, Script::Probe, &keys, &args);
-        let limit = self.config.timeout;
+        let limit = self.dialer.config.timeout;
         let probed = tokio::time::timeout(limit, send(&mut connection, &call));
         match probed.await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(connect_failed(&error)),
-            Err(_) => Err(Error::new(ErrorKind::TimedOut, Operation::Connect)),
+            Err(_) => Err(error::no_answer(Operation::Connect, limit)),
+        }
+    }
+}
+
+impl Connect for Keeper {
+    type Connected = (Link, Pushes);
+
+    async fn connect(&mut self) -> Result<(Link, Pushes)> {
+        within(self.dialer.config.connect_timeout, self.attempt()).await
+    }
+
+    fn note(&self, cause: Option<String>) {
+        self.shared.state.send_replace(State::Down(cause));
+    }
+}
+
+/// Returns when the connection is of no use any more.
+async fn broken(pulse: &Pulse, mut pushes: Pushes) {
+    loop {
+        let push = tokio::select! {
+            push = pushes.recv() => push,
+            () = pulse.broken.notified() => return,
+        };
+        if push.is_none_or(|push| push.kind == PushKind::Disconnection) {
+            return;
         }
     }
 }
 
 /// Nothing that fails while connecting is an operation on a lock.
-fn connect_failed(error: &redis::RedisError) -> Error {
+pub(crate) fn connect_failed(error: &RedisError) -> Error {
     Error::new(ErrorKind::Unavailable, Operation::Connect).with_source(error::said(error))
 }
 

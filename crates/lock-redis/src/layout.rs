@@ -1,6 +1,6 @@
 //! Which keys in the server belong to a lock.
 
-use lock_core::LockKey;
+use lock_core::{LockKey, MailboxId};
 
 /// Names the keys of one store, which all lie in one slot.
 #[derive(Debug)]
@@ -57,13 +57,20 @@ impl Layout {
     }
 
     /// The keys of one lock, in the order in which the scripts take them.
-    pub(crate) fn lock(&self, key: &LockKey) -> [String; 5] {
-        let named = |part| format!("{}{part}:{key}", self.base);
-        [named("state"), named("details"), named("queue"), named("silence"), named("ends")]
+    pub(crate) fn lock(&self, key: &LockKey) -> [String; 7] {
+        ["state", "details", "queue", "silence", "ends", "marks", "fading"]
+            .map(|part| format!("{}{part}:{key}", self.base))
     }
 
-    /// The channel of a process that waits.
-    pub(crate) fn channel(&self, process: [u8; 8]) -> Vec<u8> {
-        [self.base.as_bytes(), b"process:", &process].concat()
+    /// The channel of a mailbox.
+    pub(crate) fn channel(&self, mailbox: MailboxId) -> Vec<u8> {
+        let mailbox = mailbox.to_bits().to_be_bytes();
+        [self.base.as_bytes(), b"mailbox:", &mailbox].concat()
+    }
+
+    /// The mailbox whose channel this is.
+    pub(crate) fn mailbox_of_channel(&self, channel: &[u8]) -> Option<MailboxId> {
+        let mailbox = channel.strip_prefix(self.base.as_bytes())?.strip_prefix(b"mailbox:")?;
+        Some(MailboxId::from_bits(u128::from_be_bytes(mailbox.try_into().ok()?)))
     }
 }

@@ -4,19 +4,18 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use lock_core::{
-    Cursor, Error, InvalidInput, Lease, ListQuery, LockKey, Operation, Page, Violation, RequestId,
-    Result, Timestamp,
+    Cursor, Lease, ListQuery, LockKey, Operation, Page, RequestId, Result, Timed, Timestamp,
 };
 use redis::Value;
 
 use crate::commands::Shared;
-use crate::error::corrupt;
+use crate::error::foreign_cursor;
 use crate::reply::{self, Answer};
 use crate::script::{Arg, Script};
 
-/// How many steps of the walk one page takes at most, however few leases it found.
+/// Maximum number of steps of the walk for one page, however few leases it found.
 const STEPS: usize = 256;
-/// How many keys the server looks at in one step: at least, and at most.
+/// The least and the most keys that the server looks at in one step.
 const STRIDE: (u32, u32) = (100, 1000);
 
 /// How far a walk has come: the server's own cursor, and what was shown of the step that follows.
@@ -51,10 +50,7 @@ impl Walk {
     }
 
     fn read(cursor: &Cursor) -> Result<Self> {
-        Self::parse(cursor.as_str()).ok_or_else(|| {
-            let problem = Violation::Malformed { expected: "a cursor of this store" };
-            Error::invalid(Operation::List, InvalidInput::new("cursor", problem))
-        })
+        Self::parse(cursor.as_str()).ok_or_else(|| foreign_cursor(Operation::List))
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -77,7 +73,7 @@ impl Walk {
 }
 
 impl Shared {
-    pub(crate) async fn list(&self, query: &ListQuery) -> Result<Page> {
+    pub(crate) async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
         let mut walk = query.cursor.as_ref().map(Walk::read).transpose()?.unwrap_or_default();
         let limit = query.limit.get() as usize;
         let now = self.connection.now(Operation::List).await?;
@@ -106,20 +102,20 @@ impl Shared {
                     }
                     if leases.len() == limit {
                         walk.begun = after.map(|request| (digest, request));
-                        return Ok(Page::new(leases, Some(walk.write()), now));
+                        return Ok(Timed::new(now, Page::new(leases, Some(walk.write()))));
                     }
                 }
                 walk.shown.insert(digest);
             }
             walk = Walk { at: next, ..Walk::default() };
             if next == 0 {
-                return Ok(Page::new(leases, None, now));
+                return Ok(Timed::new(now, Page::new(leases, None)));
             }
             if leases.len() == limit {
                 break;
             }
         }
-        Ok(Page::new(leases, Some(walk.write()), now))
+        Ok(Timed::new(now, Page::new(leases, Some(walk.write()))))
     }
 
     /// One step of the walk: the next cursor, and the keys with their states.
@@ -128,7 +124,7 @@ impl Shared {
         walk: &Walk,
         query: &ListQuery,
     ) -> Result<(u64, Vec<(LockKey, Option<Vec<u8>>)>)> {
-        let failed = || corrupt(Operation::List);
+        let failed = || self.corrupt(Operation::List);
         let stride = query.limit.get().clamp(STRIDE.0, STRIDE.1);
         let mut scan = redis::cmd("SCAN");
         scan.arg(walk.at).arg("MATCH").arg(self.layout.states(&query.prefix));
@@ -159,7 +155,7 @@ impl Shared {
             Value::Array(states) if states.len() == keys.len() => {
                 Ok(keys.into_iter().zip(states.into_iter().map(reply::bytes)).collect())
             }
-            _ => Err(corrupt(Operation::List)),
+            _ => Err(self.corrupt(Operation::List)),
         }
     }
 
@@ -172,7 +168,7 @@ impl Shared {
         after: Option<RequestId>,
         limit: usize,
     ) -> Result<Vec<Lease>> {
-        let failed = || corrupt(Operation::List).with_key(key.clone());
+        let failed = || self.corrupt(Operation::List).with_key(key.clone());
         let Some(state) = state else { return Ok(Vec::new()) };
         // A lease that is alone and alive is all there is; else the key must be settled first, and a
         // dead one is swept thereby.
@@ -186,12 +182,11 @@ impl Shared {
         let after = after.map(RequestId::to_bits).map(u128::to_be_bytes);
         let args =
             [Arg::Bytes(after.as_ref().map_or(&[], |after| &after[..])), Arg::Number(limit as u64)];
-        let answer = self.run(Operation::List, Script::Leases, key, &args).await?;
-        let texts = Answer::new(answer).and_then(|mut answer| {
-            answer.time()?;
-            answer.list()
-        });
-        let read = |texts: Vec<Vec<u8>>| texts.iter().map(|text| reply::lease(text, key)).collect();
-        texts.and_then(read).ok_or_else(failed)
+        let read = |mut answer: Answer| {
+            let texts = answer.list()?;
+            texts.iter().map(|text| reply::lease(text, key)).collect::<Option<Vec<_>>>()
+        };
+        let leases = self.run(Operation::List, Script::Leases, key, &args, read).await?;
+        Ok(leases.value)
     }
 }

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use lock_core::{FencingToken, HeadStart, Lease, LockKey, Place, RequestId, Timestamp, Waiter};
+use lock_core::{
+    End, FencingToken, HeadStart, Holder, Lease, LockKey, QueuePosition, RequestId, Timestamp,
+    Waiter,
+};
 use redis::Value;
 
+use crate::end;
 use crate::terms::Terms;
 
 /// An answer, part by part; what is not as it should be is `None`.
@@ -19,12 +23,16 @@ impl Answer {
         }
     }
 
+    pub(crate) fn value(&mut self) -> Option<Value> {
+        self.0.next()
+    }
+
     pub(crate) fn bytes(&mut self) -> Option<Vec<u8>> {
-        bytes(self.0.next()?)
+        bytes(self.value()?)
     }
 
     pub(crate) fn number(&mut self) -> Option<u64> {
-        number(&self.0.next()?)
+        number(&self.value()?)
     }
 
     pub(crate) fn time(&mut self) -> Option<Timestamp> {
@@ -32,23 +40,31 @@ impl Answer {
     }
 
     pub(crate) fn list(&mut self) -> Option<Vec<Vec<u8>>> {
-        list(self.0.next()?)
+        list(self.value()?)
     }
 
     pub(crate) fn lease(&mut self, key: &LockKey) -> Option<Lease> {
         lease(&self.bytes()?, key)
     }
 
-    /// A place, from its time on.
-    pub(crate) fn place(&mut self, key: &LockKey) -> Option<Place> {
-        let now = self.time()?;
-        let place = Place::new(self.number()?, self.number()?, now);
+    pub(crate) fn end(&mut self) -> Option<End> {
+        end::parse(&self.bytes()?)
+    }
+
+    pub(crate) fn position(&mut self) -> Option<QueuePosition> {
+        let position = QueuePosition::new(self.number()?, self.number()?);
         let holders = self.number()?;
         let first = match self.bytes()? {
             none if none.is_empty() => None,
-            text => Some(lease(&text, key)?),
+            text => Some(holder(&text)?),
         };
-        Some(place.with_holder(holders, first))
+        let next_change_at = end_time(self.number()?);
+        Some(position.with_holder(holders, first).with_next_change_at(next_change_at))
+    }
+
+    /// The parts that are left.
+    pub(crate) fn rest(self) -> Vec<Value> {
+        self.0.collect()
     }
 }
 
@@ -79,68 +95,75 @@ pub(crate) fn request(bytes: &[u8]) -> Option<RequestId> {
 }
 
 /// A whole number that the scripts keep as a double.
-fn double(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn double(bytes: &[u8]) -> Option<u64> {
     let number = f64::from_be_bytes(bytes.try_into().ok()?);
-    (0.0..=NEVER).contains(&number).then_some(number as u64)
+    (0.0..=NEVER as f64).contains(&number).then_some(number as u64)
 }
 
 /// What the scripts write for the end of a lease that never ends.
-const NEVER: f64 = 9_007_199_254_740_992.0;
+const NEVER: u64 = 9_007_199_254_740_992;
 
-/// When a lease ends that the scripts say ends then.
-fn end(bytes: &[u8]) -> Option<Option<Timestamp>> {
-    let end = double(bytes)?;
-    Some((end < NEVER as u64).then(|| Timestamp::from_micros(end)))
+/// The time that the scripts write so; `None` is never.
+pub(crate) fn end_time(micros: u64) -> Option<Timestamp> {
+    (micros < NEVER).then(|| Timestamp::from_micros(micros))
 }
 
 /// A token, the time of the grant and the end.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Grant {
+pub(crate) struct Term {
     pub(crate) token: FencingToken,
     pub(crate) granted_at: Timestamp,
     pub(crate) expires_at: Option<Timestamp>,
 }
 
-impl Grant {
+impl Term {
     /// Reads three doubles.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         Some(Self {
             token: FencingToken::new(double(bytes.get(..8)?)?)?,
             granted_at: Timestamp::from_micros(double(bytes.get(8..16)?)?),
-            expires_at: end(bytes.get(16..24)?)?,
+            expires_at: end_time(double(bytes.get(16..24)?)?),
         })
-    }
-
-    /// The lease that a request with these terms has by this grant.
-    pub(crate) fn lease(self, terms: Terms, key: &LockKey, request: RequestId) -> Lease {
-        let asked = terms.asked(key.clone(), request);
-        Lease::granted(&asked, self.token, self.granted_at).with_expires_at(self.expires_at)
     }
 }
 
 /// Reads a lease of `key` as `prelude.lua` describes it.
 pub(crate) fn lease(text: &[u8], key: &LockKey) -> Option<Lease> {
-    let request = request(text.get(..16)?)?;
-    let grant = Grant::parse(text.get(16..40)?)?;
+    let id = request(text.get(..16)?)?;
+    let term = Term::parse(text.get(16..40)?)?;
     let terms = match text.get(40)? {
-        b'0' | b'1' => text.get(41..)?,
-        b'2' | b'3' => text.get(57..)?,
+        b'0' | b'1' => text.get(57..)?,
+        b'2' | b'3' => text.get(81..)?,
         _ => return None,
     };
-    Some(grant.lease(Terms::parse(terms)?, key, request))
+    let request = Terms::parse(terms)?.request(key.clone(), id);
+    Some(Lease::granted(&request, term.token, term.granted_at).with_expires_at(term.expires_at))
 }
 
-/// Reads a waiter for `key`: its request, when it is silent, and what is kept of it.
+/// Reads the summary of a holder: its request, three doubles, its terms without metadata.
+fn holder(text: &[u8]) -> Option<Holder> {
+    let request = request(text.get(..16)?)?;
+    let term = Term::parse(text.get(16..40)?)?;
+    let terms = Terms::parse(text.get(40..)?)?;
+    let session = terms.session(request);
+    let holder = Holder::new(terms.owner, session, terms.mode, term.token, term.granted_at);
+    Some(holder.with_expires_at(term.expires_at))
+}
+
+/// Reads a waiter for `key`: its request, the time at which it is silent, and its record without
+/// metadata.
 pub(crate) fn waiter(text: &[u8], key: &LockKey) -> Option<Waiter> {
     let request = request(text.get(..16)?)?;
     let silent_at = Timestamp::from_micros(double(text.get(16..24)?)?);
     let enqueued_at = Timestamp::from_micros(double(text.get(24..32)?)?);
-    let six_bytes = |at: usize| {
-        let bytes = text.get(at..at + 6)?;
-        Some(bytes.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)))
-    };
-    let head_start = HeadStart::parse(Duration::from_millis(six_bytes(44)?)).ok()?;
-    let terms = Terms::parse(text.get(58..)?)?;
+    let head_start = HeadStart::parse(Duration::from_millis(six_bytes(text.get(44..50)?))).ok()?;
+    let terms = Terms::parse(text.get(66..)?)?;
+    let session = terms.session(request);
     let waiter = Waiter::new(key.clone(), terms.owner, request, enqueued_at, silent_at);
-    Some(waiter.with_terms(terms.mode, head_start))
+    Some(waiter.with_session(session).with_terms(terms.mode, head_start))
+}
+
+/// A number of six bytes, the highest first.
+pub(crate) fn six_bytes(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }

@@ -19,7 +19,7 @@ pub(crate) enum Script {
     Inspect,
     Leases,
     Waiters,
-    Listen,
+    Hear,
     Probe,
 }
 
@@ -91,7 +91,7 @@ impl Script {
         Self::Inspect,
         Self::Leases,
         Self::Waiters,
-        Self::Listen,
+        Self::Hear,
         Self::Probe,
     ];
 
@@ -108,7 +108,7 @@ impl Script {
             Self::Inspect => ("inspect", include_str!("scripts/inspect.lua")),
             Self::Leases => ("leases", include_str!("scripts/leases.lua")),
             Self::Waiters => ("waiters", include_str!("scripts/waiters.lua")),
-            Self::Listen => ("listen", include_str!("scripts/listen.lua")),
+            Self::Hear => ("hear", include_str!("scripts/hear.lua")),
             Self::Probe => ("probe", include_str!("scripts/probe.lua")),
         }
     }

@@ -3,26 +3,30 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use lock_core::{AcquireRequest, LockKey, Metadata, Mode, OwnerId, RequestId, Ttl};
+use lock_core::{AcquireRequest, LockKey, Metadata, Mode, OwnerId, RequestId, SessionId, Ttl};
 
-/// What a request asked for and a lease keeps.
-#[derive(Clone, Debug)]
+/// The part of a request that its lease keeps.
+#[derive(Debug)]
 pub(crate) struct Terms {
     pub(crate) mode: Mode,
     pub(crate) ttl: Ttl,
+    /// `None` is a session of its own.
+    session: Option<SessionId>,
     pub(crate) owner: OwnerId,
-    pub(crate) metadata: Metadata,
+    metadata: Metadata,
 }
 
 impl Terms {
-    pub(crate) fn of(asked: &AcquireRequest) -> Self {
-        let (owner, metadata) = (asked.owner.clone(), asked.metadata.clone());
-        Self { mode: asked.mode, ttl: asked.ttl, owner, metadata }
+    /// The session of `request`, which has these terms.
+    pub(crate) fn session(&self, request: RequestId) -> SessionId {
+        self.session.unwrap_or_else(|| request.into())
     }
 
-    /// The request that would ask for these terms.
-    pub(crate) fn asked(self, key: LockKey, request: RequestId) -> AcquireRequest {
-        AcquireRequest::new(request, key, self.owner)
+    /// The request `id` for `key` with these terms.
+    pub(crate) fn request(self, key: LockKey, id: RequestId) -> AcquireRequest {
+        let session = self.session(id);
+        AcquireRequest::new(id, key, self.owner)
+            .with_session(session)
             .with_mode(self.mode)
             .with_ttl(self.ttl)
             .with_metadata(self.metadata)
@@ -31,22 +35,38 @@ impl Terms {
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let (mode, rest) = split_word(bytes)?;
         let (ttl, rest) = split_word(rest)?;
-        let (owner, rest) = split_counted(rest)?;
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (length, rest) = rest.split_at_checked(digits)?;
+        let (session, rest) = match rest.split_first()? {
+            (b' ', rest) => (None, rest),
+            (b'+', rest) => {
+                let (session, rest) = rest.split_first_chunk()?;
+                (Some(SessionId::from_bits(u128::from_be_bytes(*session))), rest)
+            }
+            _ => return None,
+        };
+        let (owner, rest) = rest.split_at_checked(str::from_utf8(length).ok()?.parse().ok()?)?;
         let owner = OwnerId::parse(str::from_utf8(owner).ok()?).ok()?;
         let metadata = parse_metadata(rest)?;
-        Some(Self { mode: parse_mode(mode)?, ttl: parse_ttl(ttl)?, owner, metadata })
+        let (mode, ttl) = (parse_mode(mode)?, parse_ttl(ttl)?);
+        Some(Self { mode, ttl, session, owner, metadata })
     }
 }
 
-/// Writes terms as `prelude.lua` describes them.
-pub(crate) fn write(asked: &AcquireRequest) -> Vec<u8> {
+/// Writes the terms of a request as `prelude.lua` describes them.
+pub(crate) fn write(request: &AcquireRequest) -> Vec<u8> {
     let mut text = Vec::with_capacity(64);
-    text.extend_from_slice(mode_word(asked.mode).as_bytes());
-    text.push(b' ');
-    text.extend_from_slice(ttl_millis(asked.ttl).to_string().as_bytes());
-    text.push(b' ');
-    push_counted(&mut text, asked.owner.as_str());
-    text.extend_from_slice(&write_metadata(&asked.metadata));
+    let (mode, ttl) = (mode_word(request.mode), ttl_millis(request.ttl));
+    let owner = request.owner.as_str();
+    text.extend_from_slice(format!("{mode} {ttl} {}", owner.len()).as_bytes());
+    if request.session == request.id.into() {
+        text.push(b' ');
+    } else {
+        text.push(b'+');
+        text.extend_from_slice(&request.session.to_bits().to_be_bytes());
+    }
+    text.extend_from_slice(owner.as_bytes());
+    text.extend_from_slice(&write_metadata(&request.metadata));
     text
 }
 
@@ -71,7 +91,8 @@ fn parse_metadata(mut bytes: &[u8]) -> Option<Metadata> {
     Metadata::parse(entries).ok()
 }
 
-fn push_counted(text: &mut Vec<u8>, part: &str) {
+/// Writes a text after its length.
+pub(crate) fn push_counted(text: &mut Vec<u8>, part: &str) {
     text.extend_from_slice(part.len().to_string().as_bytes());
     text.push(b' ');
     text.extend_from_slice(part.as_bytes());
@@ -82,7 +103,8 @@ fn split_word(bytes: &[u8]) -> Option<(&str, &[u8])> {
     Some((str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))
 }
 
-fn split_counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Splits off a text that follows its length.
+pub(crate) fn split_counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = split_word(bytes)?;
     rest.split_at_checked(length.parse().ok()?)
 }

@@ -1,8 +1,6 @@
 //! The locks of projects: leases that never end.
 
-use std::num::NonZeroU32;
-
-use lock_core::{Attempt, Lease, ListQuery, LockGuard, Metadata, Ttl};
+use lock_core::{Attempt, Lease, LockGuard, Metadata, Ttl};
 
 use super::{LockAdapter, MOST_ATTEMPTS, name};
 use crate::legacy::{Damaged, Project, ProjectLock, Stored};
@@ -14,8 +12,6 @@ const LOCK: &str = "lock";
 const AUTHOR: &str = "author";
 /// Why a lease is taken that somebody unlocks, whoever it is.
 const UNLOCKED: &str = "unlocked";
-/// As many leases as one page of a listing may have.
-const PAGE: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not zero");
 
 impl LockAdapter {
     pub(super) async fn try_project(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)> {
@@ -42,18 +38,15 @@ impl LockAdapter {
         let lock = stored.value();
         let key = name::key(&lock.project, &lock.workspace)?;
         for _ in 0..MOST_ATTEMPTS {
-            let asked = self.manager().try_acquire(key.clone()).ttl(Ttl::Never);
-            let asked = asked.owner(name::owner(&lock.pull)?).metadata(metadata(stored)?);
-            match asked.await? {
-                Attempt::Acquired(guard) => {
-                    self.keep(guard).await?;
-                    return Ok(None);
-                }
-                Attempt::Held(place) => {
-                    if let Some(lease) = place.holder {
-                        return Ok(Some(read(&lease)?));
-                    }
-                }
+            let request = self.manager().try_acquire(key.clone()).ttl(Ttl::Never);
+            let request = request.owner(name::owner(&lock.pull)?).metadata(metadata(stored)?);
+            if let Attempt::Acquired(guard) = request.await? {
+                self.keep(guard).await?;
+                return Ok(None);
+            }
+            // A refusal names the holder without its lock. The project may be free by now.
+            if let (Some(lease), _) = self.head(&key).await? {
+                return Ok(Some(read(&lease)?));
             }
         }
         Err(LegacyError::Contended { key: key.to_string() })
@@ -125,7 +118,7 @@ impl LockAdapter {
     }
 
     pub(super) async fn projects(&self) -> Result<Listing> {
-        let (locks, damaged) = self.leases(name::PROJECTS).await?;
+        let (locks, damaged) = self.locks(name::PROJECTS).await?;
         let locks = locks.into_iter().map(|(_, lock)| lock.into_value()).collect();
         Ok(Listing::new(locks, damaged))
     }
@@ -138,12 +131,12 @@ impl LockAdapter {
     /// # Cancel safety
     /// It may be dropped at any time.
     pub async fn all_stored(&self) -> Result<(Vec<Stored<ProjectLock>>, Vec<Damaged>)> {
-        let (locks, damaged) = self.leases(name::PROJECTS).await?;
+        let (locks, damaged) = self.locks(name::PROJECTS).await?;
         Ok((locks.into_iter().map(|(_, lock)| lock).collect(), damaged))
     }
 
     pub(super) async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
-        let (locks, damaged) = self.leases(&name::keys_of(repo_full_name)).await?;
+        let (locks, damaged) = self.locks(&name::keys_of(repo_full_name)).await?;
         let mut unlocked = Vec::new();
         for (lease, lock) in locks {
             let is_wanted = lock.value().pull.num == pull_num;
@@ -156,28 +149,23 @@ impl LockAdapter {
 
     /// The lease of a project.
     async fn lease(&self, project: &Project, workspace: &str) -> Result<Option<Lease>> {
-        let seen = self.manager().inspect(name::key(project, workspace)?).await?;
-        Ok(seen.leases.into_iter().next())
+        let (lease, _) = self.head(&name::key(project, workspace)?).await?;
+        Ok(lease)
     }
 
-    /// The leases of all keys that begin so, with their locks.
-    async fn leases(
+    /// The leases of all keys that begin with `prefix`, with their locks.
+    async fn locks(
         &self,
         prefix: &str,
     ) -> Result<(Vec<(Lease, Stored<ProjectLock>)>, Vec<Damaged>)> {
         let (mut locks, mut damaged) = (Vec::new(), Vec::new());
-        let mut query = ListQuery::all().with_prefix(prefix).with_limit(PAGE);
-        loop {
-            let page = self.manager().list(&query).await?;
-            for lease in page.leases {
-                match read(&lease) {
-                    Ok(lock) => locks.push((lease, lock)),
-                    Err(reason) => damaged.push(reason),
-                }
+        for lease in self.leases(prefix).await? {
+            match read(&lease) {
+                Ok(lock) => locks.push((lease, lock)),
+                Err(reason) => damaged.push(reason),
             }
-            let Some(next) = page.next else { return Ok((locks, damaged)) };
-            query = query.after(next);
         }
+        Ok((locks, damaged))
     }
 }
 

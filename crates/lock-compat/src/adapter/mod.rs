@@ -3,6 +3,7 @@
 mod locks;
 mod name;
 mod queue;
+mod view;
 
 use std::fmt;
 use std::sync::Arc;

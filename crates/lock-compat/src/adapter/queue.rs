@@ -4,10 +4,11 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lock_core::{ErrorKind, LockKey, OwnerId, Priority, TransferTo, Ttl};
+use lock_core::{ErrorKind, LockKey, OwnerId, Priority, Transfer, TransferTo, Ttl};
 use tokio::sync::Notify;
 
 use super::locks::{metadata, read};
+use super::view::Standing;
 use super::{LockAdapter, MOST_ATTEMPTS, name};
 use crate::legacy::{Project, ProjectLock, PullRequest, Stored};
 use crate::{LegacyError, Result};
@@ -74,36 +75,31 @@ impl LockAdapter {
         let key = name::key(&lock.project, &lock.workspace)?;
         let owner = name::owner(&lock.pull)?;
         let stored = Stored::new(lock);
-        let mut asked = self.manager().acquire(key.clone()).ttl(Ttl::Never);
-        asked = asked.owner(owner.clone()).metadata(metadata(&stored)?).priority(options.priority);
+        let mut request = self.manager().acquire(key.clone()).ttl(Ttl::Never);
+        request = request.owner(owner.clone()).metadata(metadata(&stored)?);
+        request = request.priority(options.priority);
         if let Some(wait) = options.wait {
-            asked = asked.wait(wait);
+            request = request.wait(wait);
         }
         if let Some(limit) = options.queue_limit {
-            asked = asked.queue_limit(limit);
+            request = request.queue_limit(limit);
         }
         let wait = self.0.waits.begin(key, owner);
         tokio::select! {
             biased;
             () = wait.cancelled.notified() => Err(LegacyError::Cancelled),
-            guard = asked => match guard {
+            guard = request => match guard {
                 Ok(guard) => {
                     self.keep(guard).await?;
                     Ok(stored.into_value())
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::QueueFull)
-                    && error.place().is_some() =>
-                {
-                    Err(LegacyError::NotAcquired(error))
-                }
+                Err(error) if is_in_vain(&error) => Err(LegacyError::NotAcquired(error)),
                 Err(error) => Err(error.into()),
             },
         }
     }
 
     /// Shows where a pull request stands in the queue of a project; `None` when it does not wait.
-    ///
-    /// Who waits behind 1,000 others is not seen.
     ///
     /// # Errors
     /// When the holder's lock cannot be read, or the store failed.
@@ -116,13 +112,12 @@ impl LockAdapter {
         workspace: &str,
         pull: &PullRequest,
     ) -> Result<Option<QueuePlace>> {
-        let seen = self.manager().inspect(name::key(project, workspace)?).await?;
-        let owner = name::owner(pull)?;
-        let Some(before) = seen.waiters.iter().position(|waiter| waiter.owner == owner) else {
+        let (key, owner) = (name::key(project, workspace)?, name::owner(pull)?);
+        let Some(Standing { position, waiting, holder }) = self.standing(key, &owner).await? else {
             return Ok(None);
         };
-        let holder = seen.leases.first().map(read).transpose()?.map(Stored::into_value);
-        Ok(Some(QueuePlace { position: before as u64 + 1, waiting: seen.waiting, holder }))
+        let holder = holder.as_ref().map(read).transpose()?.map(Stored::into_value);
+        Ok(Some(QueuePlace { position, waiting, holder }))
     }
 
     /// Ends the wait of a pull request for a project, whose [`acquire`](Self::acquire) is a call of
@@ -154,20 +149,23 @@ impl LockAdapter {
     ) -> Result<Option<ProjectLock>> {
         let key = name::key(project, workspace)?;
         for _ in 0..MOST_ATTEMPTS {
-            let seen = self.manager().inspect(key.clone()).await?;
-            let (Some(lease), Some(next)) = (seen.leases.first(), seen.waiters.first()) else {
-                return Ok(None);
-            };
-            match self.manager().transfer(lease, TransferTo::Waiter(next.request)).await {
-                Ok(lease) => return Ok(Some(read(&lease)?.into_value())),
-                // The one unlocked, or the other left, since they were seen.
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::NotHeld | ErrorKind::InvalidInput) => {}
-                Err(error) => return Err(error.into()),
+            let (Some(lease), Some(next)) = self.head(&key).await? else { return Ok(None) };
+            let transfer = self.manager().transfer(&lease, TransferTo::Waiter(next.request));
+            // Otherwise the holder unlocked, or the waiter left, since they were seen.
+            if let Transfer::Transferred(lease) = transfer.await? {
+                return Ok(Some(read(&lease)?.into_value()));
             }
         }
         Err(LegacyError::Contended { key: key.to_string() })
     }
+}
+
+/// Whether a wait ended without the lock although the request had a position in the queue. The store
+/// may have been silent when the time was up.
+fn is_in_vain(error: &lock_core::Error) -> bool {
+    use ErrorKind::{Ended, QueueFull, Unavailable, WaitOver};
+    let is_in_vain = matches!(error.kind(), WaitOver | Unavailable | QueueFull | Ended);
+    is_in_vain && error.position().is_some()
 }
 
 /// Who waits through this adapter.

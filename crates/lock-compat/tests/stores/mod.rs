@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use lock_compat::conformance::LegacyFixture;
 use lock_compat::documents::{DocumentStore, MemoryDocuments, RedisDocuments};
 use lock_compat::fallback::{Fallback, FallbackStore, OnLoss};
-use lock_compat::legacy::{LegacyKey, ProjectLock};
+use lock_compat::legacy::{LegacyKey, Project, ProjectLock};
 use lock_compat::{AtlantisRedis, LegacyBackend, LockAdapter, ServerConfig};
-use lock_core::{Attempt, ListQuery, LockManager, Metadata, OwnerId, Ttl};
+use lock_core::{Attempt, LockManager, Metadata, OwnerId, Ttl};
 use lock_memory::MemoryBackend;
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::server::RedisServer;
@@ -27,10 +27,10 @@ async fn put_document(documents: &impl DocumentStore, name: &str, bytes: &[u8]) 
 async fn put_lease(adapter: &LockAdapter, lock: &ProjectLock, bytes: &[u8]) {
     assert!(adapter.try_lock(lock.clone()).await.expect("it locks").0, "it was free");
     let manager = adapter.manager();
-    let leases = manager.list(&ListQuery::all()).await.expect("it lists").leases;
-    let text = String::from_utf8(lock_compat::legacy::encode(lock)).expect("JSON is text");
-    let lease = leases.into_iter().find(|lease| lease.metadata.get("lock") == Some(&text));
-    let lease = lease.expect("it is locked");
+    let Project { repo_full_name, path, project_name, .. } = &lock.project;
+    let key = format!("project:{repo_full_name}:{path}:{}:{project_name}", lock.workspace);
+    let leases = manager.inspect(key).await.expect("it inspects").value.leases;
+    let lease = leases.into_iter().next().expect("nothing in this name is escaped");
     assert!(manager.evict(&lease, "for a damaged one").await.expect("it unlocks"));
     let damaged = String::from_utf8(bytes.to_vec()).expect("metadata is text");
     let metadata = Metadata::parse([("lock", damaged)]).expect("it is short");

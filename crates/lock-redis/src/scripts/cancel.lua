@@ -1,19 +1,24 @@
 -- Ends a request, whether it waits or holds.
 --
--- ARGV  3 request
--- Answers dequeued, released or absent.
+-- ARGV  3 request  4 whether an answer is outstanding, 1 or 0
+-- Answers the time, then dequeued, released or absent.
 
+local request, answer = ARGV[3], 'absent'
+begin()
 open(3, ARGV[2])
-local request, answer = ARGV[3], nil
-local waiter = waiter_of(request)
+local lease, waiter = settle_for(request)
 if waiter then
   local silent = silent_at(request)
   leave(request, waiter, waits_alone())
-  record('cancelled', show_waiter(request, silent, waiter.text))
+  record('cancelled', show_waiter(request, silent, waiter))
   promote()
   answer = 'dequeued'
-else
-  answer = release(request) and 'released' or 'absent'
+elseif lease then
+  release(lease)
+  answer = 'released'
+end
+if ARGV[4] == '1' then
+  mark(request, lease and lease.token or 0, 'c', now)
 end
 close()
-return answer
+return { now, answer }

@@ -1,32 +1,55 @@
--- Shows who holds a key and who waits for it.
+-- Shows the leases of a key and a page of its waiters.
 --
--- ARGV  3 the most leases and waiters to show
--- Answers the time, how many hold, the leases, how many wait, the waiters.
+-- ARGV  3 maximum number of leases and of waiters
+--       4 rank and 5 arrival and request of the last waiter of the page before, or nothing
+-- Answers the time, the number of holders, leases, the number of waiters, waiters, and where the
+-- next page begins: rank, arrival and request, or nothing when this is the last.
 
+local LOOK_LIMIT = 2000
+
+begin()
 open(3, ARGV[2])
 local most = tonumber(ARGV[3])
 local leases, waiters = {}, {}
 if many then
-  for _, request in ipairs(call('ZRANGE', ENDS, 0, most - 1)) do
+  local alive = call('ZRANGEBYSCORE', ENDS, after_now(), '+inf', 'LIMIT', 0, most)
+  for _, request in ipairs(alive) do
     leases[#leases + 1] = call('HGET', DETAILS, 'h' .. request)
   end
 elseif alone then
   leases[1] = write_lease(alone)
 end
+
 local from = 0
-while queued and #waiters < most do
-  local members = call('ZRANGE', QUEUE, from, from + 99)
+if queued and ARGV[5] ~= '' then
+  -- A waiter that has left is put in for the moment, to find where it would stand.
+  local is_gone = call('ZADD', QUEUE, 'NX', ARGV[4], ARGV[5])
+  from = call('ZRANK', QUEUE, ARGV[5]) + 1 - is_gone
+  if is_gone == 1 then
+    call('ZREM', QUEUE, ARGV[5])
+  end
+end
+local last_rank, last, looked_at, is_more = '', '', 0, false
+while queued and not is_more do
+  local members = call('ZRANGE', QUEUE, from, from + 99, 'WITHSCORES')
   if #members == 0 then
     break
   end
-  from = from + #members
-  for _, name in ipairs(members) do
-    local request = sub(name, 7)
+  for at = 1, #members, 2 do
+    local request = sub(members[at], 7)
     local silent = silent_at(request)
-    if silent > now and #waiters < most then
-      waiters[#waiters + 1] = show_waiter(request, silent, call('HGET', DETAILS, 'w' .. request))
+    if looked_at == LOOK_LIMIT or silent > now and #waiters == most then
+      is_more = true
+      break
+    end
+    looked_at = looked_at + 1
+    last, last_rank = members[at], string.format('%.0f', members[at + 1])
+    if silent > now then
+      waiters[#waiters + 1] = show_waiter(request, silent, waiter_of(request))
     end
   end
+  from = from + 100
 end
 close()
-return { now, holders(), leases, queued and call('ZCARD', QUEUE) or 0, waiters }
+return { now, holders(), leases, queued and call('ZCARD', QUEUE) or 0, waiters,
+  is_more and last_rank or '', is_more and last or '' }

@@ -1,8 +1,9 @@
--- Shows the leases of a key, in the order of their requests.
+-- Shows the leases of a key that are alive, in the order of their requests.
 --
--- ARGV  3 the request after which to begin, or nothing  4 the most leases to show
+-- ARGV  3 the request after which to begin, or nothing  4 maximum number of leases
 -- Answers the time and the leases.
 
+begin()
 open(3, ARGV[2])
 -- Strings are compared byte by byte here, which Lua's own order does not do in every locale.
 local function comes_before(one, other)
@@ -15,7 +16,10 @@ local function comes_before(one, other)
   return false
 end
 
-local requests = many and call('ZRANGE', ENDS, 0, -1) or { alone and alone.request }
+local requests = { alone and alone.request }
+if many then
+  requests = call('ZRANGEBYSCORE', ENDS, after_now(), '+inf')
+end
 table.sort(requests, comes_before)
 local leases = {}
 for _, request in ipairs(requests) do

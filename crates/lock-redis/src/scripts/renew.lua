@@ -1,23 +1,22 @@
 -- Makes leases last their ttl from now.
 --
 -- KEYS  of as many locks as there are
--- ARGV  2 nothing, then for each lock its key, its request and the ttl in ms
--- Answers for each its lease, or nothing when the request does not hold.
+-- ARGV  2 nothing, then a batch with request, token, ttl in ms and mailbox of each lease
+-- Answers the time, and for each lease its end; or 0 when there is no such lease, or how it was
+-- ended, or nothing when it belongs into another command.
 
-local answers = {}
-for lock = 0, (#KEYS - 3) / 5 - 1 do
-  local at = 3 + lock * 3
-  open(3 + lock * 5, ARGV[at])
-  local lease = lease_of(ARGV[at + 1])
-  if lease then
-    local mode, _, owner, metadata = read_terms(lease.terms)
-    lease.unclaimed = false
-    lease.ends = end_after(ARGV[at + 2] * 1000)
-    lease.terms = mode .. ' ' .. ARGV[at + 2] .. ' ' .. #owner .. ' ' .. owner
-      .. sub(lease.terms, metadata)
-    put(lease)
+return for_each(4, function(at)
+  local request, token, ttl, mailbox = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
+  local lease = named(request, token)
+  if not lease then
+    return end_of(request, token) or 0
   end
-  answers[lock + 1] = lease and write_lease(lease) or false
-  close()
-end
-return answers
+  if mailbox ~= NOWHERE then
+    lease.mailbox = mailbox
+  end
+  lease.unclaimed = false
+  lease.ends = end_after(ttl * 1000)
+  lease.terms = mode_of(lease.terms) .. ' ' .. ttl .. string.match(lease.terms, '^%S+ %d+(.*)$')
+  put(lease)
+  return lease.ends
+end)

@@ -1,54 +1,57 @@
 -- Hands a lease over.
 --
--- ARGV  3 request of the giver  4 request of the receiver  5 waiter or owner
---       6 owner and 7 metadata of a receiver that does not wait
--- Answers transferred and the lease; or not held, not waiting, already holds.
+-- ARGV  3 request and 4 token of the giver  5 request of the receiver  6 waiter or owner
+--       7 owner and 8 metadata of a receiver that does not wait  9 the ending up to the receiver
+-- Answers the time, then transferred and the lease, ended and how, not held, not waiting or
+-- already holds.
 
-local from, to, owner = ARGV[3], ARGV[4], ARGV[6]
+local from, token, to, owner = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[7]
 
 local function transfer()
-  local given = lease_of(from)
-  local held = lease_of(to)
+  local held, waiter = settle_for(to)
+  local given = named(from, token)
+  local given_by = from .. struct.pack('>d', token)
   if not given then
-    if held and held.given_by == from then
+    if held and held.given_by == given_by then
       return { 'transferred', write_lease(held) }
     end
-    return { 'not held' }
+    local ending = end_of(from, token)
+    return ending and { 'ended', ending } or { 'not held' }
   end
   if held then
     return { 'already holds' }
   end
   local mode, ttl = read_terms(given.terms)
-  local queueing = waiter_of(to)
-  local waiter = queueing and silent_at(to) > now and queueing
   local lease
   if waiter then
-    local asked_mode, _, asked_owner = read_terms(waiter.terms)
-    if asked_mode ~= mode or ARGV[5] == 'owner' and asked_owner ~= owner then
+    local its_mode, _, its_owner = read_terms(waiter.terms)
+    if its_mode ~= mode or ARGV[6] == 'owner' and its_owner ~= owner then
       return { 'not waiting' }
     end
+    owner = its_owner
     lease = granted(to, waiter)
-  elseif ARGV[5] == 'owner' then
+    leave(to, waiter, waits_alone())
+  elseif ARGV[6] == 'owner' then
     lease = { request = to, token = next_token(), granted = now, ends = end_after(ttl),
-      terms = mode .. ' ' .. string.match(given.terms, '^%S+ (%d+)') .. ' ' .. #owner .. ' '
-        .. owner .. ARGV[7] }
+      mailbox = NOWHERE, terms = string.match(given.terms, '^%S+ %d+ ') .. #owner .. ' ' .. owner
+        .. ARGV[8] }
   else
     return { 'not waiting' }
   end
-  lease.given_by = from
-  if queueing then
-    leave(to, queueing, waits_alone())
-  end
+  lease.given_by = given_by
   remove(from)
+  tell_grant(lease)
   put(lease)
-  if waiter then
-    tell(waiter, lease)
-  end
+  local ending = ARGV[9] .. owner
+  tell_end(given.mailbox, from, token, ending)
+  mark(from, token, ending, given.ends)
   record('transferred', write_lease(given), write_lease(lease))
   return { 'transferred', write_lease(lease) }
 end
 
+begin()
 open(3, ARGV[2])
 local answer = transfer()
 close()
+table.insert(answer, 1, now)
 return answer

@@ -1,16 +1,13 @@
--- Shows those of some requests that wait for a key.
+-- Shows those of some requests that wait.
 --
--- ARGV  3 how many requests  4 and on, the requests
--- Answers the waiters.
+-- KEYS  of as many locks as there are
+-- ARGV  2 nothing, then a batch with each request
+-- Answers the time, and for each request the waiter, 0 when it does not wait, or nothing when it
+-- belongs into another command.
 
-open(3, ARGV[2])
-local answer = {}
-for at = 4, 3 + ARGV[3] do
-  local waiter = waiter_of(ARGV[at])
-  local silent = waiter and silent_at(ARGV[at])
-  if waiter and silent > now then
-    answer[#answer + 1] = show_waiter(ARGV[at], silent, waiter.text)
-  end
-end
-close()
-return answer
+return for_each(1, function(at)
+  local request = ARGV[at]
+  local waiter = waiter_of(request)
+  local silent = waiter and silent_at(request)
+  return waiter and silent > now and show_waiter(request, silent, waiter) or 0
+end)

@@ -1,0 +1,219 @@
+//! The connection on which the server tells the mailboxes, apart from that of the commands.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lock_core::{MailboxId, Notice, NoticeStream, Operation, Result};
+use redis::aio::MultiplexedConnection;
+use redis::{PushInfo, PushKind, RedisResult, Value};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::MissedTickBehavior;
+
+use crate::connection::send;
+use crate::error;
+use crate::keeper::{Connect, Dialer, Pushes, connect_failed, reconnect, within};
+use crate::layout::Layout;
+use crate::notify::{self, Mailboxes};
+
+/// Time between two looks at whether the connection still answers.
+const PULSE: Duration = Duration::from_secs(5);
+
+/// The subscriptions of a backend. They end when it is dropped, and all streams with them.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    changes: mpsc::UnboundedSender<Change>,
+    mailboxes: Arc<Mailboxes>,
+    cause: Arc<Mutex<Option<String>>>,
+    keeper: AbortHandle,
+}
+
+/// What becomes of a mailbox.
+#[derive(Debug)]
+enum Change {
+    /// It was opened; the answer says why it cannot be listened to.
+    Opened(MailboxId, oneshot::Sender<RedisResult<()>>),
+    Closed(MailboxId),
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.keeper.abort();
+        self.mailboxes.close_all();
+    }
+}
+
+impl Subscription {
+    /// Begins to connect, and to keep the connection up.
+    pub(crate) fn start(dialer: Dialer, layout: Arc<Layout>, mailboxes: Arc<Mailboxes>) -> Self {
+        let (sender, changes) = mpsc::unbounded_channel();
+        let cause = Arc::default();
+        let keeper = Keeper {
+            dialer,
+            layout,
+            changes,
+            mailboxes: Arc::clone(&mailboxes),
+            cause: Arc::clone(&cause),
+            expected: 0,
+        };
+        let keeper = tokio::spawn(keeper.keep()).abort_handle();
+        Self { changes: sender, mailboxes, cause, keeper }
+    }
+
+    /// Opens a mailbox, and returns when the server has confirmed it.
+    pub(crate) async fn open(&self, mailbox: MailboxId, limit: Duration) -> Result<NoticeStream> {
+        let changes = self.changes.clone();
+        let closed = move |mailbox| drop(changes.send(Change::Closed(mailbox)));
+        let notices = self.mailboxes.open(mailbox, closed);
+        let (sender, answer) = oneshot::channel();
+        drop(self.changes.send(Change::Opened(mailbox, sender)));
+        match tokio::time::timeout(limit, answer).await {
+            Ok(Ok(Ok(()))) => Ok(Box::pin(notices)),
+            Ok(Ok(Err(error))) => Err(error::failed(Operation::Listen, &error)),
+            Ok(Err(_)) | Err(_) => {
+                let cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let cause = cause.unwrap_or_else(|| format!("no answer within {limit:?}"));
+                Err(error::unreachable(Operation::Listen, Some(cause)))
+            }
+        }
+    }
+}
+
+impl Connect for Keeper {
+    type Connected = (MultiplexedConnection, Pushes);
+
+    async fn connect(&mut self) -> Result<Self::Connected> {
+        within(self.dialer.config.connect_timeout, self.attempt()).await
+    }
+
+    fn note(&self, cause: Option<String>) {
+        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = cause;
+    }
+}
+
+struct Keeper {
+    dialer: Dialer,
+    layout: Arc<Layout>,
+    changes: mpsc::UnboundedReceiver<Change>,
+    mailboxes: Arc<Mailboxes>,
+    cause: Arc<Mutex<Option<String>>>,
+    /// The number of confirmations of subscriptions that are still to come.
+    expected: usize,
+}
+
+impl Keeper {
+    async fn keep(mut self) {
+        let mut is_first = true;
+        loop {
+            let (connection, pushes) = reconnect(&mut self).await;
+            self.note(None);
+            // What was told in between is lost.
+            if !is_first {
+                self.mailboxes.tell_missed();
+            }
+            is_first = false;
+            self.follow(connection, pushes).await;
+            let server = self.dialer.config.server.addr();
+            tracing::warn!(%server, "the connection of the mailboxes is lost");
+        }
+    }
+
+    /// Connects, and subscribes to all mailboxes that are open.
+    async fn attempt(&mut self) -> Result<(MultiplexedConnection, Pushes)> {
+        let (mut connection, pushes) = self.dialer.dial().await?;
+        self.expected = 0;
+        let open = self.mailboxes.all();
+        let subscribed = self.subscribe(&mut connection, &open).await;
+        subscribed.map_err(|error| connect_failed(&error))?;
+        Ok((connection, pushes))
+    }
+
+    async fn subscribe(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        mailboxes: &[MailboxId],
+    ) -> RedisResult<()> {
+        if mailboxes.is_empty() {
+            return Ok(());
+        }
+        let channels: Vec<_> = mailboxes.iter().map(|it| self.layout.channel(*it)).collect();
+        self.expected += channels.len();
+        let subscribed = connection.subscribe(channels).await;
+        if subscribed.is_err() {
+            self.expected -= mailboxes.len();
+        }
+        subscribed
+    }
+
+    /// Passes messages on until the connection breaks.
+    async fn follow(&mut self, mut connection: MultiplexedConnection, mut pushes: Pushes) {
+        let mut pulse = tokio::time::interval(PULSE);
+        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let is_up = tokio::select! {
+                push = pushes.recv() => push.is_some_and(|push| self.take(push)),
+                change = self.changes.recv() => match change {
+                    Some(change) => self.change(&mut connection, change).await,
+                    None => false,
+                },
+                _ = pulse.tick() => {
+                    let ping = redis::cmd("PING");
+                    let answer = send(&mut connection, &ping);
+                    let limit = self.dialer.config.timeout;
+                    tokio::time::timeout(limit, answer).await.is_ok_and(|answer| answer.is_ok())
+                }
+            };
+            if !is_up {
+                return;
+            }
+        }
+    }
+
+    /// Takes what the server tells; `false` when the connection is over.
+    fn take(&mut self, push: PushInfo) -> bool {
+        match push.kind {
+            PushKind::Disconnection => return false,
+            PushKind::Message => {
+                if let [Value::BulkString(channel), Value::BulkString(message)] = &push.data[..]
+                    && let Some(mailbox) = self.layout.mailbox_of_channel(channel)
+                {
+                    match notify::parse(message) {
+                        Some(notice) => self.mailboxes.tell(mailbox, notice),
+                        // What cannot be read may have been anything.
+                        None => self.mailboxes.tell(mailbox, Notice::MayHaveMissed),
+                    }
+                }
+            }
+            // Unless it is expected, somebody on the way has made the subscription anew.
+            PushKind::Subscribe if self.expected > 0 => self.expected -= 1,
+            PushKind::Subscribe => self.mailboxes.tell_missed(),
+            _ => {}
+        }
+        true
+    }
+
+    /// Follows a mailbox; `false` when the connection is over.
+    async fn change(&mut self, connection: &mut MultiplexedConnection, change: Change) -> bool {
+        let limit = self.dialer.config.timeout;
+        let (answer, told) = match change {
+            Change::Opened(mailbox, told) => {
+                let opened = [mailbox];
+                let subscribe = self.subscribe(connection, &opened);
+                (tokio::time::timeout(limit, subscribe).await, Some(told))
+            }
+            // It may have been opened again, by a change that is still to come.
+            Change::Closed(mailbox) if self.mailboxes.is_open(mailbox) => return true,
+            Change::Closed(mailbox) => {
+                let unsubscribe = connection.unsubscribe(self.layout.channel(mailbox));
+                (tokio::time::timeout(limit, unsubscribe).await, None)
+            }
+        };
+        let Ok(answer) = answer else { return false };
+        let is_up = answer.as_ref().err().is_none_or(|error| !error.is_unrecoverable_error());
+        if let Some(told) = told {
+            // Whoever opened it may have given up.
+            drop(told.send(answer));
+        }
+        is_up
+    }
+}
