@@ -240,10 +240,9 @@ fn leases_that_are_over_count_nowhere() {
     assert!(step.effects.changes.iter().all(expired), "a lease that is over is not released");
     let (mut crowd, leases) = readers();
     let last = leases[over - 1].clone();
-    for evict in [
-        EvictRequest::all(key(), giver(), reason()),
-        EvictRequest::lease(last, giver(), reason()),
-    ] {
+    for evict in
+        [EvictRequest::all(key(), giver(), reason()), EvictRequest::lease(last, giver(), reason())]
+    {
         let (reply, step) = crowd.run(|state, step| state.evict(step, &evict));
         assert!(reply.is_empty() && !reply.more);
         assert_eq!(step.effects.changes.len(), SWEEP_LIMIT);

@@ -1,6 +1,8 @@
 //! How leases and waiters are ended by force in the simplest form of the rules.
 
-use lock_core::{Change, End, EvictRequest, EvictTarget, Eviction, FencingToken, LeaseName, Notice};
+use lock_core::{
+    Change, End, EvictRequest, EvictTarget, Eviction, FencingToken, LeaseName, Notice,
+};
 use lock_core::{MailboxId, RequestId, Timestamp};
 
 use super::{BOUND, Command};
