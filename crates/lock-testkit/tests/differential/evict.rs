@@ -25,7 +25,7 @@ impl Command<'_> {
                 (held.map(|held| held.lease.request).into_iter().collect(), false)
             }
             EvictTarget::Waiter(waiter) => return self.evict_waiter(request, waiter),
-            _ => unimplemented!(),
+            other => unreachable!("a target that is not known here: {other:?}"),
         };
         if self.has(Fault::EvictionsAreInOrderOfGrants) {
             targets.sort_by_key(|request| self.held(*request).map(|held| held.lease.token));
