@@ -179,7 +179,7 @@ impl Oracle {
 
 /// Whether there is less of each kind than one step may do.
 fn is_bounded(changes: &[Change]) -> bool {
-    [ChangeKind::Expired, ChangeKind::Lapsed, ChangeKind::Granted].iter().all(|kind| {
-        changes.iter().filter(|change| change.kind() == *kind).count() < SWEEP_LIMIT
-    })
+    [ChangeKind::Expired, ChangeKind::Lapsed, ChangeKind::Granted]
+        .iter()
+        .all(|kind| changes.iter().filter(|change| change.kind() == *kind).count() < SWEEP_LIMIT)
 }

@@ -1,6 +1,8 @@
 //! How leases and waiters are ended by force in the simplest form of the rules.
 
-use lock_core::{Change, End, EvictRequest, EvictTarget, Eviction, FencingToken, LeaseName, Notice};
+use lock_core::{
+    Change, End, EvictRequest, EvictTarget, Eviction, FencingToken, LeaseName, Notice,
+};
 use lock_core::{MailboxId, RequestId, Timestamp};
 
 use super::{BOUND, Command};
@@ -23,7 +25,7 @@ impl Command<'_> {
                 (held.map(|held| held.lease.request).into_iter().collect(), false)
             }
             EvictTarget::Waiter(waiter) => return self.evict_waiter(request, waiter),
-            _ => unimplemented!(),
+            other => unreachable!("a target that is not known here: {other:?}"),
         };
         if self.has(Fault::EvictionsAreInOrderOfGrants) {
             targets.sort_by_key(|request| self.held(*request).map(|held| held.lease.token));

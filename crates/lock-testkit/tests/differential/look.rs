@@ -1,8 +1,6 @@
 //! What can be seen of a key in the simplest form of the rules.
 
-use lock_core::{
-    Cursor, Holder, InspectQuery, Inspection, Page, QueuePosition, Timestamp, Waiter,
-};
+use lock_core::{Cursor, Holder, InspectQuery, Inspection, Page, QueuePosition, Timestamp, Waiter};
 
 use super::Command;
 use crate::fault::Fault;

@@ -287,11 +287,7 @@ impl<'a> Command<'a> {
     }
 
     /// Keeps the request waiting, and answers at which position.
-    fn keep_waiting(
-        &mut self,
-        request: RequestId,
-        mailbox: Option<MailboxId>,
-    ) -> Option<usize> {
+    fn keep_waiting(&mut self, request: RequestId, mailbox: Option<MailboxId>) -> Option<usize> {
         let now = self.now;
         let at = self.key.queue.iter().position(|it| it.shown.request == request)?;
         let waiting = &mut self.key.queue[at];

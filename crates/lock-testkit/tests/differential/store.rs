@@ -96,7 +96,8 @@ impl LockBackend for Naive {
     }
 
     async fn renew(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>> {
-        let renew = |request: &RenewRequest| Ok(self.run(&request.lease.key, |it| it.renew(request)));
+        let renew =
+            |request: &RenewRequest| Ok(self.run(&request.lease.key, |it| it.renew(request)));
         requests.iter().map(renew).collect()
     }
 
