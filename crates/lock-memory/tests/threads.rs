@@ -59,12 +59,9 @@ impl Contender {
             Acquisition::Queued(_) => {}
             other => panic!("expected a grant or a place, got {other:?}"),
         }
-        loop {
-            match poll_fn(|cx| self.notices.as_mut().poll_next(cx)).await.unwrap() {
-                Notice::Granted(grant) if grant.request == request.id => break,
-                Notice::Ask { request: asked, .. } if asked == request.id => break,
-                other => panic!("expected a notice of the request, got {other:?}"),
-            }
+        match poll_fn(|cx| self.notices.as_mut().poll_next(cx)).await.unwrap() {
+            Notice::Granted(grant) => assert_eq!(grant.request, request.id),
+            other => panic!("expected a notice of the grant, got {other:?}"),
         }
         let hear = HearRequest::new(request.key.clone(), request.id);
         match self.store.hear(&[hear]).await.remove(0).unwrap().value {

@@ -60,6 +60,7 @@ fn every_case_fails_on_its_fault() {
         let Some((_, fault)) = TABLE.iter().find(|(name, _)| *name == case.name) else { continue };
         match verdict(case, *fault) {
             Verdict::Failed(said) => {
+                assert!(said.contains(case.name) && said.contains(case.promise), "{said}");
                 println!("{}: {fault:?}: {}\n    {said}", case.name, fault.does().trim());
             }
             other => undetected.push(format!("{}: {fault:?}: {other}", case.name)),

@@ -95,7 +95,7 @@ impl Broken {
                 match self.fault {
                     Fault::TellsTheEndOfTheQueue => position.position = position.waiting + 1,
                     Fault::HidesTheQueueFromTheRefused => {
-                        (position.position, position.waiting) = (1, 0)
+                        (position.position, position.waiting) = (1, 0);
                     }
                     _ => {}
                 }
