@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use crate::inspector::EventCursor;
-use crate::{Lease, LockKey, OwnerId, Reason, Timestamp, Waiter};
+use crate::{EventCursor, Lease, LockKey, OwnerId, Reason, Timestamp, Waiter};
 
 /// Something that happened to a key.
 #[derive(Clone, Debug, PartialEq, Eq)]

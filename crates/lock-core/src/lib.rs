@@ -14,9 +14,11 @@ mod ttl;
 
 mod error;
 mod event;
+mod health;
 mod lease;
 mod notice;
 mod position;
+mod query;
 mod reply;
 mod request;
 mod waiter;
@@ -33,11 +35,9 @@ pub use clock::ManualClock;
 pub use clock::{Clock, Timestamp, TokioClock};
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use event::{Change, ChangeKind, ChangeKinds, EventFilter, LockEvent, Watched};
+pub use health::{Capabilities, Health};
 pub use identity::{MailboxId, RequestId, SessionId};
-pub use inspector::{
-    Capabilities, Cursor, EventCursor, EventStream, Health, InspectQuery, Inspection, ListQuery,
-    LockInspector, LockStore, Page, WaitsOf, WaitsQuery,
-};
+pub use inspector::{EventStream, LockInspector, LockStore};
 pub use invalid::{InvalidInput, Violation};
 pub use lease::{Grant, Lease, LeaseName};
 pub use manager::{
@@ -48,6 +48,9 @@ pub use mode::Mode;
 pub use notice::{End, Notice, NoticeStream};
 pub use position::{Holder, QueuePosition};
 pub use priority::Priority;
+pub use query::{
+    Cursor, EventCursor, InspectQuery, Inspection, ListQuery, Page, WaitsOf, WaitsQuery,
+};
 pub use reply::{Acquisition, Cancellation, Eviction, Heard, Release, Renewal, Transfer};
 pub use request::{
     AcquireRequest, CancelRequest, EvictRequest, EvictTarget, HearRequest, OnHeld, ReleaseRequest,

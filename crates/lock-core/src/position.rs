@@ -18,8 +18,8 @@ pub struct QueuePosition {
     pub holders: u64,
     /// Of the leases that are alive, the one that ends first.
     pub holder: Option<Holder>,
-    /// The next instant at which anything can change by time alone; `None` when only a command
-    /// changes anything. It is the time of the reply while a store still drops dead waiters.
+    /// The next instant at which time alone can lead to a grant of the request; `None` when only a
+    /// command can. It is the time of the reply while a store still drops dead waiters.
     pub next_change_at: Option<Timestamp>,
 }
 
@@ -71,7 +71,7 @@ impl From<&Lease> for Holder {
 }
 
 impl QueuePosition {
-    /// A position of a key without holders, where nothing changes by time alone.
+    /// A position of a key without holders, where time alone leads to no grant.
     #[must_use]
     pub const fn new(position: u64, waiting: u64) -> Self {
         Self { position, waiting, holders: 0, holder: None, next_change_at: None }
@@ -83,7 +83,7 @@ impl QueuePosition {
         Self { holders, holder, ..self }
     }
 
-    /// The same position, which can change by time alone at `next_change_at`.
+    /// The same position, where time alone can lead to a grant at `next_change_at`.
     #[must_use]
     pub fn with_next_change_at(self, next_change_at: Option<Timestamp>) -> Self {
         Self { next_change_at, ..self }

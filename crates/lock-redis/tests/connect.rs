@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use lock_core::{
     AcquireRequest, Acquisition, Error, ErrorKind, InvalidInput, LockBackend, LockInspector,
-    LockKey, Operation, OwnerId, Violation, Release, ReleaseRequest, RenewRequest, Renewal,
-    RequestId, Ttl,
+    LockKey, Operation, OwnerId, Release, ReleaseRequest, RenewRequest, Renewal, RequestId, Ttl,
+    Violation,
 };
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::server::{RedisServer, ServerConfig};

@@ -170,7 +170,7 @@ macro_rules! for_each_case {
                 queue::positions_move_up,
                 queue::better_rank_takes_a_better_position,
                 shared::refused_reader_sees_the_waiting_writer;
-            "A position names the next instant at which anything can change by time alone: the \
+            "A position names the next instant at which time alone can lead to a grant: the \
              end of the lease that ends first, or the silence of the head.":
                 queue::position_names_the_next_change;
             "A request joins no longer queue than it allows; dead waiters keep it out only while \

@@ -32,9 +32,10 @@
 //!    start.
 //! 9. **A newcomer never overtakes the queue unless its rank is better**, not even when it could
 //!    share with the present holders.
-//! 10. **A position names the next instant at which anything can change by time alone**: the end of
-//!     the lease that ends first, or the silence of the head of the queue; the present while dead
-//!     waiters are still dropped.
+//! 10. **A position names the next instant at which time alone can lead to a grant**: the end of the
+//!     lease that ends first, or the silence of the head of the queue; the present while dead waiters
+//!     are still dropped. Waiters further ahead may fall silent before, which changes the position
+//!     and nothing else.
 //! 11. **Every reply is at the time of its step**, from which a client counts what its lease lasts.
 //! 12. **An end by force is told at once** to the mailbox of the lease or the waiter, with who and
 //!     why.
@@ -251,7 +252,7 @@ impl KeyState {
             .with_next_change_at(self.next_change_at(position, now))
     }
 
-    /// The next instant at which anything can change by time alone for the request at `position`.
+    /// The next instant at which time alone can lead to a grant of the request at `position`.
     fn next_change_at(&self, position: usize, now: Timestamp) -> Option<Timestamp> {
         let head = self.queue.as_ref().and_then(|queue| queue.head());
         if head.is_some_and(|head| head.is_over(now) || self.fits(head.request.mode, now)) {

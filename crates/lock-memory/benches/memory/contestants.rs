@@ -59,7 +59,11 @@ thread_local! {
 }
 
 impl Trait {
-    async fn until_granted(&self, request: &AcquireRequest, notices: &mut NoticeStream) -> LeaseName {
+    async fn until_granted(
+        &self,
+        request: &AcquireRequest,
+        notices: &mut NoticeStream,
+    ) -> LeaseName {
         match self.store.acquire(request).await.map(|reply| reply.value) {
             Ok(Acquisition::Granted(lease)) => return lease.name(),
             Ok(Acquisition::Queued(_)) => {}

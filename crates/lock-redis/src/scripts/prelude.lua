@@ -295,7 +295,7 @@ local function keep_waiting(request, waiter, mailbox)
   return call('ZRANK', QUEUE, member(waiter, request)) + 1
 end
 
--- The next instant at which anything can change by time alone; NEVER is none.
+-- The next instant at which time alone can lead to a grant; NEVER is none.
 local function next_change(position, first)
   local change = first and first.ends or NEVER
   if not queued then

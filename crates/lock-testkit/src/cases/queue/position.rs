@@ -37,7 +37,7 @@ pub async fn position_tells_rank_and_holder(world: World) {
     expect_eq!((position.holders, position.holder), (3, Some(Holder::from(&soon))));
 }
 
-/// A position names the next instant at which anything can change by time alone: the end of the
+/// A position names the next instant at which time alone can lead to a grant: the end of the
 /// lease that ends first or, for those behind the head of the queue, the silence of the head.
 pub async fn position_names_the_next_change(world: World) {
     let lease = world.granted(&World::ask("key", "alice")).await;
