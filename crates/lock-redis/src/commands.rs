@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     pub(crate) capabilities: Capabilities,
     pub(crate) mailboxes: Arc<Mailboxes>,
     /// The connection of the mailboxes, from the first that is opened on.
-    pub(crate) subscription: OnceLock<Subscription>,
+    pub(crate) subscription: OnceLock<Arc<Subscription>>,
     /// Keys that somebody waited for when they were last used: the short scripts would only say
     /// that they cannot decide.
     pub(crate) sought: Mutex<HashSet<LockKey>>,
