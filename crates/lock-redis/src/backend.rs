@@ -216,11 +216,11 @@ impl LockBackend for RedisBackend {
         };
         let only = only.map(id).unwrap_or_default();
         let ending = end::write_evicted(request);
-        let args =
-            [Arg::Text(target), Arg::Bytes(&only), Arg::Number(token), Arg::Bytes(&ending)];
+        let args = [Arg::Text(target), Arg::Bytes(&only), Arg::Number(token), Arg::Bytes(&ending)];
         let read = |mut answer: Answer| {
             let leases = answer.list()?;
-            let leases = leases.iter().map(|text| reply::lease(text, key)).collect::<Option<_>>()?;
+            let leases =
+                leases.iter().map(|text| reply::lease(text, key)).collect::<Option<_>>()?;
             let waiter = answer.bytes()?;
             let more = answer.number()? == 1;
             Some(match waiter.as_slice() {

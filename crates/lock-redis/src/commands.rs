@@ -170,7 +170,7 @@ impl Shared {
         self.run(Operation::Release, Script::Release, &lease.key, &args, released).await
     }
 
-    /// An expected refusal by the server's limits is no answer of the store: it did not happen.
+    /// A request that exceeds the bounds of one command and did not happen.
     pub(crate) fn put_off(&self, operation: Operation) -> Error {
         let cause = "the store has more to drop first than one command may";
         Error::new(ErrorKind::Unavailable, operation)

@@ -68,9 +68,8 @@ impl Shared {
 
 /// Whether a text names an entry of a journal.
 fn is_id(text: &str) -> bool {
-    let is_number = |part: &str| {
-        part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<u64>().is_ok()
-    };
+    let is_number =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<u64>().is_ok();
     text.split_once('-').is_some_and(|(time, number)| is_number(time) && is_number(number))
 }
 

@@ -34,7 +34,14 @@ pub(crate) enum Form {
 }
 
 const NOW: &str = include_str!("scripts/now.lua");
-const PRELUDE: &str = include_str!("scripts/prelude.lua");
+/// What all commands share but the short ones.
+const PRELUDE: &str = concat!(
+    include_str!("scripts/prelude.lua"),
+    include_str!("scripts/prelude/leases.lua"),
+    include_str!("scripts/prelude/queue.lua"),
+    include_str!("scripts/prelude/marks.lua"),
+    include_str!("scripts/prelude/settle.lua"),
+);
 
 /// What a test puts in place of the server's clock: the last argument.
 #[cfg(feature = "test-util")]

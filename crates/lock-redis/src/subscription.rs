@@ -44,7 +44,11 @@ impl Drop for Subscription {
 
 impl Subscription {
     /// Begins to connect, and to keep the connection up.
-    pub(crate) fn start(dialer: Dialer, layout: Arc<Layout>, mailboxes: Arc<Mailboxes>) -> Arc<Self> {
+    pub(crate) fn start(
+        dialer: Dialer,
+        layout: Arc<Layout>,
+        mailboxes: Arc<Mailboxes>,
+    ) -> Arc<Self> {
         let (sender, changes) = mpsc::unbounded_channel();
         let cause = Arc::default();
         let keeper = Keeper {
@@ -154,7 +158,7 @@ impl Keeper {
         pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_up = tokio::select! {
-                push = pushes.recv() => push.is_some_and(|push| self.take(push)),
+                push = pushes.recv() => push.is_some_and(|push| self.take(&push)),
                 change = self.changes.recv() => match change {
                     Some(change) => self.change(&mut connection, change).await,
                     None => false,
@@ -173,7 +177,7 @@ impl Keeper {
     }
 
     /// Takes what the server tells; `false` when the connection is over.
-    fn take(&mut self, push: PushInfo) -> bool {
+    fn take(&mut self, push: &PushInfo) -> bool {
         match push.kind {
             PushKind::Disconnection => return false,
             PushKind::Message => {
