@@ -5,18 +5,19 @@
 use std::time::Duration;
 
 use lock_core::{
-    Acquire, AcquireRequest, Acquisition, Error, ErrorKind, FencingToken, HeadStart, KeepAlive,
-    Lease, LeaseTime, LockGuard, LockKey, LockManager, LockStore, Metadata, Mode, Operation,
-    OwnerId, Priority, Reason, RequestId, Timestamp, Ttl,
+    AcquireRequest, End, Error, ErrorKind, FencingToken, HeadStart, Holder, KeepAlive, Lease,
+    LeaseTime, LockKey, MailboxId, Metadata, Mode, Operation, OwnerId, Priority, QueuePosition,
+    Reason, RequestId, SessionId, Timed, Timestamp, Ttl,
 };
 
 fn lease() -> Lease {
     let (key, owner) = (LockKey::parse("key").unwrap(), OwnerId::parse("alice").unwrap());
     let metadata = Metadata::parse([("clone_url", "https://user:secret@host")]).unwrap();
-    let asked = AcquireRequest::new(RequestId::from_bits(7), key, owner)
+    let request = AcquireRequest::new(RequestId::from_bits(7), key, owner)
+        .with_session(SessionId::from_bits(5))
         .with_mode(Mode::semaphore(3).unwrap())
         .with_metadata(metadata);
-    Lease::granted(&asked, FencingToken::new(42).unwrap(), Timestamp::from_micros(1_000_000))
+    Lease::granted(&request, FencingToken::new(42).unwrap(), Timestamp::from_micros(1_000_000))
 }
 
 #[test]
@@ -108,7 +109,14 @@ fn request_ids_are_read_as_they_are_written() {
     assert_eq!(text, "000000000000000000000000000000ff");
     for bad in ["", "ff", &text.to_uppercase(), &format!("+{}", &text[1..])] {
         assert_eq!(RequestId::parse(bad).unwrap_err().field(), "request");
+        assert_eq!(SessionId::parse(bad).unwrap_err().field(), "session");
+        assert_eq!(MailboxId::parse(bad).unwrap_err().field(), "mailbox");
     }
+    let highest = RequestId::from_bits(u128::MAX - 1);
+    assert_eq!(SessionId::from(highest).to_bits(), highest.to_bits());
+    assert_eq!(RequestId::parse(&highest.to_string()).unwrap(), highest);
+    let alone = AcquireRequest::new(request, lease().key, lease().owner);
+    assert_eq!(alone.session, SessionId::from(request), "a session of its own");
 }
 
 #[test]
@@ -119,6 +127,7 @@ fn debug_output_has_no_metadata() {
     Lease {
         key: "key",
         owner: "alice",
+        session: 00000000000000000000000000000005,
         request: 00000000000000000000000000000007,
         mode: Shared {
             limit: Some(
@@ -150,14 +159,38 @@ fn errors_say_what_happened_to_which_key_and_keep_their_cause_apart() {
     assert_eq!(error.to_string(), "release `key`: the store is unavailable");
     assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "connection refused");
     assert!(!error.is_unknown() && error.is_retryable());
-    let error = Error::new(ErrorKind::TimedOut, Operation::Acquire).unknown();
-    assert_eq!(error.to_string(), "acquire: timed out, and whether it happened is unknown");
+    let error = Error::new(ErrorKind::Unavailable, Operation::Acquire)
+        .with_server("redis://host:6379")
+        .with_source("no answer within 5s")
+        .unknown();
+    assert!(error.is_unknown() && error.is_retryable());
+    assert_eq!(
+        error.to_string(),
+        "acquire: the store is unavailable at redis://host:6379, and whether the operation \
+         happened is unknown"
+    );
+    assert_eq!(format!("{error:?}"), format!("{error}: no answer within 5s"));
+    let end = End::Transferred {
+        by: OwnerId::parse("alice").unwrap(),
+        to: OwnerId::parse("bob").unwrap(),
+    };
+    let error = Error::new(ErrorKind::Ended, Operation::Acquire).with_end(end.clone());
+    assert_eq!(error.end(), Some(&end));
+    assert_eq!(
+        error.to_string(),
+        "acquire: the request was ended: transferred to `bob` by `alice`"
+    );
+    let (by, reason) = (OwnerId::parse("carol").unwrap(), Reason::parse("stuck").unwrap());
+    assert_eq!(End::Evicted { by, reason }.to_string(), "evicted by `carol`: stuck");
+    assert_eq!(End::Cancelled.to_string(), "cancelled");
     let text = [
         ErrorKind::QueueFull,
+        ErrorKind::WaitOver,
+        ErrorKind::Ended,
         ErrorKind::NotHeld,
         ErrorKind::Lost,
+        ErrorKind::Deadlock,
         ErrorKind::Unavailable,
-        ErrorKind::TimedOut,
         ErrorKind::Unsupported,
         ErrorKind::InvalidInput,
         ErrorKind::Corrupt,
@@ -171,15 +204,60 @@ fn errors_say_what_happened_to_which_key_and_keep_their_cause_apart() {
     });
     insta::assert_snapshot!(text.join("\n"), @r"
     QueueFull retryable=true: the queue is full
+    WaitOver retryable=true: not granted in time
+    Ended retryable=false: the request was ended
     NotHeld retryable=false: the request does not hold the key
     Lost retryable=false: the lease was lost
+    Deadlock retryable=false: deadlock
     Unavailable retryable=true: the store is unavailable
-    TimedOut retryable=true: timed out
     Unsupported retryable=false: the store does not offer this
     InvalidInput retryable=false: invalid input
     Corrupt retryable=false: the store answered nonsense
     ShutDown retryable=false: the manager was shut down
     ");
+}
+
+/// A position reads as a sentence in every case: it counts those ahead, never those of all.
+#[test]
+fn positions_name_the_holder_and_those_ahead() {
+    let shown = |position: QueuePosition| {
+        Timed::new(Timestamp::from_micros(61_000_000), position).to_string()
+    };
+    let holder = |end: Option<u64>| {
+        Some(Holder::from(&lease()).with_expires_at(end.map(Timestamp::from_micros)))
+    };
+    let position = QueuePosition::new;
+    let text = [
+        shown(position(1, 0)),
+        shown(position(1, 0).with_holder(1, holder(None))),
+        shown(position(1, 3).with_holder(1, holder(Some(62_500_000)))),
+        shown(position(2, 2).with_holder(3, holder(Some(62_500_000)))),
+        shown(position(12, 0).with_holder(1, holder(Some(61_000_000)))),
+        // A clock that jumped back, and a position that nobody can have.
+        shown(position(0, 0).with_holder(1, holder(Some(0)))),
+    ];
+    insta::assert_snapshot!(text.join("\n"), @r"
+    no holder; next in the queue
+    held by `alice` (token 42) for 60s, lease never ends; next in the queue
+    held by `alice` (token 42) for 60s, lease ends in 1.5s; next in the queue
+    held by `alice` (token 42) for 60s, lease ends in 1.5s, one of 3 holders; 1 request ahead in the queue
+    held by `alice` (token 42) for 60s, lease ends in 0ns; 11 requests ahead in the queue
+    held by `alice` (token 42) for 60s, lease ends in 0ns; next in the queue
+    ");
+    for number in 0..5 {
+        for waiting in 0..5 {
+            let text = shown(position(number, waiting).with_holder(1, holder(None)));
+            assert!(!text.contains(" of "), "no number of all waiters: {text}");
+            assert!(!text.contains("0 requests"), "{text}");
+        }
+    }
+    let place = Timed::new(Timestamp::from_micros(61_000_000), position(3, 3));
+    let error = Error::new(ErrorKind::WaitOver, Operation::Acquire).with_position(place.clone());
+    assert_eq!(error.position(), Some(&place));
+    assert_eq!(
+        error.to_string(),
+        "acquire: not granted in time: no holder; 2 requests ahead in the queue"
+    );
 }
 
 #[cfg(feature = "serde")]
@@ -190,6 +268,7 @@ fn values_are_stored_and_read_back() {
     {
       "key": "key",
       "owner": "alice",
+      "session": "00000000000000000000000000000005",
       "request": "00000000000000000000000000000007",
       "mode": {
         "shared": {
@@ -213,20 +292,50 @@ fn values_are_stored_and_read_back() {
     assert!(error.starts_with("key is empty, 1 to 1024 bytes are allowed"), "{error}");
 }
 
+#[cfg(feature = "serde")]
 #[test]
-fn types_go_where_they_must() {
-    fn bounds<T: Send + Sync + 'static>() {}
-    bounds::<LockManager>();
-    bounds::<LockGuard>();
-    bounds::<Error>();
-    bounds::<Acquisition>();
-    bounds::<Acquire<lock_core::manager::Queueing>>();
-    bounds::<std::sync::Arc<dyn LockStore>>();
-    fn future_is_send<T: Send>(_: T) {}
-    let manager = LockManager::new(lock_memory::MemoryBackend::new(), OwnerId::parse("a").unwrap());
-    future_is_send(async move {
-        let guard = manager.acquire("key").await?;
-        guard.run(async {}).await?;
-        guard.release().await
-    });
+fn requests_are_stored_and_read_back() {
+    use lock_core::{
+        CancelRequest, EvictRequest, HearRequest, OnHeld, ReleaseRequest, RenewRequest,
+        TransferRequest, TransferTo,
+    };
+    use serde::{Serialize, de::DeserializeOwned};
+
+    fn returns<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(request: &T) {
+        let text = serde_json::to_string(request).unwrap();
+        assert_eq!(serde_json::from_str::<T>(&text).unwrap(), *request, "{text}");
+    }
+
+    let Lease { key, owner, request, metadata, .. } = lease();
+    let mailbox = MailboxId::from_bits(9);
+    let keep_alive = KeepAlive::parse(Duration::from_millis(1500)).unwrap();
+    let plain = AcquireRequest::new(request, key.clone(), owner.clone());
+    returns(&plain);
+    returns(&plain.clone().queueing(keep_alive));
+    returns(
+        &plain
+            .with_session(SessionId::from_bits(3))
+            .with_mode(Mode::READER)
+            .with_ttl(Ttl::Never)
+            .with_head_start(HeadStart::parse(HeadStart::MAX).unwrap())
+            .with_on_held(OnHeld::Queue { keep_alive, queue_limit: Some(7.try_into().unwrap()) })
+            .with_mailbox(mailbox)
+            .with_metadata(metadata.clone()),
+    );
+    returns(&HearRequest::new(key.clone(), request));
+    returns(&HearRequest::new(key.clone(), request).with_mailbox(mailbox));
+    let name = lease().name();
+    returns(&RenewRequest::new(name.clone(), Ttl::default()));
+    returns(&RenewRequest::new(name.clone(), Ttl::Never).with_mailbox(mailbox));
+    returns(&ReleaseRequest::new(name.clone()));
+    returns(&CancelRequest::new(key.clone(), request));
+    returns(&CancelRequest::new(key.clone(), request).with_answer_outstanding(true));
+    let to = TransferTo::Owner { owner: owner.clone(), request, metadata };
+    returns(&TransferRequest::new(name.clone(), owner.clone(), to));
+    let to = TransferTo::Waiter(request);
+    returns(&TransferRequest::new(name.clone(), owner.clone(), to));
+    let reason = Reason::parse("stuck").unwrap();
+    returns(&EvictRequest::all(key.clone(), owner.clone(), reason.clone()));
+    returns(&EvictRequest::lease(name, owner.clone(), reason.clone()));
+    returns(&EvictRequest::waiter(key, request, owner, reason));
 }

@@ -3,51 +3,60 @@
 use std::collections::BTreeSet;
 
 use lock_core::{
-    Acquisition, Cancellation, Change, Eviction, Inspection, Lease, Release, Renewal, Timestamp,
-    Transfer, Waiter, Wake,
+    Acquisition, Cancellation, Change, Eviction, Heard, Inspection, Lease, Notice, Release,
+    Renewal, Timed, Timestamp, Transfer, Waiter,
 };
 
 /// What a store answers to a command.
 #[derive(Debug, PartialEq)]
 pub(super) enum Answer {
-    Acquire(Acquisition),
-    Wait(Wake),
-    Renew(Vec<Renewal>),
-    Release(Release),
-    Cancel(Cancellation),
-    Transfer(Transfer),
-    Evict(Eviction),
-    Inspect(Inspection),
+    Acquire(Timed<Acquisition>),
+    Hear(Vec<Timed<Heard>>),
+    Renew(Vec<Timed<Renewal>>),
+    Release(Timed<Release>),
+    Cancel(Timed<Cancellation>),
+    Transfer(Timed<Transfer>),
+    Evict(Timed<Eviction>),
+    /// The waiters of all pages together.
+    Inspect(Timed<Inspection>),
     /// The leases of all pages by key and request, and the times at which the pages were made.
     List(Vec<Lease>, BTreeSet<Timestamp>),
-    /// By key and request.
-    WaitsOf(Vec<Waiter>),
+    /// The waiters of all pages by key and request, and the times at which the pages were made.
+    WaitsOf(Vec<Waiter>, BTreeSet<Timestamp>),
     /// An error, or what no store may answer.
     Failed(String),
 }
 
-/// All that [`Answer::kinds`] and [`change`] can tell.
+/// All that [`Answer::kinds`], [`change`] and [`notice`] can tell.
 pub(super) const KINDS: &[&str] = &[
     "Acquisition::Granted",
     "Acquisition::Queued",
     "Acquisition::Held",
     "Acquisition::QueueFull",
-    "Wake::Granted",
-    "Wake::AskAgain",
+    "Acquisition::Ended",
+    "Heard::Queued",
+    "Heard::Granted",
+    "Heard::Ended",
+    "Heard::Absent",
     "Renewal::Renewed",
+    "Renewal::Ended",
     "Renewal::NotHeld",
     "Release::Released",
+    "Release::Ended",
     "Release::NotHeld",
     "Cancellation::Dequeued",
     "Cancellation::Released",
     "Cancellation::Absent",
     "Transfer::Transferred",
+    "Transfer::Ended",
     "Transfer::NotHeld",
     "Transfer::NotWaiting",
     "Transfer::AlreadyHolds",
     "Eviction of none",
     "Eviction of one",
     "Eviction of several",
+    "Eviction with more left",
+    "Eviction of a waiter",
     "Inspection of a free key",
     "Inspection of one lease",
     "Inspection of several leases",
@@ -65,6 +74,10 @@ pub(super) const KINDS: &[&str] = &[
     "Change::Lapsed",
     "Change::Transferred",
     "Change::Evicted",
+    "Change::WaiterEvicted",
+    "Notice::Granted",
+    "Notice::Ended",
+    "Notice::Ask",
 ];
 
 /// What kind of a change it is.
@@ -78,6 +91,17 @@ pub(super) const fn change(change: &Change) -> &'static str {
         Change::Lapsed(_) => "Change::Lapsed",
         Change::Transferred { .. } => "Change::Transferred",
         Change::Evicted { .. } => "Change::Evicted",
+        Change::WaiterEvicted { .. } => "Change::WaiterEvicted",
+        _ => UNKNOWN,
+    }
+}
+
+/// What kind of a notice it is.
+pub(super) const fn notice(notice: &Notice) -> &'static str {
+    match notice {
+        Notice::Granted(_) => "Notice::Granted",
+        Notice::Ended { .. } => "Notice::Ended",
+        Notice::Ask { .. } => "Notice::Ask",
         _ => UNKNOWN,
     }
 }
@@ -91,49 +115,76 @@ impl Answer {
         Self::List(leases, times)
     }
 
-    pub(super) fn waits(mut waiters: Vec<Waiter>) -> Self {
+    pub(super) fn waits(mut waiters: Vec<Waiter>, times: BTreeSet<Timestamp>) -> Self {
         waiters.sort_by_key(|waiter| (waiter.key.clone(), waiter.request));
-        Self::WaitsOf(waiters)
+        Self::WaitsOf(waiters, times)
     }
 
     /// What kind of an answer it is, of each part.
     pub(super) fn kinds(&self) -> Vec<&'static str> {
         let kind = match self {
-            Self::Acquire(Acquisition::Granted(_)) => "Acquisition::Granted",
-            Self::Acquire(Acquisition::Queued(_)) => "Acquisition::Queued",
-            Self::Acquire(Acquisition::Held(_)) => "Acquisition::Held",
-            Self::Acquire(Acquisition::QueueFull(_)) => "Acquisition::QueueFull",
-            Self::Wait(Wake::Granted(_)) => "Wake::Granted",
-            Self::Wait(Wake::AskAgain) => "Wake::AskAgain",
-            Self::Renew(renewals) => return renewals.iter().map(renewal).collect(),
-            Self::Release(Release::Released) => "Release::Released",
-            Self::Release(Release::NotHeld) => "Release::NotHeld",
-            Self::Cancel(Cancellation::Dequeued) => "Cancellation::Dequeued",
-            Self::Cancel(Cancellation::Released) => "Cancellation::Released",
-            Self::Cancel(Cancellation::Absent) => "Cancellation::Absent",
-            Self::Transfer(Transfer::Transferred(_)) => "Transfer::Transferred",
-            Self::Transfer(Transfer::NotHeld) => "Transfer::NotHeld",
-            Self::Transfer(Transfer::NotWaiting) => "Transfer::NotWaiting",
-            Self::Transfer(Transfer::AlreadyHolds) => "Transfer::AlreadyHolds",
-            Self::Evict(eviction) => match eviction.leases.len() {
+            Self::Acquire(reply) => match &reply.value {
+                Acquisition::Granted(_) => "Acquisition::Granted",
+                Acquisition::Queued(_) => "Acquisition::Queued",
+                Acquisition::Held(_) => "Acquisition::Held",
+                Acquisition::QueueFull(_) => "Acquisition::QueueFull",
+                Acquisition::Ended(_) => "Acquisition::Ended",
+                _ => UNKNOWN,
+            },
+            Self::Hear(replies) => return replies.iter().map(heard).collect(),
+            Self::Renew(replies) => return replies.iter().map(renewal).collect(),
+            Self::Release(reply) => match &reply.value {
+                Release::Released => "Release::Released",
+                Release::Ended(_) => "Release::Ended",
+                Release::NotHeld => "Release::NotHeld",
+                _ => UNKNOWN,
+            },
+            Self::Cancel(reply) => match &reply.value {
+                Cancellation::Dequeued => "Cancellation::Dequeued",
+                Cancellation::Released => "Cancellation::Released",
+                Cancellation::Absent => "Cancellation::Absent",
+                _ => UNKNOWN,
+            },
+            Self::Transfer(reply) => match &reply.value {
+                Transfer::Transferred(_) => "Transfer::Transferred",
+                Transfer::Ended(_) => "Transfer::Ended",
+                Transfer::NotHeld => "Transfer::NotHeld",
+                Transfer::NotWaiting => "Transfer::NotWaiting",
+                Transfer::AlreadyHolds => "Transfer::AlreadyHolds",
+                _ => UNKNOWN,
+            },
+            Self::Evict(reply) if reply.value.more => "Eviction with more left",
+            Self::Evict(reply) if reply.value.waiter.is_some() => "Eviction of a waiter",
+            Self::Evict(reply) => match reply.value.leases.len() {
                 0 => "Eviction of none",
                 1 => "Eviction of one",
                 _ => "Eviction of several",
             },
-            Self::Inspect(seen) => return inspection(seen),
+            Self::Inspect(seen) => return inspection(&seen.value),
             Self::List(leases, _) if leases.is_empty() => "List of none",
             Self::List(..) => "List of some",
-            Self::WaitsOf(waiters) if waiters.is_empty() => "Waits of none",
-            Self::WaitsOf(_) => "Waits of some",
-            _ => UNKNOWN,
+            Self::WaitsOf(waiters, _) if waiters.is_empty() => "Waits of none",
+            Self::WaitsOf(..) => "Waits of some",
+            Self::Failed(_) => UNKNOWN,
         };
         vec![kind]
     }
 }
 
-fn renewal(renewal: &Renewal) -> &'static str {
-    match renewal {
-        Renewal::Renewed(_) => "Renewal::Renewed",
+const fn heard(reply: &Timed<Heard>) -> &'static str {
+    match &reply.value {
+        Heard::Queued(_) => "Heard::Queued",
+        Heard::Granted(_) => "Heard::Granted",
+        Heard::Ended(_) => "Heard::Ended",
+        Heard::Absent => "Heard::Absent",
+        _ => UNKNOWN,
+    }
+}
+
+const fn renewal(reply: &Timed<Renewal>) -> &'static str {
+    match &reply.value {
+        Renewal::Renewed { .. } => "Renewal::Renewed",
+        Renewal::Ended(_) => "Renewal::Ended",
         Renewal::NotHeld => "Renewal::NotHeld",
         _ => UNKNOWN,
     }
@@ -146,10 +197,10 @@ fn inspection(seen: &Inspection) -> Vec<&'static str> {
         1 => vec!["Inspection of one lease"],
         _ => vec!["Inspection of several leases"],
     };
-    if !seen.waiters.is_empty() {
+    if !seen.waiters.items.is_empty() {
         kinds.push("Inspection of waiters");
     }
-    if seen.waiting > seen.waiters.len() as u64 {
+    if seen.waiting > seen.waiters.items.len() as u64 {
         kinds.push("Inspection of dead waiters");
     }
     kinds

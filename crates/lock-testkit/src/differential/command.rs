@@ -9,7 +9,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::domain::{CROWD, KEYS, OWNERS, PREFIXES, REQUESTS};
+use super::domain::{CROWD, KEYS, MAILBOXES, OWNERS, PREFIXES, REQUESTS, SESSIONS};
 
 /// A random command, whose subject is chosen by the situation in which it is sent: one that says
 /// "the first holder" is about another request in each.
@@ -34,43 +34,57 @@ pub(super) enum Act {
         key: u8,
         count: u8,
         keep_alive: KeepAlive,
-        is_mixed: bool,
+        kind: Kind,
     },
-    Wait {
-        key: u8,
-        who: Who,
-    },
-    Renew(Vec<(u8, Who, Ttl)>),
+    Hear(Vec<(u8, Who, Option<u8>)>),
+    Renew(Vec<(u8, Named, Ttl, Option<u8>)>),
     Release {
         key: u8,
-        who: Who,
+        lease: Named,
     },
     Cancel {
         key: u8,
         who: Who,
+        answer_outstanding: bool,
     },
     Transfer {
         key: u8,
-        from: Who,
+        lease: Named,
         to: Who,
         owner: Option<u8>,
         metadata: u8,
+        by: u8,
     },
-    Evict {
+    EvictAll {
         key: u8,
-        who: Option<Who>,
+        by: u8,
+    },
+    EvictLease {
+        key: u8,
+        lease: Named,
+        by: u8,
+    },
+    EvictWaiter {
+        key: u8,
+        who: Who,
         by: u8,
     },
     Inspect {
         key: u8,
+        limit: u32,
     },
     List {
         prefix: u8,
         owner: Option<u8>,
         limit: u32,
     },
-    WaitsOf {
+    WaitsOfOwner {
         owner: u8,
+        limit: u32,
+    },
+    WaitsOfSession {
+        session: u8,
+        limit: u32,
     },
     /// The command so many before this one once more, as after a lost answer.
     Again {
@@ -85,6 +99,36 @@ pub(super) struct Terms {
     pub(super) ttl: Ttl,
     pub(super) head_start: HeadStart,
     pub(super) metadata: u8,
+    /// A session of its own if there is none.
+    pub(super) session: Option<u8>,
+    pub(super) mailbox: Option<u8>,
+}
+
+/// What a crowd consists of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// Exclusive requests, of which a few have a head start.
+    Exclusive,
+    /// Requests that differ in mode, rank and patience.
+    Mixed,
+    /// Readers, which all hold together when they can.
+    Readers,
+}
+
+/// Which lease of whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named {
+    pub(super) who: Who,
+    pub(super) which: Which,
+}
+
+/// Which of the leases that a request ever had on a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which {
+    Last,
+    LastButOne,
+    /// None: the token is too low for any.
+    Never,
 }
 
 /// Whose request.
@@ -115,30 +159,41 @@ pub fn commands() -> impl Strategy<Value = Vec<Command>> {
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    let (some_owner, some_who) = (option::of(owner()), option::of(who()));
-    let transfer = (key(), mostly_holder(), mostly_waiter(), option::of(owner()), 0..3_u8);
-    let limit = select(vec![100, 1, 2, 3]);
+    let (some_owner, to) = (option::of(owner()), option::of(owner()));
+    let transfer = (key(), named(), mostly_waiter(), to, 0..3_u8, owner());
+    let limit = || select(vec![100, 1, 2, 3]);
     let crowd = prop_oneof![1 => 1..8_u8, 6 => 70..=CROWD];
+    let kind = select(vec![Kind::Exclusive, Kind::Mixed, Kind::Readers]);
     prop_oneof![
         120 => (key(), who(), owner(), terms(), on_held()).prop_map(
             |(key, who, owner, terms, on_held)| Act::Acquire { key, who, owner, terms, on_held }
         ),
-        2 => (key(), crowd, keep_alive(), any::<bool>()).prop_map(
-            |(key, count, keep_alive, is_mixed)| Act::Crowd { key, count, keep_alive, is_mixed }
+        3 => (key(), crowd, keep_alive(), kind).prop_map(
+            |(key, count, keep_alive, kind)| Act::Crowd { key, count, keep_alive, kind }
         ),
-        14 => (key(), who()).prop_map(|(key, who)| Act::Wait { key, who }),
-        24 => vec((key(), mostly_holder(), ttl()), 1..4).prop_map(Act::Renew),
-        40 => (key(), mostly_holder()).prop_map(|(key, who)| Act::Release { key, who }),
-        24 => (key(), mostly_waiter()).prop_map(|(key, who)| Act::Cancel { key, who }),
-        36 => transfer.prop_map(|(key, from, to, owner, metadata)| {
-            Act::Transfer { key, from, to, owner, metadata }
+        30 => vec((key(), mostly_waiter(), mailbox()), 1..4).prop_map(Act::Hear),
+        24 => vec((key(), named(), ttl(), mailbox()), 1..4).prop_map(Act::Renew),
+        40 => (key(), named()).prop_map(|(key, lease)| Act::Release { key, lease }),
+        24 => (key(), mostly_waiter(), any::<bool>()).prop_map(|(key, who, answer_outstanding)| {
+            Act::Cancel { key, who, answer_outstanding }
         }),
-        12 => (key(), some_who, owner()).prop_map(|(key, who, by)| Act::Evict { key, who, by }),
-        4 => key().prop_map(|key| Act::Inspect { key }),
-        8 => (0..PREFIXES.len() as u8, some_owner, limit).prop_map(|(prefix, owner, limit)| {
+        36 => transfer.prop_map(|(key, lease, to, owner, metadata, by)| {
+            Act::Transfer { key, lease, to, owner, metadata, by }
+        }),
+        8 => (key(), owner()).prop_map(|(key, by)| Act::EvictAll { key, by }),
+        6 => (key(), named(), owner()).prop_map(|(key, lease, by)| {
+            Act::EvictLease { key, lease, by }
+        }),
+        6 => (key(), mostly_waiter(), owner()).prop_map(|(key, who, by)| {
+            Act::EvictWaiter { key, who, by }
+        }),
+        6 => (key(), limit()).prop_map(|(key, limit)| Act::Inspect { key, limit }),
+        8 => (0..PREFIXES.len() as u8, some_owner, limit()).prop_map(|(prefix, owner, limit)| {
             Act::List { prefix, owner, limit }
         }),
-        6 => owner().prop_map(|owner| Act::WaitsOf { owner }),
+        4 => (owner(), limit()).prop_map(|(owner, limit)| Act::WaitsOfOwner { owner, limit }),
+        4 => (0..SESSIONS, limit())
+            .prop_map(|(session, limit)| Act::WaitsOfSession { session, limit }),
         24 => (1..4_u8).prop_map(|back| Act::Again { back }),
         70 => tick().prop_map(Act::Clock),
     ]
@@ -170,13 +225,31 @@ fn mostly_waiter() -> impl Strategy<Value = Who> {
     prop_oneof![1 => (0..8_u8).prop_map(Who::Waiter), 1 => who()]
 }
 
+fn named() -> impl Strategy<Value = Named> {
+    let which = prop_oneof![
+        8 => Just(Which::Last),
+        2 => Just(Which::LastButOne),
+        1 => Just(Which::Never),
+    ];
+    (mostly_holder(), which).prop_map(|(who, which)| Named { who, which })
+}
+
+fn mailbox() -> impl Strategy<Value = Option<u8>> {
+    option::of(0..MAILBOXES)
+}
+
 fn terms() -> impl Strategy<Value = Terms> {
-    (mode(), ttl(), head_start(), 0..3_u8).prop_map(|(mode, ttl, head_start, metadata)| Terms {
-        mode,
-        ttl,
-        head_start,
-        metadata,
-    })
+    let session = option::of(0..SESSIONS);
+    (mode(), ttl(), head_start(), 0..3_u8, session, mailbox()).prop_map(
+        |(mode, ttl, head_start, metadata, session, mailbox)| Terms {
+            mode,
+            ttl,
+            head_start,
+            metadata,
+            session,
+            mailbox,
+        },
+    )
 }
 
 fn mode() -> impl Strategy<Value = Mode> {
@@ -226,6 +299,8 @@ fn tick() -> impl Strategy<Value = Tick> {
         1 => (1..3_u64).prop_map(|micros| Tick::Forward(Duration::from_micros(micros))),
         3 => (1..2_000_u64).prop_map(|millis| Tick::Forward(Duration::from_millis(millis))),
         1 => (2..90_u64).prop_map(|seconds| Tick::Forward(Duration::from_secs(seconds))),
+        1 => select(vec![300, 3600])
+            .prop_map(|seconds| Tick::Forward(Duration::from_secs(seconds))),
         6 => (0..8_u8, micros).prop_map(|(number, micros)| Tick::ToEnd { number, micros }),
         1 => (1..10_000_000_u64).prop_map(|micros| Tick::Back(Duration::from_micros(micros))),
     ]

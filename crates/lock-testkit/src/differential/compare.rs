@@ -1,26 +1,31 @@
 //! One sequence of commands, sent to a store and to the machine.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::num::NonZeroU32;
-use std::time::Duration;
 
-use lock_core::{Inspection, ListQuery, LockKey, LockStore, ManualClock, Wake};
+use lock_core::{
+    InspectQuery, Inspection, ListQuery, LockKey, LockStore, ManualClock, WaitsQuery,
+};
 
 use super::answer::Answer;
 use super::call::Call;
 use super::command::Command;
 use super::disagreement::{Disagreement, Entry};
+use super::mailboxes::Mailboxes;
 use super::oracle::Oracle;
 use super::plan::Settings;
 use super::report::Tally;
 use super::story::Story;
+use super::tokens::Counters;
 use super::{START, domain};
 
 /// After how many commands everything is looked at.
 const LOOK_AROUND_EVERY: usize = 10;
 
-/// How long a wait lasts that may be answered by a hint.
-const HINT: Duration = Duration::from_millis(1);
+/// Maximum number of leases and of waiters that a look shows: more than there ever are.
+pub(super) const LOOK_LIMIT: NonZeroU32 =
+    NonZeroU32::new(InspectQuery::MAX_LIMIT).expect("not zero");
 
 /// Sends the commands to the empty `store` and to the machine, and counts the answers.
 ///
@@ -40,10 +45,18 @@ pub async fn compare(
 ) -> Result<Tally, Disagreement> {
     clock.set(START);
     let (sent, history, tally) = (Vec::new(), Vec::new(), Tally::default());
-    let oracle = Oracle::new(START);
-    let mut bench = Bench { store, clock, settings, oracle, sent, history, tally, story: None };
+    let counters = Counters::of(store).await.map_err(|why| Disagreement {
+        history: Vec::new(),
+        expected: "a token for every lease".to_owned(),
+        answered: why,
+    })?;
+    let oracle = Oracle::new(START, counters);
+    let (story, mailboxes) = (None, None);
+    let mut bench =
+        Bench { store, clock, settings, oracle, sent, history, tally, story, mailboxes };
     bench.run(commands).await?;
     bench.tally.count_changes(&bench.oracle.events);
+    bench.tally.count_notices(&bench.oracle.notices);
     Ok(bench.tally)
 }
 
@@ -57,6 +70,7 @@ struct Bench<'a> {
     history: Vec<Entry>,
     tally: Tally,
     story: Option<Story>,
+    mailboxes: Option<Mailboxes>,
 }
 
 impl Bench<'_> {
@@ -65,6 +79,10 @@ impl Bench<'_> {
             let story = Story::begin(self.store).await;
             self.story = Some(story.map_err(|why| self.disagreement(&"events", why))?);
         }
+        if self.settings.notices {
+            let mailboxes = Mailboxes::open(self.store).await;
+            self.mailboxes = Some(mailboxes.map_err(|why| self.disagreement(&"notices", why))?);
+        }
         for (number, command) in commands.iter().enumerate() {
             self.command(command).await?;
             if (number + 1).is_multiple_of(LOOK_AROUND_EVERY) {
@@ -72,13 +90,15 @@ impl Bench<'_> {
             }
         }
         self.look_around().await?;
-        match self.story.take() {
-            None => Ok(()),
-            Some(story) => story
-                .end(&self.oracle.events)
-                .await
-                .map_err(|(right, told)| self.disagreement(&right, told)),
+        if let Some(story) = self.story.take() {
+            let end = story.end(&self.oracle.events).await;
+            end.map_err(|(right, told)| self.disagreement(&right, told))?;
         }
+        if let Some(mailboxes) = self.mailboxes.take() {
+            let end = mailboxes.end(&self.oracle.notices).await;
+            end.map_err(|(right, told)| self.disagreement(&right, told))?;
+        }
+        Ok(())
     }
 
     async fn command(&mut self, command: &Command) -> Result<(), Disagreement> {
@@ -97,7 +117,7 @@ impl Bench<'_> {
             && let Some(call) = calls.last()
         {
             for key in call.keys() {
-                self.ask(Call::Inspect(key)).await?;
+                self.ask(look(key)).await?;
             }
         }
         Ok(())
@@ -105,15 +125,15 @@ impl Bench<'_> {
 
     async fn call(&mut self, call: &Call) -> Result<(), Disagreement> {
         match call {
-            Call::Wait(awaited) => {
-                // A wait need not look at the key if the store knows of it by other means.
-                self.look_until_clean(&awaited.key).await?;
-                if self.oracle.waiters(&awaited.key).contains(&awaited.request) {
-                    return Ok(());
+            // A store may answer a batch in one step, and a page in each.
+            Call::Hear(_) | Call::Renew(_) if !self.oracle.is_plain_to_batch(&call.keys()) => {
+                for key in call.keys() {
+                    self.look_until_clean(&key).await?;
                 }
-                if self.settings.waits_are_hints {
-                    return self.hint(call.clone().patient_for(HINT)).await;
-                }
+                self.ask(call.clone()).await.map(drop)
+            }
+            Call::Inspect(query) => {
+                self.look_until_clean(&query.key).await?;
                 self.ask(call.clone()).await.map(drop)
             }
             Call::List(_) | Call::WaitsOf(_) => {
@@ -141,29 +161,16 @@ impl Bench<'_> {
         Ok(expected)
     }
 
-    /// Sends a wait, which may end for no reason and may tell of a lease that is over by now.
-    async fn hint(&mut self, call: Call) -> Result<(), Disagreement> {
-        let expected = self.oracle.answer(&call);
-        let answered = call.send(self.store).await;
-        let is_fit = match (&answered, &call) {
-            (Answer::Wait(Wake::AskAgain), _) => true,
-            (Answer::Wait(Wake::Granted(lease)), Call::Wait(awaited)) => {
-                lease.request == awaited.request && lease.key == awaited.key
-            }
-            _ => false,
-        };
-        self.history.push(Entry::Sent(call));
-        if !is_fit {
-            return Err(self.disagreement(&expected, format!("{answered:?}")));
-        }
-        self.tally.count(&expected);
-        self.listen().await
-    }
-
     async fn listen(&mut self) -> Result<(), Disagreement> {
-        let Some(story) = &mut self.story else { return Ok(()) };
-        let heard = story.listen().await;
-        heard.map_err(|why| self.disagreement(&"events", why))
+        if let Some(story) = &mut self.story {
+            let heard = story.listen().await;
+            heard.map_err(|why| self.disagreement(&"events", why))?;
+        }
+        if let Some(mailboxes) = &mut self.mailboxes {
+            let heard = mailboxes.listen().await;
+            heard.map_err(|why| self.disagreement(&"notices", why))?;
+        }
+        Ok(())
     }
 
     /// Compares all that can be seen.
@@ -173,7 +180,11 @@ impl Bench<'_> {
             self.ask(Call::List(ListQuery::all().with_limit(limit))).await?;
         }
         for owner in domain::owners() {
-            self.ask(Call::WaitsOf(owner)).await?;
+            self.ask(Call::WaitsOf(WaitsQuery::new(owner))).await?;
+        }
+        if let Some(story) = &mut self.story {
+            let resumed = story.resume(self.store).await;
+            resumed.map_err(|why| self.disagreement(&"events", why))?;
         }
         Ok(())
     }
@@ -188,10 +199,11 @@ impl Bench<'_> {
     /// Looks at a key until nothing dead is left to be dropped, and so none of it is left to the
     /// manner in which a store reads several keys.
     async fn look_until_clean(&mut self, key: &LockKey) -> Result<(), Disagreement> {
-        let has_dead = |seen: &Inspection| seen.waiting > seen.waiters.len() as u64;
+        let is_clean = |seen: &Inspection| seen.waiting == seen.waiters.items.len() as u64;
         loop {
-            match self.ask(Call::Inspect(key.clone())).await? {
-                Answer::Inspect(seen) if has_dead(&seen) => {}
+            let more = !self.oracle.is_plain_to_batch(&BTreeSet::from([key.clone()]));
+            match self.ask(look(key.clone())).await? {
+                Answer::Inspect(seen) if more || !is_clean(&seen.value) => {}
                 _ => return Ok(()),
             }
         }
@@ -201,4 +213,8 @@ impl Bench<'_> {
         let (history, expected) = (self.history.clone(), format!("{expected:?}"));
         Disagreement { history, expected, answered }
     }
+}
+
+fn look(key: LockKey) -> Call {
+    Call::Inspect(InspectQuery::new(key).with_limit(LOOK_LIMIT))
 }

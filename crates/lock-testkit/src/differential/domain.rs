@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use lock_core::{LockKey, Metadata, OwnerId, RequestId, Timestamp};
+use lock_core::{LockKey, MailboxId, Metadata, OwnerId, RequestId, SessionId, Timestamp};
 
 /// Where the clock stands when a sequence begins.
 pub const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
 /// The keys: one is the beginning of another, and one has characters that are special elsewhere.
-///
-/// All end in the same eight bytes: a store that counts tokens apart for parts of its keys, chosen
-/// by how a key ends, counts them for these together.
 pub(super) const KEYS: [&str; 3] =
     ["acme/infra", "acme/infra/acme/infra", "{acme}*[!a-z]?\\me/infra"];
 
@@ -19,6 +16,12 @@ pub(super) const OWNERS: [&str; 3] = ["alice", "alice:2", "{bob}* %s|ü"];
 
 /// The beginnings of keys that are listed.
 pub(super) const PREFIXES: [&str; 5] = ["", "acme/infra", "acme/infra/", "{acme}*", "*"];
+
+/// The number of sessions that are shared; a request may have one of its own.
+pub(super) const SESSIONS: u8 = 3;
+
+/// The number of mailboxes.
+pub(super) const MAILBOXES: u8 = 3;
 
 /// The requests that most commands are about; those of crowds follow.
 pub(super) const REQUESTS: u8 = 8;
@@ -40,6 +43,20 @@ pub(super) fn owner(number: u8) -> OwnerId {
 
 pub(super) fn owners() -> impl Iterator<Item = OwnerId> {
     OWNERS.iter().map(|text| OwnerId::parse(text).expect("a valid owner"))
+}
+
+/// The session of this number.
+pub(super) fn session(number: u8) -> SessionId {
+    SessionId::from_bits(u128::from(number % SESSIONS) << 64 | 1)
+}
+
+/// The mailbox of this number.
+pub(super) fn mailbox(number: u8) -> MailboxId {
+    MailboxId::from_bits(u128::from(number % MAILBOXES) << 100 | 2)
+}
+
+pub(super) fn mailboxes() -> impl Iterator<Item = MailboxId> {
+    (0..MAILBOXES).map(mailbox)
 }
 
 /// The request of this number: the lowest, the highest, and some whose order is not that of their

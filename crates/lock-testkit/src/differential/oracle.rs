@@ -1,118 +1,152 @@
-//! The store that is right by definition: the state machine and one last token.
+//! The store that is right by definition: the state machine and the last tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lock_core::machine::{KeyState, SWEEP, Step};
+use lock_core::machine::{KeyState, SWEEP_LIMIT, Step};
 use lock_core::{
-    Change, ChangeKinds, FencingToken, LockEvent, LockKey, OwnerId, RequestId, Timestamp, Waiter,
-    Wake,
+    Change, ChangeKind, ChangeKinds, EventCursor, FencingToken, InspectQuery, LeaseName, LockEvent,
+    LockKey, MailboxId, Notice, RequestId, Timed, Timestamp,
 };
 
 use super::answer::Answer;
 use super::call::Call;
+use super::tokens::Counters;
 
 /// The store that is right by definition.
 #[derive(Debug)]
 pub(super) struct Oracle {
     states: BTreeMap<LockKey, KeyState>,
-    last_token: Option<FencingToken>,
+    counters: Counters,
     pub(super) now: Timestamp,
-    /// What happened so far.
+    /// What happened so far, without cursors.
     pub(super) events: Vec<LockEvent>,
+    /// What each mailbox was told so far.
+    pub(super) notices: Vec<(MailboxId, Notice)>,
+    /// The tokens that each request had on each key.
+    tokens: BTreeMap<(LockKey, RequestId), Vec<FencingToken>>,
 }
 
 impl Oracle {
-    pub(super) const fn new(now: Timestamp) -> Self {
-        Self { states: BTreeMap::new(), last_token: None, now, events: Vec::new() }
+    /// An empty store that counts its tokens by `counters`.
+    pub(super) const fn new(now: Timestamp, counters: Counters) -> Self {
+        let (states, tokens) = (BTreeMap::new(), BTreeMap::new());
+        Self { states, counters, now, events: Vec::new(), notices: Vec::new(), tokens }
     }
 
     /// The only right answer to a command.
     pub(super) fn answer(&mut self, call: &Call) -> Answer {
         match call {
-            Call::Acquire(asked) => {
-                Answer::Acquire(self.run(&asked.key, |state, step| state.acquire(step, asked)))
+            Call::Acquire(request) => {
+                Answer::Acquire(self.run(&request.key, |it, step| it.acquire(step, request)))
             }
-            Call::Wait(awaited) => Answer::Wait(self.run(&awaited.key, |state, step| {
-                state.settle(step);
-                state.lease_of(awaited.request).cloned().map_or(Wake::AskAgain, Wake::Granted)
-            })),
-            Call::Renew(renewals) => Answer::Renew(
-                renewals
+            Call::Hear(requests) => Answer::Hear(
+                requests
                     .iter()
-                    .map(|renewal| self.run(&renewal.key, |it, step| it.renew(step, renewal)))
+                    .map(|request| self.run(&request.key, |it, step| it.hear(step, request)))
                     .collect(),
             ),
-            Call::Release(held) => {
-                Answer::Release(self.run(&held.key, |it, step| it.release(step, held.request)))
+            Call::Renew(requests) => Answer::Renew(
+                requests
+                    .iter()
+                    .map(|request| self.run(&request.lease.key, |it, step| it.renew(step, request)))
+                    .collect(),
+            ),
+            Call::Release(request) => {
+                Answer::Release(self.run(&request.lease.key, |it, step| it.release(step, request)))
             }
-            Call::Cancel(asked) => {
-                Answer::Cancel(self.run(&asked.key, |it, step| it.cancel(step, asked.request)))
+            Call::Cancel(request) => {
+                Answer::Cancel(self.run(&request.key, |it, step| it.cancel(step, request)))
             }
-            Call::Transfer(given) => {
-                Answer::Transfer(self.run(&given.key, |it, step| it.transfer(step, given)))
+            Call::Transfer(request) => {
+                let key = &request.lease.key;
+                Answer::Transfer(self.run(key, |it, step| it.transfer(step, request)))
             }
-            Call::Evict(eviction) => {
-                Answer::Evict(self.run(&eviction.key, |it, step| it.evict(step, eviction)))
+            Call::Evict(request) => {
+                Answer::Evict(self.run(&request.key, |it, step| it.evict(step, request)))
             }
-            Call::Inspect(key) => Answer::Inspect(self.run(key, |it, step| it.inspect(step, key))),
+            Call::Inspect(query) => self.inspect(&query.key),
             Call::List(query) => {
                 self.settle();
-                let leases = self.states.values().flat_map(KeyState::leases);
+                let leases = self.states.values().flat_map(|state| state.leases(self.now));
                 let leases = leases.filter(|lease| query.matches(lease)).cloned().collect();
                 Answer::list(leases, BTreeSet::from([self.now]))
             }
-            Call::WaitsOf(owner) => {
+            Call::WaitsOf(query) => {
                 self.settle();
-                Answer::waits(self.waits_of(owner).collect())
+                let waiters = self.states.values().flat_map(|state| state.waiters(self.now));
+                let waiters = waiters.filter(|waiter| query.of.matches(waiter)).collect();
+                Answer::waits(waiters, BTreeSet::from([self.now]))
             }
         }
     }
 
-    fn run<R>(&mut self, key: &LockKey, command: impl FnOnce(&mut KeyState, &mut Step) -> R) -> R {
+    /// All that there is to see of a key, on one page.
+    fn inspect(&mut self, key: &LockKey) -> Answer {
+        let query = InspectQuery::new(key.clone());
+        let query = query.with_limit(super::compare::LOOK_LIMIT);
+        let seen = self.run(key, |it, step| it.inspect(step, &query));
+        match seen.value {
+            Ok(value) => Answer::Inspect(Timed::new(seen.observed_at, value)),
+            Err(error) => Answer::Failed(error.to_string()),
+        }
+    }
+
+    fn run<R>(
+        &mut self,
+        key: &LockKey,
+        command: impl FnOnce(&mut KeyState, &mut Step) -> R,
+    ) -> Timed<R> {
         let state = self.states.entry(key.clone()).or_default();
-        let mut step = Step::new(self.now, self.last_token, ChangeKinds::ALL);
+        let mut step = Step::new(self.now, self.counters.last(key), ChangeKinds::ALL);
         let reply = command(state, &mut step);
         if state.is_idle() {
             self.states.remove(key);
         }
-        self.last_token = step.last_token;
-        let event = |change| LockEvent::new(step.now, change);
+        self.counters.set(key, step.last_token);
+        for change in &step.effects.changes {
+            if let Change::Granted(lease) | Change::Transferred { to: lease, .. } = change {
+                let had = self.tokens.entry((key.clone(), lease.request)).or_default();
+                had.push(lease.token);
+            }
+        }
+        let cursor = || EventCursor::new(String::new());
+        let event = |change| LockEvent::new(cursor(), step.now, change);
         self.events.extend(step.effects.changes.into_iter().map(event));
-        reply
+        self.notices.extend(step.effects.notices);
+        Timed::new(step.now, reply)
     }
 
     fn settle(&mut self) {
         for key in self.states.keys().cloned().collect::<Vec<_>>() {
-            self.run(&key, KeyState::settle);
+            let _ = self.run(&key, KeyState::settle);
         }
-    }
-
-    fn waits_of(&self, owner: &OwnerId) -> impl Iterator<Item = Waiter> {
-        let waiters = self.states.values().flat_map(|state| state.waiters(self.now));
-        waiters.filter(move |waiter| waiter.owner == *owner)
     }
 
     /// Whether all stores see the same however they look at several keys: at most one changes by
     /// being looked at, and that no more when it is looked at again.
     pub(super) fn is_plain_to_see(&self) -> bool {
-        let changes = self.states.values().map(|state| self.due(state));
-        let due: Vec<_> = changes.filter(|changes| !changes.is_empty()).collect();
-        let lapsed = |changes: &Vec<Change>| {
-            changes.iter().filter(|change| matches!(change, Change::Lapsed(_))).count()
-        };
-        due.len() <= 1 && due.iter().map(lapsed).all(|lapsed| lapsed < SWEEP)
+        let due = self.states.iter().map(|(key, state)| self.due(key, state));
+        let due: Vec<_> = due.filter(|changes| !changes.is_empty()).collect();
+        due.len() <= 1 && due.iter().all(|changes| is_bounded(changes))
+    }
+
+    /// Whether commands on these keys do the same each in a step of its own and all in one.
+    pub(super) fn is_plain_to_batch(&self, keys: &BTreeSet<LockKey>) -> bool {
+        let states = keys.iter().filter_map(|key| self.states.get_key_value(key));
+        let due: Vec<_> = states.flat_map(|(key, state)| self.due(key, state)).collect();
+        is_bounded(&due)
     }
 
     /// What happens to a key as soon as it is looked at.
-    fn due(&self, state: &KeyState) -> Vec<Change> {
-        let mut step = Step::new(self.now, self.last_token, ChangeKinds::ALL);
+    fn due(&self, key: &LockKey, state: &KeyState) -> Vec<Change> {
+        let mut step = Step::new(self.now, self.counters.last(key), ChangeKinds::ALL);
         state.clone().settle(&mut step);
         step.effects.changes
     }
 
-    /// Those who hold the key or did when it was last looked at.
+    /// Those who hold the key.
     pub(super) fn holders(&self, key: &LockKey) -> Vec<RequestId> {
-        let leases = self.states.get(key).into_iter().flat_map(KeyState::leases);
+        let leases = self.states.get(key).into_iter().flat_map(|state| state.leases(self.now));
         leases.map(|lease| lease.request).collect()
     }
 
@@ -122,13 +156,28 @@ impl Oracle {
         waiters.map(|waiter| waiter.request).collect()
     }
 
+    /// The name of the lease that the request had last, or so many before that.
+    pub(super) fn name(&self, key: &LockKey, request: RequestId, back: usize) -> LeaseName {
+        let had = self.tokens.get(&(key.clone(), request));
+        let token = had.and_then(|tokens| tokens.iter().rev().nth(back).copied());
+        let token = token.or(FencingToken::new(1)).expect("one is not zero");
+        LeaseName::new(key.clone(), request, token)
+    }
+
     /// The points of time to come at which a lease or the patience with a waiter ends.
     pub(super) fn deadlines(&self) -> Vec<Timestamp> {
-        let leases = self.states.values().flat_map(KeyState::leases);
+        let leases = self.states.values().flat_map(|state| state.leases(self.now));
         let ends = leases.filter_map(|lease| lease.expires_at);
         let waiters = self.states.values().flat_map(|state| state.waiters(self.now));
         let silences = waiters.map(|waiter| waiter.silent_at);
         let all: BTreeSet<_> = ends.chain(silences).filter(|end| *end > self.now).collect();
         all.into_iter().collect()
     }
+}
+
+/// Whether there is less of each kind than one step may do.
+fn is_bounded(changes: &[Change]) -> bool {
+    [ChangeKind::Expired, ChangeKind::Lapsed, ChangeKind::Granted].iter().all(|kind| {
+        changes.iter().filter(|change| change.kind() == *kind).count() < SWEEP_LIMIT
+    })
 }

@@ -23,15 +23,14 @@ pub struct Settings {
     pub shrinks: u32,
     /// Whether events must agree, too, key by key.
     pub events: bool,
-    /// Whether a wait may be answered from what the store heard earlier, as the contract allows:
-    /// then only its key and its request are compared.
-    pub waits_are_hints: bool,
+    /// Whether notices must agree, too, mailbox by mailbox.
+    pub notices: bool,
 }
 
-/// 2,000 sequences from any seed on, without events, waits answered by what is.
+/// 2,000 sequences from any seed on, without events and notices.
 impl Default for Settings {
     fn default() -> Self {
-        Self { sequences: 2_000, seed: None, shrinks: 2_000, events: false, waits_are_hints: false }
+        Self { sequences: 2_000, seed: None, shrinks: 2_000, events: false, notices: false }
     }
 }
 
@@ -72,10 +71,10 @@ impl Settings {
         Self { events: true, ..self }
     }
 
-    /// Takes the answers to waits for hints.
+    /// Compares notices, too.
     #[must_use]
-    pub fn with_waits_as_hints(self) -> Self {
-        Self { waits_are_hints: true, ..self }
+    pub fn with_notices(self) -> Self {
+        Self { notices: true, ..self }
     }
 }
 

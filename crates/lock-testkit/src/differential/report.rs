@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use lock_core::LockEvent;
+use lock_core::{LockEvent, MailboxId, Notice};
 
 use super::Disagreement;
 use super::answer::{self, Answer, KINDS};
 
-/// How often each kind of answer was given, and each kind of change happened.
+/// How often each kind of answer and of notice was given, and each kind of change happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally(BTreeMap<&'static str, u64>);
 
 impl Tally {
-    /// All kinds of answers and changes there are.
+    /// All kinds of answers, changes and notices.
     #[must_use]
     pub const fn kinds() -> &'static [&'static str] {
         KINDS
@@ -34,6 +34,12 @@ impl Tally {
     pub(super) fn count_changes(&mut self, events: &[LockEvent]) {
         for event in events {
             *self.0.entry(answer::change(&event.change)).or_default() += 1;
+        }
+    }
+
+    pub(super) fn count_notices(&mut self, notices: &[(MailboxId, Notice)]) {
+        for (_, notice) in notices {
+            *self.0.entry(answer::notice(notice)).or_default() += 1;
         }
     }
 
@@ -59,7 +65,7 @@ pub struct Report {
     pub sequences: u32,
     /// The seed of the first; each of the others has one more than the one before.
     pub seed: u64,
-    /// How often each kind of answer was given, and each kind of change happened.
+    /// How often each kind of answer and of notice was given, and each kind of change happened.
     pub tally: Tally,
 }
 

@@ -3,18 +3,15 @@
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, CancelRequest, EvictRequest, HeadStart, KeepAlive, ListQuery, LockKey, Mode,
-    Reason, ReleaseRequest, RenewRequest, RequestId, Timestamp, TransferRequest, TransferTo, Ttl,
-    WaitRequest,
+    AcquireRequest, CancelRequest, EvictRequest, HeadStart, HearRequest, InspectQuery, KeepAlive,
+    LeaseName, ListQuery, LockKey, Mode, Reason, ReleaseRequest, RenewRequest, RequestId,
+    Timestamp, TransferRequest, TransferTo, WaitsQuery,
 };
 
 use super::call::Call;
-use super::command::{Act, Terms, Tick, Who};
+use super::command::{Act, Kind, Named, Terms, Tick, Which, Who};
 use super::domain::{self, CROWD, PREFIXES, REQUESTS};
 use super::oracle::Oracle;
-
-/// How long a wait may last that must end at once.
-const AT_ONCE: Duration = Duration::from_secs(5);
 
 impl Act {
     /// The commands that are sent: one mostly, many for a crowd, none for the passing of time.
@@ -24,38 +21,50 @@ impl Act {
             let request = who.request(oracle, &key);
             (key, request)
         };
+        let reason = || Reason::parse("held {too} long: 5 min").expect("a valid reason");
+        let at_most = |limit: u32| limit.try_into().expect("not zero");
         let call = match self {
             Self::Acquire { key, who, owner, terms, on_held } => {
                 let (key, request) = on(*key, who);
-                let asked = AcquireRequest::new(request, key, domain::owner(*owner));
-                Call::Acquire(terms.of(asked).with_on_held(*on_held))
+                let request = AcquireRequest::new(request, key, domain::owner(*owner));
+                Call::Acquire(terms.of(request).with_on_held(*on_held))
             }
-            Self::Crowd { key, count, keep_alive, is_mixed } => {
-                let member = |number| crowd_member(*key, number, *keep_alive, *is_mixed);
+            Self::Crowd { key, count, keep_alive, kind } => {
+                let member = |number| crowd_member(*key, number, *keep_alive, *kind);
                 return (0..(*count).min(CROWD)).map(member).collect();
             }
-            Self::Wait { key, who } => {
-                let (key, request) = on(*key, who);
-                Call::Wait(WaitRequest::new(key, request, AT_ONCE))
-            }
-            Self::Renew(renewals) => {
-                let renewal = |(key, who, ttl): &(u8, Who, Ttl)| {
+            Self::Hear(requests) => {
+                let hear = |(key, who, mailbox): &(u8, Who, Option<u8>)| {
                     let (key, request) = on(*key, who);
-                    RenewRequest::new(key, request, *ttl)
+                    let mailbox = mailbox.map(domain::mailbox);
+                    let request = HearRequest::new(key, request);
+                    match mailbox {
+                        Some(mailbox) => request.with_mailbox(mailbox),
+                        None => request,
+                    }
                 };
-                Call::Renew(renewals.iter().map(renewal).collect())
+                Call::Hear(requests.iter().map(hear).collect())
             }
-            Self::Release { key, who } => {
+            Self::Renew(requests) => {
+                let renew = |(key, lease, ttl, mailbox): &(u8, Named, _, Option<u8>)| {
+                    let request = RenewRequest::new(lease.on(oracle, *key), *ttl);
+                    match mailbox.map(domain::mailbox) {
+                        Some(mailbox) => request.with_mailbox(mailbox),
+                        None => request,
+                    }
+                };
+                Call::Renew(requests.iter().map(renew).collect())
+            }
+            Self::Release { key, lease } => {
+                Call::Release(ReleaseRequest::new(lease.on(oracle, *key)))
+            }
+            Self::Cancel { key, who, answer_outstanding } => {
                 let (key, request) = on(*key, who);
-                Call::Release(ReleaseRequest::new(key, request))
+                let request = CancelRequest::new(key, request);
+                Call::Cancel(request.with_answer_outstanding(*answer_outstanding))
             }
-            Self::Cancel { key, who } => {
-                let (key, request) = on(*key, who);
-                Call::Cancel(CancelRequest::new(key, request))
-            }
-            Self::Transfer { key, from, to, owner, metadata } => {
-                let (key, from) = on(*key, from);
-                let request = to.request(oracle, &key);
+            Self::Transfer { key, lease, to, owner, metadata, by } => {
+                let request = to.request(oracle, &domain::key(*key));
                 let to = match owner {
                     None => TransferTo::Waiter(request),
                     Some(owner) => {
@@ -64,17 +73,24 @@ impl Act {
                         TransferTo::Owner { owner, request, metadata }
                     }
                 };
-                Call::Transfer(TransferRequest::new(key, from, to))
+                let by = domain::owner(*by);
+                Call::Transfer(TransferRequest::new(lease.on(oracle, *key), by, to))
             }
-            Self::Evict { key, who, by } => {
-                let reason = Reason::parse("held {too} long: 5 min").expect("a valid reason");
-                let eviction = EvictRequest::new(domain::key(*key), domain::owner(*by), reason);
-                match who {
-                    None => Call::Evict(eviction),
-                    Some(who) => Call::Evict(eviction.only(on(*key, who).1)),
-                }
+            Self::EvictAll { key, by } => {
+                Call::Evict(EvictRequest::all(domain::key(*key), domain::owner(*by), reason()))
             }
-            Self::Inspect { key } => Call::Inspect(domain::key(*key)),
+            Self::EvictLease { key, lease, by } => {
+                let lease = lease.on(oracle, *key);
+                Call::Evict(EvictRequest::lease(lease, domain::owner(*by), reason()))
+            }
+            Self::EvictWaiter { key, who, by } => {
+                let (key, request) = on(*key, who);
+                Call::Evict(EvictRequest::waiter(key, request, domain::owner(*by), reason()))
+            }
+            Self::Inspect { key, limit } => {
+                let query = InspectQuery::new(domain::key(*key));
+                Call::Inspect(query.with_limit(at_most(*limit)))
+            }
             Self::List { prefix, owner, limit } => {
                 let prefix = PREFIXES[usize::from(*prefix) % PREFIXES.len()];
                 let query = ListQuery::all().with_prefix(prefix);
@@ -82,9 +98,16 @@ impl Act {
                     None => query,
                     Some(owner) => query.with_owner(domain::owner(*owner)),
                 };
-                Call::List(query.with_limit((*limit).try_into().expect("not zero")))
+                Call::List(query.with_limit(at_most(*limit)))
             }
-            Self::WaitsOf { owner } => Call::WaitsOf(domain::owner(*owner)),
+            Self::WaitsOfOwner { owner, limit } => {
+                let query = WaitsQuery::new(domain::owner(*owner));
+                Call::WaitsOf(query.with_limit(at_most(*limit)))
+            }
+            Self::WaitsOfSession { session, limit } => {
+                let query = WaitsQuery::new(domain::session(*session));
+                Call::WaitsOf(query.with_limit(at_most(*limit)))
+            }
             Self::Again { back } => {
                 return sent.iter().rev().nth((*back).into()).cloned().into_iter().collect();
             }
@@ -111,12 +134,32 @@ impl Act {
 }
 
 impl Terms {
-    fn of(&self, asked: AcquireRequest) -> AcquireRequest {
-        asked
+    fn of(&self, request: AcquireRequest) -> AcquireRequest {
+        let request = request
             .with_mode(self.mode)
             .with_ttl(self.ttl)
             .with_head_start(self.head_start)
-            .with_metadata(domain::metadata(self.metadata))
+            .with_metadata(domain::metadata(self.metadata));
+        let request = match self.session {
+            Some(session) => request.with_session(domain::session(session)),
+            None => request,
+        };
+        match self.mailbox {
+            Some(mailbox) => request.with_mailbox(domain::mailbox(mailbox)),
+            None => request,
+        }
+    }
+}
+
+impl Named {
+    fn on(self, oracle: &Oracle, key: u8) -> LeaseName {
+        let key = domain::key(key);
+        let request = self.who.request(oracle, &key);
+        oracle.name(&key, request, match self.which {
+            Which::Last => 0,
+            Which::LastButOne => 1,
+            Which::Never => usize::MAX,
+        })
     }
 }
 
@@ -134,18 +177,21 @@ impl Who {
 
 /// Members of a mixed crowd differ in mode, rank and patience; of the others only the rank of a few
 /// is better, so that not all fall silent in the order of the queue.
-fn crowd_member(key: u8, number: u8, keep_alive: KeepAlive, is_mixed: bool) -> Call {
+fn crowd_member(key: u8, number: u8, keep_alive: KeepAlive, kind: Kind) -> Call {
     let (key, owner) = (domain::key(key), domain::owner(number));
-    let asked = AcquireRequest::new(domain::request(REQUESTS + number), key, owner);
-    let asked = match number % 7 {
-        3 => asked.with_head_start(HeadStart::parse(Duration::from_secs(120)).expect("valid")),
-        _ => asked,
+    let request = AcquireRequest::new(domain::request(REQUESTS + number), key, owner)
+        .with_session(domain::session(number / 2))
+        .with_mailbox(domain::mailbox(number));
+    let request = match number % 7 {
+        3 => request.with_head_start(HeadStart::parse(Duration::from_secs(120)).expect("valid")),
+        _ => request,
     };
-    if !is_mixed {
-        return Call::Acquire(asked.queueing(keep_alive));
-    }
     let longer = keep_alive.span() * u32::from(number % 3 + 1);
-    let keep_alive = KeepAlive::parse(longer).expect("three times a short span");
-    let mode = if number % 5 < 3 { Mode::READER } else { Mode::Exclusive };
-    Call::Acquire(asked.with_mode(mode).queueing(keep_alive))
+    let longer = KeepAlive::parse(longer).expect("three times a short span");
+    Call::Acquire(match kind {
+        Kind::Exclusive => request.queueing(keep_alive),
+        Kind::Mixed if number % 5 < 3 => request.with_mode(Mode::READER).queueing(longer),
+        Kind::Mixed => request.queueing(longer),
+        Kind::Readers => request.with_mode(Mode::READER).queueing(keep_alive),
+    })
 }

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use lock_core::{EventFilter, EventStream, LockEvent, LockKey, LockStore, Watched};
+use lock_core::{EventCursor, EventFilter, EventStream, LockEvent, LockKey, LockStore, Watched};
 
 /// How long the last event may take to arrive, in real time.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,9 +19,16 @@ pub(super) struct Story {
 impl Story {
     /// Watches everything from now on.
     pub(super) async fn begin(store: &dyn LockStore) -> Result<Self, String> {
-        let events = store.watch(&EventFilter::all()).await;
-        let events = events.map_err(|error| format!("no events: {error:?}"))?;
-        Ok(Self { events, told: Vec::new() })
+        let told = Vec::new();
+        Ok(Self { events: watch(store, None).await?, told })
+    }
+
+    /// Watches on from the last event that was told: nothing is told twice, and nothing is missing.
+    pub(super) async fn resume(&mut self, store: &dyn LockStore) -> Result<(), String> {
+        if let Some(last) = self.told.last() {
+            self.events = watch(store, Some(&last.cursor)).await?;
+        }
+        Ok(())
     }
 
     /// Takes the events that have arrived, so that none is missed for want of room.
@@ -72,13 +79,19 @@ impl Story {
             let (right, told) = (right.get(key).unwrap_or(&none), told.get(key).unwrap_or(&none));
             for number in 0..right.len().max(told.len()) {
                 let (right, told) = (right.get(number), told.get(number));
-                if right != told {
+                let of = |event: &&LockEvent| (event.at, event.change.clone());
+                if right.map(of) != told.map(of) {
                     return Err((right.copied().cloned(), format!("{told:?}")));
                 }
             }
         }
         Ok(())
     }
+}
+
+async fn watch(store: &dyn LockStore, after: Option<&EventCursor>) -> Result<EventStream, String> {
+    let events = store.watch(&EventFilter::all(), after).await;
+    events.map_err(|error| format!("no events: {error:?}"))
 }
 
 /// The events of each key: only these have an order.
