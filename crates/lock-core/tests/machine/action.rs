@@ -88,7 +88,15 @@ fn action() -> impl Strategy<Value = Action> {
 
 fn terms() -> impl Strategy<Value = Terms> {
     let limit = prop_oneof![3 => Just(0), 1 => 1..4_u32];
-    (0..4_u8, 0..5_u8, 0..4_u8, 0..3_u8, limit, prop_oneof![1 => Just(false), 3 => Just(true)], 0..3_u8)
+    (
+        0..4_u8,
+        0..5_u8,
+        0..4_u8,
+        0..3_u8,
+        limit,
+        prop_oneof![1 => Just(false), 3 => Just(true)],
+        0..3_u8,
+    )
         .prop_map(|(mode, ttl, head_start, keep_alive, queue_limit, queue, mailbox)| Terms {
             mode,
             ttl,

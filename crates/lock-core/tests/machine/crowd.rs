@@ -176,7 +176,7 @@ fn dead_waiters_beyond_a_sweep_get_nothing() {
 fn longest_silent_waiters_are_dropped_first() {
     let patience = |request: AcquireRequest| {
         let number = request.id.to_bits() - id(0).to_bits();
-        request.queueing(keep_alive(if number % 2 == 0 { 11 } else { 10 }))
+        request.queueing(keep_alive(if number.is_multiple_of(2) { 11 } else { 10 }))
     };
     let dropped = |step: &Step| {
         let lapsed = |change: &Change| match change {
@@ -229,7 +229,7 @@ fn leases_that_are_over_count_nowhere() {
     let renew = RenewRequest::new(last.clone(), Ttl::Never);
     assert_eq!(crowd.run(|state, step| state.renew(step, &renew)).0, Renewal::NotHeld);
     let to = TransferTo::Waiter(id(1));
-    let transfer = TransferRequest::new(last.clone(), giver(), to);
+    let transfer = TransferRequest::new(last, giver(), to);
     assert_eq!(crowd.run(|state, step| state.transfer(step, &transfer)).0, Transfer::NotHeld);
     let (mut crowd, _) = readers();
     assert_eq!(crowd.hear(over - 1).0, Heard::Absent);
@@ -240,10 +240,9 @@ fn leases_that_are_over_count_nowhere() {
     assert!(step.effects.changes.iter().all(expired), "a lease that is over is not released");
     let (mut crowd, leases) = readers();
     let last = leases[over - 1].clone();
-    for evict in [
-        EvictRequest::all(key(), giver(), reason()),
-        EvictRequest::lease(last, giver(), reason()),
-    ] {
+    for evict in
+        [EvictRequest::all(key(), giver(), reason()), EvictRequest::lease(last, giver(), reason())]
+    {
         let (reply, step) = crowd.run(|state, step| state.evict(step, &evict));
         assert!(reply.is_empty() && !reply.more);
         assert_eq!(step.effects.changes.len(), SWEEP_LIMIT);
@@ -418,6 +417,18 @@ fn inspection_is_paged_past_waiters_that_left() {
     }
     assert_eq!(shown, [3, 1, 2, 4, 5].map(id));
     assert_eq!(crowd.release(lease).0, Release::Released);
+}
+
+/// People who debug see the waiters in their order.
+#[test]
+fn debug_output_shows_the_queue_in_order() {
+    let (crowd, _) = Crowd::held(3, |request| match request.id == id(2) {
+        true => request.with_head_start(HeadStart::parse(HeadStart::MAX).expect("the longest")),
+        false => request,
+    });
+    let text = format!("{:?}", crowd.state);
+    let at = |number| text.find(&format!("AcquireRequest {{ id: {}", id(number)));
+    assert!(at(2).is_some() && at(2) < at(1) && at(1) < at(3), "{text}");
 }
 
 #[test]

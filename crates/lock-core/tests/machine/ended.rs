@@ -56,7 +56,8 @@ fn check_mark(state: &KeyState, number: usize, end: &End, span: Duration) {
     assert_eq!(last, Heard::Ended(end.clone()), "just before {span:?}");
     assert_eq!(heard(state, START.after(span), number), Heard::Absent, "after {span:?}");
     let mut state = state.clone();
-    let reply = at(&mut state, START.after(span), |state, step| state.acquire(step, &member(number)));
+    let reply =
+        at(&mut state, START.after(span), |state, step| state.acquire(step, &member(number)));
     assert!(!matches!(reply, Acquisition::Ended(_)), "{reply:?}");
 }
 

@@ -113,6 +113,9 @@ pub(super) enum Kind {
     Mixed,
     /// Readers, which all hold together when they can.
     Readers,
+    /// Readers, after which all leases of the key are evicted: those of as many readers as one
+    /// command ends, or the one that they wait for.
+    EvictedReaders,
 }
 
 /// Which lease of whom.
@@ -162,13 +165,14 @@ fn act() -> impl Strategy<Value = Act> {
     let (some_owner, to) = (option::of(owner()), option::of(owner()));
     let transfer = (key(), named(), mostly_waiter(), to, 0..3_u8, owner());
     let limit = || select(vec![100, 1, 2, 3]);
-    let crowd = prop_oneof![1 => 1..8_u8, 6 => 70..=CROWD];
-    let kind = select(vec![Kind::Exclusive, Kind::Mixed, Kind::Readers]);
+    // 64 is what one command does.
+    let crowd = prop_oneof![1 => 1..8_u8, 1 => Just(64), 5 => 70..=CROWD];
+    let kind = select(vec![Kind::Exclusive, Kind::Mixed, Kind::Readers, Kind::EvictedReaders]);
     prop_oneof![
         120 => (key(), who(), owner(), terms(), on_held()).prop_map(
             |(key, who, owner, terms, on_held)| Act::Acquire { key, who, owner, terms, on_held }
         ),
-        3 => (key(), crowd, keep_alive(), kind).prop_map(
+        4 => (key(), crowd, keep_alive(), kind).prop_map(
             |(key, count, keep_alive, kind)| Act::Crowd { key, count, keep_alive, kind }
         ),
         30 => vec((key(), mostly_waiter(), mailbox()), 1..4).prop_map(Act::Hear),

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::num::NonZeroU32;
 
-use lock_core::{
-    InspectQuery, Inspection, ListQuery, LockKey, LockStore, ManualClock, WaitsQuery,
-};
+use lock_core::{InspectQuery, Inspection, ListQuery, LockKey, LockStore, ManualClock, WaitsQuery};
 
 use super::answer::Answer;
 use super::call::Call;

@@ -44,7 +44,10 @@ impl Mailboxes {
 
     /// Waits for as many notices as were `right`, and says which mailbox was told others: the
     /// right ones and those that were told, each without those that both have.
-    pub(super) async fn end(mut self, right: &[(MailboxId, Notice)]) -> Result<(), (String, String)> {
+    pub(super) async fn end(
+        mut self,
+        right: &[(MailboxId, Notice)],
+    ) -> Result<(), (String, String)> {
         for mailbox in &mut self.0 {
             let right = right.iter().filter(|(to, _)| *to == mailbox.id).map(|(_, notice)| notice);
             let right: Vec<_> = right.cloned().collect();

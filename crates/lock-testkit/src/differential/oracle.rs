@@ -28,7 +28,7 @@ pub(super) struct Oracle {
 
 impl Oracle {
     /// An empty store that counts its tokens by `counters`.
-    pub(super) const fn new(now: Timestamp, counters: Counters) -> Self {
+    pub(super) fn new(now: Timestamp, counters: Counters) -> Self {
         let (states, tokens) = (BTreeMap::new(), BTreeMap::new());
         Self { states, counters, now, events: Vec::new(), notices: Vec::new(), tokens }
     }
@@ -64,7 +64,7 @@ impl Oracle {
             Call::Evict(request) => {
                 Answer::Evict(self.run(&request.key, |it, step| it.evict(step, request)))
             }
-            Call::Inspect(query) => self.inspect(&query.key),
+            Call::Inspect(query) => self.inspect(query),
             Call::List(query) => {
                 self.settle();
                 let leases = self.states.values().flat_map(|state| state.leases(self.now));
@@ -80,13 +80,15 @@ impl Oracle {
         }
     }
 
-    /// All that there is to see of a key, on one page.
-    fn inspect(&mut self, key: &LockKey) -> Answer {
-        let query = InspectQuery::new(key.clone());
-        let query = query.with_limit(super::compare::LOOK_LIMIT);
-        let seen = self.run(key, |it, step| it.inspect(step, &query));
+    /// All waiters of a key, and as many of its leases as the query shows.
+    fn inspect(&mut self, query: &InspectQuery) -> Answer {
+        let all = query.clone().with_limit(super::compare::LOOK_LIMIT);
+        let seen = self.run(&query.key, |it, step| it.inspect(step, &all));
         match seen.value {
-            Ok(value) => Answer::Inspect(Timed::new(seen.observed_at, value)),
+            Ok(mut value) => {
+                value.leases.truncate(query.shown());
+                Answer::Inspect(Timed::new(seen.observed_at, value))
+            }
             Err(error) => Answer::Failed(error.to_string()),
         }
     }
@@ -177,7 +179,7 @@ impl Oracle {
 
 /// Whether there is less of each kind than one step may do.
 fn is_bounded(changes: &[Change]) -> bool {
-    [ChangeKind::Expired, ChangeKind::Lapsed, ChangeKind::Granted].iter().all(|kind| {
-        changes.iter().filter(|change| change.kind() == *kind).count() < SWEEP_LIMIT
-    })
+    [ChangeKind::Expired, ChangeKind::Lapsed, ChangeKind::Granted]
+        .iter()
+        .all(|kind| changes.iter().filter(|change| change.kind() == *kind).count() < SWEEP_LIMIT)
 }

@@ -31,7 +31,11 @@ impl Act {
             }
             Self::Crowd { key, count, keep_alive, kind } => {
                 let member = |number| crowd_member(*key, number, *keep_alive, *kind);
-                return (0..(*count).min(CROWD)).map(member).collect();
+                let members = (0..(*count).min(CROWD)).map(member);
+                let evicted = matches!(kind, Kind::EvictedReaders).then(|| {
+                    Call::Evict(EvictRequest::all(domain::key(*key), domain::owner(0), reason()))
+                });
+                return members.chain(evicted).collect();
             }
             Self::Hear(requests) => {
                 let hear = |(key, who, mailbox): &(u8, Who, Option<u8>)| {
@@ -155,11 +159,15 @@ impl Named {
     fn on(self, oracle: &Oracle, key: u8) -> LeaseName {
         let key = domain::key(key);
         let request = self.who.request(oracle, &key);
-        oracle.name(&key, request, match self.which {
-            Which::Last => 0,
-            Which::LastButOne => 1,
-            Which::Never => usize::MAX,
-        })
+        oracle.name(
+            &key,
+            request,
+            match self.which {
+                Which::Last => 0,
+                Which::LastButOne => 1,
+                Which::Never => usize::MAX,
+            },
+        )
     }
 }
 
@@ -192,6 +200,8 @@ fn crowd_member(key: u8, number: u8, keep_alive: KeepAlive, kind: Kind) -> Call 
         Kind::Exclusive => request.queueing(keep_alive),
         Kind::Mixed if number % 5 < 3 => request.with_mode(Mode::READER).queueing(longer),
         Kind::Mixed => request.queueing(longer),
-        Kind::Readers => request.with_mode(Mode::READER).queueing(keep_alive),
+        Kind::Readers | Kind::EvictedReaders => {
+            request.with_mode(Mode::READER).queueing(keep_alive)
+        }
     })
 }

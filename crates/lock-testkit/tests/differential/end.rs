@@ -1,114 +1,162 @@
-//! How leases and waits end in the simplest form of the rules.
+//! How leases and waits end in the simplest form of the rules, and what they leave.
+
+use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, Cancellation, Change, EvictRequest, Lease, Release, RequestId, Transfer,
-    TransferRequest, TransferTo,
+    AcquireRequest, CancelRequest, Cancellation, Change, End, FencingToken, Lease, LeaseName,
+    Notice, Release, ReleaseRequest, RequestId, Timestamp, Transfer, TransferRequest, TransferTo,
 };
 
-use super::{Command, Held, Waiting};
+use super::{Command, Held, Mark, Waiting};
 use crate::fault::Fault;
 
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
+const HOUR: Duration = Duration::from_secs(3600);
+
 impl Command<'_> {
-    fn end(&mut self, request: RequestId) -> Option<Lease> {
+    pub(super) fn end(&mut self, request: RequestId) -> Option<Held> {
         let at = self.key.held.iter().position(|held| held.lease.request == request)?;
-        Some(self.key.held.remove(at).lease)
+        Some(self.key.held.remove(at))
     }
 
-    pub(crate) fn release(&mut self, request: RequestId) -> Release {
+    /// Leaves a mark of a request that would have lasted so long.
+    pub(super) fn mark(
+        &mut self,
+        request: RequestId,
+        token: Option<FencingToken>,
+        end: End,
+        lasted_until: Option<Timestamp>,
+    ) {
+        let is_short = self.has(Fault::MarksAreShort);
+        let most = self.now.after(HOUR);
+        let least = self.now.after(FIVE_MINUTES);
+        let until = lasted_until.unwrap_or(most).max(least).min(most);
+        let until = if is_short { least } else { until };
+        match self.key.marks.iter_mut().find(|mark| mark.request == request) {
+            Some(mark) => mark.until = mark.until.max(until),
+            None => self.key.marks.push(Mark { request, token, end, until }),
+        }
+    }
+
+    /// How the request was ended, or the lease of it that has this token.
+    pub(super) fn end_of(&self, request: RequestId, token: Option<FencingToken>) -> Option<End> {
+        let mark = self.key.marks.iter().find(|mark| mark.request == request)?;
+        let is_meant = token.is_none() || mark.token.is_none() || mark.token == token;
+        (is_meant || self.has(Fault::MarksIgnoreTheToken)).then(|| mark.end.clone())
+    }
+
+    fn end_of_lease(&self, name: &LeaseName) -> Option<End> {
+        self.end_of(name.request, Some(name.token))
+    }
+
+    pub(crate) fn release(&mut self, request: &ReleaseRequest) -> Release {
         self.settle();
-        self.release_settled(request)
-    }
-
-    fn release_settled(&mut self, request: RequestId) -> Release {
-        let Some(lease) = self.end(request) else { return Release::NotHeld };
-        self.changes.push(Change::Released(lease));
-        self.promote();
+        let name = &request.lease;
+        if self.named(name, Fault::ReleasesIgnoreTheToken).is_none() {
+            return self.end_of_lease(name).map_or(Release::NotHeld, Release::Ended);
+        }
+        self.give_back(name.request);
         Release::Released
     }
 
-    pub(crate) fn cancel(&mut self, request: RequestId) -> Cancellation {
-        self.settle();
-        if let Some(waiting) = self.leave(request) {
+    fn give_back(&mut self, request: RequestId) {
+        let ended = self.end(request).unwrap();
+        self.changes.push(Change::Released(ended.lease));
+        self.promote();
+    }
+
+    pub(crate) fn cancel(&mut self, request: &CancelRequest) -> Cancellation {
+        let id = request.request;
+        self.settle_for(id);
+        let told = self.notices.len();
+        let token = self.held(id).map(|held| held.lease.token);
+        let reply = if let Some(waiting) = self.leave(id) {
             self.changes.push(Change::Cancelled(waiting.shown));
             self.promote();
-            return Cancellation::Dequeued;
+            Cancellation::Dequeued
+        } else if token.is_some() {
+            self.give_back(id);
+            Cancellation::Released
+        } else {
+            if self.has(Fault::CancelsSettleTwice) {
+                self.left.waiters = 64;
+                self.settle();
+            }
+            Cancellation::Absent
+        };
+        if self.has(Fault::GrantsByCancelAreNotTold) {
+            self.notices.truncate(told);
         }
-        if self.has(Fault::CancelsSettleTwice) {
-            self.settle();
+        if request.answer_outstanding && !self.has(Fault::CancelsLeaveNoMark) {
+            self.mark(id, token, End::Cancelled, Some(self.now));
         }
-        match self.release_settled(request) {
-            Release::Released => Cancellation::Released,
-            _ => Cancellation::Absent,
-        }
+        reply
     }
 
-    fn leave(&mut self, request: RequestId) -> Option<Waiting> {
+    pub(super) fn leave(&mut self, request: RequestId) -> Option<Waiting> {
         let at = self.key.queue.iter().position(|it| it.shown.request == request)?;
-        Some(self.key.queue.remove(at))
+        let left = self.key.queue.remove(at);
+        if self.key.queue.is_empty() {
+            self.key.last_arrival = Timestamp::default();
+        }
+        Some(left)
     }
 
-    pub(crate) fn transfer(&mut self, given: &TransferRequest) -> Transfer {
-        self.settle();
-        let receiver = given.to.request();
+    pub(crate) fn transfer(&mut self, request: &TransferRequest) -> Transfer {
+        let (name, receiver) = (&request.lease, request.to.request());
+        self.settle_for(receiver);
         let forgets = self.has(Fault::TransfersForgetTheGiver);
-        let Some(from) = self.held(given.request).map(|held| held.lease.clone()) else {
+        let giver = self.named(name, Fault::TransfersIgnoreTheToken);
+        let Some((from, giver_mailbox)) = giver.map(|held| (held.lease.clone(), held.mailbox))
+        else {
             return match self.held(receiver) {
-                Some(held) if held.given_by == Some(given.request) && !forgets => {
+                Some(held) if held.given_by.as_ref() == Some(name) && !forgets => {
                     Transfer::Transferred(held.lease.clone())
                 }
-                _ => Transfer::NotHeld,
+                _ => self.end_of_lease(name).map_or(Transfer::NotHeld, Transfer::Ended),
             };
         };
         if self.held(receiver).is_some() {
             return Transfer::AlreadyHolds;
         }
-        let alive = |it: &&Waiting| it.shown.request == receiver && !self.is_silent(it);
-        let waiting = self.key.queue.iter().find(alive);
-        let (to, unclaimed) = match (&given.to, waiting.map(|it| it.asked.clone())) {
+        let waiting = self.key.queue.iter().find(|it| it.shown.request == receiver);
+        let terms = waiting.map(|waiting| waiting.request.clone());
+        let (to, mailbox, unclaimed) = match (&request.to, terms) {
             (TransferTo::Owner { owner, request, metadata }, None) => {
-                let asked = AcquireRequest::new(*request, from.key.clone(), owner.clone())
+                let terms = AcquireRequest::new(*request, from.key.clone(), owner.clone())
                     .with_mode(from.mode)
                     .with_ttl(from.ttl)
                     .with_metadata(metadata.clone());
                 let token = self.token();
-                (Lease::granted(&asked, token, self.now), false)
+                (Lease::granted(&terms, token, self.now), None, false)
             }
-            (to, Some(asked)) if asked.mode == from.mode && self.is_meant(to, &asked) => {
+            (to, Some(terms)) if terms.mode == from.mode && self.is_meant(to, &terms) => {
                 let waiting = self.leave(receiver).unwrap();
-                (self.handed(&waiting), true)
+                (self.handed(&waiting), waiting.mailbox, true)
             }
             _ => return Transfer::NotWaiting,
         };
-        self.leave(receiver);
-        self.end(given.request);
-        let given_by = Some(given.request);
-        self.key.held.push(Held { lease: to.clone(), unclaimed, given_by });
+        self.end(from.request);
+        if !self.has(Fault::TransfersAreNotTold) {
+            self.tell_grant(mailbox, &to);
+        }
+        let given_by = Some(from.name());
+        self.put(Held { lease: to.clone(), mailbox, unclaimed, given_by });
+        let end = End::Transferred { by: request.by.clone(), to: to.owner.clone() };
+        let (key, token) = (from.key.clone(), Some(from.token));
+        let told = Notice::Ended { key, request: from.request, token, end: end.clone() };
+        self.tell(giver_mailbox, told);
+        self.mark(from.request, token, end, from.expires_at);
         self.changes.push(Change::Transferred { from, to: to.clone() });
         Transfer::Transferred(to)
     }
 
-    fn is_meant(&self, to: &TransferTo, asked: &AcquireRequest) -> bool {
+    fn is_meant(&self, to: &TransferTo, terms: &AcquireRequest) -> bool {
         match to {
             TransferTo::Owner { owner, .. } => {
-                *owner == asked.owner || self.has(Fault::TransfersIgnoreTheOwner)
+                *owner == terms.owner || self.has(Fault::TransfersIgnoreTheOwner)
             }
             _ => true,
         }
-    }
-
-    pub(crate) fn evict(&mut self, eviction: &EvictRequest) -> Vec<Lease> {
-        self.settle();
-        let all = self.ordered().into_iter().map(|held| held.lease.request);
-        let mut targets: Vec<_> = eviction.request.map_or(all.collect(), |one| vec![one]);
-        if self.has(Fault::EvictionsAreInOrderOfGrants) {
-            targets.sort_by_key(|request| self.held(*request).map(|held| held.lease.token));
-        }
-        let evicted: Vec<_> = targets.into_iter().filter_map(|it| self.end(it)).collect();
-        for lease in evicted.iter().cloned() {
-            let (by, reason) = (eviction.by.clone(), eviction.reason.clone());
-            self.changes.push(Change::Evicted { lease, by, reason });
-        }
-        self.promote();
-        evicted
     }
 }

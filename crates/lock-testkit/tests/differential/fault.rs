@@ -1,11 +1,22 @@
 //! The ways in which a naive store can be wrong, each of them rarely seen.
 
-/// How a naive store is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    None,
-    /// No wait tells of a grant, as none need to.
-    WaitsTellNothing,
+/// Declares the faults, and the list of all but none.
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// How a naive store is wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Fault {
+            None,
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Fault {
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+faults! {
     /// A lease handed to a waiter lasts a microsecond more.
     ClaimWindowsAreLonger,
     /// A waiter is still heard of at the very end of its keep-alive.
@@ -42,27 +53,54 @@ pub(crate) enum Fault {
     CancelsSettleTwice,
     /// A lease that runs out in the command that grants its key on is told of after the grant.
     ExpiriesAreToldLate,
-}
-
-impl Fault {
-    pub(crate) const ALL: [Self; 18] = [
-        Self::ClaimWindowsAreLonger,
-        Self::SilenceBeginsLate,
-        Self::LeasesEndLate,
-        Self::SweepsOneLess,
-        Self::SweepsSpareTheHead,
-        Self::TiesGoToTheLast,
-        Self::TransfersForgetTheGiver,
-        Self::LimitsCountTheLiving,
-        Self::RenewalsKeepTheTtl,
-        Self::ListsMissTheThird,
-        Self::PromotesOne,
-        Self::ArrivalsJumpBack,
-        Self::HeadStartsAreCapped,
-        Self::EvictionsAreInOrderOfGrants,
-        Self::MetadataEndsAtZero,
-        Self::TransfersIgnoreTheOwner,
-        Self::CancelsSettleTwice,
-        Self::ExpiriesAreToldLate,
-    ];
+    /// A release ends any lease of the request.
+    ReleasesIgnoreTheToken,
+    /// A renewal lengthens any lease of the request.
+    RenewalsIgnoreTheToken,
+    /// A transfer hands any lease of the giver over.
+    TransfersIgnoreTheToken,
+    /// An evicted lease is any of the request.
+    EvictionsIgnoreTheToken,
+    /// An eviction leaves no mark.
+    EvictionsLeaveNoMark,
+    /// A cancel with an outstanding answer leaves no mark.
+    CancelsLeaveNoMark,
+    /// A mark of a lease lasts five minutes, however long the lease would have lasted.
+    MarksAreShort,
+    /// A mark tells its end to commands of any lease of its request.
+    MarksIgnoreTheToken,
+    /// A hearing shows a granted lease and leaves it in its claim window.
+    HearsDoNotClaim,
+    /// A hearing of a waiter leaves its mailbox as it was.
+    HearsForgetTheMailbox,
+    /// A renewal leaves the mailbox as it was.
+    RenewalsForgetTheMailbox,
+    /// One eviction ends all leases of a key, however many.
+    EvictionsAreUnbounded,
+    /// An eviction of exactly as many as fit says that more are left.
+    EvictionsAlwaysSayMore,
+    /// The next change leaves out the silence of the head.
+    NextChangeIgnoresTheHead,
+    /// The next change is that of the last lease to end.
+    NextChangeIsTheLast,
+    /// The mailbox of a receiver that waits is not told of a transfer.
+    TransfersAreNotTold,
+    /// A grant by a cancel is not told.
+    GrantsByCancelAreNotTold,
+    /// A grant is told twice.
+    GrantsAreToldTwice,
+    /// The head that is left is not told to ask.
+    HeadsAreNotToldToAsk,
+    /// A grant is told where the request asked from first.
+    GrantsAreToldWhereJoined,
+    /// One command grants all that fit, however many.
+    GrantsAreUnbounded,
+    /// A waiter is shown in a session of its own.
+    SessionsAreForgotten,
+    /// A lease is dropped at once when it is over, however many are.
+    ExpiryIsUnbounded,
+    /// Replies are a microsecond early.
+    RepliesAreEarly,
+    /// A page of waiters begins with the last of the page before.
+    PagesOverlap,
 }

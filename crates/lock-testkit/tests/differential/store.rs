@@ -9,16 +9,16 @@ use std::task::{Context, Poll};
 use async_trait::async_trait;
 use futures_core::Stream;
 use lock_core::{
-    AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, Clock, Cursor,
-    EventFilter, EventStream, EvictRequest, Eviction, FencingToken, Health, Inspection, ListQuery,
-    LockBackend, LockEvent, LockInspector, LockKey, ManualClock, OwnerId, Page, Release,
-    ReleaseRequest, RenewRequest, Renewal, Result, Transfer, TransferRequest, WaitRequest, Waiter,
-    Wake, Watched,
+    AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, Clock, EventCursor,
+    EventFilter, EventStream, EvictRequest, Eviction, FencingToken, Health, HearRequest, Heard,
+    InspectQuery, Inspection, Lease, ListQuery, LockBackend, LockEvent, LockInspector, LockKey,
+    MailboxId, ManualClock, Notice, NoticeStream, Page, Release, ReleaseRequest, RenewRequest,
+    Renewal, Result, Timed, Timestamp, Transfer, TransferRequest, Waiter, WaitsQuery, Watched,
 };
 use tokio::sync::mpsc;
 
 use crate::fault::Fault;
-use crate::naive::{Command, Key};
+use crate::naive::{Command, Key, page};
 
 /// A store that follows the rules naively, but for its fault.
 pub(crate) struct Naive {
@@ -31,7 +31,10 @@ pub(crate) struct Naive {
 struct State {
     keys: BTreeMap<LockKey, Key>,
     last_token: Option<FencingToken>,
-    watchers: Vec<mpsc::UnboundedSender<LockEvent>>,
+    /// Every event that ever was.
+    events: Vec<LockEvent>,
+    watchers: Vec<mpsc::UnboundedSender<Watched>>,
+    mailboxes: BTreeMap<MailboxId, mpsc::UnboundedSender<Notice>>,
 }
 
 impl Naive {
@@ -39,17 +42,29 @@ impl Naive {
         Self { clock, fault, state: Mutex::default() }
     }
 
-    fn run<R>(&self, key: &LockKey, command: impl FnOnce(&mut Command<'_>) -> R) -> R {
+    fn run<R>(&self, key: &LockKey, command: impl FnOnce(&mut Command<'_>) -> R) -> Timed<R> {
         let mut state = self.state.lock().unwrap();
-        let State { keys, last_token, watchers } = &mut *state;
-        let (key, now, changes) = (keys.entry(key.clone()).or_default(), self.clock.now(), vec![]);
-        let mut step = Command { key, now, last_token, changes, fault: self.fault };
+        let State { keys, last_token, events, watchers, mailboxes } = &mut *state;
+        let (key, now) = (keys.entry(key.clone()).or_default(), self.clock.now());
+        let mut step = Command::new(key, now, last_token, self.fault);
         let reply = command(&mut step);
         for change in step.changes {
-            let event = LockEvent::new(now, change);
-            watchers.retain(|watcher| watcher.send(event.clone()).is_ok());
+            let cursor = EventCursor::new((events.len() + 1).to_string());
+            let event = LockEvent::new(cursor, now, change);
+            watchers.retain(|watcher| watcher.send(Watched::Event(event.clone())).is_ok());
+            events.push(event);
         }
-        reply
+        for (mailbox, notice) in step.notices {
+            if let Some(mailbox) = mailboxes.get(&mailbox) {
+                let _ = mailbox.send(notice);
+            }
+        }
+        let early = u64::from(self.fault == Fault::RepliesAreEarly);
+        Timed::new(Timestamp::from_micros(now.as_micros() - early), reply)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     fn keys(&self) -> Vec<LockKey> {
@@ -66,76 +81,91 @@ impl fmt::Debug for Naive {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl LockBackend for Naive {
-    async fn acquire(&self, asked: &AcquireRequest) -> Result<Acquisition> {
-        Ok(self.run(&asked.key, |it| it.acquire(asked)))
+    async fn listen(&self, mailbox: MailboxId) -> Result<NoticeStream> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.state.lock().unwrap().mailboxes.insert(mailbox, sender);
+        Ok(Box::pin(Receiver(receiver)))
     }
 
-    /// Ends at once whatever there is.
-    async fn wait(&self, awaited: &WaitRequest) -> Result<Wake> {
-        let seen = self.inspect(&awaited.key).await?;
-        if self.fault == Fault::WaitsTellNothing {
-            return Ok(Wake::AskAgain);
-        }
-        let lease = seen.leases.into_iter().find(|lease| lease.request == awaited.request);
-        Ok(lease.map_or(Wake::AskAgain, Wake::Granted))
+    async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
+        Ok(self.run(&request.key, |it| it.acquire(request)))
     }
 
-    async fn renew(&self, renewals: &[RenewRequest]) -> Vec<Result<Renewal>> {
-        renewals.iter().map(|renewal| Ok(self.run(&renewal.key, |it| it.renew(renewal)))).collect()
+    async fn hear(&self, requests: &[HearRequest]) -> Vec<Result<Timed<Heard>>> {
+        requests.iter().map(|request| Ok(self.run(&request.key, |it| it.hear(request)))).collect()
     }
 
-    async fn release(&self, held: &ReleaseRequest) -> Result<Release> {
-        Ok(self.run(&held.key, |it| it.release(held.request)))
+    async fn renew(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>> {
+        let renew =
+            |request: &RenewRequest| Ok(self.run(&request.lease.key, |it| it.renew(request)));
+        requests.iter().map(renew).collect()
     }
 
-    async fn cancel(&self, asked: &CancelRequest) -> Result<Cancellation> {
-        Ok(self.run(&asked.key, |it| it.cancel(asked.request)))
+    async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>> {
+        Ok(self.run(&request.lease.key, |it| it.release(request)))
     }
 
-    async fn transfer(&self, given: &TransferRequest) -> Result<Transfer> {
-        Ok(self.run(&given.key, |it| it.transfer(given)))
+    async fn cancel(&self, request: &CancelRequest) -> Result<Timed<Cancellation>> {
+        Ok(self.run(&request.key, |it| it.cancel(request)))
     }
 
-    async fn evict(&self, eviction: &EvictRequest) -> Result<Eviction> {
-        Ok(Eviction::new(self.run(&eviction.key, |it| it.evict(eviction))))
+    async fn transfer(&self, request: &TransferRequest) -> Result<Timed<Transfer>> {
+        Ok(self.run(&request.lease.key, |it| it.transfer(request)))
+    }
+
+    async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
+        Ok(self.run(&request.key, |it| it.evict(request)))
     }
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl LockInspector for Naive {
-    async fn inspect(&self, key: &LockKey) -> Result<Inspection> {
-        Ok(self.run(key, |it| it.inspect(key)))
+    async fn inspect(&self, query: &InspectQuery) -> Result<Timed<Inspection>> {
+        Ok(self.run(&query.key, |it| it.inspect(query)))
     }
 
-    /// The cursor is how many leases were listed before.
-    async fn list(&self, query: &ListQuery) -> Result<Page> {
-        let (mut leases, limit) = (Vec::new(), query.limit.get() as usize);
+    async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
+        let mut leases = Vec::new();
         for key in self.keys() {
-            let held = self.inspect(&key).await?.leases;
+            let seen = self.run(&key, |it| {
+                it.settle();
+                it.alive().into_iter().map(|held| held.lease.clone()).collect::<Vec<_>>()
+            });
             let kept = if self.fault == Fault::ListsMissTheThird { 2 } else { usize::MAX };
-            leases.extend(held.into_iter().take(kept).filter(|lease| query.matches(lease)));
+            leases.extend(seen.value.into_iter().take(kept).filter(|lease| query.matches(lease)));
         }
-        let skipped = query.cursor.as_ref().map_or(0, |cursor| cursor.as_str().parse().unwrap());
-        let next = (skipped + limit < leases.len()).then(|| (skipped + limit).to_string());
-        let page = leases.into_iter().skip(skipped).take(limit).collect();
-        Ok(Page::new(page, next.map(Cursor::new), self.clock.now()))
+        let page = page(leases, query.cursor.as_ref(), query.limit.get() as usize, 0);
+        Ok(Timed::new(self.now(), page))
     }
 
-    async fn waits_of(&self, owner: &OwnerId) -> Result<Vec<Waiter>> {
+    async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
         let mut waits = Vec::new();
         for key in self.keys() {
-            waits.extend(self.inspect(&key).await?.waiters);
+            let seen = self.run(&key, |it| {
+                it.settle();
+                it.waiters()
+            });
+            waits.extend(seen.value.into_iter().filter(|waiter| query.of.matches(waiter)));
         }
-        waits.retain(|waiter| waiter.owner == *owner);
-        Ok(waits)
+        let page = page(waits, query.cursor.as_ref(), query.limit.get() as usize, 0);
+        Ok(Timed::new(self.now(), page))
     }
 
-    /// Everything, whatever the filter says.
-    async fn watch(&self, _filter: &EventFilter) -> Result<EventStream> {
+    /// Everything, whatever the filter says. A cursor is the number of events up to it.
+    async fn watch(
+        &self,
+        _filter: &EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Result<EventStream> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.state.lock().unwrap().watchers.push(sender);
-        Ok(Box::pin(Events(receiver)))
+        let mut state = self.state.lock().unwrap();
+        let seen = after.map_or(state.events.len(), |after| after.as_str().parse().unwrap());
+        for event in &state.events[seen..] {
+            let _ = sender.send(Watched::Event(event.clone()));
+        }
+        state.watchers.push(sender);
+        Ok(Box::pin(Receiver(receiver)))
     }
 
     async fn health(&self) -> Result<Health> {
@@ -143,16 +173,16 @@ impl LockInspector for Naive {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::none().with_events()
+        Capabilities::none().with_events().with_notices()
     }
 }
 
-struct Events(mpsc::UnboundedReceiver<LockEvent>);
+struct Receiver<T>(mpsc::UnboundedReceiver<T>);
 
-impl Stream for Events {
-    type Item = Watched;
+impl<T> Stream for Receiver<T> {
+    type Item = T;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Watched>> {
-        self.0.poll_recv(context).map(|event| event.map(Watched::Event))
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.0.poll_recv(context)
     }
 }
