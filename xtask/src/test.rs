@@ -1,25 +1,33 @@
 //! `test`: tests and doctests, summed up in one line.
 
 use std::fmt;
+use std::fs;
+use std::io;
 use std::ops::Add;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use xshell::Cmd;
 
 use crate::redis;
 use crate::sh::{Sh, Transcript, section, watched};
 
-/// How many tests passed and failed.
+/// The variable that names the file to which each skipped case adds a line: the runners count it
+/// as passed and hide what it prints.
+const SKIPPED: &str = "LOCK_SKIPPED";
+
+/// How many tests passed, failed and were skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
+    pub(crate) skipped: u64,
 }
 
 impl Tally {
     /// One failure: a step that is not a test.
-    pub(crate) const FAILED_STEP: Self = Self { passed: 0, failed: 1 };
+    pub(crate) const FAILED_STEP: Self = Self { passed: 0, failed: 1, skipped: 0 };
 
     /// Prints the line that every run ends with, and returns the exit code that goes with it.
     pub(crate) fn conclude(self) -> ExitCode {
@@ -31,19 +39,28 @@ impl Tally {
     fn or_failed_unless(self, success: bool) -> Self {
         if success { self } else { Self { failed: self.failed.max(1), ..self } }
     }
+
+    /// Counts this many apart that passed in the eyes of the runner.
+    fn of_which_skipped(self, skipped: u64) -> Self {
+        Self { passed: self.passed.saturating_sub(skipped), skipped, ..self }
+    }
 }
 
 impl Add for Tally {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { passed: self.passed + other.passed, failed: self.failed + other.failed }
+        Self {
+            passed: self.passed + other.passed,
+            failed: self.failed + other.failed,
+            skipped: self.skipped + other.skipped,
+        }
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed", self.passed, self.failed)
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
 }
 
@@ -71,6 +88,43 @@ pub(crate) fn tests(sh: &Sh) -> Tally {
 }
 
 fn tests_of<'a>(sh: &'a Sh, scope: &[&str], adapt: impl FnOnce(Cmd<'a>) -> Cmd<'a>) -> Tally {
+    let path = match fresh_file(sh) {
+        Ok(path) => path,
+        Err(error) => return failed(&error),
+    };
+    let tally = run_tests(sh, scope, |cmd| adapt(cmd).env(SKIPPED, &path));
+    match skipped(&path) {
+        Ok(lines) => {
+            lines.iter().for_each(|line| println!("{line}"));
+            tally.of_which_skipped(lines.len() as u64)
+        }
+        Err(error) => tally + failed(&error),
+    }
+}
+
+/// Returns the path of a file for skipped cases, which does not exist yet.
+fn fresh_file(sh: &Sh) -> Result<PathBuf> {
+    let folder = sh.metadata()?.target_directory.into_std_path_buf();
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let path = folder.join("skipped-cases.txt");
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| path.display().to_string())
+        }
+        _ => Ok(path),
+    }
+}
+
+/// Returns the lines of the cases that were skipped: `skipped: module::case: reason`.
+fn skipped(path: &Path) -> Result<Vec<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+fn run_tests<'a>(sh: &'a Sh, scope: &[&str], adapt: impl FnOnce(Cmd<'a>) -> Cmd<'a>) -> Tally {
     if sh.works("cargo", &["nextest", "--version"]) {
         let cmd = sh.cargo(&["nextest", "run", "--all-features"]).args(scope);
         return counted(watched(adapt(cmd)), |said| nextest_tally(&said.stderr));
@@ -181,33 +235,45 @@ mod tests {
     fn the_summary_of_nextest_is_read() {
         let said = "  PASS [ 0.01s] a\n     Summary [  12.340s] 5/9 tests run: 2 passed (1 slow, \
                     1 leaky), 1 failed, 1 timed out, 1 exec failed, 4 skipped\n  FAIL a b\n";
-        assert_eq!(nextest_tally(said), Tally { passed: 2, failed: 3 });
+        assert_eq!(nextest_tally(said), Tally { passed: 2, failed: 3, skipped: 0 });
     }
 
     #[test]
     fn colours_do_not_hide_the_summary() {
         let said = "\u{1b}[32;1m     Summary\u{1b}[0m [   0.005s] \u{1b}[1m1\u{1b}[0m test run: \
                     \u{1b}[1m1\u{1b}[0m \u{1b}[32;1mpassed\u{1b}[0m, \u{1b}[1m0\u{1b}[0m skipped";
-        assert_eq!(nextest_tally(said), Tally { passed: 1, failed: 0 });
+        assert_eq!(nextest_tally(said), Tally { passed: 1, failed: 0, skipped: 0 });
     }
 
     #[test]
     fn the_summaries_of_libtest_are_added_up() {
         let said = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n\
                     test result: FAILED. 1 passed; 2 failed; 0 ignored; finished in 0.00s\n";
-        assert_eq!(libtest_tally(said), Tally { passed: 4, failed: 2 });
+        assert_eq!(libtest_tally(said), Tally { passed: 4, failed: 2, skipped: 0 });
     }
 
     #[test]
     fn a_run_that_broke_before_its_summary_counts_as_a_failure() {
         assert_eq!(nextest_tally("error: could not compile").or_failed_unless(false).failed, 1);
         assert_eq!(libtest_tally("").or_failed_unless(true), Tally::default());
-        let two = Tally { passed: 1, failed: 2 };
+        let two = Tally { passed: 1, failed: 2, skipped: 0 };
         assert_eq!(two.or_failed_unless(false), two);
     }
 
     #[test]
     fn the_last_line_has_its_exact_form() {
-        assert_eq!(Tally { passed: 12, failed: 0 }.to_string(), "12 passed, 0 failed");
+        let tally = Tally { passed: 15, failed: 0, skipped: 0 }.of_which_skipped(3);
+        assert_eq!(tally.to_string(), "12 passed, 0 failed, 3 skipped");
+    }
+
+    #[test]
+    fn skipped_cases_are_read_line_by_line() {
+        let folder = std::env::temp_dir().join(format!("skipped-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("cases.txt");
+        assert_eq!(skipped(&path).unwrap(), [""; 0]);
+        fs::write(&path, "skipped: a::b: no time\nskipped: a::c: no time\n").unwrap();
+        assert_eq!(skipped(&path).unwrap().len(), 2);
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -1,18 +1,17 @@
 //! Exclusion, hand-off and events when real threads contend.
 
-#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
 
 use std::collections::HashSet;
 use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, Acquisition, Change, EventFilter, KeepAlive, LockBackend, LockInspector,
-    LockKey, LockManager, Mode, OwnerId, Priority, Release, ReleaseRequest, RequestId, WaitRequest,
-    Wake, Watched,
+    AcquireRequest, Acquisition, Change, EventFilter, HearRequest, Heard, KeepAlive, Lease,
+    LockBackend, LockInspector, LockKey, MailboxId, Mode, Notice, NoticeStream, OwnerId, Priority,
+    Release, ReleaseRequest, RequestId, WaitsQuery, Watched,
 };
 use lock_memory::MemoryBackend;
 use tokio::runtime::{Builder, Runtime};
@@ -38,6 +37,45 @@ fn ask(number: usize) -> AcquireRequest {
     AcquireRequest::new(RequestId::random(), key, owner(number)).queueing(KeepAlive::default())
 }
 
+/// One that takes turns, with a mailbox of its own.
+struct Contender {
+    store: MemoryBackend,
+    mailbox: MailboxId,
+    notices: NoticeStream,
+}
+
+impl Contender {
+    async fn new(store: MemoryBackend) -> Self {
+        let mailbox = MailboxId::random();
+        let notices = store.listen(mailbox).await.unwrap();
+        Self { store, mailbox, notices }
+    }
+
+    /// Acquires, and waits for nothing but a notice of the grant.
+    async fn lease(&mut self, request: AcquireRequest) -> Lease {
+        let request = request.with_mailbox(self.mailbox);
+        match self.store.acquire(&request).await.unwrap().value {
+            Acquisition::Granted(lease) => return lease,
+            Acquisition::Queued(_) => {}
+            other => panic!("expected a grant or a place, got {other:?}"),
+        }
+        match poll_fn(|cx| self.notices.as_mut().poll_next(cx)).await.unwrap() {
+            Notice::Granted(grant) => assert_eq!(grant.request, request.id),
+            other => panic!("expected a notice of the grant, got {other:?}"),
+        }
+        let hear = HearRequest::new(request.key.clone(), request.id);
+        match self.store.hear(&[hear]).await.remove(0).unwrap().value {
+            Heard::Granted(lease) => lease,
+            other => panic!("expected a grant, got {other:?}"),
+        }
+    }
+
+    async fn release(&mut self, lease: &Lease) {
+        let request = ReleaseRequest::new(lease.name());
+        assert_eq!(self.store.release(&request).await.unwrap().value, Release::Released);
+    }
+}
+
 /// Runs tasks on several threads, each of which takes turns under a lock of this mode, and answers
 /// how many were inside at once at the most.
 fn most_inside(mode: Mode) -> usize {
@@ -46,27 +84,26 @@ fn most_inside(mode: Mode) -> usize {
     let last_token = Arc::new(AtomicU64::new(0));
     let store = MemoryBackend::new();
     runtime.block_on(async {
-        let task = |number| {
+        let task = |number: usize| {
             let (inside, most, last_token) = (inside.clone(), most.clone(), last_token.clone());
-            let manager = LockManager::new(store.clone(), owner(number));
+            let store = store.clone();
             async move {
+                let mut contender = Contender::new(store).await;
                 for turn in 0..TURNS {
                     let priority = Priority::ALL[(number + turn) % 4];
-                    let guard = manager.acquire("key").mode(mode).priority(priority).await.unwrap();
+                    let head_start = priority.head_start(Priority::DEFAULT_STEP).unwrap();
+                    let request = ask(number).with_mode(mode).with_head_start(head_start);
+                    let lease = contender.lease(request).await;
                     let now = inside.fetch_add(1, Ordering::SeqCst) + 1;
                     most.fetch_max(now, Ordering::SeqCst);
                     if mode == Mode::Exclusive {
-                        let token = guard.token().get();
+                        let token = lease.token.get();
                         assert!(last_token.swap(token, Ordering::SeqCst) < token);
                     }
                     tokio::task::yield_now().await;
                     inside.fetch_sub(1, Ordering::SeqCst);
-                    match turn % 2 {
-                        0 => guard.release().await.unwrap(),
-                        _ => drop(guard),
-                    }
+                    contender.release(&lease).await;
                 }
-                manager.shutdown().await;
             }
         };
         let tasks: Vec<_> = (0..TASKS).map(|number| tokio::spawn(task(number))).collect();
@@ -90,23 +127,17 @@ fn permits_are_never_exceeded() {
     assert!((1..=3).contains(&most), "{most} inside at once");
 }
 
-/// A grant that falls between looking and falling asleep is not missed: nobody sleeps to its
+/// A grant that falls between asking and falling asleep is not missed: nobody sleeps to its
 /// keep-alive.
 #[test]
-fn no_wake_is_lost() {
+fn no_notice_is_lost() {
     let runtime = threads(2);
     let store = MemoryBackend::new();
     let turns = |number: usize, store: MemoryBackend| async move {
+        let mut contender = Contender::new(store).await;
         for _ in 0..500 {
-            let asked = ask(number);
-            if let Acquisition::Queued(_) = store.acquire(&asked).await.unwrap() {
-                let timeout = Duration::from_secs(3600);
-                let awaited = WaitRequest::new(asked.key.clone(), asked.request, timeout);
-                let wake = store.wait(&awaited).await.unwrap();
-                assert!(matches!(wake, Wake::Granted(_)), "{wake:?}");
-            }
-            let held = ReleaseRequest::new(asked.key.clone(), asked.request);
-            assert_eq!(store.release(&held).await.unwrap(), Release::Released);
+            let lease = contender.lease(ask(number)).await;
+            contender.release(&lease).await;
         }
     };
     runtime.block_on(async {
@@ -124,55 +155,33 @@ fn slow_watcher_is_told_what_it_missed() {
     let runtime = one_thread();
     runtime.block_on(async {
         let store = MemoryBackend::new();
-        let mut events = store.watch(&EventFilter::all()).await.unwrap();
+        let mut events = store.watch(&EventFilter::all(), None).await.unwrap();
+        let mut contender = Contender::new(store.clone()).await;
         let turns = 2000;
         for number in 0..turns {
-            let asked = ask(number);
-            let _ = store.acquire(&asked).await.unwrap();
-            let held = ReleaseRequest::new(asked.key.clone(), asked.request);
-            let _ = store.release(&held).await.unwrap();
+            let lease = contender.lease(ask(number)).await;
+            contender.release(&lease).await;
         }
         let (mut seen, mut missed) = (0, 0);
         while seen + missed < 2 * turns as u64 {
             match poll_fn(|cx| events.as_mut().poll_next(cx)).await.unwrap() {
                 Watched::Event(event) => {
-                    assert_eq!(missed, 0, "an event out of its place: {event:?}");
-                    assert_eq!(seen % 2 == 0, matches!(event.change, Change::Granted(_)));
+                    let is_grant = (seen + missed) % 2 == 0;
+                    assert_eq!(is_grant, matches!(event.change, Change::Granted(_)), "{event:?}");
                     seen += 1;
                 }
-                Watched::Missed(count) => missed += count,
+                // The last are kept, so those that are missing come before all others.
+                Watched::Missed(count) => {
+                    assert_eq!((seen, missed), (0, 0), "{count} more are missing");
+                    missed = count;
+                }
                 other => panic!("unknown: {other:?}"),
             }
         }
-        assert!(missed > 0);
-        let asked = ask(0);
-        let _ = store.acquire(&asked).await.unwrap();
+        assert!(missed > 0 && seen > 0, "{missed} missed, {seen} seen");
+        let _ = contender.lease(ask(0)).await;
         let next = poll_fn(|cx| events.as_mut().poll_next(cx)).await.unwrap();
         assert!(matches!(next, Watched::Event(_)), "{next:?}");
-    });
-}
-
-/// Two that wait for one request at once, as a program and its successor may, both get the news.
-#[test]
-fn all_who_wait_for_a_request_are_woken() {
-    let runtime = one_thread();
-    runtime.block_on(async {
-        let store = MemoryBackend::new();
-        let (held, queued) = (ask(0), ask(1));
-        let _ = store.acquire(&held).await.unwrap();
-        let _ = store.acquire(&queued).await.unwrap();
-        let wait = || {
-            let timeout = Duration::from_secs(3600);
-            let awaited = WaitRequest::new(queued.key.clone(), queued.request, timeout);
-            let store = store.clone();
-            tokio::spawn(async move { store.wait(&awaited).await.unwrap() })
-        };
-        let (first, second) = (wait(), wait());
-        tokio::task::yield_now().await;
-        let release = ReleaseRequest::new(held.key.clone(), held.request);
-        let _ = store.release(&release).await.unwrap();
-        assert!(matches!(first.await.unwrap(), Wake::Granted(_)));
-        assert!(matches!(second.await.unwrap(), Wake::Granted(_)));
     });
 }
 
@@ -185,7 +194,8 @@ fn requests_of_many_owners_are_told_apart() {
         let mut owners = HashSet::new();
         for number in 1..100 {
             let _ = store.acquire(&ask(number)).await.unwrap();
-            let waits = store.waits_of(&owner(number)).await.unwrap();
+            let query = WaitsQuery::new(owner(number));
+            let waits = store.waits_of(&query).await.unwrap().value.items;
             assert_eq!(waits.len(), 1);
             owners.insert(waits[0].request);
         }

@@ -213,7 +213,7 @@ impl World {
 
     /// Opens `mailbox` on the first connection.
     pub async fn open(&self, mailbox: MailboxId) -> Mail {
-        Mail::new(mailbox, self.store.listen(mailbox).await.expect("listen answers"))
+        Mail::open(mailbox, &self.store).await
     }
 }
 

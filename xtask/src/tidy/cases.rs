@@ -5,15 +5,25 @@ use std::collections::BTreeMap;
 use super::{File, Tree, Violation};
 
 const CASES: &str = "crates/lock-testkit/src/cases/";
-const TABLE: &str = "crates/lock-testkit/src/suite.rs";
+const TABLE: &str = "crates/lock-testkit/src/table.rs";
 const CONTRACTS: [&str; 2] =
     ["crates/lock-core/src/backend.rs", "crates/lock-core/src/inspector.rs"];
 
-/// A promise of the contract: where it begins, and the cases it ends in.
+/// A promise of the contract: where it begins, its sentence as the table has it, and the cases it
+/// ends in.
 #[derive(Debug, PartialEq, Eq)]
 struct Bullet {
     line: usize,
+    sentence: String,
     cases: Vec<String>,
+}
+
+/// A row of the table: the case, and the promise that it stands under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    line: usize,
+    promise: String,
+    case: String,
 }
 
 /// Every case runs, and the table has no others.
@@ -23,7 +33,7 @@ pub(super) fn functions_and_table(tree: &Tree) -> Vec<Violation> {
     };
     let mut violations = Vec::new();
     let mut rows: BTreeMap<String, usize> = BTreeMap::new();
-    for (line, case) in table(suite) {
+    for Row { line, case, .. } in table(suite) {
         if rows.insert(case.clone(), line).is_some() {
             violations.push(Violation::new(TABLE, line, format!("{case} stands here twice")));
         }
@@ -45,12 +55,13 @@ pub(super) fn functions_and_table(tree: &Tree) -> Vec<Violation> {
     violations
 }
 
-/// Every promise is held by a case, and every case holds a promise.
+/// Every promise is held by a case, every case holds a promise, and the table says which.
 pub(super) fn table_and_contract(tree: &Tree) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let rows: BTreeMap<String, usize> =
-        tree.file(TABLE).into_iter().flat_map(table).map(|(line, case)| (case, line)).collect();
+    let rows: BTreeMap<String, Row> =
+        tree.file(TABLE).into_iter().flat_map(table).map(|row| (row.case.clone(), row)).collect();
     let mut unnamed = rows.clone();
+    let mut untold = rows.clone();
     for path in CONTRACTS {
         let Some(file) = tree.file(path) else {
             violations.push(Violation::new(path, 1, "the contract is missing"));
@@ -63,16 +74,27 @@ pub(super) fn table_and_contract(tree: &Tree) -> Vec<Violation> {
             }
             for case in bullet.cases {
                 unnamed.remove(&case);
-                if !rows.contains_key(&case) {
-                    let message = format!("{case} is not in the table in {TABLE}");
-                    violations.push(Violation::new(path, bullet.line, message));
+                match rows.get(&case) {
+                    None => {
+                        let message = format!("{case} is not in the table in {TABLE}");
+                        violations.push(Violation::new(path, bullet.line, message));
+                    }
+                    Some(row) if row.promise == bullet.sentence => drop(untold.remove(&case)),
+                    // Another promise may name the case, too.
+                    Some(_) => {}
                 }
             }
         }
     }
-    for (case, line) in unnamed {
+    for (case, &Row { line, .. }) in &unnamed {
         let message = format!("no promise of the contract names {case}");
         violations.push(Violation::new(TABLE, line, message));
+    }
+    for (case, Row { line, promise, .. }) in untold {
+        if !unnamed.contains_key(&case) {
+            let message = format!("the promise that names {case} is not `{promise}`");
+            violations.push(Violation::new(TABLE, line, message));
+        }
     }
     violations
 }
@@ -80,7 +102,8 @@ pub(super) fn table_and_contract(tree: &Tree) -> Vec<Violation> {
 /// Returns the cases of one module.
 fn functions(file: &File) -> impl Iterator<Item = (usize, String)> {
     let path = file.path.strip_prefix(CASES).unwrap_or(&file.path);
-    let module = path.strip_suffix(".rs").unwrap_or(path).replace('/', "::");
+    // The parts of a module in files of their own are exported by the module.
+    let module = path.split(['/', '.']).next().unwrap_or(path);
     file.lines().filter_map(move |(line, text)| {
         let rest = text.trim_start().strip_prefix("pub async fn ")?;
         let name = rest.split(['(', '<']).next()?;
@@ -88,15 +111,35 @@ fn functions(file: &File) -> impl Iterator<Item = (usize, String)> {
     })
 }
 
-/// Returns the rows of the table: `module::case,` one a line.
-fn table(suite: &File) -> impl Iterator<Item = (usize, String)> {
-    suite
+/// Returns the rows of the table: a promise in quotes and a colon, then `module::case,` or
+/// `module::case;` one a line.
+fn table(suite: &File) -> Vec<Row> {
+    let lines = suite
         .lines()
         .skip_while(|(_, line)| !line.contains("macro_rules! for_each_case"))
-        .take_while(|(_, line)| *line != "}")
-        .filter_map(|(number, line)| Some((number, line.trim().strip_suffix(',')?)))
-        .filter(|(_, case)| is_case(case))
-        .map(|(number, case)| (number, case.to_owned()))
+        .take_while(|(_, line)| *line != "}");
+    let (mut rows, mut promise, mut is_open) = (Vec::new(), String::new(), false);
+    for (line, text) in lines {
+        let text = text.trim();
+        if let Some(begun) = text.strip_prefix('"').filter(|_| !is_open) {
+            promise.clear();
+            is_open = !read_promise(begun, &mut promise);
+        } else if is_open {
+            is_open = !read_promise(text, &mut promise);
+        } else if let Some(case) = text.strip_suffix([',', ';'])
+            && is_case(case)
+        {
+            rows.push(Row { line, promise: promise.clone(), case: case.to_owned() });
+        }
+    }
+    rows
+}
+
+/// Adds a line of a promise, and returns whether it is the last.
+fn read_promise(text: &str, promise: &mut String) -> bool {
+    let last = text.strip_suffix("\":");
+    promise.push_str(last.or_else(|| text.strip_suffix('\\')).unwrap_or(text));
+    last.is_some()
 }
 
 /// Returns the promises under every `# Contract` of a file.
@@ -117,7 +160,8 @@ fn bullets(file: &File) -> Vec<Bullet> {
             continue;
         }
         if let Some((line, text)) = open.take() {
-            bullets.push(Bullet { line, cases: cases_at_the_end(&text) });
+            let cases = cases_at_the_end(&text);
+            bullets.push(Bullet { line, sentence: sentence(&text, &cases), cases });
         }
         open = begins.map(|text| (number, text.to_owned()));
         match doc {
@@ -127,6 +171,23 @@ fn bullets(file: &File) -> Vec<Bullet> {
         }
     }
     bullets
+}
+
+/// Returns the promise without the names of its cases, as text without marks: a link is its words.
+fn sentence(text: &str, cases: &[String]) -> String {
+    let prose = cases.first().and_then(|first| text.split_once(&format!("`{first}`")));
+    let prose = prose.map_or(text, |(prose, _)| prose).trim_end_matches([' ', '(']);
+    let mut plain = String::new();
+    let mut rest = prose;
+    while let Some((before, link)) = rest.split_once('[') {
+        plain.push_str(before);
+        let (words, after) = link.split_once(']').unwrap_or((link, ""));
+        plain.push_str(words);
+        let target = after.strip_prefix('(').and_then(|target| target.split_once(')'));
+        rest = target.map_or(after, |(_, after)| after);
+    }
+    plain.push_str(rest);
+    plain.replace('`', "")
 }
 
 /// Returns the names in backticks that a promise ends in.
@@ -162,7 +223,9 @@ mod tests {
     const QUEUE: &str = "//! The queue.\n\npub async fn first_comes_first(f: &F) {}\n\
                          pub async fn the_silent_go<F: G>(f: &F) {}\nasync fn helper() {}\n";
     const SUITE: &str = "macro_rules! for_each_case {\n    ($m:ident) => {\n        $m! {\n            \
-                         queue::first_comes_first,\n            queue::the_silent_go,\n        }\n    };\n}\n\
+                         \"First come, first served, \\\n             says tokio::sync.\":\n                \
+                         queue::first_comes_first;\n            \"The silent go\":\n                \
+                         queue::the_silent_go;\n        }\n    };\n}\n\
                          other::row,\n";
     const BACKEND: &str = "/// A backend.\n///\n/// # Contract\n/// - First come, first served, \
                            says `tokio::sync`.\n///   `queue::first_comes_first`\n\
@@ -198,6 +261,19 @@ mod tests {
     }
 
     #[test]
+    fn a_module_may_have_parts_in_files_of_their_own() {
+        let part = "crates/lock-testkit/src/cases/queue/silent.rs";
+        let (first, second) = QUEUE.split_once("pub async fn the").unwrap();
+        let rest = format!("pub async fn the{second}");
+        let tree = Tree::of(&[
+            ("crates/lock-testkit/src/cases/queue.rs", first),
+            (part, &rest),
+            (TABLE, SUITE),
+        ]);
+        assert_eq!(functions_and_table(&tree), []);
+    }
+
+    #[test]
     fn a_row_without_a_case_is_found() {
         let found = found(|path, text| {
             if path == TABLE {
@@ -212,10 +288,28 @@ mod tests {
 
     #[test]
     fn a_row_that_stands_twice_is_found() {
-        let row = "            queue::the_silent_go,\n";
+        let row = "                queue::the_silent_go;\n";
         let found = found(|_, text| text.replace(row, &row.repeat(2)));
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].ends_with("stands here twice"), "{found:?}");
+    }
+
+    #[test]
+    fn a_promise_that_the_table_tells_otherwise_is_found() {
+        let found = found(|_, text| text.replace("The silent go\"", "The silent stay\""));
+        let message = "the promise that names queue::the_silent_go is not `The silent stay`";
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].ends_with(message), "{found:?}");
+    }
+
+    #[test]
+    fn a_sentence_has_no_marks() {
+        let cases = ["a::b".to_owned()];
+        assert_eq!(
+            sentence("It is [`X`](crate::X), `y` and [z]. `a::b`", &cases),
+            "It is X, y and z."
+        );
+        assert_eq!(sentence("No case.", &[]), "No case.");
     }
 
     #[test]

@@ -1,15 +1,33 @@
 //! Connections: a command takes effect in the store, and all connections see that.
+//!
+//! What a case builds on, both connections ask for, so that only the command that it is about has
+//! to be seen by the other.
 
 use std::time::Duration;
 
-use lock_core::{AcquireRequest, Cancellation, Release, TransferTo};
+use lock_core::{AcquireRequest, Cancellation, Lease, Release, TransferTo};
 
 use super::expect_eq;
 use crate::World;
 
-/// A waiting request for `key` that may be silent for a short time only.
-fn brief(owner: &str) -> AcquireRequest {
-    World::ask("key", owner).queueing(World::keep_alive(World::BRIEF))
+/// The claim window of a waiter, long after the end of a brief lease.
+const WINDOW: Duration = Duration::from_secs(2);
+
+/// Both connections ask for the request, which holds.
+async fn both_hold(both: [&World; 2], request: &AcquireRequest) -> Lease {
+    let held = both[0].granted(request).await;
+    expect_eq!(both[1].granted(request).await, held);
+    held
+}
+
+/// Both connections ask for a request that holds `key` and for one that waits for it.
+async fn both_hold_and_wait(both: [&World; 2]) -> (Lease, AcquireRequest) {
+    let waiter = World::queueing("key", "bob");
+    let held = both_hold(both, &World::ask("key", "alice")).await;
+    for world in both {
+        expect_eq!(world.queued(&waiter).await.position, 1);
+    }
+    (held, waiter)
 }
 
 /// A lease that one connection is granted is in the way of another.
@@ -24,37 +42,36 @@ pub async fn another_connection_sees_an_acquire(world: World) {
 /// A request that one connection queues stands before those of another.
 pub async fn another_connection_sees_a_waiter(world: World) {
     let elsewhere = world.elsewhere().await;
-    let held = elsewhere.granted(&World::ask("key", "alice")).await;
+    both_hold([&world, &elsewhere], &World::ask("key", "alice")).await;
     let waiter = World::queueing("key", "bob");
     world.queued(&waiter).await;
     expect_eq!(elsewhere.only_waiter("key").await.request, waiter.id);
     expect_eq!(elsewhere.queued(&World::queueing("key", "carol")).await.position, 2);
-    elsewhere.released(&held).await;
-    expect_eq!(elsewhere.only_lease("key").await.request, waiter.id);
 }
 
 /// A waiter that one connection hears is alive for another.
 pub async fn another_connection_sees_a_hearing(world: World) {
     let elsewhere = world.elsewhere().await;
-    let waiter = World::ask("key", "bob").queueing(World::keep_alive(Duration::from_secs(2)));
-    elsewhere.granted(&World::ask("key", "alice")).await;
-    elsewhere.queued(&waiter).await;
-    for _ in 0..3 {
-        world.elapse(Duration::from_secs(1)).await;
-        world.heard_waiting(&waiter).await;
-    }
-    expect_eq!(elsewhere.waiting("key").await, [waiter.id]);
+    let (_, waiter) = both_hold_and_wait([&world, &elsewhere]).await;
+    let silent_at = elsewhere.only_waiter("key").await.silent_at;
+    world.elapse(World::BRIEF).await;
+    world.heard_waiting(&waiter).await;
+    let heard = elsewhere.only_waiter("key").await;
+    assert!(heard.silent_at >= silent_at.after(World::BRIEF), "not heard since: {heard:?}");
 }
 
 /// A lease that one connection claims outlasts its claim window for another.
 pub async fn another_connection_sees_a_claim(world: World) {
     let elsewhere = world.elsewhere().await;
-    let (holder, waiter) = (World::ask("key", "alice"), brief("bob"));
-    let held = elsewhere.granted(&holder).await;
-    elsewhere.queued(&waiter).await;
-    elsewhere.released(&held).await;
-    let claimed = world.heard_granted(&waiter).await;
+    let both = [&world, &elsewhere];
+    let waiter = World::ask("key", "bob").queueing(World::keep_alive(WINDOW));
+    both_hold(both, &World::ask("key", "alice").with_ttl(World::ttl(World::BRIEF))).await;
+    for connection in both {
+        connection.queued(&waiter).await;
+    }
     world.elapse(World::BRIEF).await;
+    let claimed = world.heard_granted(&waiter).await;
+    world.elapse(WINDOW).await;
     expect_eq!(elsewhere.only_lease("key").await, claimed);
 }
 
@@ -62,7 +79,7 @@ pub async fn another_connection_sees_a_claim(world: World) {
 pub async fn another_connection_sees_a_renewal(world: World) {
     let elsewhere = world.elsewhere().await;
     let request = World::ask("key", "alice").with_ttl(World::ttl(World::BRIEF));
-    let held = elsewhere.granted(&request).await;
+    let held = both_hold([&world, &elsewhere], &request).await;
     let renewed = world.renewed_for(&held, World::ttl(World::TTL)).await;
     expect_eq!(elsewhere.only_lease("key").await, renewed);
     world.elapse(World::BRIEF).await;
@@ -72,7 +89,7 @@ pub async fn another_connection_sees_a_renewal(world: World) {
 /// A lease that one connection releases is over for another.
 pub async fn another_connection_sees_a_release(world: World) {
     let elsewhere = world.elsewhere().await;
-    let held = elsewhere.granted(&World::ask("key", "alice")).await;
+    let held = both_hold([&world, &elsewhere], &World::ask("key", "alice")).await;
     expect_eq!(world.release(&held).await, Release::Released);
     elsewhere.free("key").await;
     elsewhere.granted(&World::ask("key", "bob")).await;
@@ -81,9 +98,7 @@ pub async fn another_connection_sees_a_release(world: World) {
 /// A waiter that one connection cancels has left the queue for another.
 pub async fn another_connection_sees_a_cancel(world: World) {
     let elsewhere = world.elsewhere().await;
-    let waiter = World::queueing("key", "bob");
-    let held = elsewhere.granted(&World::ask("key", "alice")).await;
-    elsewhere.queued(&waiter).await;
+    let (held, waiter) = both_hold_and_wait([&world, &elsewhere]).await;
     expect_eq!(world.cancel(&waiter).await, Cancellation::Dequeued);
     expect_eq!(elsewhere.waiting("key").await, []);
     elsewhere.released(&held).await;
@@ -93,9 +108,7 @@ pub async fn another_connection_sees_a_cancel(world: World) {
 /// A lease that one connection hands over is the receiver's for another.
 pub async fn another_connection_sees_a_transfer(world: World) {
     let elsewhere = world.elsewhere().await;
-    let waiter = World::queueing("key", "bob");
-    let held = elsewhere.granted(&World::ask("key", "alice")).await;
-    elsewhere.queued(&waiter).await;
+    let (held, waiter) = both_hold_and_wait([&world, &elsewhere]).await;
     let given = world.transferred(&held, TransferTo::Waiter(waiter.id)).await;
     expect_eq!(elsewhere.only_lease("key").await, given);
     expect_eq!(elsewhere.waiting("key").await, []);
@@ -104,8 +117,8 @@ pub async fn another_connection_sees_a_transfer(world: World) {
 /// A lease that one connection evicts is over for another.
 pub async fn another_connection_sees_an_eviction(world: World) {
     let elsewhere = world.elsewhere().await;
-    let held = elsewhere.granted(&World::ask("key", "alice")).await;
-    expect_eq!(world.evict("key").await.leases, [held]);
+    let held = both_hold([&world, &elsewhere], &World::ask("key", "alice")).await;
+    world.evicted_lease(&held).await;
     elsewhere.free("key").await;
     elsewhere.granted(&World::ask("key", "bob")).await;
 }
@@ -113,11 +126,8 @@ pub async fn another_connection_sees_an_eviction(world: World) {
 /// A waiter that one connection evicts has left the queue for another.
 pub async fn another_connection_sees_an_evicted_waiter(world: World) {
     let elsewhere = world.elsewhere().await;
-    let waiter = World::queueing("key", "bob");
-    elsewhere.granted(&World::ask("key", "alice")).await;
-    elsewhere.queued(&waiter).await;
-    let evicted = world.evict_waiter(&waiter).await.waiter;
-    expect_eq!(evicted.map(|waiter| waiter.request), Some(waiter.id));
+    let (_, waiter) = both_hold_and_wait([&world, &elsewhere]).await;
+    world.evicted_waiter(&waiter).await;
     expect_eq!(elsewhere.waiting("key").await, []);
     expect_eq!(elsewhere.ended(&waiter).await, World::end_by_eviction());
 }

@@ -1,29 +1,25 @@
 //! Crowds: long queues are served in order to the last, and no command is slowed down by them.
 
+mod bounds;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use lock_core::machine::SWEEP_LIMIT;
-use lock_core::{AcquireRequest, Holder, Mode, Notice, OnHeld, RequestId};
+use lock_core::{AcquireRequest, Holder, OnHeld};
 
 use super::expect_eq;
 use crate::World;
 
+pub use bounds::*;
+
 /// A head start that puts a request before all others of a case.
 const HOUR: Duration = Duration::from_secs(60 * 60);
-/// More leases or waiters than one command drops, grants or ends, three times over.
-const MANY: usize = 3 * SWEEP_LIMIT + 10;
 
 /// A waiting request for `key` that joins no longer queue than this, itself included.
 fn limited(owner: &str, limit: u32) -> AcquireRequest {
     let keep_alive = World::keep_alive(World::KEEP_ALIVE);
     let queue_limit = NonZeroU32::new(limit);
     World::ask("key", owner).with_on_held(OnHeld::Queue { keep_alive, queue_limit })
-}
-
-/// Many readers that wait patiently.
-fn readers() -> impl Iterator<Item = AcquireRequest> {
-    World::patient(MANY).into_iter().map(|request| request.with_mode(Mode::READER))
 }
 
 /// A request joins no longer queue than it allows, and leaves nothing behind when that is full.
@@ -89,69 +85,4 @@ pub async fn long_queue_keeps_its_order(world: World) {
     let shown: Vec<_> = seen.iter().map(|waiter| waiter.request).collect();
     expect_eq!(shown, sorted.iter().map(|waiter| waiter.id).collect::<Vec<_>>());
     world.served(&held, &sorted).await;
-}
-
-/// Leases that are over count nowhere, although one command cannot drop them all.
-pub async fn many_leases_that_are_over_count_nowhere(world: World) {
-    for reader in readers() {
-        world.granted(&reader.with_ttl(World::ttl(World::BRIEF))).await;
-    }
-    world.elapse(World::BRIEF).await;
-    let held = world.granted(&World::ask("key", "writer")).await;
-    let position = world.refused(&World::ask("key", "late")).await;
-    expect_eq!((position.holders, position.holder), (1, Some(Holder::from(&held))));
-    expect_eq!(world.only_lease("key").await, held);
-}
-
-/// A release grants a bounded number of a long queue of readers, and the commands that follow grant
-/// the rest; the next head is told to ask, if the store gives notices.
-pub async fn long_queue_of_readers_is_granted(world: World) {
-    let held = world.granted(&World::ask("key", "writer")).await;
-    let mut mail = world.mail().await;
-    let waiters: Vec<_> = readers().map(|reader| reader.with_mailbox(mail.mailbox)).collect();
-    for waiter in &waiters {
-        world.queued(waiter).await;
-    }
-    world.released(&held).await;
-    let mut turns = 0;
-    while world.inspect("key").await.waiting > 0 {
-        turns += 1;
-        assert!(turns <= 10, "ten looks do not grant all readers");
-    }
-    assert!(turns >= 1, "one command grants more than a few");
-    if world.expected().notices {
-        let mut asked: Option<RequestId> = None;
-        while asked.is_none() {
-            asked = match mail.next().await {
-                Notice::Ask { request, .. } => Some(request),
-                _ => None,
-            };
-        }
-        expect_eq!(asked, Some(waiters[SWEEP_LIMIT].id));
-    }
-    expect_eq!(world.inspect("key").await.holders, MANY as u64);
-    for waiter in &waiters {
-        expect_eq!(world.heard_granted(waiter).await.request, waiter.id);
-    }
-}
-
-/// An eviction of many leases ends some of them and says that more are left, until none is.
-pub async fn eviction_of_many_says_whether_more_are_left(world: World) {
-    let mut held = Vec::new();
-    for reader in readers() {
-        held.push(world.granted(&reader).await.request);
-    }
-    let (mut evicted, mut more) = (Vec::new(), true);
-    while more {
-        let eviction = world.evict("key").await;
-        let count = eviction.leases.len();
-        assert!((1..=2 * SWEEP_LIMIT).contains(&count), "{count} leases end at once");
-        evicted.extend(eviction.leases.iter().map(|lease| lease.request));
-        more = eviction.more;
-        expect_eq!(more, evicted.len() < held.len());
-    }
-    held.sort_unstable();
-    evicted.sort_unstable();
-    expect_eq!(evicted, held);
-    world.free("key").await;
 }

@@ -1,13 +1,17 @@
 //! Inspection: who holds, who waits, and how the store is.
 
+mod waits;
+
 use std::time::Duration;
 
 use std::num::NonZeroU32;
 
-use lock_core::{AcquireRequest, InspectQuery, Mode, SessionId, Ttl, Waiter, WaitsQuery};
+use lock_core::{AcquireRequest, InspectQuery, Mode, SessionId, Ttl, Waiter};
 
 use super::expect_eq;
 use crate::World;
+
+pub use waits::*;
 
 fn limit(count: u32) -> NonZeroU32 {
     NonZeroU32::new(count).expect("a page holds something")
@@ -99,96 +103,6 @@ pub async fn inspection_grants_what_is_due(world: World) {
     expect_eq!((lease.request, &lease.owner), (bob.id, &bob.owner));
     expect_eq!(lease.expires_at, Some(lease.granted_at.after(World::KEEP_ALIVE)));
     expect_eq!(world.granted(&bob).await.token, lease.token);
-}
-
-/// Every request of an owner that waits is found, whatever key it waits for.
-pub async fn waits_of_an_owner_are_found(world: World) {
-    let mut expected = Vec::new();
-    for key in ["a", "b", "c"] {
-        world.granted(&World::ask(key, "alice")).await;
-        for owner in ["bob", "bob2", "bob:a", "Bob", "b*b"] {
-            world.queued(&World::queueing(key, owner)).await;
-        }
-        expected.push(world.inspect(key).await.waiters.items.remove(0));
-    }
-    world.granted(&World::ask("d", "bob")).await;
-    expect_eq!(world.waits_of("bob").await, expected);
-    expect_eq!(world.waits_of("alice").await, []);
-}
-
-/// Every request of a session that waits is found, and none of another session of its owner.
-pub async fn waits_of_a_session_are_found(world: World) {
-    let session = SessionId::random();
-    let mut expected = Vec::new();
-    for key in ["a", "b", "c"] {
-        world.granted(&World::ask(key, "alice").with_session(session)).await;
-        world.queued(&World::queueing(key, "bob").with_session(session)).await;
-        expected.push(world.only_waiter(key).await);
-        world.queued(&World::queueing(key, "bob")).await;
-        world.queued(&World::queueing(key, "bob").with_session(SessionId::random())).await;
-    }
-    expect_eq!(world.waits(WaitsQuery::new(session)).await, expected);
-    expect_eq!(world.waits(WaitsQuery::new(SessionId::random())).await, []);
-    expect_eq!(world.waits_of("bob").await.len(), 9);
-}
-
-/// Eleven waiters of an owner on three keys are each found once, on pages of one, four or all.
-pub async fn waits_are_paged(world: World) {
-    let mut expected = Vec::new();
-    for (key, count) in [("a", 7), ("b", 1), ("c", 3)] {
-        world.granted(&World::ask(key, "alice")).await;
-        for _ in 0..count {
-            world.queued(&World::queueing(key, "bob")).await;
-            world.queued(&World::queueing(key, "carol")).await;
-        }
-        let waiters = world.inspect(key).await.waiters.items;
-        expected.extend(waiters.into_iter().filter(|waiter| waiter.owner.as_str() == "bob"));
-    }
-    expected.sort_by_key(|waiter| (waiter.key.clone(), waiter.request));
-    for size in [1, 4, 11, 100] {
-        let query = WaitsQuery::new(World::owner("bob")).with_limit(limit(size));
-        expect_eq!(world.waits(query).await, expected, "on pages of {size}");
-    }
-}
-
-/// Nine waiters are each shown once and in order, on pages of one, four or all.
-pub async fn waiters_are_paged(world: World) {
-    world.granted(&World::ask("key", "alice")).await;
-    let mut requests = Vec::new();
-    for request in World::patient(9) {
-        world.queued(&request).await;
-        requests.push(request.id);
-    }
-    for size in [1, 4, 9, 100] {
-        let mut query = InspectQuery::new(World::key("key")).with_limit(limit(size));
-        let mut shown = Vec::new();
-        loop {
-            let seen = world.store().inspect(&query).await.expect("inspect answers").value;
-            expect_eq!((seen.waiting, seen.leases.len()), (9, 1));
-            assert!(seen.waiters.items.len() <= size as usize, "{seen:?}");
-            shown.extend(seen.waiters.items.iter().map(|waiter| waiter.request));
-            let Some(next) = seen.waiters.next else { break };
-            query = query.after(next);
-        }
-        expect_eq!(shown, requests, "on pages of {size}");
-    }
-}
-
-/// A request is found among the waits of its owner until it is granted or leaves.
-pub async fn waits_end_with_the_grant(world: World) {
-    let mut pairs = Vec::new();
-    for key in ["cancelled", "evicted", "released", "thrown out", "kept"] {
-        let waiter = World::queueing(key, "bob");
-        let held = world.granted(&World::ask(key, "alice")).await;
-        world.queued(&waiter).await;
-        pairs.push((held, waiter));
-    }
-    expect_eq!(world.waits_of("bob").await.len(), 5);
-    world.dequeued(&pairs[0].1).await;
-    expect_eq!(world.evict("evicted").await.leases.len(), 1);
-    world.released(&pairs[2].0).await;
-    world.evicted_waiter(&pairs[3].1).await;
-    expect_eq!(world.waits_of("bob").await, [world.only_waiter("kept").await]);
 }
 
 /// The store tells what it is, the same on every connection.

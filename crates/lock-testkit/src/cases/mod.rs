@@ -38,7 +38,7 @@ macro_rules! expect_eq {
         match (&$got, &$expected) {
             (got, expected) => assert!(
                 *got == *expected,
-                "expected {expected:?}, got {got:?} from `{}` {}",
+                "expected {expected:?},\n  got {got:?}\n  from `{}` {}",
                 stringify!($got),
                 format_args!($($about)+),
             ),

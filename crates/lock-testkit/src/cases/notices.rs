@@ -1,5 +1,4 @@
-//! Notices: a mailbox is told of grants and of ends by force, and whoever misses that loses
-//! nothing.
+//! Notices: a mailbox is told of grants and of ends by force; to miss one loses nothing.
 
 use lock_core::{
     AcquireRequest, End, Heard, Lease, MailboxId, Metadata, Renewal, RequestId, TransferTo,

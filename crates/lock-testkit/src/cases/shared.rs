@@ -83,11 +83,9 @@ pub async fn better_ranked_reader_joins(world: World) {
 /// A semaphore has as many holders as permits, and a released permit can be had again.
 pub async fn semaphore_is_limited_to_its_permits(world: World) {
     let ask = |owner| World::ask("key", owner).with_mode(semaphore(3));
-    let dave = ask("dave");
-    let held = world.granted(&ask("alice")).await;
-    for owner in ["bob", "carol"] {
-        world.granted(&ask(owner)).await;
-    }
+    let (held, dave) = (world.granted(&ask("alice")).await, ask("dave"));
+    world.granted(&ask("bob")).await;
+    world.granted(&ask("carol")).await;
     let position = world.refused(&dave).await;
     expect_eq!((position.holders, position.position, position.waiting), (3, 1, 0));
     world.released(&held).await;
@@ -101,8 +99,7 @@ pub async fn unlike_limits_take_turns(world: World) {
     let (two, three) = (ask(2), ask(3));
     let first = world.granted(&two).await;
     expect_eq!(world.refused(&reader("reader")).await.holders, 1);
-    let other = World::ask("key", "other").with_mode(semaphore(2));
-    let second = world.granted(&other).await;
+    let second = world.granted(&World::ask("key", "other").with_mode(semaphore(2))).await;
     expect_eq!(world.queued(&three).await.holders, 2);
     world.released(&first).await;
     expect_eq!(world.queued(&three).await.holders, 1);
@@ -133,8 +130,9 @@ pub async fn one_permit_is_handed_on(world: World) {
     let (alice, bob, carol, dave) = (ask("alice"), ask("bob"), ask("carol"), ask("dave"));
     let held = world.granted(&alice).await;
     world.granted(&bob).await;
-    world.queued(&carol).await;
-    world.queued(&dave).await;
+    for waiter in [&carol, &dave] {
+        world.queued(waiter).await;
+    }
     world.released(&held).await;
     hold(&world, [&bob, &carol]).await;
     expect_eq!(world.queued(&dave).await.position, 1);
@@ -146,7 +144,7 @@ pub async fn refused_reader_sees_the_waiting_writer(world: World) {
     let writer = World::queueing("key", "writer");
     world.queued(&writer).await;
     let position = world.refused(&reader("bob")).await;
-    expect_eq!((position.position, position.waiting), (2, 1));
-    expect_eq!((position.holders, position.holder), (1, Some(Holder::from(&held))));
+    expect_eq!((position.position, position.waiting, position.holders), (2, 1, 1));
+    expect_eq!(position.holder, Some(Holder::from(&held)));
     expect_eq!(world.waiting("key").await, [writer.id]);
 }

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{FencingToken, Grant, MailboxId, Notice, NoticeStream, RequestId};
+use lock_core::{FencingToken, Grant, LockStore, MailboxId, Notice, NoticeStream, RequestId};
 
 /// How long a notice may take that must come.
 const SOON: Duration = Duration::from_secs(5);
@@ -14,11 +15,14 @@ pub struct Mail {
     /// Which mailbox.
     pub mailbox: MailboxId,
     notices: NoticeStream,
+    /// The connection, since a stream may end with it.
+    _store: Arc<dyn LockStore>,
 }
 
 impl Mail {
-    pub(super) const fn new(mailbox: MailboxId, notices: NoticeStream) -> Self {
-        Self { mailbox, notices }
+    pub(super) async fn open(mailbox: MailboxId, store: &Arc<dyn LockStore>) -> Self {
+        let notices = store.listen(mailbox).await.expect("listen answers");
+        Self { mailbox, notices, _store: Arc::clone(store) }
     }
 
     /// The next notice about a request, which must come soon.

@@ -1,25 +1,27 @@
 //! How a broken store grants, queues and refuses.
 
 use lock_core::{
-    AcquireRequest, Acquisition, KeepAlive, Lease, LockBackend, Mode, OnHeld, RenewRequest,
-    Renewal, RequestId, Result, Ttl,
+    AcquireRequest, Acquisition, Holder, KeepAlive, Lease, LockBackend, Mode, OnHeld,
+    QueuePosition, RenewRequest, Renewal, RequestId, Result, Ttl,
 };
 
 use super::Broken;
 use crate::fault::Fault;
+use crate::story::Ending;
 
 /// How many may wait in a store that refuses long queues or keeps their dead.
 const LONG: usize = 100;
 
 impl Broken {
-    pub(super) async fn acquire_broken(&self, asked: &AcquireRequest) -> Result<Acquisition> {
+    pub(super) async fn acquire_broken(&self, request: &AcquireRequest) -> Result<Acquisition> {
         let is_new = {
             let mut story = self.story();
-            let is_new = !story.asked.contains_key(&asked.request);
-            story.asked.entry(asked.request).or_insert_with(|| asked.clone());
+            let is_new = !story.asked.contains_key(&request.id);
+            story.asked.entry(request.id).or_insert_with(|| request.clone());
+            story.seats.entry(request.id).or_insert(self.seat);
             is_new
         };
-        let bent = self.bend(asked);
+        let bent = self.bend(request);
         let told = match self.fault {
             Fault::ChecksThenActs => self.check_then_act(&bent).await?,
             Fault::DroppedAcquiresActLate => self.act_late(&bent).await?,
@@ -30,7 +32,7 @@ impl Broken {
             | Fault::AskingAgainQueuesAgain
             | Fault::AskingAgainDoesNotClaim
             | Fault::RefusesRepeats
-            | Fault::HearsNobody
+            | Fault::AskingAgainIsNotHeard
                 if !is_new =>
             {
                 self.ask_again(&bent).await?
@@ -40,17 +42,19 @@ impl Broken {
             | Fault::QueuedReadersWaitAlone
             | Fault::CountsTheDead
             | Fault::RefusesLongQueues
+            | Fault::LateReadersWaitAlone
             | Fault::DeadStayInLongQueues => self.ask_to_queue(&bent).await?,
-            _ => self.inner.acquire(&bent).await?,
+            _ => self.acquire_below(&bent).await?,
         };
-        self.twist(asked, &bent, told, is_new).await
+        let told = self.twist_marks(request, told);
+        self.twist(request, &bent, told, is_new).await
     }
 
     /// Grants what looked free before it was asked for.
     async fn check_then_act(&self, bent: &AcquireRequest) -> Result<Acquisition> {
         let looked_free = self.leases(&bent.key).await?.is_empty();
         tokio::task::yield_now().await;
-        Ok(match self.inner.acquire(bent).await? {
+        Ok(match self.acquire_below(bent).await? {
             Acquisition::Held(_) if looked_free => Acquisition::Granted(self.invent(bent)),
             other => other,
         })
@@ -60,14 +64,14 @@ impl Broken {
     async fn act_late(&self, bent: &AcquireRequest) -> Result<Acquisition> {
         let (inner, bent) = (self.inner.clone(), bent.clone());
         let acting = tokio::spawn(async move { inner.acquire(&bent).await });
-        acting.await.expect("the store in memory does not panic")
+        Ok(acting.await.expect("the store in memory does not panic")?.value)
     }
 
     async fn reenter(&self, bent: &AcquireRequest) -> Result<Acquisition> {
         let held = self.leases(&bent.key).await?.into_iter().find(|held| held.owner == bent.owner);
         match held {
             Some(held) => Ok(Acquisition::Granted(held)),
-            None => self.inner.acquire(bent).await,
+            None => self.acquire_below(bent).await,
         }
     }
 
@@ -79,52 +83,53 @@ impl Broken {
                 let _ = self.end(&bent.key, held.request).await?;
             }
         }
-        self.inner.acquire(bent).await
+        self.acquire_below(bent).await
     }
 
     async fn ask_again(&self, bent: &AcquireRequest) -> Result<Acquisition> {
-        let (key, request) = (&bent.key, bent.request);
+        let (key, request) = (&bent.key, bent.id);
         if let Some(held) = self.lease_of(key, request).await? {
             return match self.fault {
                 Fault::AskingAgainExtends => Ok(self.extended(bent, held).await),
                 Fault::AskingAgainDoesNotClaim => Ok(Acquisition::Granted(held)),
                 Fault::RefusesRepeats => {
                     let other = stranger(bent);
-                    self.inner.acquire(&other.with_on_held(OnHeld::Refuse)).await
+                    self.acquire_below(&other.with_on_held(OnHeld::Refuse)).await
                 }
-                _ => self.inner.acquire(bent).await,
+                _ => self.acquire_below(bent).await,
             };
         }
         let waits = self.waiters(key).await?.iter().position(|waiter| waiter.request == request);
-        let Some(index) = waits else { return self.inner.acquire(bent).await };
+        let Some(index) = waits else { return self.acquire_below(bent).await };
         match self.fault {
             Fault::AskingAgainLosesThePlace => {
                 let _ = self.end(key, request).await?;
             }
             Fault::AskingAgainQueuesAgain => {
                 let ghost = stranger(bent);
-                let _ = self.inner.acquire(&ghost).await?;
+                let _ = self.acquire_below(&ghost).await?;
             }
-            Fault::HearsNobody => {
+            Fault::AskingAgainIsNotHeard => {
                 let other = stranger(bent);
-                let told = self.inner.acquire(&other.with_on_held(OnHeld::Refuse)).await?;
+                let told = self.acquire_below(&other.with_on_held(OnHeld::Refuse)).await?;
                 return Ok(match told {
-                    Acquisition::Held(mut place) => {
-                        place.position = index as u64 + 1;
-                        Acquisition::Queued(place)
+                    Acquisition::Held(mut position) => {
+                        position.position = index as u64 + 1;
+                        Acquisition::Queued(position)
                     }
                     other => other,
                 });
             }
             _ => {}
         }
-        self.inner.acquire(bent).await
+        self.acquire_below(bent).await
     }
 
     async fn extended(&self, bent: &AcquireRequest, held: Lease) -> Acquisition {
-        let renewal = RenewRequest::new(bent.key.clone(), bent.request, bent.ttl);
-        match self.inner.renew(&[renewal]).await.remove(0) {
-            Ok(Renewal::Renewed(lease)) => Acquisition::Granted(lease),
+        match self.renew_below(&RenewRequest::new(held.name(), bent.ttl)).await {
+            Ok(Renewal::Renewed { expires_at }) => {
+                Acquisition::Granted(held.with_expires_at(expires_at))
+            }
             _ => Acquisition::Granted(held),
         }
     }
@@ -133,26 +138,26 @@ impl Broken {
     async fn ask_to_queue(&self, bent: &AcquireRequest) -> Result<Acquisition> {
         let key = &bent.key;
         let waiting = self.waiters(key).await?;
-        let known = waiting.iter().any(|waiter| waiter.request == bent.request)
-            || self.lease_of(key, bent.request).await?.is_some();
+        let known = waiting.iter().any(|waiter| waiter.request == bent.id)
+            || self.lease_of(key, bent.id).await?.is_some();
         let OnHeld::Queue { queue_limit, .. } = bent.on_held else {
             if known || !self.is(Fault::RefusalsQueue) {
-                return self.inner.acquire(bent).await;
+                return self.acquire_below(bent).await;
             }
-            let told = self.inner.acquire(&bent.clone().queueing(KeepAlive::default())).await?;
+            let told = self.acquire_below(&bent.clone().queueing(KeepAlive::default())).await?;
             return Ok(match told {
-                Acquisition::Queued(mut place) => {
-                    place.waiting -= 1;
-                    Acquisition::Held(place)
+                Acquisition::Queued(mut position) => {
+                    position.waiting -= 1;
+                    Acquisition::Held(position)
                 }
                 other => other,
             });
         };
         if known {
-            return self.inner.acquire(bent).await;
+            return self.acquire_below(bent).await;
         }
-        let place = match self.inner.acquire(&bent.clone().with_on_held(OnHeld::Refuse)).await? {
-            Acquisition::Held(place) => place,
+        let position = match self.acquire_below(&bent.clone().with_on_held(OnHeld::Refuse)).await? {
+            Acquisition::Held(position) => position,
             other => return Ok(other),
         };
         self.learn();
@@ -160,31 +165,34 @@ impl Broken {
         let alive = waiting.len() as u64;
         match self.fault {
             Fault::RefusesLongQueues if waiting.len() > 2 * LONG => {
-                Ok(Acquisition::QueueFull(place))
+                Ok(Acquisition::QueueFull(position))
             }
             Fault::CountsTheDead
                 if queue_limit.is_some_and(|most| alive + dead >= most.get().into()) =>
             {
-                Ok(Acquisition::QueueFull(place))
+                Ok(Acquisition::QueueFull(position))
             }
             Fault::DeadStayInLongQueues if waiting.len() > LONG => {
                 let patient = KeepAlive::parse(KeepAlive::MAX).expect("a valid keep-alive");
-                self.inner.acquire(&bent.clone().queueing(patient)).await
+                self.acquire_below(&bent.clone().queueing(patient)).await
             }
             Fault::QueuedWritersShare => {
-                self.inner.acquire(&bent.clone().with_mode(Mode::READER)).await
+                self.acquire_below(&bent.clone().with_mode(Mode::READER)).await
+            }
+            Fault::LateReadersWaitAlone if waiting.len() > LONG => {
+                self.acquire_below(&bent.clone().with_mode(Mode::Exclusive)).await
             }
             Fault::QueuedReadersWaitAlone => {
-                self.inner.acquire(&bent.clone().with_mode(Mode::Exclusive)).await
+                self.acquire_below(&bent.clone().with_mode(Mode::Exclusive)).await
             }
-            _ => self.inner.acquire(bent).await,
+            _ => self.acquire_below(bent).await,
         }
     }
 
     /// What the faults make of an answer.
     async fn twist(
         &self,
-        asked: &AcquireRequest,
+        request: &AcquireRequest,
         bent: &AcquireRequest,
         told: Acquisition,
         is_new: bool,
@@ -192,7 +200,7 @@ impl Broken {
         self.learn();
         match (&told, self.fault) {
             (Acquisition::Held(_), Fault::GrantsHeldKeys) => {
-                return Ok(Acquisition::Granted(self.invent(asked)));
+                return Ok(Acquisition::Granted(self.invent(request)));
             }
             (Acquisition::Granted(lease), Fault::RemintsTokensOnRepeat) if !is_new => {
                 let mut story = self.story();
@@ -202,8 +210,18 @@ impl Broken {
             }
             (Acquisition::Queued(_), Fault::WaitersProlongLeases) => {
                 for held in self.leases(&bent.key).await? {
-                    let renewal = RenewRequest::new(held.key, held.request, Ttl::Never);
-                    drop(self.inner.renew(&[renewal]).await);
+                    let _ = self.renew_below(&RenewRequest::new(held.name(), Ttl::Never)).await?;
+                }
+            }
+            (Acquisition::Granted(_), Fault::CrowdsOfTheDeadCount) => {
+                let story = self.story();
+                let over = story.over(Ending::Expired).filter(|lease| lease.key == bent.key);
+                let over: Vec<&Lease> = over.collect();
+                if let Some(first) = over.get(LONG / 2) {
+                    let position = QueuePosition::new(1, 0);
+                    let holder = Some(Holder::from(*first));
+                    let position = position.with_holder(over.len() as u64, holder);
+                    return Ok(Acquisition::Held(position));
                 }
             }
             _ => {}
@@ -218,8 +236,8 @@ impl Broken {
 }
 
 /// Another request for the same.
-fn stranger(asked: &AcquireRequest) -> AcquireRequest {
-    let mut stranger = asked.clone();
-    stranger.request = RequestId::random();
+fn stranger(request: &AcquireRequest) -> AcquireRequest {
+    let mut stranger = request.clone();
+    stranger.id = RequestId::random();
     stranger
 }

@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, HeadStart, KeepAlive, LeaseTime, LockKey, Metadata, Mode, OnHeld, OwnerId, Ttl,
+    AcquireRequest, HeadStart, KeepAlive, LeaseName, LeaseTime, LockKey, Metadata, Mode, OnHeld,
+    OwnerId, Ttl,
 };
 
 use super::Broken;
@@ -39,18 +40,32 @@ impl Broken {
     }
 
     /// The request that this one is taken for.
-    pub(super) fn bend(&self, asked: &AcquireRequest) -> AcquireRequest {
-        let ttl = self.bend_ttl(asked.ttl);
-        if ttl != asked.ttl && !self.is(Fault::CapsLongTtls) {
-            self.story().lies.insert(asked.request, (ttl, asked.ttl));
+    pub(super) fn bend(&self, request: &AcquireRequest) -> AcquireRequest {
+        let ttl = self.bend_ttl(request.ttl);
+        if ttl != request.ttl && !self.is(Fault::CapsLongTtls) {
+            self.story().lies.insert(request.id, (ttl, request.ttl));
         }
-        let (key, owner) = (self.key(&asked.key), self.owner(&asked.owner));
-        AcquireRequest::new(asked.request, key, owner)
+        let (key, owner) = (self.key(&request.key), self.owner(&request.owner));
+        let mut bent = AcquireRequest::new(request.id, key, owner)
+            .with_session(request.session)
             .with_ttl(ttl)
-            .with_mode(self.bend_mode(asked.mode))
-            .with_head_start(self.bend_head_start(asked))
-            .with_on_held(self.bend_on_held(asked.on_held))
-            .with_metadata(self.bend_metadata(&asked.metadata))
+            .with_mode(self.bend_mode(request.mode))
+            .with_head_start(self.bend_head_start(request))
+            .with_on_held(self.bend_on_held(request.on_held))
+            .with_metadata(self.bend_metadata(&request.metadata));
+        bent.mailbox = request.mailbox;
+        bent
+    }
+
+    /// The name of the lease that is meant by one that was shown.
+    pub(super) fn bend_name(&self, name: &LeaseName) -> LeaseName {
+        let key = self.key(&name.key);
+        let story = self.story();
+        let real = match story.leases.get(&name.request) {
+            Some((lease, _)) if story.token(lease) == name.token => lease.token,
+            _ => name.token,
+        };
+        LeaseName::new(key, name.request, real)
     }
 
     /// The ttl that this one is taken for.
@@ -83,9 +98,9 @@ impl Broken {
         }
     }
 
-    fn bend_head_start(&self, asked: &AcquireRequest) -> HeadStart {
-        let span = asked.head_start.span();
-        let is_shared = matches!(asked.mode, Mode::Shared { .. });
+    fn bend_head_start(&self, request: &AcquireRequest) -> HeadStart {
+        let span = request.head_start.span();
+        let is_shared = matches!(request.mode, Mode::Shared { .. });
         let mut story = self.story();
         story.arrivals += 1;
         let arrivals = story.arrivals;

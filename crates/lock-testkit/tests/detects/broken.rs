@@ -3,34 +3,36 @@
 mod acquire;
 mod bend;
 mod end;
+mod hear;
 mod list;
 mod look;
+mod mark;
+mod notify;
 mod renew;
 mod show;
 mod transfer;
-mod wait;
 mod watch;
 
 use std::fmt;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use lock_core::{
-    AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, Clock, EventFilter,
-    EventStream, EvictRequest, Eviction, FencingToken, Health, Inspection, Lease, ListQuery,
-    LockBackend, LockEvent, LockInspector, LockKey, ManualClock, OwnerId, Page, Release,
-    ReleaseRequest, RenewRequest, Renewal, RequestId, Result, Timestamp, Transfer, TransferRequest,
-    WaitRequest, Waiter, Wake, Watched,
+    AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, Clock, EventCursor,
+    EventFilter, EventStream, EvictRequest, Eviction, FencingToken, Health, HearRequest, Heard,
+    InspectQuery, Inspection, Lease, ListQuery, LockBackend, LockEvent, LockInspector, LockKey,
+    MailboxId, ManualClock, NoticeStream, Page, Release, ReleaseRequest, RenewRequest, Renewal,
+    RequestId, Result, Timed, Timestamp, Transfer, TransferRequest, Waiter, WaitsQuery, Watched,
 };
 use lock_memory::MemoryBackend;
-use tokio::sync::broadcast;
 
 use crate::fault::Fault;
-use crate::story::{End, Story};
+use crate::story::{Ending, Story};
 
-/// A store that is broken in exactly one way.
+/// A store that is broken in exactly one way, as one connection reaches it.
 ///
 /// It changes what the store in memory below it is asked, or what that answers, or does more or
 /// less than it was asked to, as its fault tells.
@@ -42,16 +44,23 @@ pub(crate) struct Broken {
     /// What happens in the store below, of which the story is made.
     events: Arc<Mutex<EventStream>>,
     story: Arc<Mutex<Story>>,
-    /// The leases that waiters are handed, for faults that shout it out.
-    handed: broadcast::Sender<Lease>,
+    /// The number of this connection, and how many there are.
+    seat: u64,
+    seats: Arc<AtomicU64>,
 }
 
 impl Broken {
     pub(crate) async fn new(fault: Fault, clock: Arc<ManualClock>) -> Self {
         let inner = MemoryBackend::with_clock(Arc::clone(&clock));
-        let events = inner.watch(&EventFilter::all()).await.expect("the memory can be watched");
-        let (events, story) = (Arc::new(Mutex::new(events)), Arc::default());
-        Self { fault, clock, inner, events, story, handed: broadcast::Sender::new(64) }
+        let events = inner.watch(&EventFilter::all(), None).await;
+        let events = Arc::new(Mutex::new(events.expect("the memory can be watched")));
+        let seats = Arc::new(AtomicU64::new(1));
+        Self { fault, clock, inner, events, story: Arc::default(), seat: 0, seats }
+    }
+
+    /// Another connection to the same store.
+    pub(crate) fn connect(&self) -> Self {
+        Self { seat: self.seats.fetch_add(1, Ordering::Relaxed), ..self.clone() }
     }
 
     fn is(&self, fault: Fault) -> bool {
@@ -60,6 +69,14 @@ impl Broken {
 
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The reply at the time that the fault makes of the present.
+    fn timed<T>(&self, value: T) -> Timed<T> {
+        let now = self.now();
+        let mut story = self.story();
+        let first = *story.first_reply.get_or_insert(now);
+        Timed::new(if self.is(Fault::StampsRepliesOnce) { first } else { now }, value)
     }
 
     fn story(&self) -> MutexGuard<'_, Story> {
@@ -73,8 +90,7 @@ impl Broken {
             handed.extend(self.story().learn(self.fault, &event));
         }
         for lease in &handed {
-            // It is nobody's loss when nobody listens.
-            drop(self.handed.send(self.show(lease.clone())));
+            self.story().granted_by.insert(lease.request, self.seat);
         }
         handed
     }
@@ -91,12 +107,18 @@ impl Broken {
         }
     }
 
+    async fn seen(&self, key: &LockKey) -> Result<Inspection> {
+        let limit = std::num::NonZeroU32::new(InspectQuery::MAX_LIMIT).expect("not zero");
+        let query = InspectQuery::new(key.clone()).with_limit(limit);
+        Ok(self.inner.inspect(&query).await?.value)
+    }
+
     async fn leases(&self, key: &LockKey) -> Result<Vec<Lease>> {
-        Ok(self.inner.inspect(key).await?.leases)
+        Ok(self.seen(key).await?.leases)
     }
 
     async fn waiters(&self, key: &LockKey) -> Result<Vec<Waiter>> {
-        Ok(self.inner.inspect(key).await?.waiters)
+        Ok(self.seen(key).await?.waiters.items)
     }
 
     /// The lease of the request, if it holds.
@@ -104,33 +126,41 @@ impl Broken {
         Ok(self.leases(key).await?.into_iter().find(|lease| lease.request == request))
     }
 
-    /// Ends a request in the store below.
-    async fn end(&self, key: &LockKey, request: RequestId) -> Result<Cancellation> {
-        self.inner.cancel(&CancelRequest::new(key.clone(), request)).await
+    /// Acquires in the store below.
+    async fn acquire_below(&self, request: &AcquireRequest) -> Result<Acquisition> {
+        Ok(self.inner.acquire(request).await?.value)
     }
 
-    /// Ends all that wait for the key in the store below.
-    async fn empty_queue(&self, key: &LockKey) -> Result<()> {
+    /// Renews in the store below.
+    async fn renew_below(&self, request: &RenewRequest) -> Result<Renewal> {
+        Ok(self.inner.renew(std::slice::from_ref(request)).await.remove(0)?.value)
+    }
+
+    /// Ends a request in the store below.
+    async fn end(&self, key: &LockKey, request: RequestId) -> Result<Cancellation> {
+        Ok(self.inner.cancel(&CancelRequest::new(key.clone(), request)).await?.value)
+    }
+
+    /// Ends all that wait for the key in the store below, but this one.
+    async fn empty_queue(&self, key: &LockKey, but: Option<RequestId>) -> Result<()> {
         for waiter in self.waiters(key).await?.iter().rev() {
-            let _ = self.end(key, waiter.request).await?;
+            if Some(waiter.request) != but {
+                let _ = self.end(key, waiter.request).await?;
+            }
         }
         Ok(())
     }
 
     /// A lease that no store granted.
-    fn invent(&self, asked: &AcquireRequest) -> Lease {
-        Lease::granted(asked, FencingToken::following(None, self.now()), self.now())
+    fn invent(&self, request: &AcquireRequest) -> Lease {
+        Lease::granted(request, FencingToken::following(None, self.now()), self.now())
     }
 
     /// Settles the key before a command, and spoils what waiters are handed.
     async fn before(&self, key: &LockKey) -> Result<()> {
-        let fled = std::mem::take(&mut self.story().fled);
-        for (key, request) in fled {
-            let _ = self.end(&key, request).await?;
-        }
         self.follow_clock_back(key).await?;
         if self.fault.spoils_grants() {
-            let _ = self.inner.inspect(key).await?;
+            let _ = self.seen(key).await?;
         }
         self.after().await
     }
@@ -149,10 +179,10 @@ impl Broken {
                 }
             }
             Fault::JumpsBackRevive => {
-                let over: Vec<_> = self.story().over(End::Expired).cloned().collect();
+                let over: Vec<_> = self.story().over(Ending::Expired).cloned().collect();
                 for lease in over.iter().filter(|lease| lease.key == *key && !lease.is_over(now)) {
-                    let asked = self.story().asked[&lease.request].clone();
-                    drop(self.inner.acquire(&asked).await?);
+                    let request = self.story().asked[&lease.request].clone();
+                    let _ = self.acquire_below(&request).await?;
                 }
             }
             _ => {}
@@ -170,22 +200,21 @@ impl Broken {
     }
 
     async fn spoil(&self, lease: &Lease) -> Result<()> {
-        let Some(asked) = self.story().asked.get(&lease.request).cloned() else { return Ok(()) };
-        let asked = self.bend(&asked);
-        let sleeps = self.story().sleeping.contains(&lease.request);
+        let Some(request) = self.story().asked.get(&lease.request).cloned() else { return Ok(()) };
+        let request = self.bend(&request);
+        let is_open = request.mailbox.is_some_and(|open| self.story().open.contains(&open));
         match self.fault {
-            Fault::GrantsNeedNoClaim => drop(self.inner.acquire(&asked).await?),
+            Fault::GrantsNeedNoClaim => drop(self.acquire_below(&request).await?),
             Fault::NeverEndingGrantsNeedNoClaim if lease.ttl.span().is_none() => {
-                drop(self.inner.acquire(&asked).await?);
+                drop(self.acquire_below(&request).await?);
             }
             Fault::ClaimWindowsIgnoreTheTtl => {
-                if let lock_core::OnHeld::Queue { keep_alive, .. } = asked.on_held {
+                if let lock_core::OnHeld::Queue { keep_alive, .. } = request.on_held {
                     let ttl = lock_core::Ttl::parse(keep_alive.span()).expect("a short span");
-                    let renewal = RenewRequest::new(lease.key.clone(), lease.request, ttl);
-                    drop(self.inner.renew(&[renewal]).await);
+                    let _ = self.renew_below(&RenewRequest::new(lease.name(), ttl)).await?;
                 }
             }
-            Fault::GrantsAreMessages if !sleeps => {
+            Fault::GrantsAreMessages if !is_open => {
                 let _ = self.end(&lease.key, lease.request).await?;
             }
             _ => {}
@@ -197,83 +226,87 @@ impl Broken {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl LockBackend for Broken {
-    async fn acquire(&self, asked: &AcquireRequest) -> Result<Acquisition> {
-        self.before(&self.key(&asked.key)).await?;
-        let told = self.acquire_broken(asked).await?;
-        self.after().await?;
-        Ok(self.show_acquisition(asked, told))
+    async fn listen(&self, mailbox: MailboxId) -> Result<NoticeStream> {
+        self.listen_broken(mailbox).await
     }
 
-    async fn wait(&self, awaited: &WaitRequest) -> Result<Wake> {
-        self.before(&self.key(&awaited.key)).await?;
-        let woken = self.wait_broken(awaited).await?;
+    async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
+        self.before(&self.key(&request.key)).await?;
+        let told = self.acquire_broken(request).await?;
         self.after().await?;
-        Ok(match woken {
-            Wake::Granted(lease) => Wake::Granted(self.show(lease)),
-            other => other,
-        })
+        Ok(self.timed(self.show_acquisition(request, told)))
     }
 
-    async fn renew(&self, renewals: &[RenewRequest]) -> Vec<Result<Renewal>> {
-        let told = self.renew_broken(renewals).await;
-        told.into_iter().map(|told| told.map(|told| self.show_renewal(told))).collect()
+    async fn hear(&self, requests: &[HearRequest]) -> Vec<Result<Timed<Heard>>> {
+        self.hear_broken(requests).await
     }
 
-    async fn release(&self, held: &ReleaseRequest) -> Result<Release> {
-        self.before(&self.key(&held.key)).await?;
-        let told = self.release_broken(held).await?;
-        self.after().await?;
-        Ok(told)
+    async fn renew(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>> {
+        self.renew_broken(requests).await
     }
 
-    async fn cancel(&self, asked: &CancelRequest) -> Result<Cancellation> {
-        self.before(&self.key(&asked.key)).await?;
-        let told = self.cancel_broken(asked).await?;
+    async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>> {
+        self.before(&self.key(&request.lease.key)).await?;
+        let told = self.release_broken(request).await?;
         self.after().await?;
-        Ok(told)
+        Ok(self.timed(told))
     }
 
-    async fn transfer(&self, given: &TransferRequest) -> Result<Transfer> {
-        self.before(&self.key(&given.key)).await?;
-        let told = self.transfer_broken(given).await?;
+    async fn cancel(&self, request: &CancelRequest) -> Result<Timed<Cancellation>> {
+        self.before(&self.key(&request.key)).await?;
+        let told = self.cancel_broken(request).await?;
         self.after().await?;
-        Ok(match told {
+        Ok(self.timed(told))
+    }
+
+    async fn transfer(&self, request: &TransferRequest) -> Result<Timed<Transfer>> {
+        self.before(&self.key(&request.lease.key)).await?;
+        let told = self.transfer_broken(request).await?;
+        self.after().await?;
+        Ok(self.timed(match told {
             Transfer::Transferred(lease) => Transfer::Transferred(self.show(lease)),
             other => other,
-        })
+        }))
     }
 
-    async fn evict(&self, eviction: &EvictRequest) -> Result<Eviction> {
-        self.before(&self.key(&eviction.key)).await?;
-        let told = self.evict_broken(eviction).await?;
+    async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
+        self.before(&self.key(&request.key)).await?;
+        let mut told = self.evict_broken(request).await?;
         self.after().await?;
-        Ok(Eviction::new(told.leases.into_iter().map(|lease| self.show(lease)).collect()))
+        told.leases = told.leases.into_iter().map(|lease| self.show(lease)).collect();
+        told.waiter = told.waiter.map(|waiter| self.show_waiter(waiter));
+        Ok(self.timed(told))
     }
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl LockInspector for Broken {
-    async fn inspect(&self, key: &LockKey) -> Result<Inspection> {
-        self.before(&self.key(key)).await?;
-        self.inspect_broken(key).await
+    async fn inspect(&self, query: &InspectQuery) -> Result<Timed<Inspection>> {
+        self.before(&self.key(&query.key)).await?;
+        self.inspect_broken(query).await
     }
 
-    async fn list(&self, query: &ListQuery) -> Result<Page> {
+    async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
         let page = self.list_broken(query).await?;
         self.after().await?;
-        let leases = page.leases.into_iter().map(|lease| self.show(lease)).collect();
-        Ok(Page::new(leases, page.next, page.observed_at))
+        let leases = page.items.into_iter().map(|lease| self.show(lease)).collect();
+        Ok(self.timed(Page::new(leases, page.next)))
     }
 
-    async fn waits_of(&self, owner: &OwnerId) -> Result<Vec<Waiter>> {
-        let waiters = self.waits_broken(owner).await?;
+    async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
+        let page = self.waits_broken(query).await?;
         self.after().await?;
-        Ok(waiters.into_iter().map(|waiter| self.show_waiter(waiter)).collect())
+        let waiters = page.items.into_iter().map(|waiter| self.show_waiter(waiter)).collect();
+        Ok(self.timed(Page::new(waiters, page.next)))
     }
 
-    async fn watch(&self, filter: &EventFilter) -> Result<EventStream> {
-        self.watch_broken(filter).await
+    async fn watch(
+        &self,
+        filter: &EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Result<EventStream> {
+        self.watch_broken(filter, after).await
     }
 
     async fn health(&self) -> Result<Health> {

@@ -1,23 +1,23 @@
 //! How a broken store ends leases and requests, or does not.
 
 use lock_core::{
-    CancelRequest, Cancellation, EvictRequest, Eviction, LockBackend, LockKey, Mode, Release,
-    ReleaseRequest, RequestId, Result, Timestamp,
+    CancelRequest, Cancellation, EvictRequest, EvictTarget, Eviction, LeaseName, LockBackend,
+    LockKey, Mode, Release, ReleaseRequest, RequestId, Result, Timestamp,
 };
 
 use super::Broken;
 use crate::fault::Fault;
 use crate::glob::matches;
-use crate::story::End;
+use crate::story::Ending;
 
 impl Broken {
-    pub(super) async fn release_broken(&self, held: &ReleaseRequest) -> Result<Release> {
-        let held = ReleaseRequest::new(self.key(&held.key), held.request);
-        let key = &held.key;
-        let mine = self.story().end_of(held.request).is_some();
+    pub(super) async fn release_broken(&self, request: &ReleaseRequest) -> Result<Release> {
+        let held = ReleaseRequest::new(self.bend_name(&request.lease));
+        let (key, request) = (&held.lease.key, held.lease.request);
+        let mine = self.story().end_of(request).is_some();
         match self.fault {
             Fault::SwallowsReleases => {
-                let holds = self.lease_of(key, held.request).await?.is_some();
+                let holds = self.lease_of(key, request).await?.is_some();
                 return Ok(if holds { Release::Released } else { Release::NotHeld });
             }
             Fault::LeaksEveryThousandth => {
@@ -28,11 +28,11 @@ impl Broken {
                 }
             }
             Fault::RepeatedReleasesSucceed if mine => {
-                let _ = self.inner.release(&held).await?;
+                let _ = self.release_below(&held.lease).await?;
                 return Ok(Release::Released);
             }
             Fault::ReadersLeaveTogether => self.end_all_shared(key).await?,
-            Fault::ReleasesGrantToTheDead => return self.release_in_the_past(&held).await,
+            Fault::ReleasesGrantToTheDead => return self.release_in_the_past(&held.lease).await,
             Fault::ReleasesMatchingKeys | Fault::ReleasesKeysBelow => self.end_alike(key).await?,
             Fault::CancelledHeadsBlock => {
                 let put_off = std::mem::take(&mut self.story().put_off);
@@ -42,18 +42,26 @@ impl Broken {
             }
             _ => {}
         }
-        let told = self.inner.release(&held).await?;
-        match (told, self.fault) {
+        let told = self.release_below(&held.lease).await?;
+        match (&told, self.fault) {
+            (Release::Ended(_), Fault::ReleasesHideTheEnd) => return Ok(Release::NotHeld),
             (Release::NotHeld, Fault::ReleasesForAnybody) => return self.free(key).await,
-            (Release::NotHeld, Fault::ReleasesTheSuccessor) if mine => return self.free(key).await,
+            (Release::NotHeld | Release::Ended(_), Fault::ReleasesTheSuccessor) if mine => {
+                return self.free(key).await;
+            }
+            (Release::NotHeld, Fault::ReleasesByRequest) => {
+                if let Some(held) = self.lease_of(key, request).await? {
+                    return self.release_below(&held.name()).await;
+                }
+            }
             (Release::NotHeld, Fault::ReleasesWhatIsOver) => {
                 self.learn();
-                if self.story().end_of(held.request) == Some(End::Expired) {
+                if self.story().end_of(request) == Some(Ending::Expired) {
                     return Ok(Release::Released);
                 }
             }
             (Release::NotHeld, Fault::WaitersMayRelease) => {
-                let waits = self.waiters(key).await?.iter().any(|w| w.request == held.request);
+                let waits = self.waiters(key).await?.iter().any(|w| w.request == request);
                 if waits {
                     return self.free(key).await;
                 }
@@ -73,7 +81,11 @@ impl Broken {
         let Some(lease) = self.leases(key).await?.into_iter().next() else {
             return Ok(Release::NotHeld);
         };
-        self.inner.release(&ReleaseRequest::new(key.clone(), lease.request)).await
+        self.release_below(&lease.name()).await
+    }
+
+    async fn release_below(&self, lease: &LeaseName) -> Result<Release> {
+        Ok(self.inner.release(&ReleaseRequest::new(lease.clone())).await?.value)
     }
 
     async fn end_all_shared(&self, key: &LockKey) -> Result<()> {
@@ -86,7 +98,7 @@ impl Broken {
     }
 
     /// Releases as if the waiters that fell silent were still alive.
-    async fn release_in_the_past(&self, held: &ReleaseRequest) -> Result<Release> {
+    async fn release_in_the_past(&self, held: &LeaseName) -> Result<Release> {
         let now = self.now();
         let silent_at = {
             let story = self.story();
@@ -96,7 +108,7 @@ impl Broken {
         if let Some(silent_at) = silent_at {
             self.clock.set(Timestamp::from_micros(silent_at.as_micros() - 1));
         }
-        let told = self.inner.release(held).await;
+        let told = self.release_below(held).await;
         self.clock.set(now);
         told
     }
@@ -118,12 +130,14 @@ impl Broken {
     /// Every request that was ever sent, and its key.
     fn requests(&self) -> Vec<(LockKey, RequestId)> {
         let story = self.story();
-        story.asked.values().map(|asked| (asked.key.clone(), asked.request)).collect()
+        story.asked.values().map(|request| (request.key.clone(), request.id)).collect()
     }
 
-    pub(super) async fn cancel_broken(&self, asked: &CancelRequest) -> Result<Cancellation> {
-        let asked = CancelRequest::new(self.key(&asked.key), asked.request);
-        let (key, request) = (&asked.key, asked.request);
+    pub(super) async fn cancel_broken(&self, request: &CancelRequest) -> Result<Cancellation> {
+        let is_marked = request.answer_outstanding && !self.is(Fault::CancelsLeaveNoMark);
+        let bent = CancelRequest::new(self.key(&request.key), request.request)
+            .with_answer_outstanding(is_marked);
+        let (key, request) = (&bent.key, bent.request);
         let holds = self.lease_of(key, request).await?.is_some();
         let waiters = self.waiters(key).await?;
         let waits = waiters.iter().any(|waiter| waiter.request == request);
@@ -135,13 +149,13 @@ impl Broken {
                 self.story().put_off.push((key.clone(), request));
                 return Ok(Cancellation::Dequeued);
             }
-            Fault::CancelsEmptyTheQueue if waits => self.empty_queue_but(key, request).await?,
+            Fault::CancelsEmptyTheQueue if waits => self.empty_queue(key, Some(request)).await?,
             Fault::CancelsTheOwnersOtherRequests | Fault::CancelsTheOwnersOtherKeys => {
-                self.end_of_same_owner(&asked).await?;
+                self.end_of_same_owner(&bent).await?;
             }
             _ => {}
         }
-        match (self.inner.cancel(&asked).await?, self.fault) {
+        match (self.inner.cancel(&bent).await?.value, self.fault) {
             (Cancellation::Absent, Fault::CancelsAlwaysSucceed) => Ok(Cancellation::Dequeued),
             (Cancellation::Absent, Fault::RepeatedCancelsSucceed) if again => {
                 Ok(Cancellation::Dequeued)
@@ -150,22 +164,13 @@ impl Broken {
         }
     }
 
-    async fn empty_queue_but(&self, key: &LockKey, request: RequestId) -> Result<()> {
-        for waiter in self.waiters(key).await? {
-            if waiter.request != request {
-                let _ = self.end(key, waiter.request).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn end_of_same_owner(&self, asked: &CancelRequest) -> Result<()> {
-        let owner = self.story().asked.get(&asked.request).map(|asked| asked.owner.clone());
+    async fn end_of_same_owner(&self, cancelled: &CancelRequest) -> Result<()> {
+        let owner_of = |request| self.story().asked.get(&request).map(|it| it.owner.clone());
+        let owner = owner_of(cancelled.request);
         for (key, request) in self.requests() {
-            let same_owner = self.story().asked.get(&request).map(|asked| asked.owner.clone());
-            let same_key = key == asked.key;
-            if same_owner == owner
-                && request != asked.request
+            let same_key = key == cancelled.key;
+            if owner_of(request) == owner
+                && request != cancelled.request
                 && same_key == self.is(Fault::CancelsTheOwnersOtherRequests)
             {
                 let _ = self.end(&key, request).await?;
@@ -174,28 +179,44 @@ impl Broken {
         Ok(())
     }
 
-    pub(super) async fn evict_broken(&self, eviction: &EvictRequest) -> Result<Eviction> {
-        let (mut eviction, key) = (eviction.clone(), self.key(&eviction.key));
-        eviction.key = key.clone();
-        match self.fault {
-            Fault::SwallowsEvictions => return Ok(Eviction::new(self.leases(&key).await?)),
-            Fault::EvictsAll => eviction.request = None,
-            Fault::EvictionsEmptyTheQueue => self.empty_queue(&key).await?,
-            Fault::EvictsWaiters => {
-                if let Some(request) = eviction.request
-                    && self.lease_of(&key, request).await?.is_none()
-                {
-                    let _ = self.end(&key, request).await?;
+    pub(super) async fn evict_broken(&self, request: &EvictRequest) -> Result<Eviction> {
+        let mut bent = request.clone();
+        bent.key = self.key(&request.key);
+        let key = bent.key.clone();
+        if let EvictTarget::Lease { request, token } = bent.target {
+            let name = self.bend_name(&LeaseName::new(key.clone(), request, token));
+            bent.target = EvictTarget::Lease { request, token: name.token };
+        }
+        match (self.fault, bent.target) {
+            (Fault::SwallowsEvictions, _) => {
+                return Ok(Eviction::of_leases(self.leases(&key).await?, false));
+            }
+            (Fault::EvictsAll, EvictTarget::Lease { .. }) => bent.target = EvictTarget::AllLeases,
+            (Fault::EvictionsEmptyTheQueue, _) => self.empty_queue(&key, None).await?,
+            (Fault::EvictedWaitersTakeAllAlong, EvictTarget::Waiter(waiter)) => {
+                self.empty_queue(&key, Some(waiter)).await?;
+            }
+            (Fault::EvictsWaiters, EvictTarget::Lease { request, .. })
+                if self.lease_of(&key, request).await?.is_none() =>
+            {
+                let _ = self.end(&key, request).await?;
+            }
+            (Fault::EvictsByRequest, EvictTarget::Lease { request, .. }) => {
+                if let Some(held) = self.lease_of(&key, request).await? {
+                    bent.target = EvictTarget::Lease { request, token: held.token };
                 }
             }
-            Fault::EvictsOnlyWhatEnds => {
+            (Fault::EvictsOnlyWhatEnds, _) => {
                 let held = self.leases(&key).await?;
                 if held.iter().any(|lease| lease.expires_at.is_none()) {
-                    return Ok(Eviction::new(Vec::new()));
+                    return Ok(Eviction::nothing());
                 }
             }
             _ => {}
         }
-        self.inner.evict(&eviction).await
+        let mut told = self.inner.evict(&bent).await?.value;
+        told.more &= !self.is(Fault::NeverSaysThatMoreAreLeft);
+        self.note_ends(&bent, &told);
+        Ok(told)
     }
 }

@@ -24,6 +24,24 @@ macro_rules! faults {
 }
 
 impl Fault {
+    /// Whether the store keeps some commands to the connection that sent them.
+    pub(crate) const fn caches(self) -> bool {
+        matches!(
+            self,
+            Self::CachesNothing
+                | Self::CachesAcquires
+                | Self::CachesWaiters
+                | Self::CachesHearings
+                | Self::CachesClaims
+                | Self::CachesRenewals
+                | Self::CachesReleases
+                | Self::CachesCancels
+                | Self::CachesTransfers
+                | Self::CachesEvictions
+                | Self::CachesEvictedWaiters
+        )
+    }
+
     /// Whether the fault changes leases that waiters are handed, whoever caused the hand-over.
     pub(crate) const fn spoils_grants(self) -> bool {
         matches!(
@@ -137,11 +155,11 @@ faults! {
     NewcomersBarge,
     /// Ranks those who come after the clock jumped back before the others.
     RanksByTheClock,
-    /// Counts places from zero.
-    TellsPlacesFromZero,
-    /// Tells a waiter the place that it had at first.
-    PlacesStandStill,
-    /// Tells everybody the last place.
+    /// Counts positions from zero.
+    TellsPositionsFromZero,
+    /// Tells a waiter the position that it had at first.
+    PositionsStandStill,
+    /// Tells everybody the last position.
     TellsTheEndOfTheQueue,
     /// Tells those that it refuses that nobody waits.
     HidesTheQueueFromTheRefused,
@@ -151,6 +169,12 @@ faults! {
     CountsTheDead,
     /// Lets no more than two hundred wait.
     RefusesLongQueues,
+    /// Grants readers beyond the first hundred of a queue one at a time.
+    LateReadersWaitAlone,
+    /// Counts leases that are over when there are many.
+    CrowdsOfTheDeadCount,
+    /// Names the end of the lease as the next change, although the head falls silent before.
+    OverlooksTheSilenceOfTheHead,
 
     /// Leaves a released key with nobody until a waiter asks.
     HandsOverOnlyWhenAsked,
@@ -158,18 +182,26 @@ faults! {
     QueuedWritersShare,
     /// Tells all waiters of the lease of one.
     TellsEverybodyOfTheGrant,
-    /// Lets every wait take all of its time.
-    WakesNobody,
-    /// Lets waits go on when their time is up.
-    WaitsForEver,
-    /// Lets a wait for a request that holds take all of its time.
-    SleepsOverTheLeaseItHas,
-    /// Lets a wait for a request that it does not know take all of its time.
-    WaitsForTheUnknown,
-    /// Takes a lease back from a waiter that does not listen when it is handed to it.
+    /// Takes a lease back from a waiter whose mailbox is not open when it is handed to it.
     GrantsAreMessages,
-    /// Cancels a request when a wait for it is dropped.
-    DroppedWaitsCancel,
+    /// Tells no waiter of its grant.
+    TellsNoGrants,
+    /// Tells of the grants only that the mailbox's own connection caused.
+    TellsOwnGrants,
+    /// Tells no holder of its eviction.
+    TellsNoEvictions,
+    /// Tells no waiter of its eviction.
+    TellsNoEvictedWaiters,
+    /// Does not tell the giver of a transfer.
+    TellsGiversNothing,
+    /// Does not tell the receiver of a transfer.
+    TellsReceiversNothing,
+    /// Tells of the end of a lease in the mailbox of its request, wherever it was renewed from.
+    RenewalsKeepTheMailbox,
+    /// Tells a waiter in the mailbox of its request, wherever it was heard from.
+    HearingsKeepTheMailbox,
+    /// Tells nothing to a mailbox that is opened again.
+    MailboxesOpenOnce,
 
     /// Keeps waiters that are silent for a day.
     NeverDropsTheSilent,
@@ -177,8 +209,20 @@ faults! {
     ReleasesGrantToTheDead,
     /// Keeps waiters that are silent, beyond the first hundred.
     DeadStayInLongQueues,
-    /// Does not note that a waiter was heard of.
+    /// Does not note that a waiter was heard.
     HearsNobody,
+    /// Does not note that a waiter asked again.
+    AskingAgainIsNotHeard,
+    /// Leaves a lease in its claim window when its request is heard.
+    HearingsDoNotClaim,
+    /// Does not know a request any more that was granted, when it is heard.
+    HearingsForgetGrants,
+    /// Says of requests that it does not know that they wait, when they are heard.
+    HearsTheUnknown,
+    /// Takes a waiter that fell silent back into the queue when it is heard.
+    HearingsTakeTheSilentBack,
+    /// Answers a batch of hearings in reverse.
+    AnswersHearingsInReverse,
     /// Gives a waiter that it hands a lease the whole ttl at once.
     GrantsNeedNoClaim,
     /// Gives a waiter at once a lease that never ends.
@@ -249,8 +293,6 @@ faults! {
     TransfersNeedNoClaim,
     /// Hands a lease to a waiter that asked for another mode.
     TransfersIgnoreModes,
-    /// Does not wake the receiver of a transfer.
-    TransfersWakeNobody,
 
     /// Answers an eviction and does not do it.
     SwallowsEvictions,
@@ -262,6 +304,67 @@ faults! {
     EvictsWaiters,
     /// Does not evict a lease that never ends.
     EvictsOnlyWhatEnds,
+    /// Cancels all waiters when one is evicted.
+    EvictedWaitersTakeAllAlong,
+    /// Says of every eviction that nothing is left.
+    NeverSaysThatMoreAreLeft,
+
+    /// Renews the lease that the request holds, whatever token is named.
+    RenewsByRequest,
+    /// Releases the lease that the request holds, whatever token is named.
+    ReleasesByRequest,
+    /// Hands over the lease that the request holds, whatever token is named.
+    TransfersByRequest,
+    /// Evicts the lease that the request holds, whatever token is named.
+    EvictsByRequest,
+
+    /// Grants the key to a request whose lease was evicted.
+    EvictedRequestsHoldAgain,
+    /// Queues a request that was evicted from the queue.
+    EvictedWaitersJoinAgain,
+    /// Answers a renewal after an eviction without the end.
+    RenewalsHideTheEnd,
+    /// Answers a release after an eviction without the end.
+    ReleasesHideTheEnd,
+    /// Answers a transfer after an eviction without the end.
+    TransfersHideTheEnd,
+    /// Answers a hearing after an eviction without the end.
+    HearingsHideTheEnd,
+    /// Does not remember who handed a lease over.
+    TransfersLeaveNoMark,
+    /// Refuses all requests of an owner of which one was evicted.
+    MarksHitTheOwner,
+    /// Refuses a request that was evicted for ever.
+    MarksLastForEver,
+    /// Refuses a request that was evicted for five minutes, however long its lease was.
+    MarksLastFiveMinutes,
+    /// Does not remember a cancel that says that an answer is outstanding.
+    CancelsLeaveNoMark,
+
+    /// Hears a request only by the connection that sent it first.
+    ConnectionsOwnRequests,
+    /// Is not broken, although each connection has a replica.
+    CachesNothing,
+    /// Keeps what a connection was granted at once to the connection.
+    CachesAcquires,
+    /// Keeps what a connection queued to the connection.
+    CachesWaiters,
+    /// Keeps hearings of waiters to the connection.
+    CachesHearings,
+    /// Keeps claims to the connection.
+    CachesClaims,
+    /// Keeps renewals to the connection.
+    CachesRenewals,
+    /// Keeps releases to the connection.
+    CachesReleases,
+    /// Keeps cancels to the connection.
+    CachesCancels,
+    /// Keeps transfers to the connection.
+    CachesTransfers,
+    /// Keeps evictions of leases to the connection.
+    CachesEvictions,
+    /// Keeps evictions of waiters to the connection.
+    CachesEvictedWaiters,
 
     /// Shows the last holder of a free key.
     RemembersPastHolders,
@@ -277,6 +380,12 @@ faults! {
     LooksWithoutSettling,
     /// Finds one wait of an owner.
     FindsOneWait,
+    /// Finds the waiters of the whole owner for one of its sessions.
+    FindsTheWholeOwner,
+    /// Leaves out the first waiter of every page of an owner's but the first.
+    SkipsTheFirstWaitOfAPage,
+    /// Leaves out the first waiter of every page of a key's but the first.
+    SkipsTheFirstWaiterOfAPage,
     /// Finds waits of requests that were granted.
     WaitsOutliveTheGrant,
     /// Counts waiters that cancelled.
@@ -311,6 +420,8 @@ faults! {
     ReleasesAreNoEvents,
     /// Tells every watcher everything.
     EventsAreUnfiltered,
+    /// Begins every watch now, whatever cursor is named.
+    WatchesBeginNow,
     /// Does not tell why a lease was evicted.
     EvictionEventsHideWhy,
     /// Tells of a transfer as of a grant.
@@ -341,4 +452,6 @@ faults! {
     JumpsBackEndLeases,
     /// Revives leases when its clock jumps back before their end.
     JumpsBackRevive,
+    /// Stamps every reply with the time of the first.
+    StampsRepliesOnce,
 }

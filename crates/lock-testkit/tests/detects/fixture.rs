@@ -8,6 +8,7 @@ use lock_core::{Capabilities, Clock, LockStore, ManualClock, Timestamp};
 use lock_testkit::Fixture;
 
 use crate::broken::Broken;
+use crate::cached::Cached;
 use crate::fault::Fault;
 
 thread_local! {
@@ -24,19 +25,31 @@ pub(crate) fn plant(fault: Fault) {
 /// A broken store whose clock is set by hand, together with tokio's.
 pub(crate) struct BrokenStore {
     clock: Arc<ManualClock>,
-    store: Broken,
+    store: Store,
+}
+
+enum Store {
+    Broken(Broken),
+    Cached(Cached),
 }
 
 #[async_trait::async_trait]
 impl Fixture for BrokenStore {
     async fn start() -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_800_000_000_000_000)));
-        let store = Broken::new(FAULT.get(), Arc::clone(&clock)).await;
+        let fault = FAULT.get();
+        let store = match fault.caches() {
+            true => Store::Cached(Cached::new(fault, Arc::clone(&clock))),
+            false => Store::Broken(Broken::new(fault, Arc::clone(&clock)).await),
+        };
         Self { clock, store }
     }
 
     async fn connect(&self) -> Arc<dyn LockStore> {
-        Arc::new(self.store.clone())
+        match &self.store {
+            Store::Broken(store) => Arc::new(store.connect()),
+            Store::Cached(store) => Arc::new(store.connect()),
+        }
     }
 
     async fn elapse(&self, span: Duration) {
@@ -50,8 +63,47 @@ impl Fixture for BrokenStore {
         true
     }
 
+    fn longest_elapse(&self) -> Duration {
+        Duration::MAX
+    }
+
     fn expected(&self) -> Capabilities {
-        Capabilities::none().with_pushed_grants().with_events()
+        Capabilities::none().with_notices().with_events()
+    }
+
+    fn paused() -> bool {
+        true
+    }
+}
+
+/// A sound store that can do as little as a store may, on a clock that cannot be set.
+pub(crate) struct Poor(BrokenStore);
+
+#[async_trait::async_trait]
+impl Fixture for Poor {
+    async fn start() -> Self {
+        plant(Fault::CachesNothing);
+        Self(BrokenStore::start().await)
+    }
+
+    async fn connect(&self) -> Arc<dyn LockStore> {
+        self.0.connect().await
+    }
+
+    async fn elapse(&self, span: Duration) {
+        self.0.elapse(span).await;
+    }
+
+    async fn set_back(&self, _span: Duration) -> bool {
+        false
+    }
+
+    fn longest_elapse(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    fn expected(&self) -> Capabilities {
+        Capabilities::none()
     }
 
     fn paused() -> bool {

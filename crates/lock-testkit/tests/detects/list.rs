@@ -7,10 +7,10 @@ use lock_core::{Cursor, Lease, ListQuery, LockInspector, Page, RequestId, Result
 use super::Broken;
 use crate::fault::Fault;
 use crate::glob::matches;
-use crate::story::End;
+use crate::story::Ending;
 
 impl Broken {
-    pub(super) async fn list_broken(&self, query: &ListQuery) -> Result<Page> {
+    pub(super) async fn list_broken(&self, query: &ListQuery) -> Result<Page<Lease>> {
         let mut bent = query.clone();
         bent.owner = query.owner.as_ref().map(|owner| self.owner(owner));
         match self.fault {
@@ -22,44 +22,46 @@ impl Broken {
         let page = match self.inner.list(&bent).await {
             Err(_) if self.is(Fault::RestartsAtForeignCursors) => {
                 bent.cursor = None;
-                self.inner.list(&bent).await?
+                self.inner.list(&bent).await?.value
             }
-            page => page?,
+            page => page?.value,
         };
         self.learn();
         Ok(self.twist_page(query, page))
     }
 
-    fn twist_page(&self, query: &ListQuery, mut page: Page) -> Page {
+    fn twist_page(&self, query: &ListQuery, mut page: Page<Lease>) -> Page<Lease> {
         let mut story = self.story();
         let is_last = page.next.is_none();
         match self.fault {
-            Fault::SkipsTheFirstOfAPage if query.cursor.is_some() => drop(page.leases.remove(0)),
+            Fault::SkipsTheFirstOfAPage if query.cursor.is_some() && !page.items.is_empty() => {
+                drop(page.items.remove(0));
+            }
             Fault::PrefixesAreGlobs => {
                 let glob = format!("{}*", query.prefix);
-                page.leases.retain(|lease| matches(&glob, lease.key.as_str()));
+                page.items.retain(|lease| matches(&glob, lease.key.as_str()));
             }
             Fault::ListsNamesakes => {
                 let is_namesake = |lease: &Lease| match &query.owner {
                     Some(owner) => lease.owner.as_str().eq_ignore_ascii_case(owner.as_str()),
                     None => true,
                 };
-                page.leases.retain(is_namesake);
+                page.items.retain(is_namesake);
             }
             Fault::ListsWaiters if is_last => {
                 let waiting = story.queued.iter().filter_map(|request| story.asked.get(request));
-                let leases = waiting.map(|asked| self.invent(asked));
-                page.leases.extend(leases.filter(|lease| query.matches(lease)));
+                let leases = waiting.map(|request| self.invent(request));
+                page.items.extend(leases.filter(|lease| query.matches(lease)));
             }
             Fault::ListsTheDead if is_last => {
-                let over = story.over(End::Expired).filter(|lease| query.matches(lease));
-                page.leases.extend(over.cloned());
-                page.leases.truncate(query.limit.get() as usize);
+                let over = story.over(Ending::Expired).filter(|lease| query.matches(lease));
+                page.items.extend(over.cloned());
+                page.items.truncate(query.limit.get() as usize);
             }
             Fault::CursorsAreKeys => {
                 let listed = story.listed.take().filter(|_| query.cursor.is_some());
-                page.leases.retain(|lease| Some(&lease.key) != listed.as_ref());
-                story.listed = page.leases.last().map(|lease| lease.key.clone()).or(listed);
+                page.items.retain(|lease| Some(&lease.key) != listed.as_ref());
+                story.listed = page.items.last().map(|lease| lease.key.clone()).or(listed);
             }
             _ => {}
         }
@@ -67,19 +69,24 @@ impl Broken {
     }
 
     /// Lists the leases in the order of their ends, and goes on after the last end listed.
-    async fn list_by_end(&self, query: ListQuery) -> Result<Page> {
+    async fn list_by_end(&self, query: ListQuery) -> Result<Page<Lease>> {
         let limit = query.limit.get() as usize;
         let after = query.cursor.as_ref().and_then(read_end);
         let mut all = query.with_limit(NonZeroU32::MAX);
         all.cursor = None;
-        let page = self.inner.list(&all).await?;
-        let mut leases = page.leases;
+        let mut leases = Vec::new();
+        loop {
+            let page = self.inner.list(&all).await?.value;
+            leases.extend(page.items);
+            let Some(next) = page.next else { break };
+            all = all.after(next);
+        }
         leases.sort_by_key(end);
         leases.retain(|lease| after.is_none_or(|after| end(lease) > after));
         let is_last = leases.len() <= limit;
         leases.truncate(limit);
         let next = leases.last().filter(|_| !is_last).map(write_end);
-        Ok(Page::new(leases, next, page.observed_at))
+        Ok(Page::new(leases, next))
     }
 }
 

@@ -1,18 +1,21 @@
 //! How a broken store makes leases last longer, or does not.
 
 use lock_core::{
-    Acquisition, FencingToken, LockBackend, OnHeld, RenewRequest, Renewal, Result, Ttl,
+    FencingToken, LeaseName, OnHeld, RenewRequest, Renewal, Result, Timed, Timestamp, Ttl,
 };
 
 use super::Broken;
 use crate::fault::Fault;
-use crate::story::End;
+use crate::story::Ending;
 
 impl Broken {
-    pub(super) async fn renew_broken(&self, renewals: &[RenewRequest]) -> Vec<Result<Renewal>> {
+    pub(super) async fn renew_broken(
+        &self,
+        requests: &[RenewRequest],
+    ) -> Vec<Result<Timed<Renewal>>> {
         let mut told = Vec::new();
-        for renewal in renewals {
-            told.push(self.renew_one(renewal).await);
+        for request in requests {
+            told.push(self.renew_one(request).await.map(|told| self.timed(told)));
         }
         if self.is(Fault::AnswersRenewalsInReverse) {
             told.reverse();
@@ -21,44 +24,52 @@ impl Broken {
     }
 
     async fn renew_one(&self, renewal: &RenewRequest) -> Result<Renewal> {
-        let key = self.key(&renewal.key);
-        self.before(&key).await?;
-        let bent = RenewRequest::new(key, renewal.request, self.bend_renewal(renewal));
+        let name = self.bend_name(&renewal.lease);
+        let request = name.request;
+        self.before(&name.key).await?;
+        let mut bent = RenewRequest::new(name, self.bend_renewal(renewal));
+        bent.mailbox = renewal.mailbox.filter(|_| !self.is(Fault::RenewalsKeepTheMailbox));
         if bent.ttl != renewal.ttl {
-            self.story().lies.insert(renewal.request, (bent.ttl, renewal.ttl));
+            self.story().lies.insert(request, (bent.ttl, renewal.ttl));
         }
         let told = match self.fault {
             Fault::RenewsInNameOnly => {
-                let held = self.lease_of(&bent.key, bent.request).await?;
-                let end = renewal.ttl.span().map(|span| self.now().after(span));
-                match held {
-                    Some(held) => Renewal::Renewed(held.with_expires_at(end)),
-                    None => Renewal::NotHeld,
-                }
+                let held = self.lease_of(&bent.lease.key, request).await?;
+                held.map_or(Renewal::NotHeld, |_| self.pretend(renewal.ttl))
             }
             _ => self.renew_below(&bent).await?,
         };
         let told = match told {
-            Renewal::NotHeld => self.renew_what_is_not_held(&bent).await?,
-            renewed => renewed,
+            Renewal::Renewed { expires_at } => {
+                Renewal::Renewed { expires_at: self.show_end(request, expires_at) }
+            }
+            told => self.renew_what_is_not_held(&bent, told).await?,
         };
         self.after().await?;
-        if let Renewal::Renewed(lease) = &told {
+        if let Renewal::Renewed { .. } = &told {
             let mut story = self.story();
-            story.unclaimed.remove(&lease.request);
-            if self.is(Fault::RenewalsTakeANewToken) {
-                let token = FencingToken::following(Some(story.token(lease)), self.now());
-                story.show_token(lease, token);
+            story.unclaimed.remove(&request);
+            if let Some((lease, _)) = story.leases.get(&request).cloned()
+                && self.is(Fault::RenewalsTakeANewToken)
+            {
+                let token = FencingToken::following(Some(story.token(&lease)), self.now());
+                story.show_token(&lease, token);
             }
         }
         Ok(told)
     }
 
+    /// Says that a lease was renewed.
+    fn pretend(&self, ttl: Ttl) -> Renewal {
+        let expires_at: Option<Timestamp> = ttl.span().map(|span| self.now().after(span));
+        Renewal::Renewed { expires_at }
+    }
+
     /// The ttl that the renewal is taken to ask for.
     fn bend_renewal(&self, renewal: &RenewRequest) -> Ttl {
         let story = self.story();
-        let asked = story.asked.get(&renewal.request);
-        let is_unclaimed = story.unclaimed.contains(&renewal.request);
+        let asked = story.asked.get(&renewal.lease.request);
+        let is_unclaimed = story.unclaimed.contains(&renewal.lease.request);
         match (self.fault, asked) {
             (Fault::RenewalsKeepTheTtl, Some(asked)) => asked.ttl,
             (Fault::RenewalsDoNotClaim, Some(asked)) if is_unclaimed => match asked.on_held {
@@ -74,43 +85,47 @@ impl Broken {
         }
     }
 
-    async fn renew_below(&self, renewal: &RenewRequest) -> Result<Renewal> {
-        self.inner.renew(std::slice::from_ref(renewal)).await.remove(0)
-    }
-
-    /// What the fault does for a request that does not hold.
-    async fn renew_what_is_not_held(&self, renewal: &RenewRequest) -> Result<Renewal> {
+    /// What the fault does for a lease that is not held.
+    async fn renew_what_is_not_held(
+        &self,
+        renewal: &RenewRequest,
+        told: Renewal,
+    ) -> Result<Renewal> {
         self.learn();
-        let end = self.story().end_of(renewal.request);
-        match (self.fault, end) {
-            (Fault::RevivesExpiredLeases, Some(End::Expired))
-            | (Fault::RevivesReleasedLeases, Some(End::Released))
-            | (Fault::RevivesEvictedLeases, Some(End::Evicted)) => self.revive(renewal).await,
+        let name = &renewal.lease;
+        let ending = self.story().end_of(name.request);
+        match (self.fault, ending) {
+            (Fault::RevivesExpiredLeases, Some(Ending::Expired))
+            | (Fault::RevivesReleasedLeases, Some(Ending::Released))
+            | (Fault::RevivesEvictedLeases, Some(Ending::Evicted)) => Ok(self.pretend(renewal.ttl)),
+            (Fault::RenewsByRequest, _) => match self.lease_of(&name.key, name.request).await? {
+                Some(held) => self.renew_as(renewal, held.name()).await,
+                None => Ok(told),
+            },
             (Fault::RenewsForAnybody, None)
-            | (Fault::GiversGoOnRenewing, Some(End::Transferred)) => {
-                self.renew_holder(renewal).await
+            | (Fault::GiversGoOnRenewing, Some(Ending::Transferred)) => {
+                self.renew_holder(renewal, told).await
             }
             (Fault::RenewsTheSuccessor, Some(_)) => {
-                let _ = self.renew_holder(renewal).await?;
-                Ok(Renewal::NotHeld)
+                let _ = self.renew_holder(renewal, told.clone()).await?;
+                Ok(told)
             }
-            _ => Ok(Renewal::NotHeld),
+            (Fault::RenewalsHideTheEnd, _) => Ok(Renewal::NotHeld),
+            _ => Ok(match told {
+                Renewal::Ended(end) => self.twist_end(end).map_or(Renewal::NotHeld, Renewal::Ended),
+                told => told,
+            }),
         }
     }
 
-    async fn revive(&self, renewal: &RenewRequest) -> Result<Renewal> {
-        let asked = self.story().asked[&renewal.request].clone();
-        match self.inner.acquire(&asked.with_on_held(OnHeld::Refuse)).await? {
-            Acquisition::Granted(lease) => Ok(Renewal::Renewed(lease)),
-            _ => Ok(Renewal::NotHeld),
-        }
+    async fn renew_as(&self, renewal: &RenewRequest, name: LeaseName) -> Result<Renewal> {
+        self.renew_below(&RenewRequest::new(name, renewal.ttl)).await
     }
 
-    async fn renew_holder(&self, renewal: &RenewRequest) -> Result<Renewal> {
-        let Some(holder) = self.leases(&renewal.key).await?.into_iter().next() else {
-            return Ok(Renewal::NotHeld);
-        };
-        let key = renewal.key.clone();
-        self.renew_below(&RenewRequest::new(key, holder.request, renewal.ttl)).await
+    async fn renew_holder(&self, renewal: &RenewRequest, told: Renewal) -> Result<Renewal> {
+        match self.leases(&renewal.lease.key).await?.first() {
+            Some(holder) => self.renew_as(renewal, holder.name()).await,
+            None => Ok(told),
+        }
     }
 }

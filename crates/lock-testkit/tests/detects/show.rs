@@ -1,7 +1,8 @@
 //! How a broken store shows what the store below it answered.
 
 use lock_core::{
-    AcquireRequest, Acquisition, Change, Inspection, Lease, Place, Renewal, Timestamp, Ttl, Waiter,
+    AcquireRequest, Acquisition, Change, Holder, Inspection, Lease, QueuePosition, RequestId,
+    Timestamp, Ttl, Waiter,
 };
 
 use super::Broken;
@@ -33,14 +34,42 @@ impl Broken {
         shown
     }
 
-    pub(super) fn show_place(&self, asked: &AcquireRequest, place: Place) -> Place {
-        let mut shown = place;
-        shown.holder = shown.holder.map(|lease| self.show(lease));
+    /// The end of a lease as it is shown, although the lease really lasts otherwise.
+    pub(super) fn show_end(
+        &self,
+        request: RequestId,
+        expires_at: Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        match self.story().lies.get(&request).copied() {
+            Some((real, told)) => lie(expires_at, real, told),
+            None => expires_at,
+        }
+    }
+
+    fn show_holder(&self, request: &AcquireRequest, holder: Holder) -> Holder {
+        let key = self.key(&request.key);
+        let known = self.story().lease_with(&key, holder.token);
+        match known {
+            Some(lease) => Holder::from(&self.show(lease.with_expires_at(holder.expires_at))),
+            None => holder,
+        }
+    }
+
+    pub(super) fn show_position(
+        &self,
+        request: &AcquireRequest,
+        position: QueuePosition,
+    ) -> QueuePosition {
+        let mut shown = position;
+        shown.holder = shown.holder.map(|holder| self.show_holder(request, holder));
         match self.fault {
-            Fault::TellsPlacesFromZero => shown.position -= 1,
-            Fault::PlacesStandStill => {
+            Fault::TellsPositionsFromZero => shown.position -= 1,
+            Fault::OverlooksTheSilenceOfTheHead => {
+                shown.next_change_at = shown.holder.as_ref().and_then(|holder| holder.expires_at);
+            }
+            Fault::PositionsStandStill => {
                 let mut story = self.story();
-                shown.position = *story.places.entry(asked.request).or_insert(shown.position);
+                shown.position = *story.positions.entry(request.id).or_insert(shown.position);
             }
             _ => {}
         }
@@ -49,35 +78,32 @@ impl Broken {
 
     pub(super) fn show_acquisition(
         &self,
-        asked: &AcquireRequest,
+        request: &AcquireRequest,
         told: Acquisition,
     ) -> Acquisition {
         match told {
             Acquisition::Granted(lease) => Acquisition::Granted(self.show(lease)),
-            Acquisition::Queued(place) => {
-                let mut place = self.show_place(asked, place);
+            Acquisition::Queued(position) => {
+                let mut position = self.show_position(request, position);
                 if self.is(Fault::TellsTheEndOfTheQueue) {
-                    place.position = place.waiting;
+                    position.position = position.waiting;
                 }
-                Acquisition::Queued(place)
+                Acquisition::Queued(position)
             }
-            Acquisition::Held(place) => {
-                let mut place = self.show_place(asked, place);
+            Acquisition::Held(position) => {
+                let mut position = self.show_position(request, position);
                 match self.fault {
-                    Fault::TellsTheEndOfTheQueue => place.position = place.waiting + 1,
-                    Fault::HidesTheQueueFromTheRefused => (place.position, place.waiting) = (1, 0),
+                    Fault::TellsTheEndOfTheQueue => position.position = position.waiting + 1,
+                    Fault::HidesTheQueueFromTheRefused => {
+                        (position.position, position.waiting) = (1, 0);
+                    }
                     _ => {}
                 }
-                Acquisition::Held(place)
+                Acquisition::Held(position)
             }
-            Acquisition::QueueFull(place) => Acquisition::QueueFull(self.show_place(asked, place)),
-            other => other,
-        }
-    }
-
-    pub(super) fn show_renewal(&self, told: Renewal) -> Renewal {
-        match told {
-            Renewal::Renewed(lease) => Renewal::Renewed(self.show(lease)),
+            Acquisition::QueueFull(position) => {
+                Acquisition::QueueFull(self.show_position(request, position))
+            }
             other => other,
         }
     }
@@ -95,7 +121,8 @@ impl Broken {
 
     pub(super) fn show_inspection(&self, mut seen: Inspection) -> Inspection {
         seen.leases = seen.leases.into_iter().map(|lease| self.show(lease)).collect();
-        seen.waiters = seen.waiters.into_iter().map(|waiter| self.show_waiter(waiter)).collect();
+        let waiters = seen.waiters.items.into_iter();
+        seen.waiters.items = waiters.map(|waiter| self.show_waiter(waiter)).collect();
         seen
     }
 
@@ -112,6 +139,9 @@ impl Broken {
             }
             Change::Evicted { lease, by, reason } => {
                 Change::Evicted { lease: self.show(lease), by, reason }
+            }
+            Change::WaiterEvicted { waiter, by, reason } => {
+                Change::WaiterEvicted { waiter: self.show_waiter(waiter), by, reason }
             }
             other => other,
         }

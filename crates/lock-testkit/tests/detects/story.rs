@@ -4,15 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, Change, FencingToken, Lease, LockEvent, LockKey, RequestId, Timestamp, Ttl,
-    Waiter,
+    AcquireRequest, Change, End, FencingToken, Lease, LockEvent, LockKey, MailboxId, OwnerId,
+    RequestId, Timestamp, Ttl, Waiter,
 };
 
 use crate::fault::Fault;
 
 /// How a lease ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum Ending {
     Released,
     Expired,
     Transferred,
@@ -25,16 +25,25 @@ pub(crate) struct Story {
     /// What each request asked for first.
     pub(crate) asked: HashMap<RequestId, AcquireRequest>,
     /// The last lease of each request, as it began, and how it ended if it did.
-    pub(crate) leases: HashMap<RequestId, (Lease, Option<End>)>,
+    pub(crate) leases: HashMap<RequestId, (Lease, Option<Ending>)>,
     /// The last lease of each key that ended.
     pub(crate) ended: HashMap<LockKey, RequestId>,
     /// Every waiter that ever was, by request.
     pub(crate) waiters: HashMap<RequestId, Waiter>,
     /// The requests that were handed a lease and did not claim it.
     pub(crate) unclaimed: HashSet<RequestId>,
-    /// The requests that a `wait` runs for, and those whose `wait` was dropped.
-    pub(crate) sleeping: HashSet<RequestId>,
-    pub(crate) fled: Vec<(LockKey, RequestId)>,
+    /// The leases that waiters were handed, in their order.
+    pub(crate) handed: Vec<Lease>,
+    /// The mailboxes that were ever opened.
+    pub(crate) open: HashSet<MailboxId>,
+    /// The connections that sent each request first, and that caused each hand-over.
+    pub(crate) seats: HashMap<RequestId, u64>,
+    pub(crate) granted_by: HashMap<RequestId, u64>,
+    /// How and when requests were evicted, and whose they were.
+    pub(crate) evicted: HashMap<RequestId, (End, Timestamp)>,
+    pub(crate) evicted_owners: HashMap<OwnerId, End>,
+    /// The time of the first reply.
+    pub(crate) first_reply: Option<Timestamp>,
     /// How long the leases of a request really last, and how long they are said to.
     pub(crate) lies: HashMap<RequestId, (Ttl, Ttl)>,
     /// The requests whose cancel is put off until the next release.
@@ -47,7 +56,7 @@ pub(crate) struct Story {
     pub(crate) lapsed: HashMap<LockKey, u64>,
     pub(crate) left: HashMap<LockKey, u64>,
     /// The position that each request was first told.
-    pub(crate) places: HashMap<RequestId, u64>,
+    pub(crate) positions: HashMap<RequestId, u64>,
     /// The key of the lease that was listed last.
     pub(crate) listed: Option<LockKey>,
     /// How often a key was asked for and released so far.
@@ -72,14 +81,15 @@ impl Story {
             }
             Change::Granted(lease) => self.begin(fault, event.at, lease, None),
             Change::Transferred { from, to } => {
-                self.end(event.at, from, End::Transferred);
+                self.end(event.at, from, Ending::Transferred);
                 self.transferred.insert(to.request);
                 self.begin(fault, event.at, to, Some(from))
             }
-            Change::Released(lease) => self.end(event.at, lease, End::Released),
-            Change::Expired(lease) => self.end(event.at, lease, End::Expired),
-            Change::Evicted { lease, .. } => self.end(event.at, lease, End::Evicted),
+            Change::Released(lease) => self.end(event.at, lease, Ending::Released),
+            Change::Expired(lease) => self.end(event.at, lease, Ending::Expired),
+            Change::Evicted { lease, .. } => self.end(event.at, lease, Ending::Evicted),
             Change::Cancelled(waiter) => self.leave(waiter, |story| &mut story.left),
+            Change::WaiterEvicted { waiter, .. } => self.leave(waiter, |story| &mut story.left),
             Change::Lapsed(waiter) => self.leave(waiter, |story| &mut story.lapsed),
             _ => None,
         };
@@ -88,14 +98,20 @@ impl Story {
     }
 
     /// How the last lease of the request ended, if it did.
-    pub(crate) fn end_of(&self, request: RequestId) -> Option<End> {
+    pub(crate) fn end_of(&self, request: RequestId) -> Option<Ending> {
         self.leases.get(&request).and_then(|(_, end)| *end)
     }
 
     /// The leases that ended in this way.
-    pub(crate) fn over(&self, wanted: End) -> impl Iterator<Item = &Lease> {
+    pub(crate) fn over(&self, wanted: Ending) -> impl Iterator<Item = &Lease> {
         let over = self.leases.values().filter(move |(_, end)| *end == Some(wanted));
         over.map(|(lease, _)| lease)
+    }
+
+    /// The last lease of its request that has this token.
+    pub(crate) fn lease_with(&self, key: &LockKey, token: FencingToken) -> Option<Lease> {
+        let is_meant = |lease: &&Lease| lease.key == *key && lease.token == token;
+        self.leases.values().map(|(lease, _)| lease).find(is_meant).cloned()
     }
 
     /// The token that this lease is shown with.
@@ -125,6 +141,7 @@ impl Story {
             return None;
         }
         self.unclaimed.insert(lease.request);
+        self.handed.push(lease.clone());
         Some(lease.clone())
     }
 
@@ -138,7 +155,7 @@ impl Story {
         None
     }
 
-    fn end(&mut self, at: Timestamp, lease: &Lease, end: End) -> Option<Lease> {
+    fn end(&mut self, at: Timestamp, lease: &Lease, end: Ending) -> Option<Lease> {
         self.leases.insert(lease.request, (lease.clone(), Some(end)));
         self.ended.insert(lease.key.clone(), lease.request);
         self.unclaimed.remove(&lease.request);
@@ -164,8 +181,8 @@ impl Story {
         };
         match fault {
             Fault::TokensStandStill => before.map(|(last, _)| self.token(last)),
-            Fault::TokensRepeatAfterExpiry => again(End::Expired),
-            Fault::TokensRepeatAfterEviction => again(End::Evicted),
+            Fault::TokensRepeatAfterExpiry => again(Ending::Expired),
+            Fault::TokensRepeatAfterEviction => again(Ending::Evicted),
             Fault::PromotionsKeepTheToken if waited => before.map(|(last, _)| self.token(last)),
             Fault::TransfersKeepTheToken => from.map(|from| self.token(from)),
             Fault::TokensInNanoseconds => FencingToken::new(lease.token.get() * 1000),

@@ -2,17 +2,19 @@
 
 use lock_core::{
     Acquisition, LockBackend, Metadata, ReleaseRequest, Result, Transfer, TransferRequest,
-    TransferTo,
+    TransferTo, Waiter,
 };
 
 use super::Broken;
 use crate::fault::Fault;
 
 impl Broken {
-    pub(super) async fn transfer_broken(&self, given: &TransferRequest) -> Result<Transfer> {
-        let (mut given, key) = (given.clone(), self.key(&given.key));
-        given.key = key.clone();
-        let holds = self.lease_of(&key, given.request).await?.is_some();
+    pub(super) async fn transfer_broken(&self, request: &TransferRequest) -> Result<Transfer> {
+        let mut given = request.clone();
+        given.lease = self.bend_name(&request.lease);
+        let key = given.lease.key.clone();
+        let held = self.lease_of(&key, given.lease.request).await?;
+        let holds = held.is_some();
         let waiters = self.waiters(&key).await?;
         match (self.fault, &given.to) {
             (Fault::TransfersGoToTheHead, TransferTo::Waiter(_)) if !waiters.is_empty() => {
@@ -23,13 +25,17 @@ impl Broken {
             }
             (Fault::TransfersForAnybody, _) if !holds => {
                 if let Some(holder) = self.leases(&key).await?.first() {
-                    given.request = holder.request;
+                    given.lease = holder.name();
                 }
+            }
+            (Fault::TransfersByRequest, _) => {
+                given.lease = held.map_or(given.lease, |held| held.name());
             }
             (Fault::ForgetsTransfers, _) if !holds => return Ok(Transfer::NotHeld),
             (Fault::TransfersIgnoreModes, TransferTo::Waiter(receiver)) => {
-                let (receiver, waits) = (*receiver, |w: &lock_core::Waiter| w.request);
-                if let Some(waiter) = waiters.iter().find(|waiter| waits(waiter) == receiver) {
+                let receiver = *receiver;
+                let is_receiver = |waiter: &&Waiter| waiter.request == receiver;
+                if let Some(waiter) = waiters.iter().find(is_receiver) {
                     let (owner, metadata) = (waiter.owner.clone(), Metadata::default());
                     let _ = self.end(&key, receiver).await?;
                     given.to = TransferTo::Owner { owner, request: receiver, metadata };
@@ -37,20 +43,21 @@ impl Broken {
             }
             _ => {}
         }
-        let told = self.inner.transfer(&given).await?;
+        let told = self.inner.transfer(&given).await?.value;
         match (&told, self.fault) {
             (Transfer::NotWaiting, Fault::FailedTransfersRelease)
             | (Transfer::AlreadyHolds, Fault::TransfersToHoldersRelease) => {
-                let _ = self.inner.release(&ReleaseRequest::new(key, given.request)).await?;
+                let _ = self.inner.release(&ReleaseRequest::new(given.lease)).await?;
             }
             (Transfer::Transferred(lease), Fault::TransfersNeedNoClaim) => {
                 let asked = self.story().asked.get(&lease.request).cloned();
                 if let Some(asked) = asked
-                    && let Acquisition::Granted(lease) = self.inner.acquire(&asked).await?
+                    && let Acquisition::Granted(lease) = self.acquire_below(&asked).await?
                 {
                     return Ok(Transfer::Transferred(lease));
                 }
             }
+            (Transfer::Ended(_), Fault::TransfersHideTheEnd) => return Ok(Transfer::NotHeld),
             _ => {}
         }
         Ok(told)

@@ -5,7 +5,7 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 
-use lock_testkit::Case;
+use lock_testkit::{Case, Skipped};
 
 use crate::fault::Fault;
 use crate::fixture::{self, BrokenStore};
@@ -14,6 +14,8 @@ use crate::fixture::{self, BrokenStore};
 pub(crate) enum Verdict {
     /// It did not notice anything.
     Passed,
+    /// It did not run.
+    Skipped(Skipped),
     /// It failed, saying this.
     Failed(String),
     /// The broken store itself panicked, which proves nothing.
@@ -29,6 +31,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Passed => f.write_str("the case passed"),
+            Self::Skipped(reason) => write!(f, "the case was skipped: {reason}"),
             Self::Failed(said) => write!(f, "the case failed: {said}"),
             Self::Spoiled(said) => write!(f, "the broken store panicked: {said}"),
         }
@@ -40,14 +43,13 @@ pub(crate) fn verdict(case: Case, fault: Fault) -> Verdict {
     keep_panics_quiet();
     fixture::plant(fault);
     PANICS.set(Some(Vec::new()));
-    let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
-        lock_testkit::run::<BrokenStore, _>(case.body);
-    }));
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| lock_testkit::run::<BrokenStore>(&case)));
     let panics = PANICS.take().unwrap_or_default();
     let foreign = panics.iter().find(|said| !said.contains("lock-testkit/src/"));
     match (outcome, foreign) {
         (_, Some(said)) => Verdict::Spoiled(said.clone()),
-        (Ok(()), None) => Verdict::Passed,
+        (Ok(Ok(())), None) => Verdict::Passed,
+        (Ok(Err(skipped)), None) => Verdict::Skipped(skipped),
         (Err(_), None) => Verdict::Failed(panics.join("; ")),
     }
 }

@@ -5,17 +5,23 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use lock_core::{
-    Change, EventFilter, EventStream, LockEvent, LockInspector, Reason, Result, Watched,
+    Change, EventCursor, EventFilter, EventStream, LockEvent, LockInspector, Reason, Result,
+    Watched,
 };
 
 use super::Broken;
 use crate::fault::Fault;
 
 impl Broken {
-    pub(super) async fn watch_broken(&self, filter: &EventFilter) -> Result<EventStream> {
+    pub(super) async fn watch_broken(
+        &self,
+        filter: &EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Result<EventStream> {
+        let after = after.filter(|_| !self.is(Fault::WatchesBeginNow));
         let events = match self.fault {
-            Fault::EventsAreUnfiltered => self.inner.watch(&EventFilter::all()).await?,
-            _ => self.inner.watch(filter).await?,
+            Fault::EventsAreUnfiltered => self.inner.watch(&EventFilter::all(), after).await?,
+            _ => self.inner.watch(filter, after).await?,
         };
         Ok(Box::pin(Events { store: self.clone(), events }))
     }
@@ -33,7 +39,7 @@ impl Broken {
             (Fault::LapsesLookLikeCancels, Change::Lapsed(waiter)) => Change::Cancelled(waiter),
             (_, change) => change,
         };
-        Some(LockEvent::new(event.at, change))
+        Some(LockEvent::new(event.cursor, event.at, change))
     }
 }
 
