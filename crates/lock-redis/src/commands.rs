@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     pub(crate) capabilities: Capabilities,
     pub(crate) mailboxes: Arc<Mailboxes>,
     /// The connection of the mailboxes, from the first that is opened on.
-    pub(crate) subscription: OnceLock<Subscription>,
+    pub(crate) subscription: OnceLock<Arc<Subscription>>,
     /// Keys that somebody waited for when they were last used: the short scripts would only say
     /// that they cannot decide.
     pub(crate) sought: Mutex<HashSet<LockKey>>,
@@ -170,7 +170,7 @@ impl Shared {
         self.run(Operation::Release, Script::Release, &lease.key, &args, released).await
     }
 
-    /// An expected refusal by the server's limits is no answer of the store: it did not happen.
+    /// A request that exceeds the bounds of one command and did not happen.
     pub(crate) fn put_off(&self, operation: Operation) -> Error {
         let cause = "the store has more to drop first than one command may";
         Error::new(ErrorKind::Unavailable, operation)

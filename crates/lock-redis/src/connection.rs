@@ -58,9 +58,13 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Makes the server know the commands.
-    pub(crate) async fn load(&mut self, time: &Time) -> redis::RedisResult<()> {
-        for load in time.load(self.form) {
+    /// Makes the server know one command or all.
+    pub(crate) async fn load(
+        &mut self,
+        time: &Time,
+        only: Option<Script>,
+    ) -> redis::RedisResult<()> {
+        for load in time.load(self.form, only) {
             match send(&mut self.connection, &load).await {
                 // Who else loads it has loaded the same: its name is that of its text.
                 Err(error) if says(&error, "already exists") => {}
@@ -161,7 +165,7 @@ impl Connection {
             let call = time.call(link.form, script, keys, args);
             match send(&mut link.connection, &call).await {
                 Err(error) if error::is_unknown_script(&error) => {
-                    link.load(time).await?;
+                    link.load(time, Some(script)).await?;
                     send(&mut link.connection, &call).await
                 }
                 answer => answer,

@@ -138,9 +138,10 @@ impl Keeper {
         let (connection, pushes) = self.dialer.dial().await?;
         let mut link = Link { connection, form: Form::Functions, pulse: Arc::default() };
         // Not all servers have functions, and not all users may load them.
-        if link.load(&self.shared.time).await.is_err() {
+        if let Err(error) = link.load(&self.shared.time, None).await {
+            tracing::debug!(%error, "the commands are scripts, since functions are not loaded");
             link.form = Form::Scripts;
-            link.load(&self.shared.time).await.map_err(|error| connect_failed(&error))?;
+            link.load(&self.shared.time, None).await.map_err(|error| connect_failed(&error))?;
         }
         Ok((link, pushes))
     }

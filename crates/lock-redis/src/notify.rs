@@ -56,11 +56,6 @@ impl Mailboxes {
         }
     }
 
-    /// Ends all streams.
-    pub(crate) fn close_all(&self) {
-        self.table().clear();
-    }
-
     fn table(&self) -> MutexGuard<'_, HashMap<MailboxId, mpsc::UnboundedSender<Notice>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, Script as Source, ToRedisArgs};
 
 /// A command that runs on the server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Script {
     AcquireFree,
     Acquire,
@@ -34,7 +34,14 @@ pub(crate) enum Form {
 }
 
 const NOW: &str = include_str!("scripts/now.lua");
-const PRELUDE: &str = include_str!("scripts/prelude.lua");
+/// What all commands share but the short ones.
+const PRELUDE: &str = concat!(
+    include_str!("scripts/prelude.lua"),
+    include_str!("scripts/prelude/leases.lua"),
+    include_str!("scripts/prelude/queue.lua"),
+    include_str!("scripts/prelude/marks.lua"),
+    include_str!("scripts/prelude/settle.lua"),
+);
 
 /// What a test puts in place of the server's clock: the last argument.
 #[cfg(feature = "test-util")]
@@ -183,8 +190,8 @@ impl Time {
         }
     }
 
-    /// Makes the server know all commands in this form.
-    pub(crate) fn load(&self, form: Form) -> Vec<Cmd> {
+    /// Makes the server know one command or all in this form.
+    pub(crate) fn load(&self, form: Form, only: Option<Script>) -> Vec<Cmd> {
         let sources = self.sources();
         let load = |command: &str, text: &str| {
             let mut load = redis::cmd(command);
@@ -193,7 +200,11 @@ impl Time {
         };
         match form {
             Form::Functions => vec![load("FUNCTION", &sources.library)],
-            Form::Scripts => sources.texts.iter().map(|text| load("SCRIPT", text)).collect(),
+            Form::Scripts => {
+                let texts = Script::ALL.iter().zip(&sources.texts);
+                let wanted = texts.filter(|(it, _)| only.is_none_or(|only| only == **it));
+                wanted.map(|(_, text)| load("SCRIPT", text)).collect()
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::notify::{self, Mailboxes};
 /// Time between two looks at whether the connection still answers.
 const PULSE: Duration = Duration::from_secs(5);
 
-/// The subscriptions of a backend. They end when it is dropped, and all streams with them.
+/// The subscriptions of a backend. They end when it and all its streams are dropped.
 #[derive(Debug)]
 pub(crate) struct Subscription {
     changes: mpsc::UnboundedSender<Change>,
@@ -39,13 +39,16 @@ enum Change {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.keeper.abort();
-        self.mailboxes.close_all();
     }
 }
 
 impl Subscription {
     /// Begins to connect, and to keep the connection up.
-    pub(crate) fn start(dialer: Dialer, layout: Arc<Layout>, mailboxes: Arc<Mailboxes>) -> Self {
+    pub(crate) fn start(
+        dialer: Dialer,
+        layout: Arc<Layout>,
+        mailboxes: Arc<Mailboxes>,
+    ) -> Arc<Self> {
         let (sender, changes) = mpsc::unbounded_channel();
         let cause = Arc::default();
         let keeper = Keeper {
@@ -57,13 +60,17 @@ impl Subscription {
             expected: 0,
         };
         let keeper = tokio::spawn(keeper.keep()).abort_handle();
-        Self { changes: sender, mailboxes, cause, keeper }
+        Arc::new(Self { changes: sender, mailboxes, cause, keeper })
     }
 
     /// Opens a mailbox, and returns when the server has confirmed it.
-    pub(crate) async fn open(&self, mailbox: MailboxId, limit: Duration) -> Result<NoticeStream> {
-        let changes = self.changes.clone();
-        let closed = move |mailbox| drop(changes.send(Change::Closed(mailbox)));
+    pub(crate) async fn open(
+        self: &Arc<Self>,
+        mailbox: MailboxId,
+        limit: Duration,
+    ) -> Result<NoticeStream> {
+        let own = Arc::clone(self);
+        let closed = move |mailbox| drop(own.changes.send(Change::Closed(mailbox)));
         let notices = self.mailboxes.open(mailbox, closed);
         let (sender, answer) = oneshot::channel();
         drop(self.changes.send(Change::Opened(mailbox, sender)));
@@ -151,7 +158,7 @@ impl Keeper {
         pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_up = tokio::select! {
-                push = pushes.recv() => push.is_some_and(|push| self.take(push)),
+                push = pushes.recv() => push.is_some_and(|push| self.take(&push)),
                 change = self.changes.recv() => match change {
                     Some(change) => self.change(&mut connection, change).await,
                     None => false,
@@ -170,7 +177,7 @@ impl Keeper {
     }
 
     /// Takes what the server tells; `false` when the connection is over.
-    fn take(&mut self, push: PushInfo) -> bool {
+    fn take(&mut self, push: &PushInfo) -> bool {
         match push.kind {
             PushKind::Disconnection => return false,
             PushKind::Message => {

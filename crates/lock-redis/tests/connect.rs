@@ -1,14 +1,20 @@
 //! What a store says that cannot be reached or used, and that it never says a password.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::error::Error as StdError;
 use std::time::Duration;
 
 use lock_core::{
+<<<<<<< HEAD
     AcquireRequest, Acquisition, Error, ErrorKind, InvalidInput, LockBackend, LockInspector,
     LockKey, Operation, OwnerId, Release, ReleaseRequest, RenewRequest, Renewal, RequestId, Ttl,
     Violation,
+=======
+    AcquireRequest, Acquisition, CancelRequest, Error, ErrorKind, InvalidInput, KeepAlive,
+    LeaseName, LockBackend, LockInspector, LockKey, MailboxId, Operation, OwnerId, Release,
+    ReleaseRequest, RenewRequest, Renewal, RequestId, Timed, Ttl, Violation,
+>>>>>>> 60477fba54b4e4fbe7b5747e5d9fbe5a1a0263c8
 };
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::server::{RedisServer, ServerConfig};
@@ -37,6 +43,8 @@ async fn refused(url: &str) -> Error {
     let error = RedisBackend::connect(config(url)).await.unwrap_err();
     let _ = whole(&error);
     assert_eq!((error.operation(), error.is_unknown()), (Operation::Connect, false), "{error:?}");
+    let host = |server: &str| url.contains(server.trim_end_matches(":6379"));
+    assert!(error.server().is_some_and(host), "{error:?}");
     error
 }
 
@@ -44,9 +52,17 @@ fn at(server: &RedisServer, user: &str) -> String {
     format!("redis://{user}@{}/", server.addr())
 }
 
-fn ask(name: &str) -> AcquireRequest {
+fn request(name: &str) -> AcquireRequest {
     let (key, owner) = (LockKey::parse(name).unwrap(), OwnerId::parse("alice").unwrap());
     AcquireRequest::new(RequestId::random(), key, owner)
+}
+
+/// The name of the lease that the request is granted.
+async fn granted(store: &RedisBackend, request: &AcquireRequest) -> LeaseName {
+    match store.acquire(request).await {
+        Ok(Timed { value: Acquisition::Granted(lease), .. }) => lease.name(),
+        other => panic!("{request:?} is granted, and not answered {other:?}"),
+    }
 }
 
 #[test]
@@ -72,7 +88,7 @@ fn wrong_prefixes_and_names_are_refused() {
     let config = || RedisConfig::parse("redis://:hunter2@localhost/").unwrap();
     let long = "p".repeat(65);
     let (limit, expected) = (64, "a word without braces, spaces and control characters");
-    for (text, problem) in [
+    for (text, violation) in [
         ("", Violation::Empty { limit }),
         (&*long, Violation::TooLong { length: 65, limit }),
         ("{a}", Violation::Malformed { expected }),
@@ -83,9 +99,9 @@ fn wrong_prefixes_and_names_are_refused() {
         ("a\u{a0}b", Violation::Malformed { expected }),
     ] {
         let error = config().with_prefix(text).unwrap_err();
-        assert_eq!(error, InvalidInput::new("prefix", problem.clone()));
+        assert_eq!(error, InvalidInput::new("prefix", violation.clone()));
         let _ = whole(&error);
-        assert_eq!(config().with_name(text).unwrap_err(), InvalidInput::new("name", problem));
+        assert_eq!(config().with_name(text).unwrap_err(), InvalidInput::new("name", violation));
     }
     assert!(config().with_prefix(&long[1..]).is_ok());
 }
@@ -95,7 +111,7 @@ async fn names_that_are_no_ascii_are_no_trouble() {
     let server = RedisServer::start().await;
     let config = config(&server.url()).with_prefix("Schlüssel").unwrap();
     let store = RedisBackend::connect(config).await.unwrap();
-    assert!(matches!(store.acquire(&ask("clé")).await.unwrap(), Acquisition::Granted(_)));
+    granted(&store, &request("clé")).await;
     // The server lists connections by printable ASCII only.
     let named = self::config(&server.url()).with_name("Bühne").map(RedisBackend::connect);
     if let Ok(connecting) = named {
@@ -119,7 +135,7 @@ async fn unreachable_hosts_are_told_in_time() {
     let error = connecting.await.unwrap_err();
     let _ = whole(&error);
     assert_eq!(error.operation(), Operation::Connect);
-    assert!(matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Unavailable), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     server.resume();
 }
 
@@ -143,8 +159,9 @@ async fn wrong_passwords_are_told_and_not_shown() {
 }
 
 /// What everybody needs who may load functions, and who may not.
-const NEEDED: &str = "publish subscribe client|kill client|setname client|info info time get set \
-    setnx getset del hset hget hmget hdel zadd zrem zcard zcount zrange zrangebyscore zrank zscore xadd";
+const NEEDED: &str = "publish client|kill client|setname client|info info time get set setnx getset \
+    del exists pexpire pttl hset hget hdel zadd zrem zcard zcount zrange zrangebyscore zrank zscore \
+    xadd";
 
 /// What makes a user call functions, or scripts, and which commands that one needs besides.
 fn forms() -> Vec<(&'static str, &'static str)> {
@@ -191,42 +208,93 @@ async fn user_who_may_not_use_the_keys_or_channels_is_told_at_once() {
     let may = ["~{lock:0}:*", "resetchannels", "&{lock:0}:*"];
     assert_eq!(server.command(&[&set[..], &may].concat()).await, "OK");
     let store = RedisBackend::connect(config(&at(&server, "alice:hunter2"))).await.unwrap();
-    assert!(matches!(store.acquire(&ask("key")).await.unwrap(), Acquisition::Granted(_)));
+    granted(&store, &request("key")).await;
+}
+
+#[tokio::test]
+async fn user_who_may_not_subscribe_is_told_by_listen() {
+    let server = RedisServer::start().await;
+    let set = ["ACL", "SETUSER", "alice", "on", ">hunter2", "~*", "&*", "+@all", "-subscribe"];
+    assert_eq!(server.command(&set).await, "OK");
+    let store = RedisBackend::connect(config(&at(&server, "alice:hunter2"))).await.unwrap();
+    granted(&store, &request("key")).await;
+    let Err(error) = store.listen(MailboxId::random()).await else { panic!("it cannot listen") };
+    let _ = whole(&error);
+    let kind = (error.kind(), error.operation(), error.is_unknown());
+    assert_eq!(kind, (ErrorKind::Unavailable, Operation::Listen, false), "{error:?}");
+    assert_eq!(error.server(), Some(server.addr().to_string().as_str()));
 }
 
 #[tokio::test]
 async fn key_of_another_type_is_named_and_disturbs_no_other() {
-    for part in ["state", "details", "queue", "silence", "ends"] {
+    for part in ["state", "details", "queue", "silence", "ends", "marks", "fading"] {
         let server = RedisServer::start().await;
         let store = RedisBackend::connect(config(&server.url())).await.unwrap();
-        let (good, bad) = (ask("good"), ask("bad"));
-        for asked in [&good, &bad] {
-            assert!(matches!(store.acquire(asked).await.unwrap(), Acquisition::Granted(_)));
-        }
-        let waiting = ask("bad").queueing(lock_core::KeepAlive::default());
-        assert!(matches!(store.acquire(&waiting).await.unwrap(), Acquisition::Queued(_)));
+        let good = granted(&store, &request("good")).await;
+        let bad = granted(&store, &request("bad")).await;
+        let waiting = request("bad").queueing(KeepAlive::default());
+        assert!(matches!(store.acquire(&waiting).await.unwrap().value, Acquisition::Queued(_)));
+        let unknown = CancelRequest::new(bad.key.clone(), RequestId::random());
+        let _ = store.cancel(&unknown.with_answer_outstanding(true)).await.unwrap();
         let name = format!("{{lock:0}}:{part}:bad");
         let _ = server.command(&["DEL", &name]).await;
         assert_eq!(server.command(&["LPUSH", &name, "x"]).await, "1");
-        let asked = ask("bad").queueing(lock_core::KeepAlive::default());
-        if let Err(error) = store.acquire(&asked).await {
+        let next = request("bad").queueing(KeepAlive::default());
+        if let Err(error) = store.acquire(&next).await {
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{part}: {error:?}");
-            assert_eq!(error.key(), Some(&asked.key));
+            assert_eq!(error.key(), Some(&next.key));
+            assert_eq!(error.server(), Some(server.addr().to_string().as_str()));
         } else {
-            // Of a key that is held by one, the ends are not looked at.
-            assert_eq!(part, "ends");
+            // Of a key that is held by one, the ends are not looked at, and of a request without a
+            // mark only when it would end.
+            assert!(["ends", "marks"].contains(&part), "{part}");
         }
-        let renew =
-            |it: &AcquireRequest| RenewRequest::new(it.key.clone(), it.request, Ttl::default());
+        let renew = |name: &LeaseName| RenewRequest::new(name.clone(), Ttl::default());
         let renewed = store.renew(&[renew(&bad), renew(&good)]).await;
-        assert!(matches!(renewed[1], Ok(Renewal::Renewed(_))), "{part}: {renewed:?}");
+        let is_renewed =
+            matches!(&renewed[1], Ok(it) if matches!(it.value, Renewal::Renewed { .. }));
+        assert!(is_renewed, "{part}: {renewed:?}");
         if let Err(error) = &renewed[0] {
             assert_eq!((error.kind(), error.key()), (ErrorKind::Corrupt, Some(&bad.key)), "{part}");
         }
-        let freed = ReleaseRequest::new(good.key.clone(), good.request);
-        assert_eq!(store.release(&freed).await.unwrap(), Release::Released);
-        assert!(matches!(store.acquire(&ask("good")).await.unwrap(), Acquisition::Granted(_)));
+        let released = store.release(&ReleaseRequest::new(good)).await.unwrap();
+        assert_eq!(released.value, Release::Released);
+        granted(&store, &request("good")).await;
     }
+}
+
+#[tokio::test]
+async fn state_of_an_unknown_letter_is_never_free() {
+    for state in ["2x", "Q", "kz", ""] {
+        let server = RedisServer::start().await;
+        let store = RedisBackend::connect(config(&server.url())).await.unwrap();
+        assert_eq!(server.command(&["SET", "{lock:0}:state:key", state]).await, "OK");
+        for request in [request("key"), request("key").queueing(KeepAlive::default())] {
+            let error = store.acquire(&request).await.expect_err(state);
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{state}: {error:?}");
+        }
+        assert_eq!(server.command(&["GET", "{lock:0}:state:key"]).await, state);
+    }
+}
+
+#[tokio::test]
+async fn marks_leave_the_server_by_themselves() {
+    let server = RedisServer::start().await;
+    let store = RedisBackend::connect(config(&server.url())).await.unwrap();
+    let ended = CancelRequest::new(LockKey::parse("key").unwrap(), RequestId::random());
+    let _ = store.cancel(&ended.with_answer_outstanding(true)).await.unwrap();
+    for part in ["state", "marks", "fading"] {
+        let left = server.command(&["PTTL", &format!("{{lock:0}}:{part}:key")]).await;
+        let left: u64 = left.parse().expect(part);
+        assert!((290_000..=301_000).contains(&left), "{part}: {left}");
+    }
+    // A lease beside them stays, and they go all the same.
+    let lease = granted(&store, &request("key")).await;
+    assert_eq!(server.command(&["PTTL", "{lock:0}:state:key"]).await, "-1");
+    assert_ne!(server.command(&["PTTL", "{lock:0}:marks:key"]).await, "-1");
+    let released = store.release(&ReleaseRequest::new(lease)).await.unwrap();
+    assert_eq!(released.value, Release::Released);
+    assert_ne!(server.command(&["PTTL", "{lock:0}:state:key"]).await, "-1");
 }
 
 #[tokio::test]
@@ -242,11 +310,11 @@ async fn key_of_nonsense_is_named() {
 async fn name_nonsense(server: &RedisServer, url: &str) {
     let store = RedisBackend::connect(config(url)).await.unwrap();
     assert_eq!(server.command(&["SET", "{lock:0}:state:bad", "1x"]).await, "OK");
-    let error = store.acquire(&ask("bad")).await.unwrap_err();
+    let error = store.acquire(&request("bad")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
     assert!(!error.is_retryable());
     assert_eq!(error.key().map(LockKey::as_str), Some("bad"));
-    assert!(matches!(store.acquire(&ask("good")).await.unwrap(), Acquisition::Granted(_)));
+    granted(&store, &request("good")).await;
 }
 
 #[tokio::test]
@@ -260,8 +328,10 @@ async fn password_is_in_nothing_that_can_be_printed() {
     let said = format!("{store:?} {store:#?} {health:?} {} {:?}", health.store, health.warnings);
     assert!(!said.contains(SECRET), "{said}");
     server.kill().await;
-    let _ = whole(&store.acquire(&ask("key")).await.unwrap_err());
+    let _ = whole(&store.acquire(&request("key")).await.unwrap_err());
     let _ = whole(&store.health().await.unwrap_err());
+    let Err(error) = store.listen(MailboxId::random()).await else { panic!("the server is down") };
+    let _ = whole(&error);
 }
 
 #[tokio::test]

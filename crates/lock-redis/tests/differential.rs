@@ -37,14 +37,14 @@ async fn agrees(settings: Settings, user: &str, journal: Option<NonZeroU32>) {
 
 /// Fewer, where most is the same.
 fn some() -> Settings {
-    let settings = Settings::from_env().with_waits_as_hints();
+    let settings = Settings::from_env().with_notices();
     let sequences = settings.sequences.div_ceil(4);
     settings.with_sequences(sequences)
 }
 
 #[tokio::test]
 async fn functions_agree_with_the_machine() {
-    agrees(Settings::from_env().with_waits_as_hints(), "", None).await;
+    agrees(Settings::from_env().with_notices(), "", None).await;
 }
 
 #[tokio::test]

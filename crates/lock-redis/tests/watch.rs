@@ -7,8 +7,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, Acquisition, Change, ErrorKind, EventFilter, EventStream, Lease, LockBackend,
-    LockInspector, LockKey, OwnerId, ReleaseRequest, RequestId, Watched,
+    AcquireRequest, Acquisition, Change, ErrorKind, EventCursor, EventFilter, EventStream,
+    InspectQuery, Lease, LockBackend, LockInspector, LockKey, OwnerId, ReleaseRequest, RequestId,
+    Watched,
 };
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::server::RedisServer;
@@ -23,11 +24,10 @@ async fn store(server: &RedisServer, entries: u32) -> RedisBackend {
 async fn turn(store: &RedisBackend, key: &str) -> Lease {
     let key = LockKey::parse(key).expect("a key");
     let owner = OwnerId::parse("alice").expect("an owner");
-    let asked = AcquireRequest::new(RequestId::random(), key.clone(), owner);
-    let Ok(Acquisition::Granted(lease)) = store.acquire(&asked).await else {
-        panic!("the key is free")
-    };
-    let released = store.release(&ReleaseRequest::new(key, asked.request)).await;
+    let request = AcquireRequest::new(RequestId::random(), key, owner);
+    let granted = store.acquire(&request).await.expect("acquire answers");
+    let Acquisition::Granted(lease) = granted.value else { panic!("the key is free") };
+    let released = store.release(&ReleaseRequest::new(lease.name())).await;
     released.map(drop).expect("release answers");
     lease
 }
@@ -52,7 +52,9 @@ async fn watching_needs_a_journal() {
     let server = RedisServer::start().await;
     let config = RedisConfig::parse(&server.url()).expect("a URL");
     let store = RedisBackend::connect(config).await.expect("the server is up");
-    let Err(error) = store.watch(&EventFilter::all()).await else { panic!("nothing to watch") };
+    let Err(error) = store.watch(&EventFilter::all(), None).await else {
+        panic!("nothing to watch")
+    };
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(!store.capabilities().events);
 }
@@ -61,14 +63,14 @@ async fn watching_needs_a_journal() {
 async fn watching_goes_on_where_it_stood_after_a_cut() {
     let server = RedisServer::start().await;
     let store = store(&server, 1000).await;
-    let mut events = store.watch(&EventFilter::all()).await.expect("the journal can be read");
+    let mut events = store.watch(&EventFilter::all(), None).await.expect("the journal can be read");
     expect_turn(&mut events, &turn(&store, "before").await).await;
     for round in 0..5 {
         server.command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
         server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
         // The store's own connection is cut, too, and an operation may meet the cut.
-        let key = LockKey::parse("probe").expect("a key");
-        while store.inspect(&key).await.is_err() {}
+        let query = InspectQuery::new(LockKey::parse("probe").expect("a key"));
+        while store.inspect(&query).await.is_err() {}
         let lease = turn(&store, &format!("after-{round}")).await;
         expect_turn(&mut events, &lease).await;
     }
@@ -78,7 +80,7 @@ async fn watching_goes_on_where_it_stood_after_a_cut() {
 async fn watchers_that_lag_are_told_what_they_missed() {
     let server = RedisServer::start().await;
     let store = store(&server, 1).await;
-    let mut events = store.watch(&EventFilter::all()).await.expect("the journal can be read");
+    let mut events = store.watch(&EventFilter::all(), None).await.expect("the journal can be read");
     expect_turn(&mut events, &turn(&store, "first").await).await;
     // More than the watcher's buffer holds and the journal keeps: nobody reads meanwhile.
     let mut last = None;
@@ -107,7 +109,7 @@ async fn watchers_that_lag_are_told_what_they_missed() {
 async fn a_journal_that_is_flushed_begins_anew() {
     let server = RedisServer::start().await;
     let store = store(&server, 1000).await;
-    let mut events = store.watch(&EventFilter::all()).await.expect("the journal can be read");
+    let mut events = store.watch(&EventFilter::all(), None).await.expect("the journal can be read");
     // Often enough that some turns come within a millisecond of those that were flushed.
     for round in 0..50 {
         let lease = turn(&store, "key").await;
@@ -120,5 +122,33 @@ async fn a_journal_that_is_flushed_begins_anew() {
             assert_eq!(event.change, wanted, "round {round}");
         }
         assert_eq!(server.command(&["FLUSHALL"]).await, "OK");
+    }
+}
+
+#[tokio::test]
+async fn cursor_of_what_is_gone_is_told_as_missed() {
+    let server = RedisServer::start().await;
+    let store = store(&server, 1000).await;
+    let mut events = store.watch(&EventFilter::all(), None).await.expect("the journal can be read");
+    turn(&store, "key").await;
+    let Watched::Event(first) = next(&mut events).await else { panic!("it is granted") };
+    assert_eq!(server.command(&["FLUSHALL"]).await, "OK");
+    let lease = turn(&store, "key").await;
+    let resumed = store.watch(&EventFilter::all(), Some(&first.cursor)).await;
+    let mut resumed = resumed.expect("the journal can be read");
+    assert!(matches!(next(&mut resumed).await, Watched::Missed(_)));
+    expect_turn(&mut resumed, &lease).await;
+}
+
+#[tokio::test]
+async fn cursor_of_no_journal_is_refused() {
+    let server = RedisServer::start().await;
+    let store = store(&server, 1000).await;
+    for text in ["", "1", "1-", "-1", "1-2-3", "+1-2", "a-b", "99999999999999999999-0"] {
+        let cursor = EventCursor::new(text.to_owned());
+        let Err(error) = store.watch(&EventFilter::all(), Some(&cursor)).await else {
+            panic!("`{text}` is refused")
+        };
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
     }
 }

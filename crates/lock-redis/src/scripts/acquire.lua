@@ -45,7 +45,8 @@ local function acquire()
   end
   arrivals = arrivals + 1
   local silent = now + keep_alive * 1000
-  local text = struct.pack('>dI6I6I6', arrived, arrivals, keep_alive, head_start) .. mailbox .. terms
+  local text = struct.pack('>dI6I6I6', arrived, arrivals, keep_alive, head_start)
+    .. mailbox .. terms
   heard = queued and math.min(heard, silent) or silent
   queued = true
   call('HSET', DETAILS, 'w' .. request, text, 'a', struct.pack('>I6d', arrivals, arrived))

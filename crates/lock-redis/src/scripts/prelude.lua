@@ -1,4 +1,5 @@
--- The state machine of lock-core over the structures of Redis: the part that all commands share.
+-- The state machine of lock-core over the structures of Redis: the part that all commands share,
+-- continued in the folder of this name.
 --
 -- KEYS  1 token    string: the last token of the shard
 --       2 waits    zset, all scores 0: for each waiter of the shard o owner \0 key \0 request and
@@ -37,13 +38,14 @@
 -- Every answer begins with the time.
 
 -- Here and in the commands, `call`, `sub`, `now`, KEYS and ARGV are there already; nothing else
--- outlives a command: `begin` and `open` set all that follows anew.
+-- outlives a command: `begin` and `open` set all that follows anew. While a library is loaded, no
+-- function of Lua is there to be called.
 
 local NEVER = 9007199254740992
 local SWEEP_LIMIT, EVICT_LIMIT = 64, 64
 local MARK_SPAN, MARK_MAX_SPAN, MARK_LIMIT = 300000000, 3600000000, 1024
 local LOCK_KEYS = 7
-local NOWHERE = string.rep('\0', 16)
+local NOWHERE = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
 local TOKEN, WAITS, JOURNAL, KEY, STATE, DETAILS, QUEUE, SILENCE, ENDS, MARKS, FADING
 local before, alone, many, held_mode, queued, heard, marked, marked_anew
 local recorded, leases_left, waiters_left, marks_left, grants_left
@@ -145,6 +147,7 @@ local function next_token()
   call('SET', TOKEN, last + 1)
   return last + 1
 end
+<<<<<<< HEAD
 
 -- The leases.
 
@@ -569,3 +572,5 @@ local function for_each(width, command)
   end
   return answers
 end
+=======
+>>>>>>> 60477fba54b4e4fbe7b5747e5d9fbe5a1a0263c8

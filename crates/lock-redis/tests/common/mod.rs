@@ -19,7 +19,7 @@ fn with_journal(config: RedisConfig) -> RedisConfig {
 }
 
 fn offered() -> Capabilities {
-    Capabilities::none().with_pushed_grants().with_sharing()
+    Capabilities::none().with_notices().with_sharing()
 }
 
 /// As it is used: on the server's own clock, without a journal.
@@ -41,6 +41,10 @@ impl Fixture for Plain {
 
     async fn set_back(&self, _span: Duration) -> bool {
         false
+    }
+
+    fn longest_elapse(&self) -> Duration {
+        Duration::from_secs(2)
     }
 
     fn expected(&self) -> Capabilities {
@@ -69,10 +73,8 @@ impl Steered {
         Arc::new(connected.expect("the server is up"))
     }
 
-    async fn elapse(&self, span: Duration) {
+    fn elapse(&self, span: Duration) {
         self.clock.advance(span);
-        // Who waits does so in real time: let them begin.
-        tokio::time::sleep(span.min(Duration::from_millis(100))).await;
     }
 
     fn set_back(&self, span: Duration) {
@@ -101,12 +103,16 @@ impl Fixture for Scripted {
     }
 
     async fn elapse(&self, span: Duration) {
-        self.0.elapse(span).await;
+        self.0.elapse(span);
     }
 
     async fn set_back(&self, span: Duration) -> bool {
         self.0.set_back(span);
         true
+    }
+
+    fn longest_elapse(&self) -> Duration {
+        Duration::MAX
     }
 
     fn expected(&self) -> Capabilities {
@@ -132,12 +138,16 @@ impl Fixture for Journaled {
     }
 
     async fn elapse(&self, span: Duration) {
-        self.0.elapse(span).await;
+        self.0.elapse(span);
     }
 
     async fn set_back(&self, span: Duration) -> bool {
         self.0.set_back(span);
         true
+    }
+
+    fn longest_elapse(&self) -> Duration {
+        Duration::MAX
     }
 
     fn expected(&self) -> Capabilities {

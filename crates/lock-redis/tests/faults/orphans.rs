@@ -1,6 +1,6 @@
 //! Requests that nobody wants any more while the server or the line hangs: nothing of them stays.
 
-use lock_core::{CancelRequest, Cancellation, LockBackend, LockInspector};
+use lock_core::{CancelRequest, Cancellation, InspectQuery, LockBackend, LockInspector};
 use lock_testkit::proxy::Proxy;
 use lock_testkit::server::RedisServer;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -18,23 +18,23 @@ async fn request_that_arrives_after_its_cancel_does_nothing() {
     // What is sent now arrives late, though its connection was closed long before.
     let late = millis(1500);
     proxy.delay(late);
-    let asked = queue("alice", "key");
+    let request = queue("alice", "key");
     let sent = Instant::now();
     for _ in 0..3 {
-        assert!(alice.acquire(&asked).await.unwrap_err().is_unknown());
+        assert!(alice.acquire(&request).await.unwrap_err().is_unknown());
     }
     proxy.delay(millis(0));
-    let ended = CancelRequest::new(asked.key.clone(), asked.request);
+    let ended = CancelRequest::new(request.key.clone(), request.id);
     let mut answer = None;
     until("the connection is rebuilt", async || {
-        answer = alice.cancel(&ended).await.ok();
+        answer = alice.cancel(&ended).await.ok().map(|answer| answer.value);
         answer.is_some()
     })
     .await;
     assert_eq!(answer, Some(Cancellation::Absent));
     assert!(sent.elapsed() < late, "the cancel came first");
     sleep_until(sent + late + millis(500)).await;
-    let seen = alice.inspect(&key("key")).await.unwrap();
+    let seen = alice.inspect(&InspectQuery::new(key("key"))).await.unwrap().value;
     assert_eq!((seen.holders, seen.waiting), (0, 0), "{seen:?}");
     until_clean(&server, &["key"]).await;
 }
@@ -45,22 +45,23 @@ async fn request_dropped_while_the_server_hangs_leaves_nothing() {
     let alice = hasty(&server.url(), "alice", millis(50)).await;
     let mut dice = Dice::new(7);
     for round in 0..8 {
-        let asked = if round % 2 == 0 { queue("alice", "key") } else { ask("alice", "key") };
-        until("it is well", async || alice.inspect(&key("key")).await.is_ok()).await;
+        let request = if round % 2 == 0 { queue("alice", "key") } else { ask("alice", "key") };
+        until("it is well", async || alice.inspect(&InspectQuery::new(key("key"))).await.is_ok())
+            .await;
         server.pause().await;
-        let _ = timeout(dice.millis(0..40), alice.acquire(&asked)).await;
+        let _ = timeout(dice.millis(0..40), alice.acquire(&request)).await;
         // Three in a row give the connection up, at some point of a rebuild the server goes on.
         let mut silent = dice.below(5);
         while silent > 0 {
-            let _ = alice.inspect(&key("key")).await;
+            let _ = alice.inspect(&InspectQuery::new(key("key"))).await;
             silent -= 1;
         }
         sleep(dice.millis(0..30)).await;
         server.resume();
-        let ended = CancelRequest::new(asked.key.clone(), asked.request);
+        let ended = CancelRequest::new(request.key.clone(), request.id);
         until("it is cancelled", async || alice.cancel(&ended).await.is_ok()).await;
         until_clean(&server, &["key"]).await;
-        let seen = alice.inspect(&key("key")).await.unwrap();
+        let seen = alice.inspect(&InspectQuery::new(key("key"))).await.unwrap().value;
         assert_eq!((seen.holders, seen.waiting), (0, 0), "round {round}: {seen:?}");
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lock_core::{
-    Acquisition, CancelRequest, Cancellation, EvictRequest, ListQuery, LockBackend, LockInspector,
-    LossReason, Reason, Release, ReleaseRequest, RenewRequest, Renewal, RequestId, Transfer,
-    TransferRequest, TransferTo, Ttl, WaitRequest, Wake,
+    Acquisition, CancelRequest, Cancellation, EvictRequest, HearRequest, Heard, InspectQuery,
+    ListQuery, LockBackend, LockInspector, LossReason, Reason, Release, ReleaseRequest,
+    RenewRequest, Renewal, RequestId, Transfer, TransferRequest, TransferTo, Ttl, WaitsQuery,
 };
 use lock_testkit::client::Client;
 use lock_testkit::server::RedisServer;
@@ -37,40 +37,42 @@ async fn forget_between_operations(server: &RedisServer, url: &str) {
     let flush = async || forget(&mut server.client().await.unwrap()).await;
     let (first, second, third) = (ask("alice", "key"), queue("bob", "key"), queue("carol", "key"));
     flush().await;
-    assert!(matches!(alice.acquire(&first).await.unwrap(), Acquisition::Granted(_)));
+    let acquired = alice.acquire(&first).await.unwrap().value;
+    let Acquisition::Granted(lease) = acquired else { panic!("{acquired:?}") };
     for waiting in [&second, &third] {
         flush().await;
-        assert!(matches!(alice.acquire(waiting).await.unwrap(), Acquisition::Queued(_)));
+        assert!(matches!(alice.acquire(waiting).await.unwrap().value, Acquisition::Queued(_)));
     }
     flush().await;
-    let renewals = [RenewRequest::new(key("key"), first.request, Ttl::default())];
-    assert!(matches!(alice.renew(&renewals).await[..], [Ok(Renewal::Renewed(_))]));
+    let renewed = alice.renew(&[RenewRequest::new(lease.name(), Ttl::default())]).await.remove(0);
+    assert!(matches!(renewed.unwrap().value, Renewal::Renewed { .. }));
     flush().await;
-    assert_eq!(alice.inspect(&key("key")).await.unwrap().waiting, 2);
+    let heard = alice.hear(&[HearRequest::new(key("key"), second.id)]).await.remove(0);
+    assert!(matches!(heard.unwrap().value, Heard::Queued(_)));
     flush().await;
-    assert_eq!(alice.list(&ListQuery::all()).await.unwrap().leases.len(), 1);
+    let seen = alice.inspect(&InspectQuery::new(key("key"))).await.unwrap();
+    assert_eq!(seen.value.waiting, 2);
     flush().await;
-    assert_eq!(alice.waits_of(&owner("bob")).await.unwrap().len(), 1);
+    assert_eq!(alice.list(&ListQuery::all()).await.unwrap().value.items.len(), 1);
     flush().await;
-    // Another process, which does not know that the request waits.
-    let other = store(url, "other").await;
+    assert_eq!(alice.waits_of(&WaitsQuery::new(owner("bob"))).await.unwrap().value.items.len(), 1);
     flush().await;
-    let awaited = WaitRequest::new(key("key"), second.request, millis(100));
-    assert_eq!(other.wait(&awaited).await.unwrap(), Wake::AskAgain);
-    flush().await;
-    let given = TransferTo::Waiter(second.request);
-    let given = TransferRequest::new(key("key"), first.request, given);
-    assert!(matches!(alice.transfer(&given).await.unwrap(), Transfer::Transferred(_)));
+    let to = TransferTo::Waiter(second.id);
+    let given = TransferRequest::new(lease.name(), owner("alice"), to);
+    let transferred = alice.transfer(&given).await.unwrap().value;
+    let Transfer::Transferred(lease) = transferred else { panic!("{transferred:?}") };
     flush().await;
     let stuck = Reason::parse("stuck").unwrap();
-    let evicted = EvictRequest::new(key("key"), owner("alice"), stuck).only(second.request);
-    assert_eq!(alice.evict(&evicted).await.unwrap().leases.len(), 1);
+    let evicted = EvictRequest::lease(lease.name(), owner("alice"), stuck);
+    assert_eq!(alice.evict(&evicted).await.unwrap().value.leases.len(), 1);
+    let heard = alice.hear(&[HearRequest::new(key("key"), third.id)]).await.remove(0);
+    let Heard::Granted(lease) = heard.unwrap().value else { panic!("it is next") };
     flush().await;
-    let held = ReleaseRequest::new(key("key"), third.request);
-    assert_eq!(alice.release(&held).await.unwrap(), Release::Released);
+    let released = alice.release(&ReleaseRequest::new(lease.name())).await.unwrap();
+    assert_eq!(released.value, Release::Released);
     flush().await;
-    let ended = CancelRequest::new(key("key"), third.request);
-    assert_eq!(alice.cancel(&ended).await.unwrap(), Cancellation::Absent);
+    let ended = CancelRequest::new(key("key"), third.id);
+    assert_eq!(alice.cancel(&ended).await.unwrap().value, Cancellation::Absent);
     until_clean(server, &["key"]).await;
 }
 
@@ -98,12 +100,11 @@ async fn forget_all_the_time(user: &str) {
     });
     let mut done = 0;
     until("enough was done", async || {
-        let asked = ask("alice", "key");
-        match alice.acquire(&asked).await {
-            Ok(Acquisition::Granted(_)) => {
-                let held = ReleaseRequest::new(key("key"), asked.request);
+        match alice.acquire(&ask("alice", "key")).await.map(|answer| answer.value) {
+            Ok(Acquisition::Granted(lease)) => {
+                let held = ReleaseRequest::new(lease.name());
                 until("it is released", async || match alice.release(&held).await {
-                    Ok(released) => released == Release::Released,
+                    Ok(released) => released.value == Release::Released,
                     Err(error) => {
                         assert!(!error.is_unknown() && error.is_retryable(), "{error:?}");
                         false
@@ -135,7 +136,7 @@ async fn wiped_store_fences_who_held_and_lets_in_who_waited() {
     let third = waiter(&carol, "key", secs(3), secs(3)).await;
     assert_eq!(server.command(&["FLUSHALL"]).await, "OK");
     let once = async || {
-        let seen = looking.inspect(&key("key")).await.unwrap();
+        let seen = looking.inspect(&InspectQuery::new(key("key"))).await.unwrap().value;
         assert!(seen.holders <= 1, "{seen:?}");
     };
     let mut tokens = vec![held.token()];
@@ -165,5 +166,5 @@ async fn wiped_store_fences_who_held_and_lets_in_who_waited() {
     until_clean(&server, &["key"]).await;
     let _ = held.release().await.unwrap_err();
     let unknown = CancelRequest::new(key("key"), RequestId::random());
-    assert_eq!(looking.cancel(&unknown).await.unwrap(), Cancellation::Absent);
+    assert_eq!(looking.cancel(&unknown).await.unwrap().value, Cancellation::Absent);
 }

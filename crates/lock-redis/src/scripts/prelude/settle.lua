@@ -1,0 +1,194 @@
+-- What every command does first and last: settling what time has changed, reading and writing.
+
+local function expire()
+  if alone and alone.ends <= now then
+    leases_left = leases_left - 1
+    record('expired', write_lease(alone))
+    remove(alone.request)
+  elseif many then
+    for _, request in ipairs(call('ZRANGEBYSCORE', ENDS, '-inf', now, 'LIMIT', 0, leases_left)) do
+      leases_left = leases_left - 1
+      record('expired', call('HGET', DETAILS, 'h' .. request))
+      remove(request)
+    end
+  end
+end
+
+local function lapse(request, silent)
+  local waiter = waiter_of(request)
+  leave(request, waiter, waits_alone())
+  record('lapsed', show_waiter(request, silent, waiter))
+end
+
+local function drop_silent()
+  while queued and heard <= now and waiters_left > 0 do
+    local longest = call('ZRANGE', SILENCE, 0, 0, 'WITHSCORES')
+    heard = tonumber(longest[2])
+    if heard > now then
+      return
+    end
+    local request, silent = longest[1], heard
+    local head = sub(call('ZRANGE', QUEUE, 0, 0)[1], 7)
+    local head_silent = silent_at(head)
+    if head_silent <= now then
+      request, silent = head, head_silent
+    end
+    waiters_left = waiters_left - 1
+    lapse(request, silent)
+  end
+end
+
+-- Grants the key to the head of the queue, as long as it is alive and fits.
+local function promote()
+  while queued and not (alone and alone.ends > now and sub(alone.terms, 1, 1) == 'x') do
+    local first = call('ZRANGE', QUEUE, 0, 1)
+    local request = sub(first[1], 7)
+    if heard <= now and silent_at(request) <= now then
+      return
+    end
+    local waiter = waiter_of(request)
+    if not fits(mode_of(waiter.terms)) then
+      return
+    end
+    if grants_left == 0 then
+      tell(waiter.mailbox, 'a' .. request .. KEY)
+      return
+    end
+    grants_left = grants_left - 1
+    leave(request, waiter, not first[2])
+    local lease = granted(request, waiter)
+    record('granted', write_lease(lease))
+    tell_grant(lease)
+    put(lease)
+  end
+end
+
+local function drop_marks()
+  if marked then
+    for _, request in ipairs(call('ZRANGEBYSCORE', FADING, '-inf', now, 'LIMIT', 0, marks_left)) do
+      marks_left = marks_left - 1
+      unmark(request)
+    end
+    marked = call('EXISTS', MARKS) == 1
+  end
+end
+
+-- Begins a command, with bounds for all locks that it is about.
+local function begin()
+  TOKEN, WAITS, JOURNAL = KEYS[1], KEYS[2], KEYS[3]
+  recorded = 0
+  leases_left, waiters_left, marks_left, grants_left =
+    SWEEP_LIMIT, SWEEP_LIMIT, SWEEP_LIMIT, SWEEP_LIMIT
+end
+
+-- Whether the bounds are spent: what is still to be done belongs into another command.
+local function is_spent()
+  return leases_left == 0 or waiters_left == 0 or marks_left == 0 or grants_left == 0
+end
+
+-- Reads what there is of the lock whose keys follow the first so many, and settles it.
+local function open(keys, key)
+  KEY = key
+  STATE, DETAILS, QUEUE, SILENCE, ENDS, MARKS, FADING = unpack(KEYS, keys + 1, keys + LOCK_KEYS)
+  before = call('GET', STATE)
+  local text = before or ''
+  marked = sub(text, 1, 1) == 'k'
+  if marked then
+    text = sub(text, 2)
+  end
+  local kind = sub(text, 1, 1)
+  if not string.find(kind, '^[1qnmw]?$') or before == '' then
+    error('a state has an unknown letter')
+  end
+  queued = kind == 'q' or kind == 'n' or kind == 'w'
+  heard = queued and struct.unpack('>d', text, 2)
+  alone = (kind == '1' or kind == 'q') and read_lease(sub(text, queued and 10 or 2)) or nil
+  many = kind == 'm' or kind == 'w' or nil
+  held_mode, marked_anew = nil, false
+  expire()
+  drop_silent()
+  promote()
+  drop_marks()
+end
+
+-- Drops what the request had and lost by time; answers its lease and its waiter, which are alive.
+local function settle_for(request)
+  local lease, waiter = lease_of(request), waiter_of(request)
+  if lease and lease.ends <= now then
+    record('expired', write_lease(lease))
+    remove(request)
+    lease = nil
+  end
+  if waiter and heard <= now then
+    local silent = silent_at(request)
+    if silent <= now then
+      lapse(request, silent)
+      waiter = nil
+      promote()
+    end
+  end
+  return lease, waiter
+end
+
+-- Writes what changed.
+local function close()
+  local after = ''
+  local horizon = queued and struct.pack('>d', heard)
+  if alone then
+    after = (queued and 'q' .. horizon or '1') .. write_lease(alone)
+  elseif many then
+    after = queued and 'w' .. horizon or 'm'
+  elseif queued then
+    after = 'n' .. horizon
+  end
+  if marked and after == '' then
+    if before ~= 'k' or marked_anew then
+      call('SET', STATE, 'k', 'PX', math.max(call('PTTL', MARKS), 1))
+    end
+    return
+  end
+  if marked then
+    after = 'k' .. after
+  end
+  if after == '' then
+    if before then
+      call('DEL', STATE)
+    end
+  elseif after ~= before then
+    call('SET', STATE, after)
+  end
+end
+
+-- The commands that several share.
+
+local function release(lease)
+  record('released', write_lease(lease))
+  remove(lease.request)
+  promote()
+end
+
+-- Runs a command for each request of a batch, which is grouped by locks: of each lock the key and
+-- the number of its requests, then so many arguments for each request. Answers the time, then one
+-- for one; nothing for the requests that are left when the bounds are spent.
+local function for_each(width, command)
+  begin()
+  local answers, at = { now }, 3
+  for keys = 3, #KEYS - 1, LOCK_KEYS do
+    local key, requests = ARGV[at], tonumber(ARGV[at + 1])
+    at = at + 2
+    local is_open = not is_spent()
+    if is_open then
+      open(keys, key)
+    end
+    for request = 1, requests do
+      -- The first is in the bounds that its lock was opened in.
+      local runs = is_open and (request == 1 or not is_spent())
+      answers[#answers + 1] = runs and command(at) or false
+      at = at + width
+    end
+    if is_open then
+      close()
+    end
+  end
+  return answers
+end
