@@ -53,16 +53,8 @@ impl LockInspector for RedisBackend {
 
     async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
         let limit = (query.limit.get() as usize).min(WAITS);
-<<<<<<< HEAD
-        let cursor = query
-            .cursor
-            .as_ref()
-            .map(|cursor| Wait::parse(cursor).ok_or_else(|| foreign_cursor(Operation::WaitsOf)));
-        let mut waits = self.waits_after(&query.of, cursor.transpose()?, limit + 1).await?;
-=======
         let after = query.cursor.as_ref().map(Wait::parse).transpose()?;
         let mut waits = self.waits_after(&query.of, after, limit + 1).await?;
->>>>>>> 60477fba54b4e4fbe7b5747e5d9fbe5a1a0263c8
         let is_last = waits.len() <= limit;
         waits.truncate(limit);
         let next = waits.last().filter(|_| !is_last).map(Wait::write);
@@ -178,16 +170,9 @@ impl Turn {
 
     fn write(&self) -> Cursor {
         let (arrival, request) = self.member.split_at(6);
-<<<<<<< HEAD
-        let request = RequestId::from_bits(
-            request.iter().fold(0, |bits, byte| bits << 8 | u128::from(*byte)),
-        );
-        Cursor::new(format!("{:x}.{:x}.{request}", self.rank, reply::six_bytes(arrival)))
-=======
         let request = request.iter().fold(0, |bits, byte| bits << 8 | u128::from(*byte));
         let (rank, arrival) = (self.rank, reply::six_bytes(arrival));
         Cursor::new(format!("{rank:x}.{arrival:x}.{}", RequestId::from_bits(request)))
->>>>>>> 60477fba54b4e4fbe7b5747e5d9fbe5a1a0263c8
     }
 
     fn parse(cursor: &Cursor) -> Option<Self> {

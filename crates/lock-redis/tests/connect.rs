@@ -6,15 +6,9 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use lock_core::{
-<<<<<<< HEAD
-    AcquireRequest, Acquisition, Error, ErrorKind, InvalidInput, LockBackend, LockInspector,
-    LockKey, Operation, OwnerId, Release, ReleaseRequest, RenewRequest, Renewal, RequestId, Ttl,
-    Violation,
-=======
     AcquireRequest, Acquisition, CancelRequest, Error, ErrorKind, InvalidInput, KeepAlive,
     LeaseName, LockBackend, LockInspector, LockKey, MailboxId, Operation, OwnerId, Release,
     ReleaseRequest, RenewRequest, Renewal, RequestId, Timed, Ttl, Violation,
->>>>>>> 60477fba54b4e4fbe7b5747e5d9fbe5a1a0263c8
 };
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::server::{RedisServer, ServerConfig};
