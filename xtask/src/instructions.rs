@@ -7,6 +7,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 
 use crate::sh::Sh;
+use crate::test::Tally;
 
 /// The work that is counted. The first is a peer's, for comparison.
 const CASES: [&str; 6] = ["lockable", "pair", "guard", "drop", "handoff-10", "handoff-10000"];
@@ -20,19 +21,13 @@ const STORED: &str = "docs/bench/instructions.txt";
 /// The instructions of one turn, by case.
 type Counts = BTreeMap<String, u64>;
 
-/// Whether anything was counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Compared,
-    Skipped,
-}
-
 /// Counts, and compares with the stored numbers or stores them.
-pub(crate) fn run(sh: &Sh, bless: bool) -> Result<Outcome> {
+pub(crate) fn run(sh: &Sh, bless: bool) -> Result<Tally> {
     if !sh.works("valgrind", &["--version"]) {
         println!("skipped: instructions: valgrind is not installed");
-        return Ok(Outcome::Skipped);
+        return Ok(Tally { skipped: 1, ..Tally::default() });
     }
+    let passed = Tally { passed: 1, ..Tally::default() };
     sh.cargo(&["build", "--release", "--package", "instructions"]).run()?;
     let counts = CASES.iter().map(|case| Ok(((*case).to_owned(), count(sh, case)?)));
     let counts = counts.collect::<Result<Counts>>()?;
@@ -40,7 +35,7 @@ pub(crate) fn run(sh: &Sh, bless: bool) -> Result<Outcome> {
     if bless {
         fs::write(&stored, write(&counts)).context(STORED)?;
         print!("{}", write(&counts));
-        return Ok(Outcome::Compared);
+        return Ok(passed);
     }
     let before = read(&fs::read_to_string(&stored).context(STORED)?)?;
     let differences = compare(&before, &counts);
@@ -50,7 +45,8 @@ pub(crate) fn run(sh: &Sh, bless: bool) -> Result<Outcome> {
          `cargo xtask instructions --bless`:\n{}",
         differences.join("\n")
     );
-    Ok(Outcome::Compared)
+    print!("{}", write(&counts));
+    Ok(passed)
 }
 
 /// The instructions of one turn.
