@@ -11,11 +11,11 @@ use lock_core::{
 
 use crate::backend::MemoryBackend;
 
-/// The number of keys of one owner or session that one page looks at.
+/// The number of keys from which on a page looks at no more.
 const KEYS_A_PAGE: usize = 256;
 
 /// Leases are listed shard by shard, in the order of their keys and requests within each. A page
-/// looks through one shard, which has a 256th of all keys.
+/// looks through few shards, of which each has a 1,024th of all keys.
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl LockInspector for MemoryBackend {
@@ -28,32 +28,27 @@ impl LockInspector for MemoryBackend {
     async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
         let cursor = query.cursor.as_ref().map(ListCursor::read).transpose()?.unwrap_or_default();
         let limit = query.limit.get() as usize;
-        let mut found: BTreeMap<(LockKey, RequestId), Lease> = BTreeMap::new();
-        self.table.look_through(cursor.shard, |key, state, now| {
-            if !key.as_str().starts_with(&query.prefix) {
-                return;
+        let ListCursor { mut shard, mut after } = cursor;
+        let (mut leases, mut looked_at) = (Vec::new(), 0);
+        let next = loop {
+            let rest = limit - leases.len();
+            let (found, keys) = self.leases_of_shard(shard, query, after.take(), rest);
+            let Some(keys) = keys else { break None };
+            looked_at += keys;
+            // One more than there is room for tells whether another follows.
+            let is_all = found.len() <= rest;
+            let last = found.iter().nth(rest.saturating_sub(1)).map(|(at, _)| at.clone());
+            leases.extend(found.into_values().take(rest));
+            if !is_all {
+                break Some(ListCursor { shard, after: last });
             }
-            for lease in state.leases(now).filter(|lease| query.matches(lease)) {
-                let at = (key.clone(), lease.request);
-                if cursor.after.as_ref().is_none_or(|after| at > *after) {
-                    found.insert(at, lease.clone());
-                }
-                // One more than the page holds tells whether another follows.
-                if found.len() > limit + 1 {
-                    found.pop_last();
-                }
+            shard += 1;
+            if leases.len() == limit || looked_at >= KEYS_A_PAGE {
+                break Some(ListCursor { shard, after: None });
             }
-        });
-        let next = if found.len() > limit {
-            found.pop_last();
-            let after = found.last_key_value().map(|(at, _)| at.clone());
-            Some(ListCursor { after, ..cursor })
-        } else {
-            let shard = cursor.shard + 1;
-            self.table.has_shard(shard).then_some(ListCursor { shard, after: None })
         };
         let next = next.map(|next| next.write());
-        Ok(Timed::new(self.table.now(), Page::new(found.into_values().collect(), next)))
+        Ok(Timed::new(self.table.now(), Page::new(leases, next)))
     }
 
     async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
@@ -98,6 +93,36 @@ impl LockInspector for MemoryBackend {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities::none().with_notices().with_events()
+    }
+}
+
+impl MemoryBackend {
+    /// The wanted leases of a shard after one of them, at most one more than `rest`; and the number of
+    /// keys in the shard, or `None` when there is no such shard.
+    fn leases_of_shard(
+        &self,
+        shard: usize,
+        query: &ListQuery,
+        after: Option<(LockKey, RequestId)>,
+        rest: usize,
+    ) -> (BTreeMap<(LockKey, RequestId), Lease>, Option<usize>) {
+        let mut found = BTreeMap::new();
+        let keys = self.table.look_through(shard, |key, state, now| {
+            let is_before = after.as_ref().is_some_and(|(after, _)| key < after);
+            if is_before || !key.as_str().starts_with(&query.prefix) {
+                return;
+            }
+            for lease in state.leases(now).filter(|lease| query.matches(lease)) {
+                let at = (key.clone(), lease.request);
+                if after.as_ref().is_none_or(|after| at > *after) {
+                    found.insert(at, lease.clone());
+                }
+                if found.len() > rest + 1 {
+                    found.pop_last();
+                }
+            }
+        });
+        (found, keys)
     }
 }
 

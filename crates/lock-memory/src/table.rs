@@ -15,8 +15,8 @@ use crate::journal::Journal;
 use crate::notify::Mailboxes;
 use crate::waits::Waits;
 
-/// The number of shards: a power of two, and so many that one of a million keys has few thousand.
-const SHARDS: usize = 256;
+/// The number of shards: a power of two, and so many that one of a million keys has about a thousand.
+const SHARDS: usize = 1024;
 
 /// The number of idle keys that a shard keeps for the next acquire, besides half as many as are
 /// alive.
@@ -105,7 +105,7 @@ impl Table {
         drop(shard);
         for _ in 0..turns {
             let next = self.hand.fetch_add(1, Ordering::Relaxed) % SHARDS;
-            self.look_through(next, |_, _, _| {});
+            let _ = self.look_through(next, |_, _, _| {});
         }
     }
 
@@ -167,23 +167,18 @@ impl Table {
         reply
     }
 
-    /// Settles every key of a shard and looks at it.
+    /// Settles every key of a shard and looks at it; `None` when there is no such shard, else the
+    /// number of keys.
     pub(crate) fn look_through(
         &self,
         shard: usize,
         mut look: impl FnMut(&LockKey, &KeyState, Timestamp),
-    ) {
-        if let Some(shard) = self.shards.get(shard) {
-            let mut shard = lock(shard);
-            self.settle(&mut shard, &mut look);
-            let Shard { keys, idle, .. } = &mut *shard;
-            forget_idle(keys, idle);
-        }
-    }
-
-    /// Whether there is a shard of this number.
-    pub(crate) fn has_shard(&self, shard: usize) -> bool {
-        shard < self.shards.len()
+    ) -> Option<usize> {
+        let mut shard = lock(self.shards.get(shard)?);
+        self.settle(&mut shard, &mut look);
+        let Shard { keys, idle, .. } = &mut *shard;
+        forget_idle(keys, idle);
+        Some(keys.len())
     }
 
     /// The number of keys that somebody holds or waits for, and of those that died unnoticed.
@@ -242,13 +237,17 @@ impl Table {
 
     fn settle(&self, shard: &mut Shard, look: &mut impl FnMut(&LockKey, &KeyState, Timestamp)) {
         let Shard { keys, idle, last_token, .. } = shard;
+        let now = self.clock.now();
         *idle = 0;
         for (key, state) in keys.iter_mut() {
-            if !state.is_idle() {
-                let now = self.step(key, state, last_token, KeyState::settle).observed_at;
+            if !state.is_settled(now) {
+                let _ = self.step(key, state, last_token, KeyState::settle);
+            }
+            if state.is_idle() {
+                *idle += 1;
+            } else {
                 look(key, state, now);
             }
-            *idle += usize::from(state.is_idle());
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::queue::Waiting;
 use super::roster::Ends;
 use super::{Holding, KeyState, Step, take};
-use crate::{Change, ChangeKind, Lease, Notice, RequestId};
+use crate::{Change, ChangeKind, Lease, Notice, RequestId, Timestamp};
 
 impl KeyState {
     /// Drops what is over at the time of the step, and grants the key on.
@@ -16,6 +16,15 @@ impl KeyState {
         if self.marks.is_some() {
             self.drop_marks(step);
         }
+    }
+
+    /// Whether [`settle`](Self::settle) would do nothing at the time `now`. It may say `false` where it
+    /// would not.
+    #[must_use]
+    pub fn is_settled(&self, now: Timestamp) -> bool {
+        self.queue.is_none()
+            && self.marks.is_none()
+            && self.leases.first_to_end().is_none_or(|first| !first.is_over(now))
     }
 
     /// Settles the key, and drops what the request had and lost by time: it is as if it had never
