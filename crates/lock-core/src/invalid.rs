@@ -130,15 +130,14 @@ pub(crate) fn check_span(
     span: Duration,
     shortest: Duration,
     longest: Duration,
-) -> Result<Duration, InvalidInput> {
+) -> Result<u64, InvalidInput> {
     let violation = if span < shortest {
         Violation::TooShort { limit: shortest }
     } else if span > longest {
         Violation::TooLarge { limit: longest }
     } else {
-        let rest = span.subsec_nanos() % 1_000_000;
-        let up = if rest == 0 { 0 } else { 1_000_000 - rest };
-        return Ok(span + Duration::from_nanos(u64::from(up)));
+        let millis = span.as_nanos().div_ceil(1_000_000);
+        return Ok(u64::try_from(millis).unwrap_or(u64::MAX));
     };
     Err(InvalidInput::new(field, violation))
 }

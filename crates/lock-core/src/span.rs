@@ -1,5 +1,6 @@
 //! The validated spans of the vocabulary: whole milliseconds within limits, checked once.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::invalid::{InvalidInput, check_span};
@@ -8,10 +9,10 @@ use crate::invalid::{InvalidInput, check_span};
 macro_rules! span {
     ($(#[$doc:meta])* $name:ident, $field:literal, $least:expr, $most:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[cfg_attr(feature = "serde", serde(try_from = "u64", into = "u64"))]
-        pub struct $name(Duration);
+        pub struct $name(u64);
 
         impl $name {
             /// The shortest span allowed.
@@ -30,7 +31,13 @@ macro_rules! span {
             /// The span itself.
             #[must_use]
             pub const fn span(self) -> Duration {
-                self.0
+                Duration::from_millis(self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.span()).finish()
             }
         }
 
@@ -43,7 +50,7 @@ macro_rules! span {
 
         impl From<$name> for Duration {
             fn from(span: $name) -> Self {
-                span.0
+                span.span()
             }
         }
 
@@ -58,7 +65,7 @@ macro_rules! span {
         #[cfg(feature = "serde")]
         impl From<$name> for u64 {
             fn from(span: $name) -> Self {
-                Self::try_from(span.0.as_millis()).unwrap_or(Self::MAX)
+                span.0
             }
         }
     };
@@ -87,14 +94,14 @@ span! {
 /// 30 seconds.
 impl Default for LeaseTime {
     fn default() -> Self {
-        Self(Duration::from_secs(30))
+        Self(30_000)
     }
 }
 
 /// 10 seconds.
 impl Default for KeepAlive {
     fn default() -> Self {
-        Self(Duration::from_secs(10))
+        Self(10_000)
     }
 }
 
@@ -107,5 +114,5 @@ impl Default for HeadStart {
 
 impl HeadStart {
     /// First come, first served.
-    pub const NONE: Self = Self(Duration::ZERO);
+    pub const NONE: Self = Self(0);
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use lock_core::machine::{KeyState, Step};
 use lock_core::{
     Capabilities, Cursor, Error, EventCursor, EventFilter, EventStream, Health, InspectQuery,
     Inspection, InvalidInput, Lease, ListQuery, LockInspector, LockKey, Operation, Page, RequestId,
-    Result, Timed, Violation, Waiter, WaitsQuery,
+    Result, Timed, Violation, Waiter, WaitsOf, WaitsQuery,
 };
 
 use crate::backend::MemoryBackend;
@@ -51,12 +52,13 @@ impl LockInspector for MemoryBackend {
         Ok(Timed::new(self.table.now(), Page::new(leases, next)))
     }
 
+    /// Looking for a session looks at every key that somebody waits for.
     async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
         let cursor = query.cursor.as_ref().map(WaitsCursor::read).transpose()?;
         let limit = query.limit.get() as usize;
         let mut found = Vec::new();
         let from = cursor.as_ref().map(|cursor| &cursor.key);
-        let mut keys = self.table.waits.keys(&query.of, from, KEYS_A_PAGE + 1).into_iter();
+        let mut keys = self.keys_waited_for(&query.of, from).into_iter();
         for key in keys.by_ref().take(KEYS_A_PAGE) {
             let begun = cursor.as_ref().filter(|cursor| cursor.key == key);
             let within = begun.and_then(|cursor| cursor.within.as_ref());
@@ -97,6 +99,26 @@ impl LockInspector for MemoryBackend {
 }
 
 impl MemoryBackend {
+    /// The keys from `from` on that the owner or the session waits for, a page and one more.
+    fn keys_waited_for(&self, of: &WaitsOf, from: Option<&LockKey>) -> Vec<LockKey> {
+        let mut keys = self.table.waits.keys(of, from, KEYS_A_PAGE + 1);
+        if let WaitsOf::Session(session) = of {
+            // The request that is this session, if there is one, may wait for any key.
+            let request = RequestId::from_bits(session.to_bits());
+            let waits = |key: &LockKey| {
+                let waiter = |state: &mut KeyState, step: &mut Step| {
+                    state.waiter_of(request, step.now).is_some()
+                };
+                from.is_none_or(|from| key >= from) && self.table.run_known(key, waiter).value
+            };
+            keys.extend(self.table.waits.all_keys().into_iter().filter(waits));
+            keys.sort();
+            keys.dedup();
+            keys.truncate(KEYS_A_PAGE + 1);
+        }
+        keys
+    }
+
     /// The wanted leases of a shard after one of them, at most one more than `rest`; and the number of
     /// keys in the shard, or `None` when there is no such shard.
     fn leases_of_shard(

@@ -25,9 +25,9 @@ const IDLE: usize = 8;
 /// The number of new keys of a shard after which the dead are looked for, at least.
 const FIRST_SWEEP: usize = 16;
 
-/// The number of acquires of a shard after which another is looked through, besides four for each
+/// The number of acquires of a shard after which another is looked through, besides two for each
 /// of its keys. So many bytes of metadata count as one more acquire.
-const TURN: usize = 64;
+const TURN: usize = 8;
 const BYTES_AN_ACQUIRE: usize = 1024;
 
 /// The states of all keys that somebody holds or waits for, and of some that nobody does.
@@ -99,7 +99,7 @@ impl Table {
 
     /// Looks through as many of the next shards as a shard has acquires for.
     fn turn_hand(&self, mut shard: MutexGuard<'_, Shard>) {
-        let cost = TURN + 4 * shard.keys.len();
+        let cost = TURN + 2 * (shard.keys.len() - shard.idle);
         let turns = shard.acquires / cost;
         shard.acquires %= cost;
         drop(shard);

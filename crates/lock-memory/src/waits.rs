@@ -1,13 +1,16 @@
 //! An index of the keys that an owner or a session waits for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 use lock_core::machine::Effects;
 use lock_core::{LockKey, WaitsOf};
 
-/// The keys that each owner and each session waits for.
+/// The keys that each owner waits for, and each session of more than one request.
+///
+/// A request that is a session of its own is found by its identity, and would cost as much as
+/// the waiter itself here.
 #[derive(Debug, Default)]
 pub(crate) struct Waits {
     keys: DashMap<WaitsOf, Keys, RandomState>,
@@ -23,17 +26,34 @@ enum Keys {
 impl Waits {
     /// Follows who joined and left the queue of `key`.
     pub(crate) fn follow(&self, key: &LockKey, effects: &mut Effects) {
-        for (owner, session) in effects.joined.drain(..) {
+        for (owner, session, request) in effects.joined.drain(..) {
             self.join(owner.into(), key);
-            self.join(session.into(), key);
+            if session != request.into() {
+                self.join(session.into(), key);
+            }
         }
-        for (owner, session) in effects.left.drain(..) {
+        for (owner, session, request) in effects.left.drain(..) {
             self.leave(&owner.into(), key);
-            self.leave(&session.into(), key);
+            if session != request.into() {
+                self.leave(&session.into(), key);
+            }
         }
     }
 
-    /// The keys after `after` that somebody waits for, in their order, at most `limit`.
+    /// Every key that somebody waits for, in their order.
+    pub(crate) fn all_keys(&self) -> BTreeSet<LockKey> {
+        let mut all = BTreeSet::new();
+        for entry in &self.keys {
+            match entry.value() {
+                Keys::One(key, _) => drop(all.insert(key.clone())),
+                Keys::Many(keys) => all.extend(keys.keys().cloned()),
+            }
+        }
+        all
+    }
+
+    /// The keys from `from` on that the owner or the session waits for, in their order, at most
+    /// `limit`. Requests that are sessions of their own are not found by these.
     pub(crate) fn keys(&self, of: &WaitsOf, from: Option<&LockKey>, limit: usize) -> Vec<LockKey> {
         let Some(keys) = self.keys.get(of) else { return Vec::new() };
         match &*keys {

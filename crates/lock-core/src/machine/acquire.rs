@@ -88,7 +88,7 @@ impl KeyState {
     fn join(&mut self, step: &mut Step, request: &AcquireRequest, keep_alive: KeepAlive) {
         let queue = self.queue.get_or_insert_with(|| Box::new(Queue::new()));
         let waiter = queue.join(step.now, request, keep_alive);
-        step.effects.joined.push((request.owner.clone(), request.session));
+        step.effects.joined.push((request.owner.clone(), request.session, request.id));
         step.effects.record(ChangeKind::Queued, || Change::Queued(waiter));
     }
 }

@@ -72,6 +72,12 @@ impl KeyState {
         self.leases.get_alive(request, now).map(|holding| &holding.lease)
     }
 
+    /// The waiter that the request is, if it is alive at the time `now`.
+    #[must_use]
+    pub fn waiter_of(&self, request: RequestId, now: Timestamp) -> Option<Waiter> {
+        self.waiter(request).filter(|waiting| !waiting.is_over(now)).map(Waiting::to_waiter)
+    }
+
     /// Whether the key has a queue.
     #[must_use]
     pub const fn has_waiters(&self) -> bool {

@@ -186,11 +186,11 @@ pub struct Effects {
     pub notices: Vec<(MailboxId, Notice)>,
     /// Changes of the kinds that are wanted, in the order in which they happened.
     pub changes: Vec<Change>,
-    /// Owners and sessions of the requests that joined the queue, for a store that finds waiters
-    /// by an index.
-    pub joined: Vec<(OwnerId, SessionId)>,
-    /// Owners and sessions of the requests that left the queue.
-    pub left: Vec<(OwnerId, SessionId)>,
+    /// Owners, sessions and identities of the requests that joined the queue, for a store that finds
+    /// waiters by an index.
+    pub joined: Vec<(OwnerId, SessionId, RequestId)>,
+    /// Owners, sessions and identities of the requests that left the queue.
+    pub left: Vec<(OwnerId, SessionId, RequestId)>,
     wanted: ChangeKinds,
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use indexset::BTreeSet;
 
 use super::roster::{Ends, Roster};
-use crate::{AcquireRequest, HeadStart, KeepAlive, MailboxId, RequestId, Timestamp, Waiter};
+use crate::{
+    AcquireRequest, HeadStart, KeepAlive, MailboxId, OnHeld, RequestId, Timestamp, Waiter,
+};
 
 /// How many turns share one block of memory; a queue of less costs one block.
 const BLOCK: usize = 64;
@@ -34,15 +36,13 @@ pub(super) struct Arrivals {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Waiting {
     pub(super) request: AcquireRequest,
-    pub(super) keep_alive: KeepAlive,
-    enqueued_at: Timestamp,
     silent_at: Timestamp,
-    turn: Turn,
+    rank: Rank,
+    arrival: u64,
 }
 
 /// When a waiter's turn comes: the lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Turn {
     rank: Rank,
     arrival: u64,
@@ -88,21 +88,34 @@ impl Ends for Waiting {
 impl Waiting {
     /// How long a lease lasts that is handed to this waiter, until it claims it.
     pub(super) fn claim_window(&self) -> Duration {
-        let window = self.keep_alive.span();
+        let window = self.keep_alive();
         self.request.ttl.span().map_or(window, |ttl| ttl.min(window))
     }
 
     pub(super) fn to_waiter(&self) -> Waiter {
         let request = &self.request;
         let (key, owner) = (request.key.clone(), request.owner.clone());
-        Waiter::new(key, owner, request.id, self.enqueued_at, self.silent_at)
+        Waiter::new(key, owner, request.id, self.enqueued_at(), self.silent_at)
             .with_session(request.session)
             .with_terms(request.mode, request.head_start)
     }
 
+    fn keep_alive(&self) -> Duration {
+        match self.request.on_held {
+            OnHeld::Queue { keep_alive, .. } => keep_alive.span(),
+            OnHeld::Refuse => Duration::ZERO,
+        }
+    }
+
+    fn enqueued_at(&self) -> Timestamp {
+        let head_start = micros(self.request.head_start.span().as_micros());
+        let arrival = self.rank.0.saturating_add(head_start);
+        Timestamp::from_micros(u64::try_from(arrival).unwrap_or_default())
+    }
+
     /// When the turn of the waiter comes.
     pub(super) const fn turn(&self) -> Turn {
-        self.turn
+        Turn { rank: self.rank, arrival: self.arrival, request: self.request.id }
     }
 }
 
@@ -142,7 +155,7 @@ impl Queue {
 
     /// The position of a waiting request, the next being 1.
     pub(super) fn position(&self, waiting: &Waiting) -> usize {
-        self.turns.rank(&waiting.turn) + 1
+        self.turns.rank(&waiting.turn()) + 1
     }
 
     /// The position that a newcomer would have: behind everybody of better or equal rank.
@@ -165,17 +178,14 @@ impl Queue {
         keep_alive: KeepAlive,
     ) -> Waiter {
         self.arrivals = Arrivals { count: self.arrivals.count + 1, last_at: self.arrival(now) };
-        let rank = Rank::new(self.arrivals.last_at, request.head_start);
-        let turn = Turn { rank, arrival: self.arrivals.count, request: request.id };
         let waiting = Waiting {
             request: request.clone(),
-            keep_alive,
-            enqueued_at: self.arrivals.last_at,
             silent_at: now.after(keep_alive.span()),
-            turn,
+            rank: Rank::new(self.arrivals.last_at, request.head_start),
+            arrival: self.arrivals.count,
         };
         let waiter = waiting.to_waiter();
-        self.turns.insert(turn);
+        self.turns.insert(waiting.turn());
         self.waiters.insert(waiting);
         waiter
     }
@@ -188,7 +198,7 @@ impl Queue {
         mailbox: Option<MailboxId>,
     ) -> Option<&Waiting> {
         self.waiters.update(request, |waiting| {
-            waiting.silent_at = now.after(waiting.keep_alive.span());
+            waiting.silent_at = now.after(waiting.keep_alive());
             waiting.request.mailbox = mailbox.or(waiting.request.mailbox);
         })
     }
@@ -196,7 +206,7 @@ impl Queue {
     /// Takes a waiter out.
     pub(super) fn leave(&mut self, request: RequestId) -> Option<Waiting> {
         let waiting = self.waiters.remove(request)?;
-        self.turns.remove(&waiting.turn);
+        self.turns.remove(&waiting.turn());
         Some(waiting)
     }
 
@@ -243,7 +253,7 @@ impl Queue {
     pub(super) fn from_parts(waiters: Roster<Waiting>, arrivals: Arrivals) -> Self {
         let mut turns = BTreeSet::with_maximum_node_size(BLOCK);
         for waiting in waiters.iter() {
-            turns.insert(waiting.turn);
+            turns.insert(waiting.turn());
         }
         Self { waiters, turns, arrivals }
     }

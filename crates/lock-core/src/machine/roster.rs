@@ -1,8 +1,9 @@
 //! A set of things that end by themselves, found by request and by which ends first.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use indexset::BTreeSet;
 
 use crate::{RequestId, Timestamp};
@@ -37,13 +38,18 @@ pub(super) enum Roster<T> {
 #[derive(Clone, Debug)]
 pub(super) struct Many<T> {
     /// Boxed, so that a large table is small enough for the caches.
-    by_request: HashMap<RequestId, Box<T>, RandomState>,
+    by_request: HashTable<Box<T>>,
+    hasher: RandomState,
     by_end: BTreeSet<(Timestamp, RequestId)>,
 }
 
 impl<T> Default for Many<T> {
     fn default() -> Self {
-        Self { by_request: HashMap::default(), by_end: BTreeSet::with_maximum_node_size(BLOCK) }
+        Self {
+            by_request: HashTable::new(),
+            hasher: RandomState::default(),
+            by_end: BTreeSet::with_maximum_node_size(BLOCK),
+        }
     }
 }
 
@@ -69,7 +75,7 @@ impl<T: Ends> Roster<T> {
         match self {
             Self::One(thing) if thing.request() == request => Some(thing),
             Self::Empty | Self::One(_) => None,
-            Self::Many(many) => many.by_request.get(&request).map(Box::as_ref),
+            Self::Many(many) => many.get(request),
         }
     }
 
@@ -196,7 +202,12 @@ impl<T: Ends> Roster<T> {
 
 impl<T: Ends> Many<T> {
     fn thing(&self, (_, request): &(Timestamp, RequestId)) -> Option<&T> {
-        self.by_request.get(request).map(Box::as_ref)
+        self.get(*request)
+    }
+
+    fn get(&self, request: RequestId) -> Option<&T> {
+        let hash = self.hasher.hash_one(request);
+        self.by_request.find(hash, |thing| thing.request() == request).map(Box::as_ref)
     }
 
     /// The number of things that are over at the time `now`.
@@ -212,17 +223,22 @@ impl<T: Ends> Many<T> {
 
     fn insert(&mut self, thing: T) {
         self.by_end.insert(end(&thing));
-        self.by_request.insert(thing.request(), Box::new(thing));
+        let hash = self.hasher.hash_one(thing.request());
+        let hasher = |thing: &Box<T>| self.hasher.hash_one(thing.request());
+        self.by_request.insert_unique(hash, Box::new(thing), hasher);
     }
 
     fn remove(&mut self, request: RequestId) -> Option<T> {
-        let thing = self.by_request.remove(&request)?;
+        let hash = self.hasher.hash_one(request);
+        let found = self.by_request.find_entry(hash, |thing| thing.request() == request).ok()?;
+        let (thing, _) = found.remove();
         self.by_end.remove(&end(&*thing));
         Some(*thing)
     }
 
     fn update(&mut self, request: RequestId, change: impl FnOnce(&mut T)) -> Option<&T> {
-        let thing = self.by_request.get_mut(&request)?.as_mut();
+        let hash = self.hasher.hash_one(request);
+        let thing = self.by_request.find_mut(hash, |thing| thing.request() == request)?.as_mut();
         let before = end(thing);
         change(thing);
         let after = end(thing);

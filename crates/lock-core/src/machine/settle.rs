@@ -3,7 +3,7 @@
 use super::queue::Waiting;
 use super::roster::Ends;
 use super::{Holding, KeyState, Step, take};
-use crate::{Change, ChangeKind, Lease, Notice, RequestId, Timestamp};
+use crate::{AcquireRequest, Change, ChangeKind, Lease, Notice, RequestId, Timestamp};
 
 impl KeyState {
     /// Drops what is over at the time of the step, and grants the key on.
@@ -110,7 +110,8 @@ impl KeyState {
         if queue.is_empty() {
             self.queue = None;
         }
-        step.effects.left.push((waiting.request.owner.clone(), waiting.request.session));
+        let AcquireRequest { owner, session, id, .. } = &waiting.request;
+        step.effects.left.push((owner.clone(), *session, *id));
         Some(waiting)
     }
 }

@@ -52,8 +52,8 @@ pub(crate) struct Bench {
 #[derive(Debug, Default)]
 struct Told {
     notices: Vec<(MailboxId, Notice)>,
-    joined: Vec<(OwnerId, SessionId)>,
-    left: Vec<(OwnerId, SessionId)>,
+    joined: Vec<(OwnerId, SessionId, RequestId)>,
+    left: Vec<(OwnerId, SessionId, RequestId)>,
 }
 
 /// What there is to see of a key once it is settled.
@@ -222,7 +222,7 @@ impl Bench {
             Change::Queued(waiter) => {
                 let asking = asking.expect("only an acquire joins");
                 self.check_joined(waiter, asking);
-                told.joined.push((waiter.owner.clone(), waiter.session));
+                told.joined.push((waiter.owner.clone(), waiter.session, waiter.request));
                 self.become_(waiter.request, &[Nothing], Place, change);
                 self.joined.insert(waiter.request, self.commands);
                 self.terms.insert(waiter.request, asking.clone());
@@ -291,7 +291,7 @@ impl Bench {
     /// A waiter was handed a lease, which it must claim, and is told.
     fn tell_handed(&mut self, lease: &Lease, told: &mut Told) {
         self.unclaimed.insert(lease.token);
-        told.left.push((lease.owner.clone(), lease.session));
+        told.left.push((lease.owner.clone(), lease.session, lease.request));
         if let Some(mailbox) = self.mailboxes.get(&lease.request) {
             let grant = Grant::new(key(), lease.request, lease.token, self.now);
             let grant = grant.with_expires_at(lease.expires_at);
@@ -316,7 +316,7 @@ impl Bench {
     }
 
     fn tell_left(&mut self, change: &Change, waiter: &Waiter, told: &mut Told) {
-        told.left.push((waiter.owner.clone(), waiter.session));
+        told.left.push((waiter.owner.clone(), waiter.session, waiter.request));
         self.become_(waiter.request, &[Has::Place], Has::Nothing, change);
     }
 
