@@ -122,7 +122,12 @@ impl Mailbox {
 
 impl Slot {
     fn tell(&self, news: News) {
-        *self.news() = Some(news);
+        let mut unread = self.news();
+        // After an unread word to ask, no earlier answer counts, and so no grant by those answers.
+        if !matches!(*unread, Some(News::Ask)) {
+            *unread = Some(news);
+        }
+        drop(unread);
         self.told.notify_one();
     }
 
@@ -229,6 +234,19 @@ fn dispatch(mailbox: &Mailbox, renewals: &Renewals, notice: Notice) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{FencingToken, Timestamp};
+
+    #[test]
+    fn grant_does_not_hide_that_notices_may_be_missing() {
+        let mailbox = Arc::new(Mailbox::new());
+        let (request, key) = (RequestId::from_bits(7), LockKey::parse("key").unwrap());
+        let entered = mailbox.enter(request, key.clone());
+        mailbox.tell_all_to_ask();
+        let (token, at) = (FencingToken::new(1).unwrap(), Timestamp::from_micros(1));
+        let grant = Grant::new(key.clone(), request, token, at);
+        mailbox.tell(request, key, News::Granted(grant));
+        assert!(matches!(*entered.slot.news(), Some(News::Ask)));
+    }
 
     #[test]
     fn last_entry_of_a_request_leaves_the_table() {
