@@ -28,6 +28,9 @@ impl LockInspector for MemoryBackend {
 
     async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
         let cursor = query.cursor.as_ref().map(ListCursor::read).transpose()?.unwrap_or_default();
+        if !self.table.has_shard(cursor.shard) {
+            return Err(foreign(Operation::List));
+        }
         let limit = query.limit.get() as usize;
         let ListCursor { mut shard, mut after } = cursor;
         let (mut leases, mut looked_at) = (Vec::new(), 0);

@@ -1,11 +1,12 @@
 //! The last events of the store, and the watchers that read them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use foldhash::fast::RandomState;
 use futures_core::Stream;
 use lock_core::{Change, ChangeKinds, EventCursor, EventFilter, LockEvent, Timestamp, Watched};
 
@@ -30,8 +31,10 @@ struct Events {
     first: u64,
     kept: VecDeque<LockEvent>,
     metadata_bytes: usize,
-    /// The watchers that have read everything.
-    sleeping: Vec<Waker>,
+    /// The watchers that have read everything, by their numbers.
+    sleeping: HashMap<u64, Waker, RandomState>,
+    /// The number of watchers that there ever were.
+    watchers: u64,
 }
 
 impl Events {
@@ -82,7 +85,7 @@ impl Journal {
         }
         let sleeping = std::mem::take(&mut events.sleeping);
         drop(events);
-        sleeping.into_iter().for_each(Waker::wake);
+        sleeping.into_values().for_each(Waker::wake);
     }
 
     /// Watches from `after` on, or from now on; `None` when `after` is no cursor of this kind.
@@ -96,14 +99,18 @@ impl Journal {
             None => None,
         };
         self.is_kept.store(true, Ordering::Release);
-        let end = self.events().next();
+        let (end, number) = {
+            let mut events = self.events();
+            events.watchers += 1;
+            (events.next(), events.watchers)
+        };
         let (next, missed) = match after {
             None => (end, 0),
             // Of what happened before the journal was kept, nothing is known.
-            Some((store, number)) if store != self.store || number > end => (end, 1),
-            Some((_, number)) => (number, 0),
+            Some((store, after)) if store != self.store || after > end => (end, 1),
+            Some((_, after)) => (after, 0),
         };
-        Some(Watcher { journal: Arc::clone(self), filter, next, missed })
+        Some(Watcher { journal: Arc::clone(self), number, filter, next, missed })
     }
 
     fn cursor(&self, number: u64) -> EventCursor {
@@ -124,6 +131,8 @@ fn parse(cursor: &EventCursor) -> Option<(u64, u64)> {
 #[derive(Debug)]
 pub(crate) struct Watcher {
     journal: Arc<Journal>,
+    /// By which it is told from the other watchers.
+    number: u64,
     filter: EventFilter,
     /// The number of the event to read next.
     next: u64,
@@ -149,9 +158,15 @@ impl Stream for Watcher {
                 return Poll::Ready(Some(Watched::Event(event.clone())));
             }
         }
-        if !events.sleeping.iter().any(|waker| waker.will_wake(cx.waker())) {
-            events.sleeping.push(cx.waker().clone());
-        }
+        let replaced = events.sleeping.insert(watcher.number, cx.waker().clone());
+        drop((events, replaced));
         Poll::Pending
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let waker = self.journal.events().sleeping.remove(&self.number);
+        drop(waker);
     }
 }

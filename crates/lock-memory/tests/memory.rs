@@ -7,13 +7,14 @@ use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, Acquisition, CancelRequest, Change, Clock, ErrorKind, EventCursor, EventFilter,
-    EventStream, KeepAlive, Lease, ListQuery, LockBackend, LockInspector, LockKey, ManualClock,
-    Metadata, Mode, OwnerId, Release, ReleaseRequest, RequestId, SessionId, Timestamp, Ttl, Waiter,
-    WaitsQuery, Watched,
+    AcquireRequest, Acquisition, CancelRequest, Change, Clock, Cursor, ErrorKind, EventCursor,
+    EventFilter, EventStream, KeepAlive, Lease, ListQuery, LockBackend, LockInspector, LockKey,
+    ManualClock, Metadata, Mode, OwnerId, Release, ReleaseRequest, RequestId, SessionId, Timestamp,
+    Ttl, Waiter, WaitsQuery, Watched,
 };
 use lock_memory::MemoryBackend;
 
@@ -266,6 +267,35 @@ async fn a_cursor_of_another_store_misses_and_one_of_none_is_refused() {
     let nonsense = EventCursor::new("nonsense".to_owned());
     let error = store.watch(&EventFilter::all(), Some(&nonsense)).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn a_listing_cursor_of_a_shard_that_is_not_there_is_refused() {
+    let store = MemoryBackend::new();
+    for shard in [SHARDS, usize::MAX] {
+        let query = ListQuery::default().after(Cursor::new(shard.to_string()));
+        assert_eq!(store.list(&query).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}
+
+struct Nothing;
+
+impl Wake for Nothing {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[tokio::test]
+async fn a_watcher_leaves_no_waker_behind() {
+    let store = MemoryBackend::new();
+    let mut events = store.watch(&EventFilter::all(), None).await.unwrap();
+    let tasks: Vec<_> = (0..3).map(|_| Arc::new(Nothing)).collect();
+    for task in &tasks {
+        let waker = Waker::from(Arc::clone(task));
+        assert!(events.as_mut().poll_next(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert_eq!(tasks.iter().map(Arc::strong_count).sum::<usize>(), 4);
+    drop(events);
+    assert_eq!(tasks.iter().map(Arc::strong_count).sum::<usize>(), 3);
 }
 
 #[tokio::test]
