@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{faulty, manager, settle, waiting};
 use lock_core::{
-    End, ErrorKind, EvictRequest, LockBackend, LockKey, LossReason, Metadata, Operation, OwnerId,
-    Reason, RequestId, Transfer, TransferTo, Ttl,
+    End, ErrorKind, EvictRequest, LockBackend, LockKey, LossReason, Metadata, Mode, Operation,
+    OwnerId, Reason, RequestId, Transfer, TransferTo, Ttl,
 };
 use lock_memory::MemoryBackend;
 use lock_testkit::{Fault, NoticeFault};
@@ -203,6 +203,48 @@ async fn eviction_is_told_at_once_with_who_and_why() {
             insta::assert_snapshot!(error, @"release `key`: the request does not hold the key: it was evicted by `root`: stuck");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn eviction_that_is_told_before_its_guard_exists_is_not_forgotten() {
+    for is_queueing in [true, false] {
+        let store = faulty();
+        let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+        drop(alice.acquire("other").await.unwrap());
+        store.inject(Operation::Acquire, Fault::AnswerDelayed(Duration::from_millis(20)));
+        let acquire = tokio::spawn({
+            let alice = alice.clone();
+            async move {
+                match is_queueing {
+                    true => alice.acquire("key").await.unwrap(),
+                    false => alice.try_acquire("key").await.unwrap().guard().unwrap(),
+                }
+            }
+        });
+        sleep(Duration::from_millis(5)).await;
+        assert_eq!(bob.evict_all("key", "stuck").await.unwrap().len(), 1);
+        assert!(acquire.await.unwrap().is_lost(), "{is_queueing}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn eviction_of_a_crowd_spares_the_waiters() {
+    let store = MemoryBackend::new();
+    let alice = manager(&store, "alice");
+    let permits = Mode::semaphore(100).unwrap();
+    let mut guards = Vec::new();
+    for _ in 0..100 {
+        guards.push(alice.acquire("key").mode(permits).await.unwrap());
+    }
+    let mut waiters = Vec::new();
+    for _ in 0..300 {
+        waiters.push(tokio::spawn(alice.acquire("key").mode(permits).into_future()));
+    }
+    waiting(&alice, "key", 300).await;
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(alice.evict_all("key", "stuck").await.unwrap().len(), 100);
+    let seen = alice.inspect("key").await.unwrap().value;
+    assert_eq!((seen.holders, seen.waiting), (100, 200));
 }
 
 #[tokio::test(start_paused = true)]

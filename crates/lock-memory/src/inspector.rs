@@ -37,7 +37,6 @@ impl LockInspector for MemoryBackend {
         let next = loop {
             let rest = limit - leases.len();
             let (found, keys) = self.leases_of_shard(shard, query, after.take(), rest);
-            let Some(keys) = keys else { break None };
             looked_at += keys;
             // One more than there is room for tells whether another follows.
             let is_all = found.len() <= rest;
@@ -47,6 +46,9 @@ impl LockInspector for MemoryBackend {
                 break Some(ListCursor { shard, after: last });
             }
             shard += 1;
+            if !self.table.has_shard(shard) {
+                break None;
+            }
             if leases.len() == limit || looked_at >= KEYS_A_PAGE {
                 break Some(ListCursor { shard, after: None });
             }
@@ -123,15 +125,15 @@ impl MemoryBackend {
     }
 
     /// The wanted leases of a shard after one of them, at most one more than `rest`; and the number of
-    /// keys in the shard, or `None` when there is no such shard.
+    /// keys in the shard.
     fn leases_of_shard(
         &self,
         shard: usize,
         query: &ListQuery,
         after: Option<(LockKey, RequestId)>,
         rest: usize,
-    ) -> (BTreeMap<(LockKey, RequestId), Lease>, Option<usize>) {
-        let mut found = BTreeMap::new();
+    ) -> (BTreeMap<(LockKey, RequestId), Lease>, usize) {
+        let mut found: BTreeMap<(LockKey, RequestId), Lease> = BTreeMap::new();
         let keys = self.table.look_through(shard, |key, state, now| {
             let is_before = after.as_ref().is_some_and(|(after, _)| key < after);
             if is_before || !key.as_str().starts_with(&query.prefix) {
@@ -139,10 +141,13 @@ impl MemoryBackend {
             }
             for lease in state.leases(now).filter(|lease| query.matches(lease)) {
                 let at = (key.clone(), lease.request);
-                if after.as_ref().is_none_or(|after| at > *after) {
-                    found.insert(at, lease.clone());
+                let is_full = found.len() > rest;
+                let is_late = is_full && found.last_key_value().is_some_and(|(last, _)| at > *last);
+                if is_late || after.as_ref().is_some_and(|after| at <= *after) {
+                    continue;
                 }
-                if found.len() > rest + 1 {
+                found.insert(at, lease.clone());
+                if is_full {
                     found.pop_last();
                 }
             }

@@ -105,7 +105,7 @@ impl Table {
         drop(shard);
         for _ in 0..turns {
             let next = self.hand.fetch_add(1, Ordering::Relaxed) % SHARDS;
-            let _ = self.look_through(next, |_, _, _| {});
+            self.look_through(next, |_, _, _| {});
         }
     }
 
@@ -167,18 +167,23 @@ impl Table {
         reply
     }
 
-    /// Settles every key of a shard and looks at it; `None` when there is no such shard, else the
-    /// number of keys.
+    /// Settles every key of a shard and looks at it, and answers how many keys the shard has.
     pub(crate) fn look_through(
         &self,
         shard: usize,
         mut look: impl FnMut(&LockKey, &KeyState, Timestamp),
-    ) -> Option<usize> {
-        let mut shard = lock(self.shards.get(shard)?);
+    ) -> usize {
+        let Some(shard) = self.shards.get(shard) else { return 0 };
+        let mut shard = lock(shard);
         self.settle(&mut shard, &mut look);
         let Shard { keys, idle, .. } = &mut *shard;
         forget_idle(keys, idle);
-        Some(keys.len())
+        keys.len()
+    }
+
+    /// Whether there is a shard of this number.
+    pub(crate) fn has_shard(&self, shard: usize) -> bool {
+        shard < self.shards.len()
     }
 
     /// The number of keys that somebody holds or waits for, and of those that died unnoticed.

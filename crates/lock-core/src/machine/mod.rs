@@ -9,10 +9,12 @@
 //! # The rules
 //! 1. **Every command first settles the key.** Leases that are over end, the longest over first;
 //!    waiters that were silent for their keep-alive are dropped, silent heads of the queue first,
-//!    then the longest silent; then the head of the queue is granted as long as it fits. Each of
-//!    these is done at most [`SWEEP_LIMIT`] times a step, so no command is slowed down by the
-//!    length of the queue. If more could be granted, the next head is told to [ask](Notice::Ask). A
-//!    lease that is over counts nowhere, dropped or not. Nothing depends on a timer.
+//!    then the longest silent; then the head of the queue is granted as long as it fits. At most
+//!    [`SWEEP_LIMIT`] waiters are dropped and as many granted in a step, so no command is slowed down
+//!    by the length of the queue. If more could be granted, the next head is told to
+//!    [ask](Notice::Ask); if more are dead, the waiter that lives longest. Leases all end at once: one
+//!    that a clock which jumps back brought to life again would stand beside others. Nothing depends
+//!    on a timer.
 //! 2. **acquire**: a request that holds gets the same lease again; a request that waits is heard
 //!    and keeps its place; one that fits, when no request of better or equal rank waits, is
 //!    granted; the rest are queued or refused. It is the only command that joins a queue.
@@ -70,8 +72,7 @@ use crate::{
     OwnerId, QueuePosition, RequestId, SessionId, Timestamp,
 };
 
-/// Maximum number of leases, of waiters and of marks that one step drops, and of waiters that it
-/// grants.
+/// Maximum number of waiters and of marks that one step drops, and of waiters that it grants.
 pub const SWEEP_LIMIT: usize = 64;
 /// Maximum number of leases that one eviction ends.
 pub const EVICT_LIMIT: usize = 64;
@@ -128,7 +129,6 @@ pub struct Step {
 /// How much a step may still do for others.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
-    leases: usize,
     waiters: usize,
     marks: usize,
     grants: usize,
@@ -151,15 +151,15 @@ impl Step {
             wanted,
         };
         let most = SWEEP_LIMIT;
-        let left = Bounds { leases: most, waiters: most, marks: most, grants: most };
+        let left = Bounds { waiters: most, marks: most, grants: most };
         Self { now, last_token, effects, left }
     }
 
     /// Whether the bounds of the step are spent: commands that come now belong into the next.
     #[must_use]
     pub const fn is_spent(&self) -> bool {
-        let Bounds { leases, waiters, marks, grants } = self.left;
-        leases == 0 || waiters == 0 || marks == 0 || grants == 0
+        let Bounds { waiters, marks, grants } = self.left;
+        waiters == 0 || marks == 0 || grants == 0
     }
 
     fn next_token(&mut self) -> FencingToken {

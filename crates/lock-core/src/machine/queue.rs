@@ -153,6 +153,11 @@ impl Queue {
         waiting.map(Ends::request)
     }
 
+    /// Of the waiters that are alive, the one that would be silent last.
+    pub(super) fn last_silent(&self, now: Timestamp) -> Option<&Waiting> {
+        self.waiters.last_to_end().filter(|waiting| !waiting.is_over(now))
+    }
+
     /// The position of a waiting request, the next being 1.
     pub(super) fn position(&self, waiting: &Waiting) -> usize {
         self.turns.rank(&waiting.turn()) + 1

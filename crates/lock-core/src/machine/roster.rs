@@ -93,6 +93,15 @@ impl<T: Ends> Roster<T> {
         }
     }
 
+    /// The thing that ends last; of several, that of the highest request.
+    pub(super) fn last_to_end(&self) -> Option<&T> {
+        match self {
+            Self::Empty => None,
+            Self::One(thing) => Some(thing),
+            Self::Many(many) => many.thing(many.by_end.last()?),
+        }
+    }
+
     /// Of the things that are alive at the time `now`, the one that ends first.
     pub(super) fn first_alive(&self, now: Timestamp) -> Option<&T> {
         match self {

@@ -43,7 +43,6 @@ impl KeyState {
     fn drop_over(&mut self, step: &mut Step) {
         while let Some(first) = self.leases.first_to_end()
             && first.is_over(step.now)
-            && take(&mut step.left.leases)
         {
             self.expire(step, first.request());
         }
@@ -74,9 +73,18 @@ impl KeyState {
     pub(super) fn promote(&mut self, step: &mut Step) {
         while let Some(queue) = &self.queue
             && let Some(head) = queue.head()
-            && !head.is_over(step.now)
-            && self.fits(head.request.mode, step.now)
         {
+            if head.is_over(step.now) {
+                // More dead waiters than a step drops: the one that lives longest goes on.
+                if let Some(last) = queue.last_silent(step.now) {
+                    let (key, request) = (last.request.key.clone(), last.request.id);
+                    step.effects.tell(last.request.mailbox, || Notice::Ask { key, request });
+                }
+                return;
+            }
+            if !self.fits(head.request.mode, step.now) {
+                return;
+            }
             let (request, mailbox) = (head.request.id, head.request.mailbox);
             if !take(&mut step.left.grants) {
                 let key = head.request.key.clone();

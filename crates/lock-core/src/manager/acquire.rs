@@ -231,7 +231,9 @@ async fn attempt(pending: &mut Pending) -> Result<Attempt> {
             Standing::Granted(lease) => {
                 return Ok(Attempt::Acquired(pending.guard(answered, lease)));
             }
-            Standing::Held(position) if position.next_change_at == Some(answered.observed_at) => {}
+            Standing::Held(position) if position.next_change_at == Some(answered.observed_at) => {
+                tokio::task::yield_now().await;
+            }
             // A request that waits already keeps its place.
             Standing::Held(position) | Standing::Queued(position) => {
                 pending.forget_place();

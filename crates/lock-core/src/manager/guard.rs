@@ -54,6 +54,11 @@ impl LockGuard {
         Self { lease, hold, stay, is_held: true, answer_outstanding }
     }
 
+    /// Notes that the lease is lost.
+    pub(super) fn lose(&self, reason: LossReason) {
+        self.hold.lose(reason);
+    }
+
     /// The key that is held.
     #[must_use]
     pub fn key(&self) -> &LockKey {

@@ -9,9 +9,12 @@ use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
 use super::backoff::Backoff;
+use super::guard::LockGuard;
 use super::hold::LossReason;
 use super::renewal::Renewals;
-use crate::{Grant, LeaseName, LockKey, LockStore, MailboxId, Notice, RequestId};
+use crate::{
+    End, FencingToken, Grant, LeaseName, LockKey, LockStore, MailboxId, Notice, RequestId,
+};
 
 /// The mailbox of a manager, and the only table of the waiters of its process.
 ///
@@ -40,6 +43,9 @@ struct Row {
 struct Slot {
     news: Mutex<Option<News>>,
     told: Notify,
+    /// The last lease of the request that was ended by force, for a guard that is made after it was
+    /// told.
+    ended: Mutex<Option<(FencingToken, End)>>,
 }
 
 /// What a waiter is told.
@@ -77,7 +83,8 @@ impl Mailbox {
         }
     }
 
-    fn note_opened(&self) {
+    /// Notes that requests are sent, whether the mailbox is open or not.
+    pub(super) fn note_opened(&self) {
         self.was_opened.store(true, Ordering::Release);
         self.opened.notify_waiters();
     }
@@ -104,6 +111,13 @@ impl Mailbox {
         let slot = self.waiters().get(&(request, key)).map(|row| Arc::clone(&row.slot));
         if let Some(slot) = slot {
             slot.tell(news);
+        }
+    }
+
+    fn note_ended(&self, request: RequestId, key: LockKey, token: FencingToken, end: End) {
+        let slot = self.waiters().get(&(request, key)).map(|row| Arc::clone(&row.slot));
+        if let Some(slot) = slot {
+            *slot.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some((token, end));
         }
     }
 
@@ -155,6 +169,19 @@ impl Entered {
                 return news;
             }
             self.slot.told.notified().await;
+        }
+    }
+}
+
+impl Entered {
+    /// Tells a guard that was just made of a lease with this token what was told before.
+    pub(super) fn catch_up(&self, guard: &LockGuard, renewals: &Renewals) {
+        let ended = self.slot.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match ended {
+            Some((token, end)) if token == guard.token() => guard.lose(LossReason::Ended(end)),
+            // Notices may have been lost, perhaps one of this lease.
+            _ if matches!(*self.slot.news(), Some(News::Ask)) => renewals.renew_all(),
+            _ => {}
         }
     }
 }
@@ -218,6 +245,8 @@ fn dispatch(mailbox: &Mailbox, renewals: &Renewals, notice: Notice) {
         Notice::Ask { key, request } => mailbox.tell(request, key, News::Ask),
         Notice::Ended { key, request, token, end } => {
             if let Some(token) = token {
+                // In this order: a guard is entered first and looks here then.
+                mailbox.note_ended(request, key.clone(), token, end.clone());
                 let lease = LeaseName::new(key.clone(), request, token);
                 renewals.lose(&lease, LossReason::Ended(end));
             }
@@ -234,7 +263,7 @@ fn dispatch(mailbox: &Mailbox, renewals: &Renewals, notice: Notice) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{FencingToken, Timestamp};
+    use crate::Timestamp;
 
     #[test]
     fn grant_does_not_hide_that_notices_may_be_missing() {

@@ -1,16 +1,19 @@
 //! What operators and tools do: look, list, hand over, take away, adopt.
 
+use std::num::NonZeroU32;
+
 use tokio::time::Instant;
 
 use super::bounded::bounded;
 use super::evidence::Answered;
 use super::hold::LossReason;
 use super::{LockGuard, LockManager, Stay};
+use crate::machine::EVICT_LIMIT;
 use crate::{
     Capabilities, End, Error, ErrorKind, EventCursor, EventFilter, EventStream, EvictRequest,
-    Eviction, Health, InspectQuery, Inspection, InvalidInput, Lease, ListQuery, LockKey, Operation,
-    Page, Reason, RenewRequest, Renewal, RequestId, Result, Timed, Transfer, TransferRequest,
-    TransferTo, Waiter, WaitsQuery,
+    Eviction, FencingToken, Health, InspectQuery, Inspection, InvalidInput, Lease, ListQuery,
+    LockKey, Operation, Page, Reason, RenewRequest, Renewal, RequestId, Result, Timed, Timestamp,
+    Transfer, TransferRequest, TransferTo, Waiter, WaitsQuery,
 };
 
 impl LockManager {
@@ -151,29 +154,50 @@ impl LockManager {
         Ok(!self.evict_once(&request).await?.is_empty())
     }
 
-    /// Ends every lease of a key by force, in the name of this manager's owner, and answers with
-    /// the leases that were ended.
+    /// Ends every lease that a key has now by force, in the name of this manager's owner, and answers
+    /// with the leases that were ended. Leases that are granted because of that are not meant.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for what is no key or no reason, and what the store reports.
     ///
     /// # Cancel safety
     /// The eviction may or may not have happened, or in part. The same call again ends the leases,
-    /// too, that were granted because of the first.
+    /// too, that were granted meanwhile.
     pub async fn evict_all<K, R>(&self, key: K, reason: R) -> Result<Vec<Lease>>
     where
         K: TryInto<LockKey, Error: Into<InvalidInput>>,
         R: TryInto<Reason, Error: Into<InvalidInput>>,
     {
-        let key = parse(Operation::Evict, key)?;
-        let reason = parse(Operation::Evict, reason)?;
-        let request = EvictRequest::all(key, self.owner().clone(), reason);
-        let mut leases = Vec::new();
+        let key: LockKey = parse(Operation::Evict, key)?;
+        let reason: Reason = parse(Operation::Evict, reason)?;
+        let by = self.owner();
+        let all = EvictRequest::all(key.clone(), by.clone(), reason.clone());
+        let query = InspectQuery::new(key).with_limit(NonZeroU32::MAX);
+        let mut evicted = Vec::new();
+        let mut first: Option<(Timestamp, Option<FencingToken>)> = None;
+        // One command ends a bounded number, and what that grants is not meant: leases of a crowd are
+        // ended one by one.
         loop {
-            let eviction = self.evict_once(&request).await?;
-            leases.extend(eviction.leases);
-            if !eviction.more {
-                return Ok(leases);
+            let Timed { observed_at, value: seen, .. } = self.inspect_page(&query).await?;
+            let mut meant = seen.leases;
+            let newest = meant.iter().map(|lease| lease.token).max();
+            let is_whole = meant.len() as u64 == seen.holders;
+            // Where not all are seen at first, those that are older than that are meant, too.
+            let (begin, newest) = *first.get_or_insert((observed_at, newest.filter(|_| is_whole)));
+            meant.retain(|lease| match newest {
+                Some(newest) => lease.token <= newest,
+                None => lease.granted_at < begin,
+            });
+            if evicted.is_empty() && meant.len() <= EVICT_LIMIT {
+                evicted.extend(self.evict_once(&all).await?.leases);
+                return Ok(evicted);
+            }
+            if meant.is_empty() {
+                return Ok(evicted);
+            }
+            for lease in meant {
+                let one = EvictRequest::lease(lease.name(), by.clone(), reason.clone());
+                evicted.extend(self.evict_once(&one).await?.leases);
             }
         }
     }
@@ -210,6 +234,7 @@ impl LockManager {
     /// The lease may have been renewed once; adopt it again.
     pub async fn adopt(&self, lease: &Lease) -> Result<LockGuard> {
         let stay = Stay::enter(&self.shared, Operation::Adopt)?;
+        let entered = self.shared.mailbox.enter(lease.request, lease.key.clone());
         let sent = Instant::now();
         let requests =
             [RenewRequest::new(lease.name(), lease.ttl).with_mailbox(self.shared.mailbox.id)];
@@ -225,7 +250,9 @@ impl LockManager {
                 let answered = Answered { sent, observed_at: reply.observed_at };
                 let lasts = answered.lasts(expires_at);
                 let lease = lease.clone().with_expires_at(expires_at);
-                Ok(LockGuard::new(stay, lease, sent, lasts, false))
+                let guard = LockGuard::new(stay, lease, sent, lasts, false);
+                entered.catch_up(&guard, &self.shared.renewals);
+                Ok(guard)
             }
             Renewal::Ended(end) => Err(not_held(lease).with_loss(LossReason::Ended(end))),
             Renewal::NotHeld => Err(not_held(lease)),

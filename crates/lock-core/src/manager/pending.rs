@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct Pending {
     request: AcquireRequest,
     stay: Stay,
-    entered: Option<Entered>,
+    entered: Entered,
     /// The last answer, while the request has a place in the queue by it and no notice after it
     /// can have been lost.
     queued: Option<Answered>,
@@ -37,9 +37,7 @@ impl Pending {
         let stay = Stay::enter(shared, Operation::Acquire)
             .map_err(|error| error.with_key(request.key.clone()))?;
         let request = request.with_mailbox(shared.mailbox.id);
-        // Only what waits is told anything before it has a guard.
-        let entered = matches!(request.on_held, OnHeld::Queue { .. })
-            .then(|| shared.mailbox.enter(request.id, request.key.clone()));
+        let entered = shared.mailbox.enter(request.id, request.key.clone());
         Ok(Self { request, stay, entered, queued: None, has_place: false, outstanding: 0 })
     }
 
@@ -58,7 +56,10 @@ impl Pending {
         let mailbox = &self.stay.shared.mailbox;
         if !mailbox.was_opened() {
             // Without it the request is served later, and not otherwise.
-            drop(Box::pin(tokio::time::timeout(limit, mailbox.until_opened())).await);
+            let opened = Box::pin(tokio::time::timeout(limit, mailbox.until_opened())).await;
+            if opened.is_err() {
+                mailbox.note_opened();
+            }
         }
     }
 
@@ -101,10 +102,7 @@ impl Pending {
 
     /// Waits for news of the request.
     pub(super) async fn news(&self) -> News {
-        match &self.entered {
-            Some(entered) => entered.news().await,
-            None => std::future::pending().await,
-        }
+        self.entered.news().await
     }
 
     /// Relies on no answer that came before: notices may have been lost.
@@ -135,7 +133,9 @@ impl Pending {
     ) -> LockGuard {
         self.forget_place();
         let outstanding = std::mem::take(&mut self.outstanding) > 0;
-        LockGuard::new(self.stay.clone(), lease, since, lasts, outstanding)
+        let guard = LockGuard::new(self.stay.clone(), lease, since, lasts, outstanding);
+        self.entered.catch_up(&guard, &self.stay.shared.renewals);
+        guard
     }
 
     /// Notes that the request has no place in a queue.

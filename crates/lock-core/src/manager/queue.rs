@@ -61,6 +61,13 @@ impl Queue {
                         is_queued = false;
                         continue;
                     }
+                    // Dead waiters fill the queue, and the store drops some with each command.
+                    Standing::QueueFull(position)
+                        if position.next_change_at == Some(answered.observed_at) =>
+                    {
+                        tokio::task::yield_now().await;
+                        continue;
+                    }
                     other => return Err(self.ended(answered, other)),
                 },
                 Err(error) if !error.is_retryable() => return Err(error),
@@ -119,10 +126,12 @@ impl Queue {
         let heartbeat = answered.sent + self.heartbeat;
         let Some(change) = position.next_change_at else { return heartbeat };
         let after = change.since(answered.observed_at);
+        // The store still drops dead waiters or grants others. Each command does its share, so however
+        // many ask at once, they send few more than what is left takes.
+        if after.is_zero() {
+            return answered.sent;
+        }
         let stagger = match position.position {
-            // The store still drops dead waiters or grants others. Each command does its share, so
-            // however many ask at once, they send few more than what is left takes.
-            _ if after.is_zero() => Duration::ZERO,
             eager @ 0..=LAST_EAGER => STAGGER * u32::try_from(eager.max(1) - 1).unwrap_or(0),
             _ => return heartbeat,
         };

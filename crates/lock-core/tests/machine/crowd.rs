@@ -240,12 +240,13 @@ fn leases_that_are_over_count_nowhere() {
     assert!(step.effects.changes.iter().all(expired), "a lease that is over is not released");
     let (mut crowd, leases) = readers();
     let last = leases[over - 1].clone();
-    for evict in
-        [EvictRequest::all(key(), giver(), reason()), EvictRequest::lease(last, giver(), reason())]
-    {
+    for (evict, ended) in [
+        (EvictRequest::all(key(), giver(), reason()), over),
+        (EvictRequest::lease(last, giver(), reason()), 0),
+    ] {
         let (reply, step) = crowd.run(|state, step| state.evict(step, &evict));
         assert!(reply.is_empty() && !reply.more);
-        assert_eq!(step.effects.changes.len(), SWEEP_LIMIT);
+        assert_eq!(step.effects.changes.len(), ended, "all end in one step");
         assert!(step.effects.notices.is_empty());
     }
     let query = InspectQuery::new(key());
@@ -254,6 +255,30 @@ fn leases_that_are_over_count_nowhere() {
     assert_eq!((seen.holders, seen.leases), (0, vec![]));
     let lease = granted(crowd.acquire(&member(1000)));
     assert_eq!(lease.mode, Mode::Exclusive, "the key is free");
+}
+
+/// A clock that jumps back revives no lease beside one of another mode.
+#[test]
+fn leases_that_were_over_stay_over_when_the_clock_jumps_back() {
+    let (mut crowd, _) = Crowd::readers(5 * SWEEP_LIMIT);
+    crowd.elapse(1);
+    let lease = granted(crowd.acquire(&member(1000)));
+    crowd.now = Timestamp::from_micros(crowd.now.as_micros() - 1_000_000);
+    let alive: Vec<_> = crowd.state.leases(crowd.now).map(|lease| lease.request).collect();
+    assert_eq!(alive, [lease.request]);
+}
+
+/// Dead waiters that a step leaves are dropped by one that lives, which is told to ask.
+#[test]
+fn living_waiter_behind_many_dead_is_told_to_ask() {
+    let (mut crowd, lease) = Crowd::held(100, |request| request);
+    crowd.elapse(5);
+    let late = member(200).queueing(keep_alive(10)).with_mailbox(MAILBOX);
+    assert!(matches!(crowd.acquire(&late), Acquisition::Queued(_)));
+    crowd.elapse(5);
+    let (released, step) = crowd.release(lease);
+    assert_eq!((released, told(&step)), (Release::Released, (vec![], vec![id(200), id(200)])));
+    assert!(matches!(crowd.hear(200).0, Heard::Granted(_)));
 }
 
 /// Permits of leases that are over are free at once.
@@ -335,16 +360,6 @@ fn commands_that_share_a_step_share_its_bounds() {
     assert_eq!((reply, grants(&step)), (Release::Released, SWEEP_LIMIT));
     assert!(step.is_spent());
     assert_eq!(told(&step).1, [id(5)], "the head of the other key");
-
-    let (mut one, _) = Crowd::readers(40);
-    let (mut other, _) = Crowd::readers(40);
-    one.elapse(1);
-    let mut step = one.step();
-    one.state.settle(&mut step);
-    assert!(one.state.is_idle() && !step.is_spent());
-    other.state.settle(&mut step);
-    assert!(!other.state.is_idle() && step.is_spent());
-    assert_eq!(step.effects.changes.len(), SWEEP_LIMIT);
 }
 
 /// No change is recorded that is not wanted, and notices are told all the same.

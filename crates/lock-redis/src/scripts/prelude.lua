@@ -48,7 +48,7 @@ local LOCK_KEYS = 7
 local NOWHERE = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
 local TOKEN, WAITS, JOURNAL, KEY, STATE, DETAILS, QUEUE, SILENCE, ENDS, MARKS, FADING
 local before, alone, many, held_mode, queued, heard, marked, marked_anew
-local recorded, leases_left, waiters_left, marks_left, grants_left
+local recorded, waiters_left, marks_left, grants_left
 
 local function read_lease(text)
   local token, granted, ends, flag, mailbox, at = struct.unpack('>dddc1c16', text, 17)

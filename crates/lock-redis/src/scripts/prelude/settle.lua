@@ -1,13 +1,17 @@
 -- What every command does first and last: settling what time has changed, reading and writing.
 
+-- All leases that are over: one that a clock which jumps back revived would stand beside others.
 local function expire()
   if alone and alone.ends <= now then
-    leases_left = leases_left - 1
     record('expired', write_lease(alone))
     remove(alone.request)
-  elseif many then
-    for _, request in ipairs(call('ZRANGEBYSCORE', ENDS, '-inf', now, 'LIMIT', 0, leases_left)) do
-      leases_left = leases_left - 1
+  end
+  while many do
+    local over = call('ZRANGEBYSCORE', ENDS, '-inf', now, 'LIMIT', 0, 100)
+    if #over == 0 then
+      return
+    end
+    for _, request in ipairs(over) do
       record('expired', call('HGET', DETAILS, 'h' .. request))
       remove(request)
     end
@@ -44,6 +48,11 @@ local function promote()
     local first = call('ZRANGE', QUEUE, 0, 1)
     local request = sub(first[1], 7)
     if heard <= now and silent_at(request) <= now then
+      -- More dead waiters than a command drops: the one that lives longest goes on.
+      local last = call('ZRANGE', SILENCE, -1, -1)[1]
+      if silent_at(last) > now then
+        tell(waiter_of(last).mailbox, 'a' .. last .. KEY)
+      end
       return
     end
     local waiter = waiter_of(request)
@@ -77,13 +86,12 @@ end
 local function begin()
   TOKEN, WAITS, JOURNAL = KEYS[1], KEYS[2], KEYS[3]
   recorded = 0
-  leases_left, waiters_left, marks_left, grants_left =
-    SWEEP_LIMIT, SWEEP_LIMIT, SWEEP_LIMIT, SWEEP_LIMIT
+  waiters_left, marks_left, grants_left = SWEEP_LIMIT, SWEEP_LIMIT, SWEEP_LIMIT
 end
 
 -- Whether the bounds are spent: what is still to be done belongs into another command.
 local function is_spent()
-  return leases_left == 0 or waiters_left == 0 or marks_left == 0 or grants_left == 0
+  return waiters_left == 0 or marks_left == 0 or grants_left == 0
 end
 
 -- Reads what there is of the lock whose keys follow the first so many, and settles it.
