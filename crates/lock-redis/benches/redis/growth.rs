@@ -34,7 +34,8 @@ pub(crate) async fn measure(url: &str, meter: &mut Meter, samples: &mut Samples,
             let keys = keys_of(meter, &prefix).await;
             let bytes = meter.memory_of(&keys).await;
             samples.push(format!("{id}/bytes"), bytes / waiting as f64);
-            let mut words = vec!["UNLINK"];
+            // At once, so that nothing that is measured next includes it.
+            let mut words = vec!["DEL"];
             words.extend(keys.iter().map(String::as_str));
             let _: u64 = meter.ask(&words).await;
         }
