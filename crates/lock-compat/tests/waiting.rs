@@ -173,6 +173,46 @@ async fn dropped_wait_leaves_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pull_request_releases_and_anybody_else_evicts() {
+    let adapter = adapter();
+    let mut events = adapter.manager().watch(&EventFilter::all(), None).await.unwrap();
+    let mut change = async || loop {
+        let event = std::future::poll_fn(|context| events.as_mut().poll_next(context)).await;
+        let Some(Watched::Event(event)) = event else { unreachable!("{event:?}") };
+        if !matches!(event.change, Change::Granted(_)) {
+            return event.change;
+        }
+    };
+    let project = of(1).project;
+
+    adapter.try_lock(of(1)).await.unwrap();
+    let other = adapter.unlock_if_owned_by_pull(&project, "default", 2).await.unwrap();
+    assert_eq!((other, holder(&adapter).await), (None, Some(1)));
+    let own = adapter.unlock_if_owned_by_pull(&project, "default", 1).await.unwrap();
+    assert_eq!((own, holder(&adapter).await), (Some(of(1)), None));
+    assert!(matches!(change().await, Change::Released(_)));
+
+    adapter.try_lock(of(1)).await.unwrap();
+    assert_eq!(adapter.unlock_by_pull("owner/repo", 1).await.unwrap().locks, [of(1)]);
+    assert!(matches!(change().await, Change::Released(_)));
+
+    adapter.try_lock(of(1)).await.unwrap();
+    assert_eq!(adapter.unlock(&project, "default").await.unwrap(), Some(of(1)));
+    let Change::Evicted { by, reason, .. } = change().await else { unreachable!("it is force") };
+    assert_eq!((by.as_str(), reason.as_str()), ("atlantis", "unlocked"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pull_request_that_unlocks_hands_on_to_the_next() {
+    let adapter = adapter();
+    adapter.try_lock(of(1)).await.unwrap();
+    let second = wait_in_line(&adapter, 2, AcquireOptions::default()).await;
+    adapter.unlock_by_pull("owner/repo", 1).await.unwrap();
+    assert_eq!(second.await.unwrap().unwrap(), of(2));
+    assert_eq!(holder(&adapter).await, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn project_is_handed_to_the_next_with_its_author_in_the_event() {
     let adapter = adapter();
     let project = of(0).project;

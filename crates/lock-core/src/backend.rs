@@ -127,6 +127,8 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     ///   `notices::transfer_is_told_to_the_giver` `notices::transfer_is_told_to_the_receiver`
     /// - A lease that a renewal moved to another mailbox, and a waiter that was heard from another,
     ///   is told there. `notices::renewal_moves_the_mailbox` `notices::hearing_moves_the_mailbox`
+    /// - A command that leaves waiters that could be granted tells the next head to ask.
+    ///   `notices::next_head_is_told_to_ask`
     /// - A notice is a hint: a request that misses it finds its lease when it is heard.
     ///   `notices::missed_notice_is_found_by_hearing`
     /// - A mailbox may be opened before anything is asked for and again at any time.

@@ -261,6 +261,35 @@ async fn manager_tells_its_own_guards_of_its_evictions() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn release_by_name_is_told_to_a_guard_and_leaves_no_mark() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let guard = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
+    let next = tokio::spawn(bob.acquire("key").into_future());
+    waiting(&alice, "key", 1).await;
+    assert!(alice.release_lease(guard.lease()).await.unwrap());
+    assert_eq!(guard.lost().await, LossReason::NotHeld);
+    let next = next.await.unwrap().unwrap();
+    assert!(!alice.release_lease(guard.lease()).await.unwrap());
+    assert!(!next.is_lost());
+    assert!(bob.release_lease(next.lease()).await.unwrap());
+    // Without a mark the same request may hold again.
+    let again = alice.acquire("key").request(guard.lease().request).await.unwrap();
+    assert_ne!(again.token(), guard.token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn release_by_name_tells_how_the_lease_was_ended() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let guard = alice.acquire("key").await.unwrap();
+    assert!(bob.evict(guard.lease(), "stuck").await.unwrap());
+    assert!(!alice.release_lease(guard.lease()).await.unwrap());
+    let (by, reason) = (OwnerId::parse("bob").unwrap(), Reason::parse("stuck").unwrap());
+    assert_eq!(guard.lost().await, LossReason::Ended(End::Evicted { by, reason }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn eviction_is_told_by_the_next_renewal_without_notices() {
     let store = faulty();
     let alice = manager(&store, "alice");

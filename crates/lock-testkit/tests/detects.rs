@@ -116,7 +116,7 @@ fn what_a_fixture_cannot_do_is_skipped() {
         let outcome = runtime.block_on(async { (case.body)(World::start::<Poor>().await).await });
         skipped.push(format!("{}: {}", case.name, outcome.expect_err(case.name)));
     }
-    assert_eq!(skipped.len(), 23, "{skipped:#?}");
+    assert_eq!(skipped.len(), 24, "{skipped:#?}");
     assert!(
         skipped.iter().any(|line| line == "events::expiry_is_an_event: the store gives no events")
     );

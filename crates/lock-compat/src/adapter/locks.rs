@@ -13,6 +13,24 @@ const AUTHOR: &str = "author";
 /// Why a lease is taken that somebody unlocks, whoever it is.
 const UNLOCKED: &str = "unlocked";
 
+/// Who ends a lock.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unlocking {
+    /// Anybody, by force: whoever has charge of the lease is told.
+    Anybody,
+    /// The pull request of this number, which releases what is its own.
+    Pull(i64),
+}
+
+impl Unlocking {
+    fn may_end(self, lock: &ProjectLock) -> bool {
+        match self {
+            Self::Anybody => true,
+            Self::Pull(number) => lock.pull.num == number,
+        }
+    }
+}
+
 impl LockAdapter {
     pub(super) async fn try_project(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)> {
         let stored = Stored::new(lock);
@@ -96,25 +114,35 @@ impl LockAdapter {
         Ok(self.stored(project, workspace).await?.map(Stored::into_value))
     }
 
-    /// Ends the lock of a project if it is as wanted.
+    /// Ends the lock of a project if it may be ended so.
     pub(super) async fn unlock_if(
         &self,
         project: &Project,
         workspace: &str,
-        is_wanted: impl Fn(&ProjectLock) -> bool,
+        unlocking: Unlocking,
     ) -> Result<Option<ProjectLock>> {
         for _ in 0..MOST_ATTEMPTS {
             let Some(lease) = self.lease(project, workspace).await? else { return Ok(None) };
             let lock = read(&lease)?.into_value();
-            if !is_wanted(&lock) {
+            if !unlocking.may_end(&lock) {
                 return Ok(None);
             }
-            // It names the lease, so that whoever locked in between keeps the lock.
-            if self.manager().evict(&lease, UNLOCKED).await? {
+            if self.end(&lease, unlocking).await? {
                 return Ok(Some(lock));
             }
         }
         Err(LegacyError::Contended { key: name::key(project, workspace)?.to_string() })
+    }
+
+    /// Ends a lease by its name, so that whoever locked in between keeps the lock; `false` when it
+    /// is over already.
+    ///
+    /// A release leaves no mark, so the next attempt at the project is as short as the first.
+    async fn end(&self, lease: &Lease, unlocking: Unlocking) -> Result<bool> {
+        Ok(match unlocking {
+            Unlocking::Anybody => self.manager().evict(lease, UNLOCKED).await?,
+            Unlocking::Pull(_) => self.manager().release_lease(lease).await?,
+        })
     }
 
     pub(super) async fn projects(&self) -> Result<Listing> {
@@ -137,10 +165,9 @@ impl LockAdapter {
 
     pub(super) async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
         let (locks, damaged) = self.locks(&name::keys_of(repo_full_name)).await?;
-        let mut unlocked = Vec::new();
+        let (unlocking, mut unlocked) = (Unlocking::Pull(pull_num), Vec::new());
         for (lease, lock) in locks {
-            let is_wanted = lock.value().pull.num == pull_num;
-            if is_wanted && self.manager().evict(&lease, UNLOCKED).await? {
+            if unlocking.may_end(lock.value()) && self.end(&lease, unlocking).await? {
                 unlocked.push(lock.into_value());
             }
         }

@@ -18,6 +18,7 @@ use crate::legacy::{
 };
 use crate::statuses::Shelf;
 use crate::{LegacyBackend, Listing, Result};
+use locks::Unlocking;
 use queue::Waits;
 
 pub use queue::{AcquireOptions, QueuePlace};
@@ -92,7 +93,7 @@ impl LegacyBackend for LockAdapter {
     }
 
     async fn unlock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
-        self.unlock_if(project, workspace, |_| true).await
+        self.unlock_if(project, workspace, Unlocking::Anybody).await
     }
 
     async fn unlock_if_owned_by_pull(
@@ -101,7 +102,7 @@ impl LegacyBackend for LockAdapter {
         workspace: &str,
         pull_num: i64,
     ) -> Result<Option<ProjectLock>> {
-        self.unlock_if(project, workspace, |lock| lock.pull.num == pull_num).await
+        self.unlock_if(project, workspace, Unlocking::Pull(pull_num)).await
     }
 
     async fn list(&self) -> Result<Listing> {

@@ -12,8 +12,8 @@ use crate::machine::EVICT_LIMIT;
 use crate::{
     Capabilities, End, Error, ErrorKind, EventCursor, EventFilter, EventStream, EvictRequest,
     Eviction, FencingToken, Health, InspectQuery, Inspection, InvalidInput, Lease, ListQuery,
-    LockKey, Operation, Page, Reason, RenewRequest, Renewal, RequestId, Result, Timed, Timestamp,
-    Transfer, TransferRequest, TransferTo, Waiter, WaitsQuery,
+    LockKey, Operation, Page, Reason, Release, ReleaseRequest, RenewRequest, Renewal, RequestId,
+    Result, Timed, Timestamp, Transfer, TransferRequest, TransferTo, Waiter, WaitsQuery,
 };
 
 impl LockManager {
@@ -115,6 +115,31 @@ impl LockManager {
             self.shared.renewals.lose(&lease.name(), LossReason::Ended(end));
         }
         Ok(transfer)
+    }
+
+    /// Releases a lease that was taken out of its guard, here or in another process; `false` when
+    /// it is over already.
+    ///
+    /// It is for whoever speaks for the holder; everybody else [evicts](Self::evict). No mark is
+    /// left. A guard of this manager is told at once that it lost the lease; a guard in another
+    /// process learns it by its next renewal, and never where the lease needs none.
+    ///
+    /// # Errors
+    /// What the store reports.
+    ///
+    /// # Cancel safety
+    /// The release may or may not have happened; the same call again is safe, since it names the
+    /// lease and not the key.
+    pub async fn release_lease(&self, lease: &Lease) -> Result<bool> {
+        let request = ReleaseRequest::new(lease.name());
+        let call = self.shared.store.release(&request);
+        let release = self.bounded(Operation::Release, Some(&lease.key), call).await?.value;
+        let loss = match &release {
+            Release::Ended(end) => LossReason::Ended(end.clone()),
+            Release::Released | Release::NotHeld => LossReason::NotHeld,
+        };
+        self.shared.renewals.lose(&lease.name(), loss);
+        Ok(release == Release::Released)
     }
 
     /// Ends one lease by force, in the name of this manager's owner; `false` when it is over

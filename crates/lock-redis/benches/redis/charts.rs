@@ -69,7 +69,7 @@ fn contended(samples: &Samples, machine: &Machine) -> Result<(), Box<dyn Error>>
         [("trait", COLORS[3]), ("rslock", COLORS[5])].map(|(name, color)| Line {
             name: name.to_owned(),
             color,
-            points: points(&[10, 100, 1_000, 10_000], |workers| {
+            points: points(&[2, 3, 10, 100, 1_000, 10_000], |workers| {
                 samples.median(&format!("contend/{workers}/0ms/{name}/{what}")) * scale
             }),
         })

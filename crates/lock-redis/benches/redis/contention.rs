@@ -15,8 +15,8 @@ use crate::samples::{Samples, Times};
 
 pub(crate) const CONTESTANTS: [Name; 3] = [Name::Trait, Name::Rslock, Name::RslockSpin];
 /// How many workers there are, and how many milliseconds each holds the lock.
-pub(crate) const SETTINGS: [(usize, u64); 6] =
-    [(10, 0), (10, 1), (100, 0), (100, 1), (1_000, 0), (10_000, 0)];
+pub(crate) const SETTINGS: [(usize, u64); 10] =
+    [(2, 0), (2, 1), (3, 0), (3, 1), (10, 0), (10, 1), (100, 0), (100, 1), (1_000, 0), (10_000, 0)];
 
 const SPAN: Duration = Duration::from_millis(2500);
 /// How long workers may take to have had a turn each; one that has to fight may never have one.
@@ -161,7 +161,7 @@ impl Course {
     async fn work(self: Arc<Self>, worker: usize) {
         let notes = Mutex::new(Notes::default());
         while !self.is_over.load(Ordering::Relaxed) {
-            let asked = self.now();
+            let since = self.now();
             let turn = async {
                 let start = self.now();
                 let gap = start.saturating_sub(self.last_end.load(Ordering::Relaxed));
@@ -179,7 +179,7 @@ impl Course {
                 self.last_end.store(end, Ordering::Relaxed);
                 if is_measured {
                     let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
-                    notes.waits.push(start - asked);
+                    notes.waits.push(start - since);
                     notes.gaps.push(gap);
                     notes.holds.push(end - start);
                 }

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use lock_core::{
-    Acquisition, LockBackend, LockKey, Release, ReleaseRequest, RequestId, WaitRequest, Wake,
+    Acquisition, FencingToken, LeaseName, LockBackend, LockKey, Release, ReleaseRequest, RequestId,
 };
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::contestants::{PATIENCE, Store};
+use crate::contestants::Store;
 use crate::meter::Meter;
 use crate::samples::{Samples, Times};
 
@@ -28,13 +28,14 @@ pub(crate) async fn measure(url: &str, meter: &mut Meter, samples: &mut Samples,
             let prefix = format!("growth-{waiting}-{round}");
             let store = Store::connect(url, &prefix).await;
             let key = LockKey::parse("acme/infra/project-0042").expect("a valid key");
-            let mut queue = fill(&store, &key, waiting).await;
+            let mut line = fill(&store, &key, waiting).await;
             let id = format!("growth/{waiting}");
-            hand_on(&store, &key, &mut queue, meter, samples, &id).await;
+            hand_on(&store, &key, &mut line, meter, samples, &id).await;
             let keys = keys_of(meter, &prefix).await;
             let bytes = meter.memory_of(&keys).await;
             samples.push(format!("{id}/bytes"), bytes / waiting as f64);
-            let mut words = vec!["UNLINK"];
+            // At once, so that nothing that is measured next includes it.
+            let mut words = vec!["DEL"];
             words.extend(keys.iter().map(String::as_str));
             let _: u64 = meter.ask(&words).await;
         }
@@ -48,10 +49,20 @@ async fn keys_of(meter: &mut Meter, prefix: &str) -> Vec<String> {
     keys
 }
 
-/// Lets one request hold the key and so many others wait, and returns all in their order.
-async fn fill(store: &Store, key: &LockKey, waiting: usize) -> VecDeque<RequestId> {
-    let mut places = Vec::with_capacity(waiting + 1);
-    places.push(join(store.clone(), key.clone()).await);
+/// The lease of the key, and those that wait for it in their order.
+struct Line {
+    held: LeaseName,
+    queue: VecDeque<RequestId>,
+}
+
+/// Lets one request hold the key and so many others wait.
+async fn fill(store: &Store, key: &LockKey, waiting: usize) -> Line {
+    let first = store.ask(key);
+    let held = match store.backend.acquire(&first).await.map(|answer| answer.value) {
+        Ok(Acquisition::Granted(lease)) => lease.name(),
+        other => unreachable!("not granted: {other:?}"),
+    };
+    let mut places = Vec::with_capacity(waiting);
     let mut joining = JoinSet::new();
     for _ in 0..waiting {
         if joining.len() == AT_ONCE {
@@ -61,16 +72,16 @@ async fn fill(store: &Store, key: &LockKey, waiting: usize) -> VecDeque<RequestI
     }
     places.extend(joining.join_all().await);
     places.sort_unstable();
-    places.into_iter().map(|(_, request)| request).collect()
+    let queue = places.into_iter().map(|(_, request)| request).collect();
+    Line { held, queue }
 }
 
-/// Asks for the key; 0 is the place of the holder.
+/// Waits for the key, and returns at which place.
 async fn join(store: Store, key: LockKey) -> (u64, RequestId) {
-    let asked = store.ask(&key);
-    match store.backend.acquire(&asked).await {
-        Ok(Acquisition::Granted(_)) => (0, asked.request),
-        Ok(Acquisition::Queued(place)) => (place.position, asked.request),
-        other => unreachable!("neither granted nor queued: {other:?}"),
+    let request = store.ask(&key);
+    match store.backend.acquire(&request).await.map(|answer| answer.value) {
+        Ok(Acquisition::Queued(place)) => (place.position, request.id),
+        other => unreachable!("not queued: {other:?}"),
     }
 }
 
@@ -78,7 +89,7 @@ async fn join(store: Store, key: LockKey) -> (u64, RequestId) {
 async fn hand_on(
     store: &Store,
     key: &LockKey,
-    queue: &mut VecDeque<RequestId>,
+    line: &mut Line,
     meter: &mut Meter,
     samples: &mut Samples,
     id: &str,
@@ -86,10 +97,11 @@ async fn hand_on(
     let mut times = Times::default();
     let before = meter.read().await;
     for _ in 0..HANDOFFS {
-        let holder = queue.pop_front().expect("somebody holds");
-        let next = *queue.front().expect("somebody waits");
-        times.push(hand_over(store, key, holder, next).await.as_nanos() as u64);
-        queue.push_back(join(store.clone(), key.clone()).await.1);
+        let next = line.queue.pop_front().expect("somebody waits");
+        let (time, token) = hand_over(store, &line.held, next).await;
+        times.push(time.as_nanos() as u64);
+        line.held = LeaseName::new(key.clone(), next, token);
+        line.queue.push_back(join(store.clone(), key.clone()).await.1);
     }
     let work = meter.read().await.since(before);
     let handoffs = HANDOFFS as f64;
@@ -100,18 +112,17 @@ async fn hand_on(
     samples.push(format!("{id}/messages"), work.messages / handoffs);
 }
 
-/// Releases the key, and returns after which time the next one knew that it holds.
-async fn hand_over(store: &Store, key: &LockKey, holder: RequestId, next: RequestId) -> Duration {
-    let awaited = WaitRequest::new(key.clone(), next, PATIENCE);
-    let released = ReleaseRequest::new(key.clone(), holder);
+/// Releases the lease, and returns after which time the next one knew that it holds.
+async fn hand_over(store: &Store, held: &LeaseName, next: RequestId) -> (Duration, FencingToken) {
+    let told = store.expect(next);
+    let release = ReleaseRequest::new(held.clone());
     let start = Instant::now();
-    let heard = async {
-        match store.backend.wait(&awaited).await {
-            Ok(Wake::Granted(_)) => start.elapsed(),
-            other => unreachable!("not granted: {other:?}"),
-        }
+    let told = async {
+        let token = told.await;
+        (start.elapsed(), token)
     };
-    let (time, released) = tokio::join!(heard, store.backend.release(&released));
+    let (told, released) = tokio::join!(told, store.backend.release(&release));
+    let released = released.map(|answer| answer.value);
     assert!(matches!(released, Ok(Release::Released)), "the lease lasted until its release");
-    time
+    told
 }

@@ -1,6 +1,6 @@
 //! What many held locks cost: their memory, and to renew them all.
 
-use lock_core::{Acquisition, LockBackend, LockKey, RenewRequest, Renewal, RequestId, Ttl};
+use lock_core::{Acquisition, LockBackend, LockKey, RenewRequest, Renewal};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -26,7 +26,8 @@ pub(crate) async fn measure(url: &str, meter: &mut Meter, samples: &mut Samples)
         let answers = store.backend.renew(&held).await;
         let millis = start.elapsed().as_secs_f64() * 1e3;
         let work = meter.read().await.since(before);
-        assert!(answers.iter().all(|answer| matches!(answer, Ok(Renewal::Renewed(_)))));
+        let is_renewed = |value: &Renewal| matches!(value, Renewal::Renewed { .. });
+        assert!(answers.iter().all(|it| it.as_ref().is_ok_and(|it| is_renewed(&it.value))));
         samples.push("renew/commands".to_owned(), work.commands);
         samples.push("renew/millis".to_owned(), millis);
         samples.push("renew/cpu".to_owned(), work.cpu / HELD as f64);
@@ -44,16 +45,13 @@ async fn hold(store: &Store) -> Vec<RenewRequest> {
         let store = store.clone();
         acquiring.spawn(async move {
             let key = LockKey::parse(format!("acme/infra/project-{number:05}"));
-            let asked = store.ask(&key.expect("a valid key"));
-            let answer = store.backend.acquire(&asked).await;
-            assert!(matches!(answer, Ok(Acquisition::Granted(_))), "nobody else holds");
-            renewal(asked.key, asked.request, asked.ttl)
+            let request = store.ask(&key.expect("a valid key"));
+            match store.backend.acquire(&request).await.map(|answer| answer.value) {
+                Ok(Acquisition::Granted(lease)) => RenewRequest::new(lease.name(), lease.ttl),
+                other => unreachable!("not granted: {other:?}"),
+            }
         });
     }
     held.extend(acquiring.join_all().await);
     held
-}
-
-fn renewal(key: LockKey, request: RequestId, ttl: Ttl) -> RenewRequest {
-    RenewRequest::new(key, request, ttl)
 }

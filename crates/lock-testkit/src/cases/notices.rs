@@ -1,7 +1,10 @@
-//! Notices: a mailbox is told of grants and of ends by force; to miss one loses nothing.
+//! Notices: a mailbox is told of grants, of ends by force and when to ask; to miss one loses
+//! nothing.
 
+use lock_core::machine::SWEEP_LIMIT;
 use lock_core::{
-    AcquireRequest, End, Heard, Lease, MailboxId, Metadata, Renewal, RequestId, TransferTo,
+    AcquireRequest, End, Heard, Lease, MailboxId, Metadata, Mode, Notice, Renewal, RequestId,
+    TransferTo,
 };
 
 use super::expect_eq;
@@ -120,6 +123,36 @@ async fn is_quiet(world: &World, mail: &mut Mail) {
     let held = world.granted(&probe).await;
     world.evicted_lease(&held).await;
     expect_eq!(mail.end_of(held.request, Some(held.token)).await, World::end_by_eviction());
+}
+
+/// Where a command grants only some of those that fit, the next head is told to ask: readers that
+/// are heard only when they are told so are all granted, each in its turn.
+pub async fn next_head_is_told_to_ask(world: World) -> Outcome {
+    world.needs_notices()?;
+    let held = world.granted(&World::ask("key", "writer")).await;
+    let mut mail = world.mail().await;
+    let readers: Vec<_> = World::patient(3 * SWEEP_LIMIT)
+        .into_iter()
+        .map(|reader| reader.with_mode(Mode::READER).with_mailbox(mail.mailbox))
+        .collect();
+    for reader in &readers {
+        world.queued(reader).await;
+    }
+    world.released(&held).await;
+    let mut granted = Vec::new();
+    while granted.len() < readers.len() {
+        match mail.next().await {
+            Notice::Granted(grant) => granted.push(grant.request),
+            Notice::Ask { request, .. } => {
+                let head = &readers[granted.len()];
+                expect_eq!(request, head.id);
+                world.heard_granted(head).await;
+            }
+            other => panic!("expected a grant or to be told to ask, got {other:?}"),
+        }
+    }
+    expect_eq!(granted, readers.iter().map(|reader| reader.id).collect::<Vec<_>>());
+    Ok(())
 }
 
 /// A waiter whose mailbox is not open, or that has none, finds its lease when it is heard.

@@ -192,6 +192,8 @@ faults! {
     TellsNoEvictions,
     /// Tells no waiter of its eviction.
     TellsNoEvictedWaiters,
+    /// Tells no waiter to ask.
+    TellsNobodyToAsk,
     /// Does not tell the giver of a transfer.
     TellsGiversNothing,
     /// Does not tell the receiver of a transfer.

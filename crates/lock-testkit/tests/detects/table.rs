@@ -183,6 +183,7 @@ pub(crate) const TABLE: &[(&str, Fault)] = &[
     ("notices::transfer_is_told_to_the_receiver", Fault::TellsReceiversNothing),
     ("notices::renewal_moves_the_mailbox", Fault::RenewalsKeepTheMailbox),
     ("notices::hearing_moves_the_mailbox", Fault::HearingsKeepTheMailbox),
+    ("notices::next_head_is_told_to_ask", Fault::TellsNobodyToAsk),
     ("notices::missed_notice_is_found_by_hearing", Fault::GrantsAreMessages),
     ("notices::mailbox_can_be_opened_again", Fault::MailboxesOpenOnce),
     ("crowds::many_leases_that_are_over_count_nowhere", Fault::CrowdsOfTheDeadCount),

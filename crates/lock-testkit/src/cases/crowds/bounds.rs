@@ -1,7 +1,7 @@
 //! More leases and waiters than one command drops, grants or ends.
 
 use lock_core::machine::SWEEP_LIMIT;
-use lock_core::{AcquireRequest, Holder, Mode, Notice, RequestId};
+use lock_core::{AcquireRequest, Holder, Mode};
 
 use crate::World;
 use crate::cases::expect_eq;
@@ -27,11 +27,10 @@ pub async fn many_leases_that_are_over_count_nowhere(world: World) {
 }
 
 /// A release grants a bounded number of a long queue of readers, and the commands that follow grant
-/// the rest; the next head is told to ask, if the store gives notices.
+/// the rest.
 pub async fn long_queue_of_readers_is_granted(world: World) {
     let held = world.granted(&World::ask("key", "writer")).await;
-    let mut mail = world.mail().await;
-    let waiters: Vec<_> = readers().map(|reader| reader.with_mailbox(mail.mailbox)).collect();
+    let waiters: Vec<_> = readers().collect();
     for waiter in &waiters {
         world.queued(waiter).await;
     }
@@ -42,16 +41,6 @@ pub async fn long_queue_of_readers_is_granted(world: World) {
         assert!(turns <= 10, "ten looks do not grant all readers");
     }
     assert!(turns >= 1, "one command grants more than a few");
-    if world.expected().notices {
-        let mut asked: Option<RequestId> = None;
-        while asked.is_none() {
-            asked = match mail.next().await {
-                Notice::Ask { request, .. } => Some(request),
-                _ => None,
-            };
-        }
-        expect_eq!(asked, Some(waiters[SWEEP_LIMIT].id));
-    }
     expect_eq!(world.inspect("key").await.holders, MANY as u64);
     for waiter in &waiters {
         expect_eq!(world.heard_granted(waiter).await.request, waiter.id);
