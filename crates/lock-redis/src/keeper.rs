@@ -146,7 +146,7 @@ impl Keeper {
         Ok((link, pushes))
     }
 
-    /// Finds out whether the user may do all that the scripts do.
+    /// Finds out whether the user may do all that the scripts do, and listen to a mailbox.
     pub(crate) async fn probe(&self, link: &Link) -> Result<()> {
         let mut connection = link.connection.clone();
         let time = &self.shared.time;
@@ -154,9 +154,14 @@ impl Keeper {
         let (keys, args) = ([self.layout.probe()], [Arg::Bytes(&channel)]);
         let call = time.call(link.form, Script::Probe, &keys, &args);
         let limit = self.dialer.config.timeout;
-        let probed = tokio::time::timeout(limit, send(&mut connection, &call));
+        let probed = tokio::time::timeout(limit, async {
+            send(&mut connection, &call).await?;
+            send(&mut connection, &redis::cmd("PING")).await?;
+            connection.subscribe(&channel[..]).await?;
+            connection.unsubscribe(&channel[..]).await
+        });
         match probed.await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(connect_failed(&error)),
             Err(_) => Err(error::no_answer(Operation::Connect, limit)),
         }

@@ -155,7 +155,7 @@ async fn wrong_passwords_are_told_and_not_shown() {
 /// What everybody needs who may load functions, and who may not.
 const NEEDED: &str = "publish client|kill client|setname client|info info time get set setnx getset \
     del exists pexpire pttl hset hget hdel zadd zrem zcard zcount zrange zrangebyscore zrank zscore \
-    xadd";
+    xadd ping subscribe unsubscribe";
 
 /// What makes a user call functions, or scripts, and which commands that one needs besides.
 fn forms() -> Vec<(&'static str, &'static str)> {
@@ -190,6 +190,42 @@ async fn user_who_lacks_a_command_is_told_at_once() {
     }
 }
 
+/// The number of calls of ours that the server has counted, as functions and as scripts.
+async fn calls(server: &RedisServer) -> [usize; 2] {
+    let stats = server.command(&["INFO", "commandstats"]).await;
+    let count = |of: &[&str]| {
+        let lines = stats.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(':'));
+        let counted = lines.filter(|(name, _)| of.contains(name));
+        let calls = counted.map(|(_, stat)| stat.strip_prefix("calls=")?.split(',').next());
+        calls.map(|calls| calls.unwrap().parse::<usize>().unwrap()).sum()
+    };
+    [count(&["fcall", "fcall_ro"]), count(&["eval", "evalsha", "eval_ro", "evalsha_ro"])]
+}
+
+#[tokio::test]
+async fn commands_run_as_functions_where_the_user_may_load_them() {
+    for (form, _) in forms() {
+        let server = RedisServer::start().await;
+        let set = ["ACL", "SETUSER", "alice", "on", ">hunter2", "~*", "&*", "+@all", form];
+        assert_eq!(server.command(&set).await, "OK");
+        let store = RedisBackend::connect(config(&at(&server, "alice:hunter2"))).await.unwrap();
+        let before = calls(&server).await;
+        let lease = granted(&store, &request("key")).await;
+        let waiting = request("key").queueing(KeepAlive::default());
+        let _ = store.acquire(&waiting).await.unwrap();
+        let _ = store.renew(&[RenewRequest::new(lease.clone(), Ttl::default())]).await.remove(0);
+        let _ = store.release(&ReleaseRequest::new(lease)).await.unwrap();
+        let _ = store.cancel(&CancelRequest::new(waiting.key, waiting.id)).await.unwrap();
+        let after = calls(&server).await;
+        let [functions, scripts] = [0, 1].map(|at| after[at] - before[at]);
+        let (used, unused) = match form {
+            "+function" => (functions, after[1]),
+            _ => (scripts, after[0]),
+        };
+        assert!((5..=10).contains(&used) && unused == 0, "{form}: {before:?}, {after:?}");
+    }
+}
+
 #[tokio::test]
 async fn user_who_may_not_use_the_keys_or_channels_is_told_at_once() {
     let server = RedisServer::start().await;
@@ -206,11 +242,21 @@ async fn user_who_may_not_use_the_keys_or_channels_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn user_who_may_not_subscribe_is_told_by_listen() {
+async fn user_who_may_not_subscribe_is_told_at_once() {
     let server = RedisServer::start().await;
     let set = ["ACL", "SETUSER", "alice", "on", ">hunter2", "~*", "&*", "+@all", "-subscribe"];
     assert_eq!(server.command(&set).await, "OK");
+    let said = whole(&refused(&at(&server, "alice:hunter2")).await);
+    assert!(said.contains("'subscribe'"), "{said}");
+}
+
+#[tokio::test]
+async fn user_who_may_not_subscribe_any_more_is_told_by_listen() {
+    let server = RedisServer::start().await;
+    let set = ["ACL", "SETUSER", "alice", "on", ">hunter2", "~*", "&*", "+@all"];
+    assert_eq!(server.command(&set).await, "OK");
     let store = RedisBackend::connect(config(&at(&server, "alice:hunter2"))).await.unwrap();
+    assert_eq!(server.command(&["ACL", "SETUSER", "alice", "-subscribe"]).await, "OK");
     granted(&store, &request("key")).await;
     let Err(error) = store.listen(MailboxId::random()).await else { panic!("it cannot listen") };
     let _ = whole(&error);

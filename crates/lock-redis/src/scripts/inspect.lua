@@ -5,7 +5,10 @@
 -- Answers the time, the number of holders, leases, the number of waiters, waiters, and where the
 -- next page begins: rank, arrival and request, or nothing when this is the last.
 
-local LOOK_LIMIT = 2000
+-- A page is short rather than long: its work is counted in waiters that are shown, of about 7 us
+-- each. However little is left of it, some waiters are looked at, so that every page leads on.
+local WORK, LEAST = 500, 16
+local OF_SETTLED, OF_LEASE, OF_LOOK = 2, 0.2, 0.25
 
 begin()
 open(3, ARGV[2])
@@ -29,6 +32,8 @@ if queued and ARGV[5] ~= '' then
     call('ZREM', QUEUE, ARGV[5])
   end
 end
+local settled = 4 * SWEEP_LIMIT - leases_left - waiters_left - marks_left - grants_left
+local work = WORK - OF_SETTLED * settled - OF_LEASE * #leases
 local last_rank, last, looked_at, is_more = '', '', 0, false
 while queued and not is_more do
   local members = call('ZRANGE', QUEUE, from, from + 99, 'WITHSCORES')
@@ -38,14 +43,15 @@ while queued and not is_more do
   for at = 1, #members, 2 do
     local request = sub(members[at], 7)
     local silent = silent_at(request)
-    if looked_at == LOOK_LIMIT or silent > now and #waiters == most then
+    if work <= 0 and looked_at >= LEAST or silent > now and #waiters == most then
       is_more = true
       break
     end
-    looked_at = looked_at + 1
+    looked_at, work = looked_at + 1, work - OF_LOOK
     last, last_rank = members[at], string.format('%.0f', members[at + 1])
     if silent > now then
       waiters[#waiters + 1] = show_waiter(request, silent, waiter_of(request))
+      work = work - 1
     end
   end
   from = from + 100

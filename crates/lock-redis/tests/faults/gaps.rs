@@ -3,7 +3,7 @@
 use lock_testkit::proxy::Proxy;
 use lock_testkit::server::RedisServer;
 
-use lock_core::LockInspector;
+use lock_core::{InspectQuery, LockInspector};
 
 use crate::scene::{hang_up, key, manager, secs, store, until, until_clean, waiter, within};
 
@@ -36,7 +36,7 @@ async fn grant_in_a_gap_of_the_connection_is_found() {
     proxy.cut();
     proxy.until_connections(0).await;
     held.release().await.unwrap();
-    let granted = alice.inspect("key").await.unwrap().leases.remove(0);
+    let granted = alice.inspect("key").await.unwrap().value.leases.remove(0);
     assert_eq!(granted.owner.as_str(), "bob");
     assert!(!next.is_finished());
     proxy.heal();
@@ -54,7 +54,7 @@ async fn broken_connection_is_not_tried_again_before_it_is_rebuilt() {
         hang_up(&server, "alice").await;
         let mut failures = 0;
         // Nothing in this loop lets others run but the store.
-        while let Err(error) = alice.inspect(&key("key")).await {
+        while let Err(error) = alice.inspect(&InspectQuery::new(key("key"))).await {
             failures += 1;
             assert!(failures < 5, "{error:?}");
         }

@@ -101,7 +101,7 @@ async fn waiter_dropped_in_a_gap_gives_back_what_it_was_granted() {
     held.release().await.unwrap();
     next.abort();
     assert!(next.await.unwrap_err().is_cancelled());
-    assert_eq!(alice.inspect("key").await.unwrap().holders, 1);
+    assert_eq!(alice.inspect("key").await.unwrap().value.holders, 1);
     proxy.heal();
     until_clean(&server, &["key"]).await;
 }

@@ -82,7 +82,7 @@ impl Process {
 
 /// Waits until that many wait for the key.
 async fn until_waiting(manager: &LockManager, count: u64) {
-    let waiting = async || manager.inspect("key").await.is_ok_and(|it| it.waiting == count);
+    let waiting = async || manager.inspect("key").await.is_ok_and(|it| it.value.waiting == count);
     crate::scene::until("they wait", waiting).await;
 }
 
@@ -102,7 +102,7 @@ async fn stopped_holder_is_told_when_it_wakes_and_changes_nothing() {
     process.signal(Signal::CONT);
     assert!(process.says().await.starts_with("lost "));
     assert_eq!(process.says().await, "release Err(NotHeld)");
-    let seen = bob.inspect("key").await.unwrap();
+    let seen = bob.inspect("key").await.unwrap().value;
     assert_eq!(seen.leases.iter().map(|it| it.token).collect::<Vec<_>>(), [held.token()]);
     assert_eq!(seen.waiting, 1);
     held.release().await.unwrap();

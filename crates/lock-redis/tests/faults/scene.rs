@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use lock_core::{
-    AcquireRequest, FencingToken, InspectQuery, KeepAlive, LockBackend, LockGuard, LockInspector,
-    LockKey, LockManager, LossReason, OwnerId, RequestId, Result, Timestamp,
+    AcquireRequest, FencingToken, InspectQuery, KeepAlive, LockGuard, LockInspector, LockKey,
+    LockManager, LossReason, OwnerId, RequestId, Result, Timestamp, WaitsQuery,
 };
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::server::{RedisServer, ServerConfig};
@@ -84,8 +84,8 @@ pub(crate) async fn waiter(
     let waiter = manager.acquire(of).ttl(ttl).keep_alive(keep_alive).into_future();
     let waiter = tokio::spawn(waiter);
     let is_queued = async || {
-        let waits = manager.waits_of(manager.owner()).await;
-        waits.is_ok_and(|waits| waits.iter().any(|wait| wait.key.as_str() == of))
+        let waits = manager.waits_of(&WaitsQuery::new(manager.owner().clone())).await;
+        waits.is_ok_and(|waits| waits.value.items.iter().any(|wait| wait.key.as_str() == of))
     };
     until("it waits", is_queued).await;
     waiter
@@ -146,14 +146,6 @@ pub(crate) async fn hang_up(server: &RedisServer, name: &str) {
     assert!(!open.is_empty(), "{name} is connected");
     for id in open {
         let _ = server.command(&["CLIENT", "KILL", "ID", &id]).await;
-    }
-}
-
-/// The lease that the request has, by what the store says when it is asked once more.
-pub(crate) async fn token_of(store: &RedisBackend, asked: &AcquireRequest) -> Option<FencingToken> {
-    match store.acquire(asked).await.expect("the server answers").value {
-        lock_core::Acquisition::Granted(lease) => Some(lease.token),
-        _ => None,
     }
 }
 
