@@ -261,7 +261,11 @@ async fn deliver(mut notices: NoticeStream, waiting: Expected) {
                 }
             }
             // Nobody shares, so no command leaves anybody to ask; and nothing is missed here.
-            other => unreachable!("not a grant: {other:?}"),
+            other => {
+                // Whoever waits ends, too, and does not wait for ever.
+                expected(&waiting).clear();
+                unreachable!("not a grant: {other:?}");
+            }
         }
     }
 }
