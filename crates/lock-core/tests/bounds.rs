@@ -1,7 +1,5 @@
 //! Types are `Send`, `Sync` and `'static` where they must be.
 
-#![expect(clippy::unwrap_used, reason = "a failed test panics")]
-
 use lock_core::{Acquire, Acquisition, Error, LockGuard, LockManager, LockStore, OwnerId};
 
 #[test]

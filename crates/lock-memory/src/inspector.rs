@@ -36,7 +36,7 @@ impl LockInspector for MemoryBackend {
         let (mut leases, mut looked_at) = (Vec::new(), 0);
         let next = loop {
             let rest = limit - leases.len();
-            let (found, keys) = self.leases_of_shard(shard, query, after.take(), rest);
+            let (found, keys) = self.leases_of_shard(shard, query, after.take().as_ref(), rest);
             looked_at += keys;
             // One more than there is room for tells whether another follows.
             let is_all = found.len() <= rest;
@@ -130,12 +130,12 @@ impl MemoryBackend {
         &self,
         shard: usize,
         query: &ListQuery,
-        after: Option<(LockKey, RequestId)>,
+        after: Option<&(LockKey, RequestId)>,
         rest: usize,
     ) -> (BTreeMap<(LockKey, RequestId), Lease>, usize) {
         let mut found: BTreeMap<(LockKey, RequestId), Lease> = BTreeMap::new();
         let keys = self.table.look_through(shard, |key, state, now| {
-            let is_before = after.as_ref().is_some_and(|(after, _)| key < after);
+            let is_before = after.is_some_and(|(after, _)| key < after);
             if is_before || !key.as_str().starts_with(&query.prefix) {
                 return;
             }
@@ -143,7 +143,7 @@ impl MemoryBackend {
                 let at = (key.clone(), lease.request);
                 let is_full = found.len() > rest;
                 let is_late = is_full && found.last_key_value().is_some_and(|(last, _)| at > *last);
-                if is_late || after.as_ref().is_some_and(|after| at <= *after) {
+                if is_late || after.is_some_and(|after| at <= *after) {
                     continue;
                 }
                 found.insert(at, lease.clone());

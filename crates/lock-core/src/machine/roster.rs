@@ -233,8 +233,8 @@ impl<T: Ends> Many<T> {
     fn insert(&mut self, thing: T) {
         self.by_end.insert(end(&thing));
         let hash = self.hasher.hash_one(thing.request());
-        let hasher = |thing: &Box<T>| self.hasher.hash_one(thing.request());
-        self.by_request.insert_unique(hash, Box::new(thing), hasher);
+        self.by_request
+            .insert_unique(hash, Box::new(thing), |thing| self.hasher.hash_one(thing.request()));
     }
 
     fn remove(&mut self, request: RequestId) -> Option<T> {
