@@ -251,9 +251,9 @@ async fn acquire_that_arrives_after_the_release_takes_no_lock() {
         // The first command is lost on the way, the second is answered.
         let guard = acquire.await.unwrap().unwrap();
         if is_dropped {
-            drop(guard)
+            drop(guard);
         } else {
-            guard.release().await.unwrap()
+            guard.release().await.unwrap();
         }
         settle().await;
         let key = LockKey::parse("key").unwrap();
