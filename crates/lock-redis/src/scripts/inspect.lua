@@ -32,7 +32,7 @@ if queued and ARGV[5] ~= '' then
     call('ZREM', QUEUE, ARGV[5])
   end
 end
-local settled = 4 * SWEEP_LIMIT - leases_left - waiters_left - marks_left - grants_left
+local settled = 3 * SWEEP_LIMIT - waiters_left - marks_left - grants_left
 local work = WORK - OF_SETTLED * settled - OF_LEASE * #leases
 local last_rank, last, looked_at, is_more = '', '', 0, false
 while queued and not is_more do
