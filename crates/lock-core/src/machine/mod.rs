@@ -224,6 +224,11 @@ impl KeyState {
         self.leases.is_empty() && self.queue.is_none() && self.marks.is_none()
     }
 
+    /// Whether an exclusive lease is alive.
+    fn is_exclusive(&self, now: Timestamp) -> bool {
+        self.leases.first_alive(now).is_some_and(|holding| holding.lease.mode == Mode::Exclusive)
+    }
+
     /// Whether a lease of this mode could be alive beside those that are.
     fn fits(&self, mode: Mode, now: Timestamp) -> bool {
         // Those that are alive share one mode; those that are over may have had another.

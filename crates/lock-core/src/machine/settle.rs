@@ -73,6 +73,8 @@ impl KeyState {
     pub(super) fn promote(&mut self, step: &mut Step) {
         while let Some(queue) = &self.queue
             && let Some(head) = queue.head()
+            // Beside an exclusive lease nobody fits, dead or alive.
+            && !self.is_exclusive(step.now)
         {
             if head.is_over(step.now) {
                 // More dead waiters than a step drops: the one that lives longest goes on.
