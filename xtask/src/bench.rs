@@ -76,7 +76,7 @@ const MEMORY: &[Figure] = &[
         name: "pair.trait.1-key.1-thread",
         numerator: "pair/1-key/1-thread/trait",
         denominator: "pair/1-key/1-thread/lockable",
-        target: 1.5,
+        target: 1.0,
     },
     Figure {
         name: "pair.trait.1-key.2-threads",
@@ -88,7 +88,7 @@ const MEMORY: &[Figure] = &[
         name: "pair.trait.10000-keys.1-thread",
         numerator: "pair/10000-keys/1-thread/trait",
         denominator: "pair/10000-keys/1-thread/lockable",
-        target: 1.5,
+        target: 1.0,
     },
     Figure {
         name: "pair.trait.10000-keys.2-threads",

@@ -33,7 +33,8 @@ use crate::{
 ///   `isolation::owners_are_exact`
 #[async_trait]
 pub trait LockInspector: Debug + Send + Sync + 'static {
-    /// The leases and the waiters of a key, the waiters page by page.
+    /// The leases and the waiters of a key, the waiters page by page. A page may be short while it
+    /// names a next.
     ///
     /// # Errors
     /// When the store did not answer, or not sensibly; when the cursor is not one of its own.
