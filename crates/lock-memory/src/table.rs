@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
@@ -29,6 +30,9 @@ const FIRST_SWEEP: usize = 16;
 /// of its keys. So many bytes of metadata count as one more acquire.
 const TURN: usize = 8;
 const BYTES_AN_ACQUIRE: usize = 1024;
+
+/// How long all waiters of a key must have been dead for it to be settled by others.
+const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
 /// The states of all keys that somebody holds or waits for, and of some that nobody does.
 pub(crate) struct Table {
@@ -105,7 +109,7 @@ impl Table {
         drop(shard);
         for _ in 0..turns {
             let next = self.hand.fetch_add(1, Ordering::Relaxed) % SHARDS;
-            self.look_through(next, |_, _, _| {});
+            self.clear_away(next);
         }
     }
 
@@ -165,6 +169,13 @@ impl Table {
         let reply = self.step(key, state, last_token, command);
         *idle += usize::from(state.is_idle());
         reply
+    }
+
+    /// Settles the keys of a shard that nobody comes back to.
+    fn clear_away(&self, shard: usize) {
+        if let Some(shard) = self.shards.get(shard) {
+            self.sweep(&mut lock(shard));
+        }
     }
 
     /// Settles every key of a shard and looks at it, and answers how many keys the shard has.
@@ -233,9 +244,16 @@ impl Table {
     /// Drops the dead of a shard, which are never more than the living and a fixed number, at a cost
     /// that is constant for each new key.
     fn sweep(&self, shard: &mut Shard) {
-        self.settle(shard, &mut |_, _, _| {});
-        shard.keys.retain(|(_, state)| !state.is_idle());
-        shard.idle = 0;
+        let Shard { keys, idle, last_token, .. } = shard;
+        let now = self.clock.now();
+        keys.retain(|(key, state)| {
+            // Waiters that may come back settle their key, as every command does.
+            if !state.is_settled(now) && state.is_abandoned(now, ABANDONED) {
+                let _ = self.step(key, state, last_token, KeyState::settle);
+            }
+            !state.is_idle()
+        });
+        *idle = 0;
         shard.new_keys = 0;
         shard.sweep_at = FIRST_SWEEP.max(shard.keys.len());
     }

@@ -153,6 +153,11 @@ impl Queue {
         waiting.map(Ends::request)
     }
 
+    /// When the last waiter is silent.
+    pub(super) fn last_end(&self) -> Option<Timestamp> {
+        self.waiters.last_to_end().and_then(Ends::ends_at)
+    }
+
     /// Of the waiters that are alive, the one that would be silent last.
     pub(super) fn last_silent(&self, now: Timestamp) -> Option<&Waiting> {
         self.waiters.last_to_end().filter(|waiting| !waiting.is_over(now))

@@ -1,5 +1,7 @@
 //! Rule 1: every command first drops what is over, then grants the key to the head of the queue.
 
+use std::time::Duration;
+
 use super::queue::Waiting;
 use super::roster::Ends;
 use super::{Holding, KeyState, Step, take};
@@ -25,6 +27,13 @@ impl KeyState {
         self.queue.is_none()
             && self.marks.is_none()
             && self.leases.first_to_end().is_none_or(|first| !first.is_over(now))
+    }
+
+    /// Whether every waiter has been dead for `span` at the time `now`.
+    #[must_use]
+    pub fn is_abandoned(&self, now: Timestamp, span: Duration) -> bool {
+        let last = self.queue.as_ref().and_then(|queue| queue.last_end());
+        last.is_none_or(|end| end.after(span) <= now)
     }
 
     /// Settles the key, and drops what the request had and lost by time: it is as if it had never

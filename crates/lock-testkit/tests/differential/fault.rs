@@ -97,8 +97,8 @@ faults! {
     GrantsAreUnbounded,
     /// A waiter is shown in a session of its own.
     SessionsAreForgotten,
-    /// A lease is dropped at once when it is over, however many are.
-    ExpiryIsUnbounded,
+    /// No more than 64 leases that are over end at once.
+    ExpiryIsBounded,
     /// Replies are a microsecond early.
     RepliesAreEarly,
     /// A page of waiters begins with the last of the page before.

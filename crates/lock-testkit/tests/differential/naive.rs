@@ -89,7 +89,7 @@ impl<'a> Command<'a> {
     ) -> Self {
         let bound = |is_wrong, wrong| if is_wrong { wrong } else { BOUND };
         let left = Left {
-            leases: bound(fault == Fault::ExpiryIsUnbounded, usize::MAX),
+            leases: if fault == Fault::ExpiryIsBounded { BOUND } else { usize::MAX },
             waiters: bound(fault == Fault::SweepsOneLess, BOUND - 1),
             grants: bound(fault == Fault::GrantsAreUnbounded, usize::MAX),
         };
@@ -191,9 +191,21 @@ impl<'a> Command<'a> {
 
     fn promote(&mut self) {
         while let Some(head) = self.key.queue.first()
-            && !self.is_silent(head)
-            && self.fits(head.request.mode)
+            && !self.alive().iter().any(|held| held.lease.mode == Mode::Exclusive)
         {
+            if self.is_silent(head) {
+                let end = |it: &&Waiting| (it.shown.silent_at, it.shown.request);
+                if let Some(last) = self.key.queue.iter().max_by_key(end)
+                    && !self.is_silent(last)
+                {
+                    let (key, request) = (last.request.key.clone(), last.request.id);
+                    self.tell(last.mailbox, Notice::Ask { key, request });
+                }
+                break;
+            }
+            if !self.fits(head.request.mode) {
+                break;
+            }
             if !take(&mut self.left.grants) {
                 let (key, request) = (head.request.key.clone(), head.request.id);
                 let mailbox = head.mailbox.filter(|_| !self.has(Fault::HeadsAreNotToldToAsk));
