@@ -10,7 +10,7 @@ use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use lock_core::machine::{KeyState, Step};
-use lock_core::{Clock, FencingToken, LockKey, Timed, Timestamp};
+use lock_core::{ChangeKinds, Clock, FencingToken, LockKey, Timed, Timestamp};
 
 use crate::journal::Journal;
 use crate::notify::Mailboxes;
@@ -107,6 +107,10 @@ impl Table {
         let turns = shard.acquires / cost;
         shard.acquires %= cost;
         drop(shard);
+        // Watchers see the end of a lease when a command of its key finds it.
+        if self.journal.wanted() != ChangeKinds::NONE {
+            return;
+        }
         for _ in 0..turns {
             let next = self.hand.fetch_add(1, Ordering::Relaxed) % SHARDS;
             self.clear_away(next);
