@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, End, Error, ErrorKind, FencingToken, HeadStart, Holder, KeepAlive, Lease,
-    LeaseTime, LockKey, MailboxId, Metadata, Mode, Operation, OwnerId, Priority, QueuePosition,
-    Reason, RequestId, SessionId, Timed, Timestamp, Ttl,
+    AcquireRequest, AgeingStep, End, Error, ErrorKind, FencingToken, HeadStart, Holder, KeepAlive,
+    Lease, LeaseTime, LockKey, MailboxId, Metadata, Mode, Operation, OwnerId, Priority,
+    QueuePosition, Reason, RequestId, SessionId, Timed, Timestamp, Ttl,
 };
 
 fn lease() -> Lease {
@@ -72,9 +72,10 @@ fn priorities_are_read_by_name_and_give_head_starts() {
     let error = "urgent".parse::<Priority>().unwrap_err();
     assert_eq!(error.to_string(), "priority is none of low, normal, high, critical");
     let minute = Duration::from_secs(60);
-    assert_eq!(Priority::Critical.head_start(minute).unwrap().span(), 3 * minute);
-    assert_eq!(Priority::Critical.head_start(Duration::ZERO).unwrap(), HeadStart::NONE);
-    assert!(Priority::Critical.head_start(Duration::MAX).is_err());
+    let step = |span| AgeingStep::parse(span).unwrap();
+    assert_eq!(Priority::Critical.head_start(step(minute)).span(), 3 * minute);
+    assert_eq!(Priority::Critical.head_start(step(Duration::ZERO)), HeadStart::NONE);
+    assert_eq!(Priority::Critical.head_start(step(AgeingStep::MAX)).span(), HeadStart::MAX);
 }
 
 #[test]
@@ -210,7 +211,7 @@ fn errors_say_what_happened_to_which_key_and_keep_their_cause_apart() {
     Lost retryable=false: the lease was lost
     Deadlock retryable=false: deadlock
     Unavailable retryable=true: the store is unavailable
-    Unsupported retryable=false: the store does not offer this
+    Unsupported retryable=false: this is not supported
     InvalidInput retryable=false: invalid input
     Corrupt retryable=false: the store answered nonsense
     ShutDown retryable=false: the manager was shut down

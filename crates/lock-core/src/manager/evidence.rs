@@ -25,9 +25,13 @@ impl Answered {
     }
 
     /// How long after [`sent`](Self::sent) the client may rely on a lease that it was told of
-    /// after this answer; nothing when the request is better heard first, because less than half of
-    /// the claim window is left.
+    /// after this answer; nothing when the request is better heard first, because the grant is older
+    /// than the answer, or less than half of the claim window is left.
     pub(super) fn lasts_by_notice(&self, grant: &Grant, now: Instant) -> Option<Option<Duration>> {
+        // The request waited at the time of the answer, so what was granted before is over.
+        if grant.granted_at < self.observed_at {
+            return None;
+        }
         let Some(lasts) = self.lasts(grant.expires_at) else { return Some(None) };
         let left = (self.sent + lasts).saturating_duration_since(now);
         let window = grant.expires_at.map_or(lasts, |end| end.since(grant.granted_at));
@@ -80,9 +84,10 @@ mod tests {
     }
 
     #[test]
-    fn notice_of_a_lease_that_is_over_is_not_relied_on() {
+    fn notice_of_a_grant_before_the_answer_is_not_relied_on() {
         let sent = Instant::now();
-        let answered = Answered { sent, observed_at: at(20) };
+        let answered = Answered { sent, observed_at: at(6) };
         assert_eq!(answered.lasts_by_notice(&grant(5), sent), None);
+        assert!(answered.lasts_by_notice(&grant(6), sent).is_some());
     }
 }
