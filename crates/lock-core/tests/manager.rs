@@ -6,9 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use common::{faulty, manager, settle, waiting};
-use lock_core::{
-    Attempt, ErrorKind, LeaseTime, Mode, Operation, Priority, RequestId, Ttl,
-};
+use lock_core::{Attempt, ErrorKind, LeaseTime, Mode, Operation, Priority, RequestId, Ttl};
 use lock_memory::MemoryBackend;
 use lock_testkit::Fault;
 use tokio::time::{Instant, advance, sleep};

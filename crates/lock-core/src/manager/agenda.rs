@@ -1,10 +1,11 @@
 //! Things by name, some of them due at a point of time: pure.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Slot;
 use tokio::time::Instant;
 
 /// Things by name, some of them due at a point of time.
@@ -13,8 +14,7 @@ use tokio::time::Instant;
 /// costs nothing.
 #[derive(Debug)]
 pub(super) struct Agenda<N, T> {
-    // The names hold identities of 128 random bits, so the hash needs no seed, and runs repeat.
-    entries: HashMap<N, Entry<T>, FixedState>,
+    entries: HashTable<Entry<N, T>>,
     order: BTreeMap<Due, Dated<N>>,
     /// What was made due all at once, whatever its time.
     hurried: BTreeMap<Due, Dated<N>>,
@@ -27,7 +27,8 @@ pub(super) struct Agenda<N, T> {
 type Due = (Instant, u64);
 
 #[derive(Debug)]
-struct Entry<T> {
+struct Entry<N, T> {
+    name: N,
     due: Option<Due>,
     value: T,
 }
@@ -50,7 +51,7 @@ pub(super) struct Taken<N> {
 impl<N, T> Default for Agenda<N, T> {
     fn default() -> Self {
         Self {
-            entries: HashMap::default(),
+            entries: HashTable::new(),
             order: BTreeMap::new(),
             hurried: BTreeMap::new(),
             last: 0,
@@ -60,53 +61,74 @@ impl<N, T> Default for Agenda<N, T> {
 }
 
 impl<N: Clone + Eq + Hash, T> Agenda<N, T> {
-    /// Enters a thing that is not due; the thing that had the name is returned.
-    pub(super) fn insert(&mut self, name: N, value: T) -> Option<T> {
-        let earlier = self.entries.insert(name, Entry { due: None, value })?;
-        self.strike(earlier.due);
-        Some(earlier.value)
+    /// Enters a thing that is due at `due`, or up to `slack` earlier together with others; the thing
+    /// that had the name is returned.
+    pub(super) fn insert(&mut self, name: N, value: T, due: Instant, slack: Duration) -> Option<T> {
+        let key = self.date(name.clone(), due, slack);
+        match self.slot(&name) {
+            Slot::Occupied(mut slot) => {
+                let entry = slot.get_mut();
+                let earlier = entry.due.replace(key);
+                let value = std::mem::replace(&mut entry.value, value);
+                self.strike(earlier);
+                Some(value)
+            }
+            Slot::Vacant(slot) => {
+                slot.insert(Entry { name, due: Some(key), value });
+                None
+            }
+        }
     }
 
     /// The thing with this name, entered now if there is none.
-    pub(super) fn get_or_insert(&mut self, name: N, value: impl FnOnce() -> T) -> &mut T {
-        let entry = self.entries.entry(name).or_insert_with(|| Entry { due: None, value: value() });
-        &mut entry.value
+    pub(super) fn get_or_insert(&mut self, name: &N, value: impl FnOnce() -> T) -> &mut T {
+        let slot = match self.slot(name) {
+            Slot::Occupied(slot) => slot,
+            Slot::Vacant(slot) => {
+                slot.insert(Entry { name: name.clone(), due: None, value: value() })
+            }
+        };
+        &mut slot.into_mut().value
     }
 
-    /// Takes a thing out.
-    pub(super) fn remove(&mut self, name: &N) -> Option<T> {
-        let entry = self.entries.remove(name)?;
+    /// Takes a thing out, if it is one that `goes`.
+    pub(super) fn remove_if(&mut self, name: &N, goes: impl FnOnce(&mut T) -> bool) -> Option<T> {
+        let is_it = |entry: &Entry<N, T>| entry.name == *name;
+        let mut slot = self.entries.find_entry(hash(name), is_it).ok()?;
+        if !goes(&mut slot.get_mut().value) {
+            return None;
+        }
+        let (entry, _) = slot.remove();
         self.strike(entry.due);
         Some(entry.value)
     }
 
     pub(super) fn get(&self, name: &N) -> Option<&T> {
-        self.entries.get(name).map(|entry| &entry.value)
+        self.entries.find(hash(name), |entry| entry.name == *name).map(|entry| &entry.value)
     }
 
     pub(super) fn get_mut(&mut self, name: &N) -> Option<&mut T> {
-        self.entries.get_mut(name).map(|entry| &mut entry.value)
+        self.entry(name).map(|entry| &mut entry.value)
     }
 
     /// All things, in no order.
     pub(super) fn values(&self) -> impl Iterator<Item = &T> {
-        self.entries.values().map(|entry| &entry.value)
+        self.entries.iter().map(|entry| &entry.value)
     }
 
     /// Makes a thing due at `due`, or up to `slack` earlier together with others.
     pub(super) fn set_due(&mut self, name: &N, due: Instant, slack: Duration) {
-        let Some(entry) = self.entries.get_mut(name) else { return };
-        self.last += 1;
-        let key = (due, self.last);
-        let earlier = entry.due.replace(key);
-        let from = due.checked_sub(slack).unwrap_or(due);
-        self.order.insert(key, Dated { name: name.clone(), from });
+        if self.get(name).is_none() {
+            return;
+        }
+        let key = self.date(name.clone(), due, slack);
+        let earlier = self.entry(name).and_then(|entry| entry.due.replace(key));
         self.strike(earlier);
     }
 
     /// Makes a thing not due until further notice.
     pub(super) fn clear_due(&mut self, name: &N) {
-        let due = self.entries.get_mut(name).and_then(|entry| entry.due.take());
+        let due = self.entry(name).and_then(|entry| entry.due.take());
         self.strike(due);
     }
 
@@ -117,7 +139,7 @@ impl<N: Clone + Eq + Hash, T> Agenda<N, T> {
     }
 
     /// A number that changes whenever all are made due at once.
-    pub(super) fn hurries(&self) -> u64 {
+    pub(super) const fn hurries(&self) -> u64 {
         self.hurries
     }
 
@@ -148,7 +170,7 @@ impl<N: Clone + Eq + Hash, T> Agenda<N, T> {
             let go: Vec<Due> = go.take(limit - names.len()).map(|(due, _)| *due).collect();
             names.extend(go.iter().filter_map(|due| self.order.remove(due)).map(|it| it.name));
             for name in &names {
-                if let Some(entry) = self.entries.get_mut(name) {
+                if let Some(entry) = self.entry(name) {
                     entry.due = None;
                 }
             }
@@ -156,12 +178,63 @@ impl<N: Clone + Eq + Hash, T> Agenda<N, T> {
         Taken { names, hurries: self.hurries }
     }
 
+    fn entry(&mut self, name: &N) -> Option<&mut Entry<N, T>> {
+        self.entries.find_mut(hash(name), |entry| entry.name == *name)
+    }
+
+    fn slot(&mut self, name: &N) -> Slot<'_, Entry<N, T>> {
+        self.entries.entry(hash(name), |entry| entry.name == *name, |entry| hash(&entry.name))
+    }
+
+    /// Enters a date.
+    fn date(&mut self, name: N, due: Instant, slack: Duration) -> Due {
+        self.last += 1;
+        let key = (due, self.last);
+        let from = due.checked_sub(slack).unwrap_or(due);
+        self.order.insert(key, Dated { name, from });
+        key
+    }
+
+    /// Strikes a date out.
     fn strike(&mut self, due: Option<Due>) {
         if let Some(due) = due
             && self.order.remove(&due).is_none()
         {
             self.hurried.remove(&due);
         }
+    }
+}
+
+fn hash(name: &impl Hash) -> u64 {
+    let mut hasher = IdentityHasher::default();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Hashes names that hold an identity of 128 random bits: of a text only the length and the end
+/// count. It has no seed, so that runs repeat.
+#[derive(Debug, Default)]
+struct IdentityHasher(u64);
+
+impl Hasher for IdentityHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(end) = bytes.last_chunk() {
+            self.write_u64(u64::from_ne_bytes(*end) ^ bytes.len() as u64);
+        } else {
+            bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        // The multiplier is that of Knuth's linear congruential generator.
+        self.0 = (self.0.rotate_left(29) ^ word).wrapping_mul(6_364_136_223_846_793_005);
+    }
+
+    fn write_u8(&mut self, _terminator: u8) {}
+
+    fn finish(&self) -> u64 {
+        // The table takes its slots from the low bits and its tags from the high ones.
+        self.0 ^ self.0 >> 32
     }
 }
 
@@ -176,8 +249,7 @@ mod tests {
     fn agenda(start: Instant, dues: &[(u32, u64, u64)]) -> Agenda<u32, ()> {
         let mut agenda = Agenda::default();
         for &(name, due, slack) in dues {
-            agenda.insert(name, ());
-            agenda.set_due(&name, at(start, due), Duration::from_secs(slack));
+            agenda.insert(name, (), at(start, due), Duration::from_secs(slack));
         }
         agenda
     }
@@ -216,10 +288,9 @@ mod tests {
         let mut agenda = agenda(start, &[(1, 100, 0), (2, 200, 0)]);
         agenda.hurry();
         agenda.set_due(&3, at(start, 300), Duration::ZERO);
-        agenda.insert(4, ());
-        agenda.set_due(&4, at(start, 400), Duration::ZERO);
+        agenda.insert(4, (), at(start, 400), Duration::ZERO);
         assert!(agenda.is_due(start));
-        agenda.remove(&2);
+        agenda.remove_if(&2, |()| true);
         assert_eq!(agenda.take_due(start, 10).names, [1]);
         assert!(!agenda.is_due(start));
         assert_eq!(agenda.next(), Some(at(start, 400)));
@@ -233,7 +304,8 @@ mod tests {
         assert!(agenda.take_due(at(start, 20), 10).names.is_empty());
         agenda.clear_due(&1);
         assert_eq!(agenda.next(), None);
-        assert_eq!(agenda.remove(&1), Some(()));
+        assert_eq!(agenda.remove_if(&1, |()| false), None);
+        assert_eq!(agenda.remove_if(&1, |()| true), Some(()));
         assert!(agenda.get(&1).is_none());
     }
 }

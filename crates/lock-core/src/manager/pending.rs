@@ -10,7 +10,7 @@ use super::bounded::bounded;
 use super::departure::{Departing, Departure};
 use super::evidence::Answered;
 use super::hold::LossReason;
-use super::waiters::{Entered, News, Standing};
+use super::waiters::{Entered, News, Standing, Told};
 use super::{LockGuard, Shared, Stay};
 use crate::{
     AcquireRequest, Acquisition, CancelRequest, Error, ErrorKind, Grant, Lease, LockKey, OnHeld,
@@ -159,10 +159,10 @@ impl Pending {
 
 /// Tells a guard that was just made what was told about its lease before.
 pub(super) fn catch_up(entered: &Entered, guard: &LockGuard) {
-    if let Some(end) = entered.end_of(guard.token()) {
-        guard.lose(LossReason::Ended(end));
-    } else if entered.may_have_missed() {
-        guard.renew_soon();
+    match entered.told(guard.token()) {
+        Told::Ended(end) => guard.lose(LossReason::Ended(end)),
+        Told::Perhaps => guard.renew_soon(),
+        Told::Nothing => {}
     }
 }
 

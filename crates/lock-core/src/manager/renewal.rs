@@ -74,8 +74,7 @@ impl Renewals {
         let name = lease.name();
         let (due, slack) = due(since, lasts);
         let mut schedule = self.schedule();
-        let earlier = schedule.held.insert(name.clone(), Held { ttl: lease.ttl, hold });
-        schedule.held.set_due(&name, due, slack);
+        let earlier = schedule.held.insert(name, Held { ttl: lease.ttl, hold }, due, slack);
         let is_sooner = schedule.is_sooner(due);
         drop(schedule);
         if is_sooner {
@@ -91,16 +90,12 @@ impl Renewals {
     /// charge of it.
     pub(super) fn remove(&self, lease: &LeaseName, hold: &Arc<Hold>) -> bool {
         let mut schedule = self.schedule();
-        let is_in_charge =
-            schedule.held.get(lease).is_some_and(|held| Arc::ptr_eq(&held.hold, hold));
-        if is_in_charge {
-            schedule.held.remove(lease);
-        }
+        let removed = schedule.held.remove_if(lease, |held| Arc::ptr_eq(&held.hold, hold));
         drop(schedule);
         if self.is_draining.load(Ordering::SeqCst) {
             self.left.notify_waiters();
         }
-        is_in_charge
+        removed.is_some()
     }
 
     /// Renews every lease now.

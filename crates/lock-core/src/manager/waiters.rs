@@ -120,7 +120,7 @@ impl Waiters {
         let name = (request, key);
         let mut table = self.table();
         let hurries = table.rows.hurries();
-        table.rows.get_or_insert(name.clone(), || Row::new(hurries)).sharers += 1;
+        table.rows.get_or_insert(&name, || Row::new(hurries)).sharers += 1;
         drop(table);
         Entered { waiters: Arc::clone(self), name, seen: 0 }
     }
@@ -274,7 +274,7 @@ impl Entered {
             let told;
             let notified = {
                 let mut table = self.waiters.table();
-                let row = table.rows.get_or_insert(self.name.clone(), || Row::new(0));
+                let row = table.rows.get_or_insert(&self.name, || Row::new(0));
                 if row.version != self.seen
                     && let Some(news) = &row.news
                 {
@@ -299,28 +299,36 @@ impl Entered {
         Some(self.waiters.table().rows.get(&self.name)?.wait.as_ref()?.tried)
     }
 
-    /// How the lease of this token was ended by force, if that was told already.
-    pub(super) fn end_of(&self, token: FencingToken) -> Option<End> {
+    /// What was told before about the lease of this token.
+    pub(super) fn told(&self, token: FencingToken) -> Told {
         let table = self.waiters.table();
-        let ended = table.rows.get(&self.name)?.ended.as_deref();
-        ended.filter(|(ended, _)| *ended == token).map(|(_, end)| end.clone())
+        let Some(row) = table.rows.get(&self.name) else { return Told::Nothing };
+        match row.ended.as_deref() {
+            Some((ended, end)) if *ended == token => Told::Ended(end.clone()),
+            _ if row.hurries != table.rows.hurries() => Told::Perhaps,
+            _ => Told::Nothing,
+        }
     }
+}
 
-    /// Whether notices may have been lost since the request was entered or last waited.
-    pub(super) fn may_have_missed(&self) -> bool {
-        let table = self.waiters.table();
-        table.rows.get(&self.name).is_some_and(|row| row.hurries != table.rows.hurries())
-    }
+/// What was told about a lease before its guard was made.
+#[derive(Debug)]
+pub(super) enum Told {
+    Nothing,
+    /// It was ended by force.
+    Ended(End),
+    /// Notices may have been lost.
+    Perhaps,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         let mut table = self.waiters.table();
-        let Some(row) = table.rows.get_mut(&self.name) else { return };
-        row.sharers -= 1;
-        if row.sharers == 0 {
-            table.rows.remove(&self.name);
-        } else {
+        let last = table.rows.remove_if(&self.name, |row| {
+            row.sharers -= 1;
+            row.sharers == 0
+        });
+        if last.is_none() {
             // What it did with the request concerns the others.
             self.waiters.hear_now(&mut table, &self.name);
         }
