@@ -10,6 +10,8 @@ use foldhash::fast::RandomState;
 use futures_core::Stream;
 use lock_core::{Change, ChangeKinds, EventCursor, EventFilter, LockEvent, Timestamp, Watched};
 
+use crate::wake::Wakes;
+
 /// Maximum number of events that are kept.
 const EVENTS: usize = 1024;
 /// Maximum number of bytes of metadata in the events that are kept, unless one alone has more.
@@ -68,8 +70,8 @@ impl Journal {
         }
     }
 
-    /// Keeps changes, and wakes the watchers.
-    pub(crate) fn publish(&self, at: Timestamp, changes: Vec<Change>) {
+    /// Keeps changes, for which the watchers are to be woken.
+    pub(crate) fn publish(&self, at: Timestamp, changes: Vec<Change>, wakes: &mut Wakes) {
         let mut events = self.events();
         for change in changes {
             let cursor = self.cursor(events.next() + 1);
@@ -83,9 +85,7 @@ impl Journal {
             events.metadata_bytes -= metadata_bytes(&gone.change);
             events.first += 1;
         }
-        let sleeping = std::mem::take(&mut events.sleeping);
-        drop(events);
-        sleeping.into_values().for_each(Waker::wake);
+        wakes.extend(events.sleeping.drain().map(|(_, waker)| waker));
     }
 
     /// Watches from `after` on, or from now on; `None` when `after` is no cursor of this kind.
