@@ -90,7 +90,7 @@ impl LockInspector for MemoryBackend {
         filter: &EventFilter,
         after: Option<&EventCursor>,
     ) -> Result<EventStream> {
-        let watcher = self.table.journal.watch(filter.clone(), after);
+        let watcher = self.table.watch(filter.clone(), after);
         Ok(Box::pin(watcher.ok_or_else(|| foreign(Operation::Watch))?))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use foldhash::fast::RandomState;
@@ -22,6 +22,8 @@ const METADATA_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) struct Journal {
     /// Whether anybody ever watched: a store that nobody watches pays one load.
     is_kept: AtomicBool,
+    /// Done when every command records its changes.
+    begun: Once,
     /// By which a cursor of this store is told from one of another.
     store: u64,
     events: Mutex<Events>,
@@ -58,8 +60,8 @@ fn metadata_bytes(change: &Change) -> usize {
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        let (is_kept, events) = (AtomicBool::new(false), Mutex::default());
-        Self { is_kept, store: rand::random(), events }
+        let (is_kept, begun) = (AtomicBool::new(false), Once::new());
+        Self { is_kept, begun, store: rand::random(), events: Mutex::default() }
     }
 
     /// The kinds of changes to record.
@@ -89,16 +91,23 @@ impl Journal {
     }
 
     /// Watches from `after` on, or from now on; `None` when `after` is no cursor of this kind.
+    ///
+    /// `let_commands_end` returns when no command runs any more that ran when it was called.
     pub(crate) fn watch(
         self: &Arc<Self>,
         filter: EventFilter,
         after: Option<&EventCursor>,
+        let_commands_end: impl FnOnce(),
     ) -> Option<Watcher> {
         let after = match after {
             Some(cursor) => Some(parse(cursor)?),
             None => None,
         };
-        self.is_kept.store(true, Ordering::Release);
+        // A command that began before the first watch records nothing, and changes the key yet.
+        self.begun.call_once(|| {
+            self.is_kept.store(true, Ordering::Release);
+            let_commands_end();
+        });
         let (end, number) = {
             let mut events = self.events();
             events.watchers += 1;

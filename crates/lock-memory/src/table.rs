@@ -1,5 +1,8 @@
 //! The states of all keys under the locks of shards, and the tokens that outlive them.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +13,11 @@ use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use lock_core::machine::{KeyState, Step};
-use lock_core::{ChangeKinds, Clock, FencingToken, LockKey, Timed, Timestamp};
+use lock_core::{
+    ChangeKinds, Clock, EventCursor, EventFilter, FencingToken, LockKey, Timed, Timestamp,
+};
 
-use crate::journal::Journal;
+use crate::journal::{Journal, Watcher};
 use crate::notify::Mailboxes;
 use crate::waits::Waits;
 use crate::wake::Wakes;
@@ -43,7 +48,7 @@ pub(crate) struct Table {
     hasher: RandomState,
     clock: Arc<dyn Clock>,
     pub(crate) mailboxes: Arc<Mailboxes>,
-    pub(crate) journal: Arc<Journal>,
+    journal: Arc<Journal>,
     pub(crate) waits: Waits,
 }
 
@@ -201,6 +206,16 @@ impl Table {
         let Shard { keys, idle, .. } = &mut *shard;
         forget_idle(keys, idle);
         keys.len()
+    }
+
+    /// Watches from `after` on, or from now on; `None` when `after` is no cursor of this kind.
+    pub(crate) fn watch(
+        &self,
+        filter: EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Option<Watcher> {
+        let let_commands_end = || self.shards.iter().for_each(|shard| drop(lock(shard)));
+        self.journal.watch(filter, after, let_commands_end)
     }
 
     /// Whether there is a shard of this number.
