@@ -193,19 +193,19 @@ impl Table {
         }
     }
 
-    /// Settles every key of a shard and looks at it, and answers how many keys the shard has.
-    pub(crate) fn look_through(
+    /// Settles every key of a shard, and looks at those that are not idle.
+    pub(crate) fn look_through<R>(
         &self,
         shard: usize,
-        mut look: impl FnMut(&LockKey, &KeyState, Timestamp),
-    ) -> usize {
-        let Some(shard) = self.shards.get(shard) else { return 0 };
+        look: impl FnOnce(Vec<(&LockKey, &KeyState)>, Timestamp) -> R,
+    ) -> R {
         let mut wakes = Wakes::default();
-        let mut shard = lock(shard);
-        self.settle(&mut shard, &mut wakes, &mut look);
+        let mut shard = lock(&self.shards[shard]);
+        let now = self.settle(&mut shard, &mut wakes);
         let Shard { keys, idle, .. } = &mut *shard;
         forget_idle(keys, idle);
-        keys.len()
+        let alive = keys.iter().filter(|(_, state)| !state.is_idle());
+        look(alive.map(|(key, state)| (key, state)).collect(), now)
     }
 
     /// Watches from `after` on, or from now on; `None` when `after` is no cursor of this kind.
@@ -286,12 +286,8 @@ impl Table {
         shard.sweep_at = FIRST_SWEEP.max(shard.keys.len());
     }
 
-    fn settle(
-        &self,
-        shard: &mut Shard,
-        wakes: &mut Wakes,
-        look: &mut impl FnMut(&LockKey, &KeyState, Timestamp),
-    ) {
+    /// Settles every key of a shard, and answers at what time.
+    fn settle(&self, shard: &mut Shard, wakes: &mut Wakes) -> Timestamp {
         let Shard { keys, idle, last_token, .. } = shard;
         let now = self.clock.now();
         *idle = 0;
@@ -299,12 +295,9 @@ impl Table {
             if !state.is_settled(now) {
                 let _ = self.step(key, state, last_token, wakes, KeyState::settle);
             }
-            if state.is_idle() {
-                *idle += 1;
-            } else {
-                look(key, state, now);
-            }
+            *idle += usize::from(state.is_idle());
         }
+        now
     }
 }
 

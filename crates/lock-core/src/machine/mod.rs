@@ -51,6 +51,7 @@ mod acquire;
 mod evict;
 mod hear;
 mod inspect;
+mod leases;
 mod mark;
 mod queue;
 mod release;
@@ -63,6 +64,7 @@ mod transfer;
 
 pub use mark::{MARK_LIMIT, MARK_MAX_SPAN, MARK_SPAN};
 
+use leases::Leases;
 use mark::Mark;
 use queue::Queue;
 use roster::{Ends, Roster};
@@ -84,7 +86,7 @@ pub const EVICT_LIMIT: usize = 64;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct KeyState {
-    leases: Roster<Holding>,
+    leases: Leases,
     queue: Option<Box<Queue>>,
     marks: Option<Box<Roster<Mark>>>,
 }

@@ -42,7 +42,7 @@ impl TryFrom<Stored> for KeyState {
         if stored.version != VERSION {
             return Err(Unreadable::Version(stored.version));
         }
-        let leases = roster("leases", stored.leases)?;
+        let leases = roster("leases", stored.leases)?.into();
         let marks = roster("marks", stored.marks)?;
         let marks = (!marks.is_empty()).then(|| Box::new(marks));
         let queue = stored.queue.map(|stored| {

@@ -460,6 +460,43 @@ fn foreign_cursors_are_refused() {
     }
 }
 
+/// The leases that share a key stand in the order of their tokens, whatever ends and is renewed.
+#[test]
+fn leases_are_walked_in_the_order_of_their_tokens() {
+    let tokens = |crowd: &Crowd, after| {
+        let leases = crowd.state.leases_after(after, crowd.now);
+        leases.map(|lease| lease.token).collect::<Vec<_>>()
+    };
+    let (mut crowd, leases) = Crowd::readers(5);
+    let all: Vec<_> = leases.iter().map(|lease| lease.token).collect();
+    assert_eq!(tokens(&crowd, None), all);
+    for (at, token) in all.iter().enumerate() {
+        assert_eq!(tokens(&crowd, Some(*token)), all[at + 1..]);
+    }
+    let renew = RenewRequest::new(leases[3].clone(), ttl(100));
+    let _ = crowd.run(|state, step| state.renew(step, &renew));
+    assert_eq!(crowd.release(leases[1].clone()).0, Release::Released);
+    assert_eq!(tokens(&crowd, None), [all[0], all[2], all[3], all[4]]);
+    assert_eq!(tokens(&crowd, Some(all[1])), all[2..], "behind one that is gone");
+    let again = granted(crowd.acquire(&member(1).with_mode(Mode::READER).with_ttl(ttl(100))));
+    assert_eq!(tokens(&crowd, Some(all[3])), [all[4], again.token]);
+    crowd.elapse(1);
+    assert_eq!(tokens(&crowd, None), [all[3], again.token], "what is over is not there");
+    for lease in [again.name(), leases[3].clone()] {
+        assert_eq!(crowd.release(lease).0, Release::Released);
+    }
+    assert!(crowd.state.is_idle());
+    // One that is alone is in no order, and the next beside it brings it into one.
+    for count in 1..=2 {
+        let (crowd, leases) = Crowd::readers(count);
+        let (first, last) = (leases[0].token, leases[count - 1].token);
+        assert_eq!(tokens(&crowd, None).len(), count);
+        assert_eq!(tokens(&crowd, FencingToken::new(first.get() - 1)).len(), count);
+        assert_eq!(tokens(&crowd, Some(first)).len(), count - 1);
+        assert_eq!(tokens(&crowd, Some(last)), []);
+    }
+}
+
 /// One page looks at no more than a thousand waiters, so it may be empty while it names a next.
 #[test]
 fn pages_of_waits_look_at_a_bounded_number() {
