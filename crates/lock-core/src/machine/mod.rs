@@ -26,7 +26,8 @@
 //! 5. **renew, release and transfer need the name of the lease**: key, request and token. For any
 //!    other they change nothing. What is over is never revived. **cancel** ends a request whether
 //!    it waits or holds.
-//! 6. **Tokens** are one more than the last, or the clock in microseconds if that is higher.
+//! 6. **Tokens** are one more than the last, or the clock in microseconds if that is higher. A clock
+//!    that is past the year 2219 counts as that year, so that it uses up no tokens.
 //! 7. **Only the clock in the step counts.** It may stand still or jump back: arrivals keep their
 //!    order, tokens increase.
 //! 8. **The rank of a request is its arrival less its head start**, fixed when it joins the queue;

@@ -81,8 +81,8 @@ faults! {
     TransfersKeepTheToken,
     /// Gives the lease after one that was evicted the same token.
     TokensRepeatAfterEviction,
-    /// Makes tokens of its clock in nanoseconds.
-    TokensInNanoseconds,
+    /// Counts tokens on from the highest that a double holds.
+    TokensBeyondDoubles,
     /// Makes tokens of its clock alone.
     TokensAreTheClock,
     /// Makes tokens of its clock alone when that jumped back.

@@ -15,7 +15,7 @@ pub(crate) const TABLE: &[(&str, Fault)] = &[
     ("tokens::promoted_lease_has_a_higher_token", Fault::PromotionsKeepTheToken),
     ("tokens::transferred_lease_has_a_higher_token", Fault::TransfersKeepTheToken),
     ("tokens::tokens_increase_after_eviction", Fault::TokensRepeatAfterEviction),
-    ("tokens::tokens_are_exact_in_doubles", Fault::TokensInNanoseconds),
+    ("tokens::tokens_are_exact_in_doubles", Fault::TokensBeyondDoubles),
     ("leases::lease_lasts_until_its_ttl", Fault::EndsLeasesEarly),
     ("leases::lease_ends_at_its_ttl", Fault::LeasesLinger),
     ("leases::shortest_ttl_is_honoured", Fault::RaisesShortTtls),
