@@ -43,10 +43,11 @@
 //! 12. **An end by force is told at once** to the mailbox of the lease or the waiter, with who and
 //!     why.
 //! 13. **A request that was ended by force leaves a mark**, and so does a request that was cancelled
-//!     while an answer is outstanding. An acquire of a marked request takes nothing; acquire, hear,
-//!     renew, release and transfer are answered with how it ended. A mark lasts [`MARK_SPAN`], after
-//!     a forced end at least as long as the lease or the place would have lasted, at most
-//!     [`MARK_MAX_SPAN`]; a key keeps at most [`MARK_LIMIT`] of them, and drops the first to end.
+//!     while an answer is outstanding. An acquire of a marked request takes nothing, and nothing is
+//!     transferred to it; acquire, hear, renew, release and transfer are answered with how it ended.
+//!     A mark lasts [`MARK_SPAN`], after a forced end at least as long as the lease or the place
+//!     would have lasted, at most [`MARK_MAX_SPAN`]; a key keeps at most [`MARK_LIMIT`] of them, and
+//!     drops the first to end.
 
 mod acquire;
 mod evict;

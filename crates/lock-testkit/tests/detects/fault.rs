@@ -340,6 +340,8 @@ faults! {
     MarksLastForEver,
     /// Refuses a request that was evicted for five minutes, however long its lease was.
     MarksLastFiveMinutes,
+    /// Hands leases to requests that were ended.
+    TransfersPassMarksBy,
     /// Does not remember a cancel that says that an answer is outstanding.
     CancelsLeaveNoMark,
 

@@ -169,6 +169,7 @@ pub(crate) const TABLE: &[(&str, Fault)] = &[
     ("marks::mark_ends", Fault::MarksLastForEver),
     ("marks::mark_lasts_as_long_as_the_lease", Fault::MarksLastFiveMinutes),
     ("marks::late_acquire_takes_no_lock", Fault::CancelsLeaveNoMark),
+    ("marks::marked_request_is_handed_nothing", Fault::TransfersPassMarksBy),
     ("hearing::granted_request_is_answered_with_its_lease", Fault::HearingsForgetGrants),
     ("hearing::unknown_request_is_absent", Fault::HearsTheUnknown),
     ("hearing::silent_waiter_is_absent", Fault::HearingsTakeTheSilentBack),
