@@ -171,6 +171,24 @@ fn dead_waiters_beyond_a_sweep_get_nothing() {
     assert_eq!(told(&step), (vec![], vec![]));
 }
 
+/// A transfer that names an owner reaches a waiter of this owner, and none of another.
+#[test]
+fn transfer_to_an_owner_reaches_its_own_waiter_only() {
+    let (mut crowd, lease) = Crowd::held(1, |request| request);
+    for (number, expected) in [(1, None), (0, Some(id(1)))] {
+        let (owner, metadata) = (owner(number), Default::default());
+        let to = TransferTo::Owner { owner, request: id(1), metadata };
+        let transfer = TransferRequest::new(lease.clone(), giver(), to);
+        let (reply, _) = crowd.run(|state, step| state.transfer(step, &transfer));
+        let receiver = match reply {
+            Transfer::Transferred(lease) => Some(lease.request),
+            Transfer::NotWaiting => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(receiver, expected);
+    }
+}
+
 /// A silent head is dropped first, then the longest silent.
 #[test]
 fn longest_silent_waiters_are_dropped_first() {
