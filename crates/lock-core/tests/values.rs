@@ -98,7 +98,31 @@ fn tokens_follow_the_last_and_the_clock() {
     assert_eq!(FencingToken::following(token(49), at(50)).get(), 50);
     assert_eq!(FencingToken::following(token(50), at(50)).get(), 51);
     assert_eq!(FencingToken::following(token(90), at(50)).get(), 91);
-    assert_eq!(FencingToken::following(token(u64::MAX), at(50)).get(), u64::MAX);
+}
+
+/// Two leases never have the same token, whatever the clock says and a store has read.
+#[test]
+fn tokens_increase_to_the_end() {
+    let doubles = 1_u64 << 53;
+    assert_eq!(FencingToken::new(doubles - 1), Some(FencingToken::MAX));
+    for number in [doubles, u64::MAX] {
+        assert_eq!(FencingToken::new(number), None);
+    }
+    // A clock that was set to the end of time leaves tokens for those after it.
+    let late = Timestamp::from_micros(u64::MAX);
+    let mut last = FencingToken::following(None, late);
+    assert_eq!(last.get(), doubles - (1 << 50));
+    for now in [late, Timestamp::default(), late] {
+        let next = FencingToken::following(Some(last), now);
+        assert_eq!(next.get(), last.get() + 1);
+        last = next;
+    }
+    // After the highest that can be read come those that cannot, and none comes twice.
+    let mut last = FencingToken::MAX;
+    for number in doubles..doubles + 3 {
+        last = FencingToken::following(Some(last), late);
+        assert_eq!(last.get(), number);
+    }
 }
 
 #[test]

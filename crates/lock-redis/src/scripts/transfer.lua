@@ -31,7 +31,7 @@ local function transfer()
     owner = its_owner
     lease = granted(to, waiter)
     leave(to, waiter, waits_alone())
-  elseif ARGV[6] == 'owner' then
+  elseif ARGV[6] == 'owner' and not end_of(to) then
     lease = { request = to, token = next_token(), granted = now, ends = end_after(ttl),
       mailbox = NOWHERE, terms = string.match(given.terms, '^%S+ %d+ ') .. #owner .. ' ' .. owner
         .. ARGV[8] }
