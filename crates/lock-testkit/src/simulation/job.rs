@@ -100,7 +100,7 @@ impl Worker {
                     let mut limit = None;
                     if let Patience::For(wait) = patience {
                         asked = asked.wait(wait);
-                        limit = Some(wait + operation_timeout);
+                        limit = Some(wait);
                     }
                     let asked = asked.into_future();
                     (limit, Box::pin(async { asked.await.map(Some) }))
@@ -180,9 +180,9 @@ impl Worker {
             HoldEnd::TransferToOwner { to } => self.transfer_to_owner(guard, mode, to, request).await,
             HoldEnd::TransferToWaiter => {
                 let Some(waiter) = self.head(guard.key()) else { return };
-                let lease = guard.lease().clone();
-                let transfer = self.life.manager.transfer(&lease, TransferTo::Waiter(waiter));
-                self.note_end("transfer", self.call("transfer", transfer).await);
+                let transfer = guard.transfer(TransferTo::Waiter(waiter));
+                let transferred = self.call("transfer", transfer).await;
+                self.note_end("transfer", transferred.map_err(Error::from));
             }
         }
     }
@@ -190,8 +190,10 @@ impl Worker {
     /// Hands a lease over to another process, which adopts it after a while.
     async fn hand(&self, guard: LockGuard, mode: Mode, to: usize, after: Duration) {
         let Some(receiver) = (self.lives)(to) else { return };
-        let lease = take_out(self, guard).await;
-        let Some(lease) = lease else { return };
+        let (key, token) = (guard.key().clone(), guard.token());
+        let taken_out = self.call("take out", guard.into_lease()).await;
+        self.note(format_args!("takes {key} #{token} out: {}", taken_out.is_ok()));
+        let Ok(lease) = taken_out else { return };
         self.park(&lease, &receiver);
         self.adopt_by(receiver, lease, mode, after);
     }
@@ -302,13 +304,6 @@ impl Worker {
         let outcome = quiet::check_loss(&self.world.state(), guard.lease(), reason);
         self.world.check(outcome);
     }
-}
-
-/// Takes a lease out of its guard.
-async fn take_out(worker: &Worker, guard: LockGuard) -> Option<Lease> {
-    let lease = worker.call("take out", async { guard.into_lease() }).await;
-    worker.note(format_args!("takes {} #{} out", lease.key, lease.token));
-    Some(lease)
 }
 
 /// The name of a key of the plan.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lock_core::machine::{KeyState, Step};
 use lock_core::{
-    AcquireRequest, Change, FencingToken, HeadStart, Lease, LockKey, Mode, OwnerId, QueuePosition,
+    AcquireRequest, Change, FencingToken, HeadStart, Lease, LockKey, QueuePosition,
     RequestId, Timestamp, Waiter,
 };
 use tokio::time::Instant;
@@ -33,9 +33,7 @@ pub(super) struct Ledger {
 /// What is known of a lease.
 #[derive(Clone, Debug)]
 pub(super) struct LeaseRecord {
-    pub(super) owner: OwnerId,
     pub(super) request: RequestId,
-    pub(super) mode: Mode,
     pub(super) granted: Instant,
     /// The virtual time at which it ends, or ended by time; `None` is never.
     pub(super) until: Option<Instant>,
@@ -183,9 +181,7 @@ impl Ledger {
         let last = self.last_tokens.insert(key.clone(), lease.token);
         self.check(invariants::tokens_increase(key, last, lease.token));
         let record = LeaseRecord {
-            owner: lease.owner.clone(),
             request: lease.request,
-            mode: lease.mode,
             granted: Instant::now(),
             until: None,
             end: None,

@@ -177,12 +177,6 @@ impl Link {
         self.state().is_dead
     }
 
-    /// Whether the process can reach the store.
-    pub(super) fn is_up(&self) -> bool {
-        let state = self.state();
-        !state.is_dead && !state.is_down && !state.is_held && state.troubles.is_empty()
-    }
-
     /// Whether this is still the connection.
     pub(super) fn is_connection(&self, connection: u64) -> bool {
         self.state().connection == connection

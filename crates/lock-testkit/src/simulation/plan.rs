@@ -10,8 +10,6 @@ use lock_core::{Mode, Priority, Ttl};
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
-    /// The number of keys.
-    pub(super) keys: usize,
     pub(super) processes: Vec<ProcessPlan>,
     pub(super) jobs: Vec<Job>,
     pub(super) faults: Vec<Fault>,
@@ -24,6 +22,7 @@ pub(super) struct Plan {
 pub(super) struct ProcessPlan {
     pub(super) ageing_step: Duration,
     pub(super) operation_timeout: Duration,
+    pub(super) shutdown_timeout: Duration,
     /// The longest time that a message takes one way while nothing is wrong.
     pub(super) delay: Duration,
 }
@@ -116,7 +115,8 @@ pub(super) enum FaultKind {
     Pause { process: usize },
     /// The process dies; a successor starts afterwards.
     Die { process: usize },
-    /// The runtime of the manager's tasks ends.
+    /// The runtime of the manager's tasks ends, while its program goes on; a successor starts
+    /// afterwards.
     LoseRuntime { process: usize },
     /// The manager is shut down; a successor starts afterwards.
     ShutDown { process: usize },
@@ -149,11 +149,4 @@ pub(super) enum Trouble {
     RepeatsNotices(Duration),
     /// Every request is refused: it certainly does not happen.
     Refuses,
-}
-
-impl FaultKind {
-    /// Whether the fault shakes the store's clock.
-    pub(super) const fn is_of_the_clock(&self) -> bool {
-        matches!(self, Self::JumpForward { .. } | Self::JumpBack { .. } | Self::Stand)
-    }
 }

@@ -1,7 +1,6 @@
 //! A process: a manager, its tasks and its network, and a successor after it is gone.
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::{LockManager, ManagerConfig, OwnerId};
@@ -25,8 +24,8 @@ pub(super) struct Life {
     pub(super) link: Arc<Link>,
     /// What the program's own tasks run behind.
     pub(super) jobs: Arc<Gate>,
-    /// What the manager's tasks run behind: another after each loss of their runtime.
-    tasks: Arc<Mutex<Arc<Gate>>>,
+    /// What the manager's tasks run behind.
+    tasks: Arc<Gate>,
     /// Whether the jobs are to end.
     stopping: watch::Sender<bool>,
 }
@@ -37,11 +36,13 @@ impl Life {
         let link = Arc::new(Link::new(slot, seed, plan.delay));
         let config = ManagerConfig::default()
             .with_ageing_step(plan.ageing_step)
-            .with_operation_timeout(plan.operation_timeout);
+            .and_then(|config| config.with_operation_timeout(plan.operation_timeout))
+            .and_then(|config| config.with_shutdown_timeout(plan.shutdown_timeout))
+            .expect("a plan's settings are within their limits");
         let owner = OwnerId::parse(format!("p{slot}.{number}")).expect("a short name is an owner");
-        let tasks = Arc::new(Mutex::new(Arc::<Gate>::default()));
+        let tasks = Arc::<Gate>::default();
         let behind = Arc::clone(&tasks);
-        let spawn = move |task: Pin<Box<dyn Future<Output = ()> + Send>>| gate(&behind).spawn(task);
+        let spawn = move |task: Task| behind.spawn(task);
         let connection = Connection::new(Arc::clone(world), Arc::clone(&link));
         let manager =
             LockManager::with_config(connection, owner, config).with_spawner(spawn);
@@ -59,30 +60,26 @@ impl Life {
     pub(super) fn pause(&self) {
         self.link.hold(true);
         self.jobs.pause();
-        gate(&self.tasks).pause();
+        self.tasks.pause();
     }
 
     /// Lets everything go on.
     pub(super) fn resume(&self) {
         self.link.hold(false);
-        gate(&self.tasks).resume();
+        self.tasks.resume();
         self.jobs.resume();
     }
 
     /// Ends the process: nobody is told anything.
     pub(super) fn die(&self) {
         self.link.die();
-        gate(&self.tasks).kill();
+        self.tasks.kill();
         self.jobs.kill();
     }
 
-    /// Drops the manager's tasks; those that it starts from now on run.
+    /// Drops the manager's tasks.
     pub(super) fn lose_runtime(&self) {
-        let lost = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        if lost.is_paused() {
-            gate(&self.tasks).pause();
-        }
-        lost.kill();
+        self.tasks.kill();
     }
 
     /// Asks the jobs to end.
@@ -99,12 +96,12 @@ impl Life {
 
     /// The number of tasks that the manager and the program have.
     pub(super) fn tasks(&self) -> (usize, usize) {
-        (gate(&self.tasks).tasks(), self.jobs.tasks())
+        (self.tasks.tasks(), self.jobs.tasks())
     }
 
     /// Fails when a task of the process panicked.
     pub(super) fn check(&self) -> Result<(), Violation> {
-        let panic = self.jobs.panic().or_else(|| gate(&self.tasks).panic());
+        let panic = self.jobs.panic().or_else(|| self.tasks.panic());
         let broken = |said| Violation::new("Nothing panics.", format!("p{}: {said}", self.slot));
         panic.map_or(Ok(()), |said| Err(broken(said)))
     }
@@ -119,8 +116,4 @@ impl Life {
         let (owner, life) = (self.manager.owner().as_str().to_owned(), Arc::clone(&self.jobs));
         Living { owner, life, delay: self.delay() }
     }
-}
-
-fn gate(tasks: &Mutex<Arc<Gate>>) -> Arc<Gate> {
-    Arc::clone(&tasks.lock().unwrap_or_else(PoisonError::into_inner))
 }

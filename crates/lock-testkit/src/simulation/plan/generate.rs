@@ -31,7 +31,7 @@ impl Plan {
         let processes = (0..processes).map(|_| generator.process()).collect();
         let jobs = generator.jobs();
         let faults = generator.faults();
-        Self { seed, keys, processes, jobs, faults, busy }
+        Self { seed, processes, jobs, faults, busy }
     }
 }
 
@@ -48,6 +48,7 @@ impl Generator {
         ProcessPlan {
             ageing_step: self.pick(&steps),
             operation_timeout: millis(self.pick(&[500, 2_000, 5_000, 5_000])),
+            shutdown_timeout: millis(self.pick(&[1_000, 10_000, 30_000])),
             delay: millis(self.rng.random_range(0..=8)),
         }
     }
