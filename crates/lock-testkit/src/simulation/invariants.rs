@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lock_core::machine::MARK_SPAN;
 use lock_core::{FencingToken, Lease, LockKey, LossReason, Mode, Waiter};
 use tokio::time::Instant;
 
@@ -67,6 +68,14 @@ pub(super) fn turns_are_kept(
     })
 }
 
+/// An acquire that arrives after a cancel that says that an answer is outstanding takes no lock.
+pub(super) fn cancelled_takes_no_lock(lease: &Lease, cancelled: Option<Instant>) -> Outcome {
+    let broken = cancelled.is_some_and(|at| at.elapsed() < MARK_SPAN);
+    unless(broken, "An acquire that arrives after its cancel takes no lock.", || {
+        format!("{} was cancelled before", show::name(&lease.name()))
+    })
+}
+
 /// A running process does not believe that it holds while the lease is over in the store, unless
 /// the store's clock jumped forward by as much or the lease was ended by force.
 pub(super) fn holder_knows_its_end(
@@ -123,9 +132,9 @@ pub(super) fn waiter_takes_what_it_can(
     lease: &Lease,
     told: Told,
     asking: &Asking,
-    strict_from: Instant,
+    quiet_from: Instant,
 ) -> Outcome {
-    let bound = asks_at(told, asking).max(strict_from) + asking.delay * 2 + SLACK;
+    let bound = asks_at(told, asking).max(quiet_from + asking.settling) + asking.delay * 2 + SLACK;
     let late = Instant::now().saturating_duration_since(bound);
     let sentence = "A key that a living waiter could hold is held by it in time.";
     unless(!late.is_zero(), sentence, || {

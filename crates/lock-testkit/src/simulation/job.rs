@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lock_core::{
-    Attempt, Error, Lease, LockGuard, LockKey, LossReason, Metadata, Mode, RequestId, Result,
+    Attempt, Error, Lease, LockGuard, LockKey, LossReason, Metadata, Mode, Priority, RequestId, Result,
     Transfer, TransferTo,
 };
 use tokio::time::{Instant, sleep};
@@ -20,6 +20,9 @@ use super::quiet;
 use super::show;
 use super::witness::Asking;
 use super::world::World;
+
+/// What the request of a job has that was to succeed one that is still in use.
+const ALONE: u128 = 0x1000;
 
 /// A process, by its number, if it lives.
 pub(super) type Lives = Arc<dyn Fn(usize) -> Option<Arc<Life>> + Send + Sync>;
@@ -40,7 +43,7 @@ impl Worker {
             Work::Hold { terms, patience, polls, hold, end } => {
                 let successor = RequestId::from_bits(job.request);
                 let may = self.world.state().witness.may_use(successor, &self.life.jobs);
-                let request = if may { successor } else { RequestId::from_bits(job.number) };
+                let request = if may { successor } else { RequestId::from_bits(job.number | ALONE) };
                 let asked = self.ask(&key, request, &terms, patience, polls).await;
                 if let Some(guard) = asked {
                     self.hold(guard, terms.mode, hold, end, request).await;
@@ -147,13 +150,7 @@ impl Worker {
     }
 
     async fn hold(&self, guard: Arc<LockGuard>, mode: Mode, hold: Duration, end: HoldEnd, request: RequestId) {
-        let working = async {
-            tokio::select! {
-                biased;
-                () = self.life.until_stopping() => {}
-                () = sleep(hold) => {}
-            }
-        };
+        let working = self.pause(hold);
         let lost = if let HoldEnd::Run = end {
             guard.run(working).await.err().and_then(|error| error.loss().cloned())
         } else {
@@ -175,6 +172,9 @@ impl Worker {
             }
             HoldEnd::Drop | HoldEnd::Run => {
                 self.note(format_args!("drops {} #{}", guard.key(), guard.token()));
+            }
+            HoldEnd::HandTooLate { to } => {
+                Box::pin(self.hand_too_late(guard, mode, to, request)).await;
             }
             HoldEnd::Hand { to, after } => self.hand(guard, mode, to, after).await,
             HoldEnd::TransferToOwner { to } => self.transfer_to_owner(guard, mode, to, request).await,
@@ -198,6 +198,25 @@ impl Worker {
         self.adopt_by(receiver, lease, mode, after);
     }
 
+    /// Takes a lease out, and has it adopted when it is over and the request holds another.
+    async fn hand_too_late(&self, guard: LockGuard, mode: Mode, to: usize, request: RequestId) {
+        let Some(receiver) = (self.lives)(to) else { return };
+        let Some(ttl) = guard.lease().ttl.span() else { return };
+        let Ok(lease) = self.call("take out", guard.into_lease()).await else { return };
+        self.note(format_args!("takes {} #{} out", lease.key, lease.token));
+        self.park(&lease, &receiver);
+        self.pause(ttl * 2).await;
+        let keep_alive = Duration::from_secs(3);
+        let (ttl, priority) = (lease.ttl, Priority::Critical);
+        let terms = Terms { ttl, keep_alive, priority, mode };
+        let patience = Patience::For(Duration::from_secs(20));
+        let again = self.ask(&lease.key, request, &terms, patience, None).await;
+        self.world.state().witness.parked.remove(&(lease.key.clone(), lease.token));
+        let Some(again) = again.filter(|again| again.token() != lease.token) else { return };
+        self.adopt_by(receiver, lease, mode, Duration::ZERO);
+        self.hold(again, mode, Duration::from_secs(2), HoldEnd::Release, request).await;
+    }
+
     async fn transfer_to_owner(&self, guard: LockGuard, mode: Mode, to: usize, request: RequestId) {
         let Some(receiver) = (self.lives)(to) else { return };
         let lease = guard.lease().clone();
@@ -214,6 +233,15 @@ impl Worker {
         self.note_end("transfer", transferred);
     }
 
+    /// Lets some time pass, unless the process is to end.
+    async fn pause(&self, span: Duration) {
+        tokio::select! {
+            biased;
+            () = self.life.until_stopping() => {}
+            () = sleep(span) => {}
+        }
+    }
+
     fn park(&self, lease: &Lease, receiver: &Life) {
         let at = (lease.key.clone(), lease.token);
         self.world.state().witness.parked.insert(at, Arc::clone(&receiver.jobs));
@@ -223,7 +251,7 @@ impl Worker {
         let (world, lives) = (Arc::clone(&self.world), Arc::clone(&self.lives));
         let adopter = Self { world, life: Arc::clone(&receiver), lives };
         receiver.spawn(Box::pin(async move {
-            sleep(after).await;
+            adopter.pause(after).await;
             let adopted = adopter.call("adopt", adopter.life.manager.adopt(&lease)).await;
             if let Ok(guard) = adopted {
                 let at = (lease.key.clone(), lease.token);
@@ -248,7 +276,8 @@ impl Worker {
     fn enter(&self, key: &LockKey, request: RequestId, keep_alive: Duration, queues: bool) -> Entry {
         let life = Arc::clone(&self.life.jobs);
         let (since, delay) = (Instant::now(), self.life.delay());
-        let asking = Asking { life, since, keep_alive, delay, queues };
+        let settling = self.life.settling();
+        let asking = Asking { life, since, keep_alive, delay, settling, queues };
         let name = (key.clone(), request);
         self.world.state().witness.asking.insert(name.clone(), asking);
         Entry { world: Arc::clone(&self.world), name }
@@ -301,7 +330,7 @@ impl Worker {
 
     fn note_loss(&self, guard: &LockGuard, reason: &LossReason) {
         self.note(format_args!("loses {} #{}: {reason}", guard.key(), guard.token()));
-        let outcome = quiet::check_loss(&self.world.state(), guard.lease(), reason);
+        let outcome = quiet::check_loss(&self.world.state(), guard.lease(), reason, self.life.delay());
         self.world.check(outcome);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lock_core::machine::{KeyState, Step};
 use lock_core::{
-    AcquireRequest, Change, FencingToken, HeadStart, Lease, LockKey, QueuePosition,
+    AcquireRequest, CancelRequest, Change, FencingToken, HeadStart, Lease, LockKey, QueuePosition,
     RequestId, Timestamp, Waiter,
 };
 use tokio::time::Instant;
@@ -25,6 +25,8 @@ pub(super) struct Ledger {
     ranks: BTreeMap<(LockKey, RequestId), i128>,
     head_starts: BTreeMap<RequestId, HeadStart>,
     positions: BTreeMap<(LockKey, RequestId), Told>,
+    /// When requests were cancelled whose acquire may still arrive.
+    cancelled: BTreeMap<(LockKey, RequestId), Instant>,
     /// When the store's clock jumped forward, and by how much.
     jumps: Vec<(Instant, Duration)>,
     pub(super) violations: Vec<Violation>,
@@ -66,6 +68,13 @@ impl Ledger {
     /// Remembers what a request asks for.
     pub(super) fn note_request(&mut self, request: &AcquireRequest) {
         self.head_starts.insert(request.id, request.head_start);
+    }
+
+    /// Remembers that a request was cancelled whose acquire may still arrive.
+    pub(super) fn note_cancel(&mut self, request: &CancelRequest) {
+        if request.answer_outstanding {
+            self.cancelled.insert((request.key.clone(), request.request), Instant::now());
+        }
     }
 
     /// Remembers what a waiter is told.
@@ -153,6 +162,7 @@ impl Ledger {
             record.end = Some((now, Ending::Lost));
         }
         self.ranks.clear();
+        self.cancelled.clear();
         self.positions.clear();
     }
 
@@ -176,6 +186,10 @@ impl Ledger {
     }
 
     fn begin(&mut self, key: &LockKey, lease: &Lease) {
+        let cancelled = self.cancelled.get(&(key.clone(), lease.request)).copied();
+        if self.jumps.is_empty() {
+            self.check(invariants::cancelled_takes_no_lock(lease, cancelled));
+        }
         self.ranks.remove(&(key.clone(), lease.request));
         self.positions.remove(&(key.clone(), lease.request));
         let last = self.last_tokens.insert(key.clone(), lease.token);

@@ -90,6 +90,9 @@ pub(super) enum HoldEnd {
     Run,
     /// The lease is taken out, and another process adopts it after this time.
     Hand { to: usize, after: Duration },
+    /// The lease is taken out and runs out; another process adopts it too late, while the request
+    /// asks again.
+    HandTooLate { to: usize },
     /// The lease is transferred to the owner of another process, which adopts it.
     TransferToOwner { to: usize },
     /// The lease is transferred to the head of the queue.

@@ -11,7 +11,7 @@ use super::gate::{Gate, Task};
 use super::history::Who;
 use super::link::Link;
 use super::plan::ProcessPlan;
-use super::quiet::Living;
+use super::quiet::{self, Living};
 use super::violation::Violation;
 use super::world::World;
 
@@ -111,9 +111,14 @@ impl Life {
         self.plan.delay
     }
 
+    /// How long after the last fault what was outstanding is over.
+    pub(super) fn settling(&self) -> Duration {
+        quiet::settling(self.plan.operation_timeout, self.plan.delay)
+    }
+
     /// What the bounds of a quiet time need to know.
     pub(super) fn living(&self) -> Living {
         let (owner, life) = (self.manager.owner().as_str().to_owned(), Arc::clone(&self.jobs));
-        Living { owner, life, delay: self.delay() }
+        Living { owner, life, delay: self.delay(), settling: self.settling() }
     }
 }

@@ -12,9 +12,11 @@ use super::ledger::Ending;
 use super::violation::Violation;
 use super::world::State;
 
-/// What was outstanding when the faults ended is over after the longest time-out, a back-off and as
-/// much for the round trips.
-pub(super) const SETTLING: Duration = Duration::from_secs(5 + 2);
+/// How long after the last fault what was outstanding is over: after a time-out, a back-off and some
+/// round trips.
+pub(super) fn settling(operation_timeout: Duration, delay: Duration) -> Duration {
+    operation_timeout + invariants::BACKOFF + delay * 6 + Duration::from_millis(200)
+}
 
 /// Leases that are shorter may be lost to timers of whole milliseconds.
 const SHORT: Duration = Duration::from_millis(300);
@@ -25,6 +27,7 @@ pub(super) struct Living {
     pub(super) owner: String,
     pub(super) life: Arc<Gate>,
     pub(super) delay: Duration,
+    pub(super) settling: Duration,
 }
 
 /// Checks everything that must hold when there was no fault since `quiet_from`.
@@ -33,12 +36,12 @@ pub(super) fn check(
     living: &[Living],
     quiet_from: Instant,
 ) -> Result<(), Violation> {
-    let strict_from = quiet_from + SETTLING;
-    state.strict_from = Some(strict_from);
-    takes_what_it_can(state, strict_from)?;
-    grants_are_taken_up(state, living, strict_from)?;
-    waiters_have_places(state, strict_from)?;
-    force_is_told(state, living, strict_from)
+    let longest = living.iter().map(|process| process.settling).max().unwrap_or_default();
+    state.strict_from = Some(quiet_from + longest);
+    takes_what_it_can(state, quiet_from)?;
+    grants_are_taken_up(state, living, quiet_from)?;
+    waiters_have_places(state, quiet_from)?;
+    force_is_told(state, living, quiet_from)
 }
 
 /// Checks that every call ends in time, whatever goes wrong.
@@ -48,14 +51,14 @@ pub(super) fn check_calls(state: &State) -> Result<(), Violation> {
     running.map(invariants::call_ends_in_time).collect()
 }
 
-fn takes_what_it_can(state: &State, strict_from: Instant) -> Result<(), Violation> {
+fn takes_what_it_can(state: &State, quiet_from: Instant) -> Result<(), Violation> {
     for key in state.store.keys().keys() {
         for lease in state.store.would_grant(key) {
             let asking = state.witness.asking.get(&(key.clone(), lease.request));
             let told = state.store.ledger.told(key, lease.request);
             let (Some(asking), Some(told)) = (asking, told) else { continue };
             if !asking.life.is_dead() {
-                invariants::waiter_takes_what_it_can(&lease, told, asking, strict_from)?;
+                invariants::waiter_takes_what_it_can(&lease, told, asking, quiet_from)?;
             }
         }
     }
@@ -65,7 +68,7 @@ fn takes_what_it_can(state: &State, strict_from: Instant) -> Result<(), Violatio
 fn grants_are_taken_up(
     state: &mut State,
     living: &[Living],
-    strict_from: Instant,
+    quiet_from: Instant,
 ) -> Result<(), Violation> {
     let now = state.store.clock.now();
     let leases = state.store.keys().values().flat_map(|key| key.leases(now));
@@ -81,7 +84,7 @@ fn grants_are_taken_up(
             .any(|it| it.is_there() && it.key == lease.key && it.token == lease.token);
         match process {
             Some(process) if !is_owned && !is_parked => {
-                let unowned = state.witness.seen_for(label, strict_from);
+                let unowned = state.witness.seen_for(label, quiet_from + process.settling);
                 invariants::grant_is_taken_up(&lease, unowned, process.delay)?;
             }
             _ => drop(state.witness.seen_since.remove(&label)),
@@ -90,7 +93,7 @@ fn grants_are_taken_up(
     Ok(())
 }
 
-fn waiters_have_places(state: &mut State, strict_from: Instant) -> Result<(), Violation> {
+fn waiters_have_places(state: &mut State, quiet_from: Instant) -> Result<(), Violation> {
     let asking = state.witness.asking.iter();
     let asking = asking.filter(|(_, it)| it.queues && !it.life.is_dead());
     let asking: Vec<((LockKey, RequestId), _)> =
@@ -105,7 +108,7 @@ fn waiters_have_places(state: &mut State, strict_from: Instant) -> Result<(), Vi
             state.witness.seen_since.remove(&label);
             continue;
         }
-        let absent = state.witness.seen_for(label, strict_from.max(it.since));
+        let absent = state.witness.seen_for(label, it.since.max(quiet_from + it.settling));
         invariants::waiter_has_a_place(&key, request, absent, it.delay)?;
     }
     Ok(())
@@ -114,14 +117,14 @@ fn waiters_have_places(state: &mut State, strict_from: Instant) -> Result<(), Vi
 fn force_is_told(
     state: &State,
     living: &[Living],
-    strict_from: Instant,
+    quiet_from: Instant,
 ) -> Result<(), Violation> {
     for belief in state.witness.beliefs().filter(|belief| belief.is_held()) {
         let record = state.store.ledger.lease(&belief.key, belief.token);
         let Some((at, ending)) = record.and_then(|record| record.end) else { continue };
         let process = living.iter().find(|it| Arc::ptr_eq(&it.life, &belief.life));
         if let (Ending::Forced | Ending::Lost, Some(process)) = (ending, process) {
-            let untold = at.max(strict_from).elapsed();
+            let untold = at.max(quiet_from + process.settling).elapsed();
             invariants::force_is_told(belief, untold, process.delay)?;
         }
     }
@@ -133,9 +136,10 @@ pub(super) fn check_loss(
     state: &State,
     lease: &Lease,
     reason: &LossReason,
+    delay: Duration,
 ) -> Result<(), Violation> {
     let is_strict = state.strict_from.is_some_and(|from| Instant::now() >= from);
-    let is_short = lease.ttl.span().is_some_and(|ttl| ttl < SHORT);
+    let is_short = lease.ttl.span().is_some_and(|ttl| ttl < SHORT.max(delay * 25));
     let record = state.store.ledger.lease(&lease.key, lease.token);
     let Some(record) = record.filter(|_| is_strict && !is_short) else { return Ok(()) };
     invariants::holder_keeps_its_lease(lease, reason, state.store.ledger.is_excused(record))

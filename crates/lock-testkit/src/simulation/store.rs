@@ -69,7 +69,10 @@ impl Store {
 
     pub(super) fn hear(&mut self, request: &HearRequest) -> Timed<Heard> {
         let key = &request.key;
-        let kept = self.has(Planted::HearClaimsNothing).then(|| self.keys.get(key).cloned());
+        let kept = self.has(Planted::HearClaimsNothing).then(|| {
+            let _ = self.run(key, KeyState::settle);
+            self.keys.get(key).cloned()
+        });
         let reply = self.run(key, |state, step| state.hear(step, request));
         if let (Some(Some(state)), Heard::Granted(_)) = (kept, &reply.value) {
             self.keys.insert(key.clone(), state);
@@ -99,6 +102,7 @@ impl Store {
     }
 
     pub(super) fn cancel(&mut self, request: &CancelRequest) -> Timed<Cancellation> {
+        self.ledger.note_cancel(request);
         let outstanding = request.answer_outstanding && !self.has(Planted::LateAcquireIsGranted);
         let request = request.clone().with_answer_outstanding(outstanding);
         self.run(&request.key, |state, step| state.cancel(step, &request))

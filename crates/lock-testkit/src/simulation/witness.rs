@@ -45,6 +45,8 @@ pub(super) struct Asking {
     pub(super) keep_alive: Duration,
     /// The longest time that a message of the process takes one way.
     pub(super) delay: Duration,
+    /// How long after the last fault what was outstanding is over.
+    pub(super) settling: Duration,
     pub(super) queues: bool,
 }
 

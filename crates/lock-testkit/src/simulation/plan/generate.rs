@@ -12,6 +12,8 @@ use super::{
 
 /// The ttls in milliseconds that jobs choose from.
 const TTLS: [u64; 8] = [60, 300, 1_000, 3_000, 10_000, 30_000, 30_000, 120_000];
+/// How long after the last fault the last job begins.
+const LATEST: u64 = 25_000;
 /// The keep-alives in milliseconds that jobs choose from.
 const KEEP_ALIVES: [u64; 6] = [600, 1_500, 3_000, 10_000, 10_000, 30_000];
 
@@ -26,9 +28,10 @@ impl Plan {
             _ => rng.random_range(4..=8),
         };
         let keys = if rng.random_bool(0.6) { 1 } else { rng.random_range(1..=5) };
-        let busy = millis(rng.random_range(5_000..180_000));
-        let mut generator = Generator { rng, keys, processes, busy };
-        let processes = (0..processes).map(|_| generator.process()).collect();
+        let busy = millis(rng.random_range(2_000..60_000));
+        let mut generator = Generator { rng, keys, processes, busy, slowest: Duration::ZERO };
+        let processes: Vec<_> = (0..processes).map(|_| generator.process()).collect();
+        generator.slowest = processes.iter().map(|it| it.delay).max().unwrap_or_default();
         let jobs = generator.jobs();
         let faults = generator.faults();
         Self { seed, processes, jobs, faults, busy }
@@ -40,6 +43,8 @@ struct Generator {
     keys: usize,
     processes: usize,
     busy: Duration,
+    /// The longest time that a message takes one way while nothing is wrong.
+    slowest: Duration,
 }
 
 impl Generator {
@@ -49,12 +54,15 @@ impl Generator {
             ageing_step: self.pick(&steps),
             operation_timeout: millis(self.pick(&[500, 2_000, 5_000, 5_000])),
             shutdown_timeout: millis(self.pick(&[1_000, 10_000, 30_000])),
-            delay: millis(self.rng.random_range(0..=8)),
+            delay: match self.rng.random_range(0..4) {
+                0 => millis(self.rng.random_range(20..=100)),
+                _ => millis(self.rng.random_range(0..=8)),
+            },
         }
     }
 
     fn jobs(&mut self) -> Vec<Job> {
-        let count = self.rng.random_range(2..=6 + 6 * self.processes as u128);
+        let count = self.rng.random_range(3..=12 + 6 * self.processes as u128);
         let mut jobs: Vec<Job> = (1..=count).map(|number| self.job(number)).collect();
         jobs.sort_by_key(|job| job.at);
         // A successor asks for what a job before it asked for.
@@ -72,7 +80,7 @@ impl Generator {
         Job {
             number,
             request: number,
-            at: self.moment(),
+            at: self.beginning(),
             process: self.any_process(),
             key: self.rng.random_range(0..self.keys),
             work: self.work(),
@@ -88,6 +96,8 @@ impl Generator {
         }
         let ttl = self.pick(&TTLS);
         let ttl = Ttl::parse(millis(ttl)).unwrap_or_default();
+        // An answer to a hear is waited for a twelfth of the keep-alive.
+        let keep_alive = millis(self.pick(&KEEP_ALIVES)).max(self.slowest * 30);
         let mode = match self.rng.random_range(0..10) {
             0 => Mode::READER,
             1 => Mode::semaphore(2).unwrap_or_default(),
@@ -95,7 +105,7 @@ impl Generator {
         };
         let terms = Terms {
             ttl: if self.rng.random_bool(0.07) { Ttl::Never } else { ttl },
-            keep_alive: millis(self.pick(&KEEP_ALIVES)),
+            keep_alive,
             priority: self.pick(&Priority::ALL),
             mode,
         };
@@ -105,15 +115,16 @@ impl Generator {
             _ => Patience::Endless,
         };
         let polls = self.rng.random_bool(0.15).then(|| self.rng.random_range(0..12));
-        let hold = millis(self.pick(&[0, 50, 400, 2_000, 8_000, 40_000]));
+        let hold = millis(self.pick(&[0, 50, 400, 2_000, 2_000, 8_000, 20_000]));
         Work::Hold { terms, patience, polls, hold, end: self.hold_end() }
     }
 
     fn hold_end(&mut self) -> HoldEnd {
         match self.rng.random_range(0..20) {
-            0..9 => HoldEnd::Release,
-            9..14 => HoldEnd::Drop,
-            14..16 => HoldEnd::Run,
+            0..8 => HoldEnd::Release,
+            8..13 => HoldEnd::Drop,
+            13..15 => HoldEnd::Run,
+            15 => HoldEnd::HandTooLate { to: self.any_process() },
             16 => {
                 let after = millis(self.rng.random_range(0..5_000));
                 HoldEnd::Hand { to: self.any_process(), after }
@@ -180,6 +191,14 @@ impl Generator {
         // Some things meet only if they come close together.
         let end = if self.rng.random_bool(0.5) { self.busy / 8 } else { self.busy };
         millis(self.rng.random_range(0..end.as_millis() as u64))
+    }
+
+    /// A moment at which a job begins: some do when nothing goes wrong any more.
+    fn beginning(&mut self) -> Duration {
+        if self.rng.random_bool(0.25) {
+            return self.busy + millis(self.rng.random_range(0..LATEST));
+        }
+        self.moment()
     }
 
     fn any_process(&mut self) -> usize {
