@@ -290,3 +290,20 @@ async fn repeated_eviction_spares_who_came_after() {
     assert!(!guard.is_lost());
     assert_eq!(alice.inspect("key").await.unwrap().value.leases[0].token, guard.token());
 }
+
+#[tokio::test(start_paused = true)]
+async fn mailbox_whose_opening_was_not_answered_is_opened_again() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
+    store.inject(Operation::Listen, Fault::Hangs);
+    let next = tokio::spawn(bob.acquire("key").into_future());
+    sleep(secs(6)).await;
+    store.heal();
+    waiting(&alice, "key", 1).await;
+    sleep(secs(6)).await;
+    let start = Instant::now();
+    held.release().await.unwrap();
+    drop(next.await.unwrap().unwrap());
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}

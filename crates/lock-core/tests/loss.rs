@@ -377,3 +377,18 @@ async fn deadline_is_before_the_end_of_the_lease_and_moves_with_renewals() {
     let never = alice.acquire("other").ttl(Ttl::Never).await.unwrap();
     assert_eq!(never.deadline(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn short_lease_told_long_after_the_last_answer_is_held_and_kept() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
+    let short = bob.acquire("key").keep_alive(Duration::from_secs(30));
+    let next = tokio::spawn(short.ttl(Duration::from_millis(300)).into_future());
+    waiting(&alice, "key", 1).await;
+    sleep(Duration::from_secs(9)).await;
+    held.release().await.unwrap();
+    let guard = next.await.unwrap().unwrap();
+    sleep(TTL).await;
+    assert!(!guard.is_lost());
+}

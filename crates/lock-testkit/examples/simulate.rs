@@ -92,7 +92,8 @@ impl Search {
                 scope.spawn(|| {
                     while !is_over.load(Ordering::Relaxed) {
                         let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= self.seeds || self.time.is_some_and(|it| started.elapsed() >= it)
+                        if number >= self.seeds
+                            || self.time.is_some_and(|it| started.elapsed() >= it)
                         {
                             return;
                         }
@@ -101,7 +102,8 @@ impl Search {
                         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                         found.note(seed, outcome);
                         // A broken contract is broken again and again.
-                        is_over.store(found.failed.values().any(|it| it.len() > 4), Ordering::Relaxed);
+                        is_over
+                            .store(found.failed.values().any(|it| it.len() > 4), Ordering::Relaxed);
                     }
                 });
             }

@@ -2,14 +2,16 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
+use super::bounded::bounded;
 use super::hold::LossReason;
 use super::renewal::Renewals;
 use super::waiters::Waiters;
-use crate::{LeaseName, LockStore, MailboxId, Notice};
+use crate::{LeaseName, LockStore, MailboxId, Notice, Operation};
 
 /// Where the notices of a manager come in.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Mailbox {
     store: Arc<dyn LockStore>,
     waiters: Arc<Waiters>,
     renewals: Arc<Renewals>,
+    /// The longest that an answer is waited for.
+    longest: Duration,
     /// Done when the store was asked to listen, and answered or refused, or took too long.
     opened: CancellationToken,
 }
@@ -28,8 +32,9 @@ impl Mailbox {
         store: Arc<dyn LockStore>,
         waiters: Arc<Waiters>,
         renewals: Arc<Renewals>,
+        longest: Duration,
     ) -> Self {
-        Self { id, store, waiters, renewals, opened: CancellationToken::new() }
+        Self { id, store, waiters, renewals, longest, opened: CancellationToken::new() }
     }
 
     pub(super) const fn id(&self) -> MailboxId {
@@ -46,7 +51,8 @@ impl Mailbox {
     pub(super) async fn read(self: Arc<Self>) {
         let mut backoff = Backoff::default();
         loop {
-            match self.store.listen(self.id).await {
+            let listen = self.store.listen(self.id);
+            match bounded(self.longest, Operation::Listen, None, listen).await {
                 Ok(mut notices) => {
                     backoff = Backoff::default();
                     // Requests that were sent before the mailbox was open were told nothing.

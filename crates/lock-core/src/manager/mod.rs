@@ -145,7 +145,8 @@ impl LockManager {
         let (id, longest) = (MailboxId::random(), config.operation_timeout.span());
         let renewals = Arc::new(Renewals::new(Arc::clone(&store), id, longest));
         let waiters = Arc::new(Waiters::new(Arc::clone(&store), id, longest));
-        let mailbox = Mailbox::new(id, Arc::clone(&store), waiters.clone(), renewals.clone());
+        let (told, looked_after) = (Arc::clone(&waiters), Arc::clone(&renewals));
+        let mailbox = Mailbox::new(id, Arc::clone(&store), told, looked_after, longest);
         let shared = Shared {
             store,
             owner,

@@ -113,11 +113,10 @@ impl Pending {
         grant: &Grant,
         answered: Option<Answered>,
     ) -> Option<LockGuard> {
-        let answered = answered?;
-        let lasts = answered.lasts_by_notice(grant, Instant::now())?;
+        let (since, lasts) = answered?.lasts_by_notice(grant, Instant::now())?;
         let lease = Lease::granted(&self.request, grant.token, grant.granted_at);
         let lease = lease.with_expires_at(grant.expires_at);
-        Some(self.turn_into_guard(lease, answered.sent, lasts, false))
+        Some(self.turn_into_guard(lease, since, lasts, false))
     }
 
     fn turn_into_guard(

@@ -32,7 +32,13 @@ pub(super) struct Life {
 
 impl Life {
     /// Starts a process.
-    pub(super) fn start(world: &Arc<World>, slot: usize, number: u64, plan: &ProcessPlan, seed: u64) -> Arc<Self> {
+    pub(super) fn start(
+        world: &Arc<World>,
+        slot: usize,
+        number: u64,
+        plan: &ProcessPlan,
+        seed: u64,
+    ) -> Arc<Self> {
         let link = Arc::new(Link::new(slot, seed, plan.delay));
         let config = ManagerConfig::default()
             .with_ageing_step(plan.ageing_step)
@@ -44,8 +50,7 @@ impl Life {
         let behind = Arc::clone(&tasks);
         let spawn = move |task: Task| behind.spawn(task);
         let connection = Connection::new(Arc::clone(world), Arc::clone(&link));
-        let manager =
-            LockManager::with_config(connection, owner, config).with_spawner(spawn);
+        let manager = LockManager::with_config(connection, owner, config).with_spawner(spawn);
         let (plan, jobs, stopping) = (plan.clone(), Arc::default(), watch::Sender::new(false));
         world.note(Who::Process(slot), format_args!("starts, life {number}"));
         Arc::new(Self { slot, plan, manager, link, jobs, tasks, stopping })

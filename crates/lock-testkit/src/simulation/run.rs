@@ -274,8 +274,7 @@ impl Driver {
     async fn stay_quiet(&self) {
         self.world.note(Who::Plan, format_args!("quiet begins"));
         let quiet_from = Instant::now();
-        let living: Vec<Living> =
-            self.slots().living.values().map(|life| life.living()).collect();
+        let living: Vec<Living> = self.slots().living.values().map(|life| life.living()).collect();
         while quiet_from.elapsed() < QUIET {
             sleep(LOOK).await;
             let outcome = quiet::check(&mut self.world.state(), &living, quiet_from);
@@ -328,8 +327,7 @@ impl Driver {
         let leases = leases.filter(|lease| lease.ttl != Ttl::Never).count();
         let held = state.store.keys().values().filter(|key| key.leases(now).next().is_some());
         let held = held.count();
-        let waiters: usize =
-            state.store.keys().values().map(|key| key.waiters(now).count()).sum();
+        let waiters: usize = state.store.keys().values().map(|key| key.waiters(now).count()).sum();
         let keys = state.store.keys().len() - held;
         let violation = state.store.ledger.violations.pop();
         drop(state);
