@@ -61,13 +61,15 @@ struct State {
     deadline: Option<Instant>,
     /// Whether the lease is of full length, and not only of that of its claim window.
     is_claimed: bool,
+    /// When the last renewal was sent that was answered.
+    renewed_at: Option<Instant>,
     lost: Option<LossReason>,
 }
 
 impl Hold {
     /// A lease that lasts until `deadline`; `None` is for ever.
     pub(super) fn new(deadline: Option<Instant>, is_claimed: bool) -> Self {
-        let state = State { deadline, is_claimed, lost: None };
+        let state = State { deadline, is_claimed, renewed_at: None, lost: None };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
@@ -96,16 +98,34 @@ impl Hold {
         self.changed.notify_waiters();
     }
 
-    /// Notes that a renewal made the lease last until then, unless it was lost before `now`.
+    /// Notes that a renewal is sent that makes the lease last until `deadline` at the least: where
+    /// that is sooner than now, it counts from now on, since the store may do it at any time.
+    pub(super) fn expect(&self, deadline: Option<Instant>) {
+        let mut state = self.state();
+        if let Some(expected) = deadline
+            && state.deadline.is_none_or(|known| expected < known)
+        {
+            state.deadline = Some(expected);
+        }
+    }
+
+    /// Notes that the renewal that was sent at `sent` made the lease last until then, unless it was
+    /// lost before `now`.
     ///
-    /// Of two renewals that cross each other, the one that lasts longer counts.
-    pub(super) fn extend(&self, now: Instant, deadline: Option<Instant>) {
+    /// Of two renewals that cross each other, the one that was sent last counts, and never longer
+    /// than the other.
+    pub(super) fn extend(&self, sent: Instant, now: Instant, deadline: Option<Instant>) {
         if self.lost(now).is_some() {
             return;
         }
         let mut state = self.state();
         state.is_claimed = true;
-        state.deadline = state.deadline.zip(deadline).map(|(before, after)| before.max(after));
+        if state.renewed_at.is_none_or(|renewed_at| renewed_at <= sent) {
+            state.renewed_at = Some(sent);
+            state.deadline = deadline;
+        } else if let Some(deadline) = deadline {
+            state.deadline = Some(state.deadline.map_or(deadline, |known| known.min(deadline)));
+        }
     }
 
     /// Waits until the lease is lost.

@@ -50,6 +50,13 @@ struct Held {
     hold: Arc<Hold>,
 }
 
+impl Held {
+    /// Notes that a renewal is sent, which may make the lease shorter than it is.
+    fn expect(&self, sent: Instant) {
+        self.hold.expect(self.ttl.span().map(|ttl| deadline(sent, ttl)));
+    }
+}
+
 impl Renewals {
     pub(super) fn new(store: Arc<dyn LockStore>, mailbox: MailboxId, longest: Duration) -> Self {
         Self {
@@ -126,6 +133,9 @@ impl Renewals {
     pub(super) async fn renew(&self, lease: &LeaseName, ttl: Ttl) -> Result<RenewedOnce> {
         let requests = [self.request(lease.clone(), ttl)];
         let sent = Instant::now();
+        if let Some(held) = self.schedule().held.get(lease) {
+            held.expect(sent);
+        }
         let answer = super::bounded::one(
             self.longest,
             crate::Operation::Renew,
@@ -190,7 +200,7 @@ impl Renewals {
     ) {
         let now = Instant::now();
         let Some(held) = schedule.held.get(lease) else { return };
-        held.hold.extend(now, lasts.map(|lasts| deadline(sent, lasts)));
+        held.hold.extend(sent, now, lasts.map(|lasts| deadline(sent, lasts)));
         let (due, slack) = if again { (now, Duration::ZERO) } else { due(sent, lasts) };
         schedule.held.set_due(lease, due, slack);
     }
@@ -235,6 +245,7 @@ impl Rounds for Renewals {
         for name in taken.names {
             let Some(held) = schedule.held.get(&name) else { continue };
             if held.hold.lost(now).is_none() {
+                held.expect(now);
                 let limit = time_to_answer(now, held.hold.deadline(), self.longest);
                 due.push((limit, self.request(name, held.ttl)));
             }
