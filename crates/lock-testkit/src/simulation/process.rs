@@ -1,10 +1,11 @@
 //! A process: a manager, its tasks and its network, and a successor after it is gone.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lock_core::{LockManager, ManagerConfig, OwnerId};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::connection::Connection;
 use super::gate::{Gate, Task};
@@ -26,19 +27,14 @@ pub(super) struct Life {
     pub(super) jobs: Arc<Gate>,
     /// What the manager's tasks run behind.
     tasks: Arc<Gate>,
-    /// Whether the jobs are to end.
-    stopping: watch::Sender<bool>,
+    /// Whether the jobs are to end. A `watch` channel wakes in an order that no seed decides.
+    is_stopping: AtomicBool,
+    stopping: Notify,
 }
 
 impl Life {
     /// Starts a process.
-    pub(super) fn start(
-        world: &Arc<World>,
-        slot: usize,
-        number: u64,
-        plan: &ProcessPlan,
-        seed: u64,
-    ) -> Arc<Self> {
+    pub(super) fn start(world: &Arc<World>, slot: usize, number: u64, plan: &ProcessPlan, seed: u64) -> Arc<Self> {
         let link = Arc::new(Link::new(slot, seed, plan.delay));
         let config = ManagerConfig::default()
             .with_ageing_step(plan.ageing_step)
@@ -50,10 +46,12 @@ impl Life {
         let behind = Arc::clone(&tasks);
         let spawn = move |task: Task| behind.spawn(task);
         let connection = Connection::new(Arc::clone(world), Arc::clone(&link));
-        let manager = LockManager::with_config(connection, owner, config).with_spawner(spawn);
-        let (plan, jobs, stopping) = (plan.clone(), Arc::default(), watch::Sender::new(false));
+        let manager =
+            LockManager::with_config(connection, owner, config).with_spawner(spawn);
+        let (plan, jobs) = (plan.clone(), Arc::default());
+        let (is_stopping, stopping) = (AtomicBool::new(false), Notify::new());
         world.note(Who::Process(slot), format_args!("starts, life {number}"));
-        Arc::new(Self { slot, plan, manager, link, jobs, tasks, stopping })
+        Arc::new(Self { slot, plan, manager, link, jobs, tasks, is_stopping, stopping })
     }
 
     /// Runs one of the program's tasks.
@@ -89,14 +87,16 @@ impl Life {
 
     /// Asks the jobs to end.
     pub(super) fn stop(&self) {
-        self.stopping.send_replace(true);
+        self.is_stopping.store(true, Ordering::SeqCst);
+        self.stopping.notify_waiters();
     }
 
     /// Waits until the jobs are to end.
     pub(super) async fn until_stopping(&self) {
-        let mut stopping = self.stopping.subscribe();
-        // The sender lives as long as the process.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
+        let stopping = self.stopping.notified();
+        if !self.is_stopping.load(Ordering::SeqCst) {
+            stopping.await;
+        }
     }
 
     /// The number of tasks that the manager and the program have.
