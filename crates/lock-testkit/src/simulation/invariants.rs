@@ -37,7 +37,8 @@ pub(super) fn leases_are_compatible(key: &LockKey, alive: &[&Lease]) -> Outcome 
     };
     let differ = others.iter().any(|other| other.mode != first.mode);
     unless(is_full || differ, "No two incompatible leases of a key are alive at once.", || {
-        let leases = alive.iter().map(|lease| format!("{} {:?}", show::name(&lease.name()), lease.mode));
+        let leases =
+            alive.iter().map(|lease| format!("{} {:?}", show::name(&lease.name()), lease.mode));
         format!("{key}: {}", leases.collect::<Vec<_>>().join(", "))
     })
 }
@@ -84,12 +85,12 @@ pub(super) fn holder_knows_its_end(
     deadline: Option<Instant>,
     jumps: Duration,
 ) -> Outcome {
-    let is_late = record
-        .until
-        .is_some_and(|until| deadline.is_none_or(|deadline| deadline > until + jumps));
+    let is_late =
+        record.until.is_some_and(|until| deadline.is_none_or(|deadline| deadline > until + jumps));
     // Only the holder itself ends a lease so, and then it has no guard of it any more.
     let is_released = matches!(record.end, Some((_, Ending::Released)));
-    let sentence = "The holder knows of the end of its lease before the store gives the key to another.";
+    let sentence =
+        "The holder knows of the end of its lease before the store gives the key to another.";
     unless(is_late || is_released, sentence, || {
         let now = Instant::now();
         let left = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(now));
@@ -109,9 +110,11 @@ pub(super) fn holder_knows_its_end(
 pub(super) fn beliefs_are_compatible(one: &Belief, other: &Belief) -> Outcome {
     let broken = one.mode != other.mode || one.mode == Mode::Exclusive;
     let same = one.token == other.token;
-    unless(broken && !same, "No two holders believe at once in leases that exclude each other.", || {
-        format!("{}: #{} and #{}", one.key, one.token, other.token)
-    })
+    unless(
+        broken && !same,
+        "No two holders believe at once in leases that exclude each other.",
+        || format!("{}: #{} and #{}", one.key, one.token, other.token),
+    )
 }
 
 /// When a waiter asks that was told this, at the latest.
@@ -168,7 +171,10 @@ pub(super) fn waiter_has_a_place(
 /// An end by force is told at once.
 pub(super) fn force_is_told(belief: &Belief, untold: Duration, delay: Duration) -> Outcome {
     unless(untold > delay * 4 + SLACK, "An end by force is told at once.", || {
-        format!("{} #{} was ended {untold:?} ago, and its holder does not know", belief.key, belief.token)
+        format!(
+            "{} #{} was ended {untold:?} ago, and its holder does not know",
+            belief.key, belief.token
+        )
     })
 }
 

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lock_core::{
-    Attempt, Error, Lease, LockGuard, LockKey, LossReason, Metadata, Mode, Priority, RequestId, Result,
-    Transfer, TransferTo,
+    Attempt, Error, Lease, LockGuard, LockKey, LossReason, Metadata, Mode, Priority, RequestId,
+    Result, Transfer, TransferTo,
 };
 use tokio::time::{Instant, sleep};
 
@@ -43,7 +43,8 @@ impl Worker {
             Work::Hold { terms, patience, polls, hold, end } => {
                 let successor = RequestId::from_bits(job.request);
                 let may = self.world.state().witness.may_use(successor, &self.life.jobs);
-                let request = if may { successor } else { RequestId::from_bits(job.number | ALONE) };
+                let request =
+                    if may { successor } else { RequestId::from_bits(job.number | ALONE) };
                 let asked = self.ask(&key, request, &terms, patience, polls).await;
                 if let Some(guard) = asked {
                     self.hold(guard, terms.mode, hold, end, request).await;
@@ -149,7 +150,14 @@ impl Worker {
         }
     }
 
-    async fn hold(&self, guard: Arc<LockGuard>, mode: Mode, hold: Duration, end: HoldEnd, request: RequestId) {
+    async fn hold(
+        &self,
+        guard: Arc<LockGuard>,
+        mode: Mode,
+        hold: Duration,
+        end: HoldEnd,
+        request: RequestId,
+    ) {
         let working = self.pause(hold);
         let lost = if let HoldEnd::Run = end {
             guard.run(working).await.err().and_then(|error| error.loss().cloned())
@@ -177,7 +185,9 @@ impl Worker {
                 Box::pin(self.hand_too_late(guard, mode, to, request)).await;
             }
             HoldEnd::Hand { to, after } => self.hand(guard, mode, to, after).await,
-            HoldEnd::TransferToOwner { to } => self.transfer_to_owner(guard, mode, to, request).await,
+            HoldEnd::TransferToOwner { to } => {
+                self.transfer_to_owner(guard, mode, to, request).await
+            }
             HoldEnd::TransferToWaiter => {
                 let Some(waiter) = self.head(guard.key()) else { return };
                 let transfer = guard.transfer(TransferTo::Waiter(waiter));
@@ -273,7 +283,13 @@ impl Worker {
     }
 
     /// Enters a request that is being awaited, until what is returned is dropped.
-    fn enter(&self, key: &LockKey, request: RequestId, keep_alive: Duration, queues: bool) -> Entry {
+    fn enter(
+        &self,
+        key: &LockKey,
+        request: RequestId,
+        keep_alive: Duration,
+        queues: bool,
+    ) -> Entry {
         let life = Arc::clone(&self.life.jobs);
         let (since, delay) = (Instant::now(), self.life.delay());
         let settling = self.life.settling();
@@ -330,7 +346,8 @@ impl Worker {
 
     fn note_loss(&self, guard: &LockGuard, reason: &LossReason) {
         self.note(format_args!("loses {} #{}: {reason}", guard.key(), guard.token()));
-        let outcome = quiet::check_loss(&self.world.state(), guard.lease(), reason, self.life.delay());
+        let outcome =
+            quiet::check_loss(&self.world.state(), guard.lease(), reason, self.life.delay());
         self.world.check(outcome);
     }
 }
@@ -377,4 +394,3 @@ impl Drop for Entry {
         state.witness.seen_since.remove(&format!("absent {key} {request}"));
     }
 }
-

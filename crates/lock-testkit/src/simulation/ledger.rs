@@ -194,12 +194,8 @@ impl Ledger {
         self.positions.remove(&(key.clone(), lease.request));
         let last = self.last_tokens.insert(key.clone(), lease.token);
         self.check(invariants::tokens_increase(key, last, lease.token));
-        let record = LeaseRecord {
-            request: lease.request,
-            granted: Instant::now(),
-            until: None,
-            end: None,
-        };
+        let record =
+            LeaseRecord { request: lease.request, granted: Instant::now(), until: None, end: None };
         self.leases.insert((key.clone(), lease.token), record);
     }
 

@@ -114,11 +114,7 @@ fn waiters_have_places(state: &mut State, quiet_from: Instant) -> Result<(), Vio
     Ok(())
 }
 
-fn force_is_told(
-    state: &State,
-    living: &[Living],
-    quiet_from: Instant,
-) -> Result<(), Violation> {
+fn force_is_told(state: &State, living: &[Living], quiet_from: Instant) -> Result<(), Violation> {
     for belief in state.witness.beliefs().filter(|belief| belief.is_held()) {
         let record = state.store.ledger.lease(&belief.key, belief.token);
         let Some((at, ending)) = record.and_then(|record| record.end) else { continue };

@@ -274,8 +274,7 @@ impl Driver {
     async fn stay_quiet(&self) {
         self.world.note(Who::Plan, format_args!("quiet begins"));
         let quiet_from = Instant::now();
-        let living: Vec<Living> =
-            self.slots().living.values().map(|life| life.living()).collect();
+        let living: Vec<Living> = self.slots().living.values().map(|life| life.living()).collect();
         while quiet_from.elapsed() < QUIET {
             sleep(LOOK).await;
             let outcome = quiet::check(&mut self.world.state(), &living, quiet_from);
@@ -304,10 +303,9 @@ impl Driver {
         self.world.check(call.map_or(Ok(()), |call| invariants::call_ends_in_time(&call)));
         // The tasks end when they run the next time.
         sleep(Duration::from_millis(2)).await;
-        let (tasks, jobs) = life.tasks();
+        let tasks = life.tasks();
         if report.untold == 0 {
             self.world.check(invariants::nothing_is_left("tasks of a manager", tasks));
-            self.world.check(invariants::nothing_is_left("tasks of a program", jobs));
         }
         life.die();
         let mut slots = self.slots();
@@ -328,8 +326,7 @@ impl Driver {
         let leases = leases.filter(|lease| lease.ttl != Ttl::Never).count();
         let held = state.store.keys().values().filter(|key| key.leases(now).next().is_some());
         let held = held.count();
-        let waiters: usize =
-            state.store.keys().values().map(|key| key.waiters(now).count()).sum();
+        let waiters: usize = state.store.keys().values().map(|key| key.waiters(now).count()).sum();
         let keys = state.store.keys().len() - held;
         let violation = state.store.ledger.violations.pop();
         drop(state);

@@ -237,8 +237,7 @@ impl Store {
     /// Forgets that an exclusive lease is there.
     fn forget_holder(&mut self, key: &LockKey) {
         let now = self.clock.now();
-        let is_held =
-            self.keys.get(key).is_some_and(|state| state.leases(now).next().is_some());
+        let is_held = self.keys.get(key).is_some_and(|state| state.leases(now).next().is_some());
         if is_held && now.as_micros() % 5 == 0 {
             self.keys.remove(key);
         }

@@ -250,7 +250,8 @@ impl World {
 
     fn receive(&self, link: &Link, to: (MailboxId, u64), notice: Notice) {
         let state = self.state();
-        let is_early = matches!(&notice, Notice::Granted(grant) if state.unanswered.contains(&grant.request));
+        let is_early =
+            matches!(&notice, Notice::Granted(grant) if state.unanswered.contains(&grant.request));
         let open = state.mailboxes.get(&to.0).filter(|open| open.number == to.1);
         let Some(sender) = open.map(|open| open.notices.clone()) else { return };
         drop(state);

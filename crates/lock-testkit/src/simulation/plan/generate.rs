@@ -6,9 +6,7 @@ use lock_core::{Mode, Priority, Ttl};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{
-    Fault, FaultKind, HoldEnd, Job, Patience, Plan, ProcessPlan, Terms, Trouble, Work,
-};
+use super::{Fault, FaultKind, HoldEnd, Job, Patience, Plan, ProcessPlan, Terms, Trouble, Work};
 
 /// The ttls in milliseconds that jobs choose from.
 const TTLS: [u64; 8] = [60, 300, 1_000, 3_000, 10_000, 30_000, 30_000, 120_000];
