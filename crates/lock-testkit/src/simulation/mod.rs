@@ -84,10 +84,10 @@ pub fn check_with(seed: u64, planted: Option<Planted>) -> Result<Outcome, Failur
     }
 }
 
-/// The sentence that the plan of a seed breaks with a fault planted, without making it small.
+/// The sentence that the plan of a seed breaks, with a fault planted or without, as it is.
 #[must_use]
-pub fn broken_by(seed: u64, planted: Planted) -> Option<&'static str> {
-    let ran = run::run(&Plan::new(seed), Some(planted), History::default());
+pub fn broken_by(seed: u64, planted: Option<Planted>) -> Option<&'static str> {
+    let ran = run::run(&Plan::new(seed), planted, History::default());
     ran.violation.map(|violation| violation.sentence)
 }
 

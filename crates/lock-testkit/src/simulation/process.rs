@@ -34,7 +34,13 @@ pub(super) struct Life {
 
 impl Life {
     /// Starts a process.
-    pub(super) fn start(world: &Arc<World>, slot: usize, number: u64, plan: &ProcessPlan, seed: u64) -> Arc<Self> {
+    pub(super) fn start(
+        world: &Arc<World>,
+        slot: usize,
+        number: u64,
+        plan: &ProcessPlan,
+        seed: u64,
+    ) -> Arc<Self> {
         let link = Arc::new(Link::new(slot, seed, plan.delay));
         let config = ManagerConfig::default()
             .with_ageing_step(plan.ageing_step)
@@ -46,8 +52,7 @@ impl Life {
         let behind = Arc::clone(&tasks);
         let spawn = move |task: Task| behind.spawn(task);
         let connection = Connection::new(Arc::clone(world), Arc::clone(&link));
-        let manager =
-            LockManager::with_config(connection, owner, config).with_spawner(spawn);
+        let manager = LockManager::with_config(connection, owner, config).with_spawner(spawn);
         let (plan, jobs) = (plan.clone(), Arc::default());
         let (is_stopping, stopping) = (AtomicBool::new(false), Notify::new());
         world.note(Who::Process(slot), format_args!("starts, life {number}"));
@@ -99,9 +104,9 @@ impl Life {
         }
     }
 
-    /// The number of tasks that the manager and the program have.
-    pub(super) fn tasks(&self) -> (usize, usize) {
-        (self.tasks.tasks(), self.jobs.tasks())
+    /// The number of tasks that the manager has.
+    pub(super) fn tasks(&self) -> usize {
+        self.tasks.tasks()
     }
 
     /// Fails when a task of the process panicked.

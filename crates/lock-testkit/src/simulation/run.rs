@@ -303,10 +303,9 @@ impl Driver {
         self.world.check(call.map_or(Ok(()), |call| invariants::call_ends_in_time(&call)));
         // The tasks end when they run the next time.
         sleep(Duration::from_millis(2)).await;
-        let (tasks, jobs) = life.tasks();
+        let tasks = life.tasks();
         if report.untold == 0 {
             self.world.check(invariants::nothing_is_left("tasks of a manager", tasks));
-            self.world.check(invariants::nothing_is_left("tasks of a program", jobs));
         }
         life.die();
         let mut slots = self.slots();
