@@ -24,6 +24,9 @@ use super::world::World;
 /// What the request of a job has that was to succeed one that is still in use.
 const ALONE: u128 = 0x1000;
 
+/// A request that is being awaited.
+type Asked = Pin<Box<dyn Future<Output = Result<Option<LockGuard>>> + Send>>;
+
 /// A process, by its number, if it lives.
 pub(super) type Lives = Arc<dyn Fn(usize) -> Option<Arc<Life>> + Send + Sync>;
 
@@ -79,37 +82,36 @@ impl Worker {
     ) -> Option<Arc<LockGuard>> {
         let manager = &self.life.manager;
         let operation_timeout = self.life.plan.operation_timeout;
-        let (limit, call): (_, Pin<Box<dyn Future<Output = Result<Option<LockGuard>>> + Send>>) =
-            match patience {
-                Patience::Once => {
-                    let asked = manager
-                        .try_acquire(key.clone())
-                        .request(request)
-                        .ttl(terms.ttl)
-                        .priority(terms.priority)
-                        .mode(terms.mode)
-                        .into_future();
-                    // It also waits for the mailbox to open.
-                    let limit = operation_timeout * 2;
-                    (Some(limit), Box::pin(async { asked.await.map(Attempt::guard) }))
+        let (limit, call): (_, Asked) = match patience {
+            Patience::Once => {
+                let asked = manager
+                    .try_acquire(key.clone())
+                    .request(request)
+                    .ttl(terms.ttl)
+                    .priority(terms.priority)
+                    .mode(terms.mode)
+                    .into_future();
+                // It also waits for the mailbox to open.
+                let limit = operation_timeout * 2;
+                (Some(limit), Box::pin(async { asked.await.map(Attempt::guard) }))
+            }
+            Patience::For(_) | Patience::Endless => {
+                let mut asked = manager
+                    .acquire(key.clone())
+                    .request(request)
+                    .ttl(terms.ttl)
+                    .keep_alive(terms.keep_alive)
+                    .priority(terms.priority)
+                    .mode(terms.mode);
+                let mut limit = None;
+                if let Patience::For(wait) = patience {
+                    asked = asked.wait(wait);
+                    limit = Some(wait);
                 }
-                Patience::For(_) | Patience::Endless => {
-                    let mut asked = manager
-                        .acquire(key.clone())
-                        .request(request)
-                        .ttl(terms.ttl)
-                        .keep_alive(terms.keep_alive)
-                        .priority(terms.priority)
-                        .mode(terms.mode);
-                    let mut limit = None;
-                    if let Patience::For(wait) = patience {
-                        asked = asked.wait(wait);
-                        limit = Some(wait);
-                    }
-                    let asked = asked.into_future();
-                    (limit, Box::pin(async { asked.await.map(Some) }))
-                }
-            };
+                let asked = asked.into_future();
+                (limit, Box::pin(async { asked.await.map(Some) }))
+            }
+        };
         let what = format!("acquire {key} {}", show::request(request));
         self.note(format_args!("begins to {what}: {terms:?}, {patience:?}, {polls:?} polls"));
         let queues = !matches!(patience, Patience::Once);
@@ -186,7 +188,7 @@ impl Worker {
             }
             HoldEnd::Hand { to, after } => self.hand(guard, mode, to, after).await,
             HoldEnd::TransferToOwner { to } => {
-                self.transfer_to_owner(guard, mode, to, request).await
+                self.transfer_to_owner(guard, mode, to, request).await;
             }
             HoldEnd::TransferToWaiter => {
                 let Some(waiter) = self.head(guard.key()) else { return };
@@ -205,7 +207,7 @@ impl Worker {
         self.note(format_args!("takes {key} #{token} out: {}", taken_out.is_ok()));
         let Ok(lease) = taken_out else { return };
         self.park(&lease, &receiver);
-        self.adopt_by(receiver, lease, mode, after);
+        self.adopt_by(&receiver, lease, mode, after);
     }
 
     /// Takes a lease out, and has it adopted when it is over and the request holds another.
@@ -223,7 +225,7 @@ impl Worker {
         let again = self.ask(&lease.key, request, &terms, patience, None).await;
         self.world.state().witness.parked.remove(&(lease.key.clone(), lease.token));
         let Some(again) = again.filter(|again| again.token() != lease.token) else { return };
-        self.adopt_by(receiver, lease, mode, Duration::ZERO);
+        self.adopt_by(&receiver, lease, mode, Duration::ZERO);
         self.hold(again, mode, Duration::from_secs(2), HoldEnd::Release, request).await;
     }
 
@@ -238,7 +240,7 @@ impl Worker {
         let transferred = self.call("transfer", self.life.manager.transfer(&lease, to)).await;
         if let Ok(Transfer::Transferred(lease)) = &transferred {
             self.park(lease, &receiver);
-            self.adopt_by(receiver, lease.clone(), mode, Duration::ZERO);
+            self.adopt_by(&receiver, lease.clone(), mode, Duration::ZERO);
         }
         self.note_end("transfer", transferred);
     }
@@ -257,9 +259,9 @@ impl Worker {
         self.world.state().witness.parked.insert(at, Arc::clone(&receiver.jobs));
     }
 
-    fn adopt_by(&self, receiver: Arc<Life>, lease: Lease, mode: Mode, after: Duration) {
+    fn adopt_by(&self, receiver: &Arc<Life>, lease: Lease, mode: Mode, after: Duration) {
         let (world, lives) = (Arc::clone(&self.world), Arc::clone(&self.lives));
-        let adopter = Self { world, life: Arc::clone(&receiver), lives };
+        let adopter = Self { world, life: Arc::clone(receiver), lives };
         receiver.spawn(Box::pin(async move {
             adopter.pause(after).await;
             let adopted = adopter.call("adopt", adopter.life.manager.adopt(&lease)).await;

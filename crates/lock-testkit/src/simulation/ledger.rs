@@ -101,7 +101,7 @@ impl Ledger {
     }
 
     /// When a lease of the state ended last that is over and still counted.
-    pub(super) fn last_end(&self, state: &KeyState, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn last_end(state: &KeyState, now: Timestamp) -> Option<Timestamp> {
         // Those that were alive a while ago and are not now.
         let before = Timestamp::from_micros(now.as_micros().saturating_sub(20_000_000));
         let over = state.leases(before).filter_map(|lease| lease.expires_at);
@@ -179,8 +179,9 @@ impl Ledger {
                 self.end(key, from, Ending::Forced);
                 self.begin(key, to);
             }
-            Change::Cancelled(waiter) | Change::Lapsed(waiter) => self.leave(key, waiter),
-            Change::WaiterEvicted { waiter, .. } => self.leave(key, waiter),
+            Change::Cancelled(waiter)
+            | Change::Lapsed(waiter)
+            | Change::WaiterEvicted { waiter, .. } => self.leave(key, waiter),
             _ => {}
         }
     }

@@ -56,7 +56,10 @@ pub struct Outcome {
 
 /// A run that broke a sentence of the contract.
 #[derive(Debug)]
-pub struct Failure {
+pub struct Failure(Box<Broken>);
+
+#[derive(Debug)]
+struct Broken {
     seed: u64,
     violation: Violation,
     plan: Plan,
@@ -111,26 +114,26 @@ fn smallest(plan: Plan, first: &Violation, planted: Option<Planted>) -> Failure 
     let plan = shrink::shrink(plan, fails, is_time_up);
     let Ran { violation, history, .. } = run::run(&plan, planted, History::kept());
     let violation = violation.unwrap_or_else(|| first.clone());
-    Failure { seed, violation, plan, history: history.into_text() }
+    Failure(Box::new(Broken { seed, violation, plan, history: history.into_text() }))
 }
 
 impl Failure {
     /// The seed of the run.
     #[must_use]
     pub const fn seed(&self) -> u64 {
-        self.seed
+        self.0.seed
     }
 
     /// The sentence of the contract that was broken.
     #[must_use]
     pub const fn sentence(&self) -> &'static str {
-        self.violation.sentence
+        self.0.violation.sentence
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, violation, plan, history } = self;
+        let Broken { seed, violation, plan, history } = &*self.0;
         writeln!(f, "seed {seed} breaks: {}", violation.sentence)?;
         writeln!(f, "  {}", violation.detail)?;
         writeln!(f, "processes:")?;

@@ -47,8 +47,8 @@ pub(super) fn check(
 /// Checks that every call ends in time, whatever goes wrong.
 pub(super) fn check_calls(state: &State) -> Result<(), Violation> {
     let calls = state.witness.calls.values();
-    let running = calls.filter(|call| !call.life.is_dead() && !call.life.is_paused());
-    running.map(invariants::call_ends_in_time).collect()
+    let mut running = calls.filter(|call| !call.life.is_dead() && !call.life.is_paused());
+    running.try_for_each(invariants::call_ends_in_time)
 }
 
 fn takes_what_it_can(state: &State, quiet_from: Instant) -> Result<(), Violation> {

@@ -22,6 +22,8 @@ use super::world::World;
 const QUIET: Duration = Duration::from_secs(45);
 /// How often it is looked whether the bounds are kept.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long the longest lease of a plan lasts, and more.
+const LONGEST_LEASE: Duration = Duration::from_secs(150);
 /// How long the longest mark lasts, and more.
 const AFTERLIFE: Duration = Duration::from_secs(70 * 60);
 
@@ -108,7 +110,7 @@ impl Driver {
         self.stay_quiet().await;
         self.shut_down().await;
         looking.abort();
-        sleep(self.longest_lease()).await;
+        sleep(LONGEST_LEASE).await;
         sleep(AFTERLIFE).await;
         self.world.check(self.look_for_remains());
     }
@@ -265,7 +267,7 @@ impl Driver {
             sleep(Duration::from_millis(200)).await;
             let outcome = quiet::check_calls(&self.world.state());
             self.world.check(outcome);
-            let outcome = self.all().iter().map(|life| life.check()).collect();
+            let outcome = self.all().iter().try_for_each(|life| life.check());
             self.world.check(outcome);
         }
     }
@@ -311,10 +313,6 @@ impl Driver {
         let mut slots = self.slots();
         slots.leaving.retain(|leaving| !Arc::ptr_eq(leaving, life));
         slots.living.retain(|_, living| !Arc::ptr_eq(living, life));
-    }
-
-    fn longest_lease(&self) -> Duration {
-        Duration::from_secs(150)
     }
 
     fn look_for_remains(&self) -> Result<(), Violation> {

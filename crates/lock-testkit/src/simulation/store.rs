@@ -209,7 +209,7 @@ impl Store {
         if !self.has(Planted::ExpiredLeaseCounts) || !state.has_waiters() {
             return now;
         }
-        let ended = self.ledger.last_end(state, now);
+        let ended = Ledger::last_end(state, now);
         ended.map_or(now, |end| {
             lock_core::Timestamp::from_micros(end.as_micros().saturating_sub(1)).min(now)
         })
@@ -238,7 +238,7 @@ impl Store {
     fn forget_holder(&mut self, key: &LockKey) {
         let now = self.clock.now();
         let is_held = self.keys.get(key).is_some_and(|state| state.leases(now).next().is_some());
-        if is_held && now.as_micros() % 5 == 0 {
+        if is_held && now.as_micros().is_multiple_of(5) {
             self.keys.remove(key);
         }
     }
