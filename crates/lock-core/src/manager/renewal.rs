@@ -19,6 +19,8 @@ use crate::{
 const LOOK_AFTER: Duration = Duration::from_secs(10);
 /// The shortest pause before a renewal that failed is repeated, and the shortest time for an answer.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+/// The longest pause before a renewal that failed is repeated.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The leases that a manager holds, shared by its guards and the task that renews them.
 ///
@@ -285,6 +287,7 @@ impl Rounds for Renewals {
                     }
                     if let Some(held) = schedule.held.get(lease) {
                         let pause = pause(now, held.hold.deadline());
+                        let pause = if again { Duration::ZERO } else { pause };
                         schedule.held.set_due(lease, now + pause, pause / 4);
                     }
                 }
@@ -313,9 +316,9 @@ fn time_to_answer(now: Instant, deadline: Option<Instant>, longest: Duration) ->
 }
 
 /// How long after a failure to repeat a renewal: a quarter of the time that is left, so that the
-/// last tries come ever faster.
+/// last tries come ever faster, and no longer than a waiter pauses.
 fn pause(now: Instant, deadline: Option<Instant>) -> Duration {
-    (left(now, deadline) / 4).max(SHORTEST_PAUSE)
+    (left(now, deadline) / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
 }
 
 fn left(now: Instant, deadline: Option<Instant>) -> Duration {
