@@ -67,15 +67,21 @@ impl Keeper {
     /// Makes a connection to a store that is there.
     async fn attempt(&mut self) -> Result<(Link, Pushes)> {
         let Dialed { connection, pushes, has_functions } = self.dialer.dial().await?;
-        let form = if has_functions { Form::Functions } else { Form::Scripts };
-        let mut link = Link::new(connection, form);
+        let mut link = Link::new(connection, Form::Scripts);
+        if has_functions && may_load_functions(&mut link).await {
+            link.form = Form::Functions;
+        }
         let mut entered = self.enter(&mut link).await;
-        if form == Form::Functions && entered.as_ref().is_err_and(is_forbidden) {
-            tracing::debug!("the commands are scripts, since the user may not load functions");
+        if link.form == Form::Functions && entered.as_ref().is_err_and(is_forbidden) {
             link.form = Form::Scripts;
             entered = self.enter(&mut link).await;
         }
-        entered.map_err(|error| connect_failed(&error))?;
+        tracing::debug!(form = ?link.form, "the commands are known");
+        match entered {
+            // A replica can be asked how it is, and may be the master soon.
+            Err(error) if is_read_only(&error) => {}
+            entered => drop(entered.map_err(|error| connect_failed(&error))?),
+        }
         Ok((link, pushes))
     }
 
@@ -96,6 +102,12 @@ impl Keeper {
         let probed = tokio::time::timeout(limit, async {
             link.call(&self.line.time, Script::Probe, &keys, &args).await?;
             let mut connection = link.connection;
+            if link.form == Form::Scripts {
+                // Later, one that the server has forgotten is loaded when it is called.
+                for script in Script::ALL {
+                    send(&mut connection, &self.line.time.load(link.form, *script)).await?;
+                }
+            }
             for command in self.commands() {
                 send(&mut connection, &command).await?;
             }
@@ -151,6 +163,16 @@ async fn answers(mut link: Link, limit: Duration) -> bool {
     let ping = redis::cmd("PING");
     let answer = tokio::time::timeout(limit, send(&mut link.connection, &ping)).await;
     answer.is_ok_and(|answer| answer.err().is_none_or(|error| !is_over(&error)))
+}
+
+/// Whether the user may load functions, whoever has loaded ours. No library is an error, too.
+async fn may_load_functions(link: &mut Link) -> bool {
+    let loaded = send(&mut link.connection, redis::cmd("FUNCTION").arg("LOAD").arg("")).await;
+    !loaded.as_ref().is_err_and(is_forbidden)
+}
+
+fn is_read_only(error: &redis::RedisError) -> bool {
+    error.kind() == redis::ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
 fn is_forbidden(error: &redis::RedisError) -> bool {

@@ -27,7 +27,7 @@ macro_rules! scripts {
         }
 
         impl Script {
-            const ALL: &[Self] = &[$(Self::$script,)*];
+            pub(crate) const ALL: &[Self] = &[$(Self::$script,)*];
 
             const fn source(self) -> (&'static str, &'static str) {
                 match self {
