@@ -24,6 +24,26 @@ local function members(key, first)
   return scores
 end
 
+-- Takes the entries of this lock out of the index of the shard.
+local function forget_waits()
+  local from, tail = 0, #KEY + 17
+  while true do
+    local entries = call('ZRANGE', WAITS, from, from + 999)
+    if #entries == 0 then
+      return
+    end
+    from = from + #entries
+    for _, entry in ipairs(entries) do
+      local is_session = sub(entry, 1, 1) == 's'
+      local is_whole = is_session and #entry == tail + 17 or sub(entry, -tail - 1, -tail - 1) == '\0'
+      if is_whole and sub(entry, -tail, -17) == KEY .. '\0' then
+        call('ZREM', WAITS, entry)
+        from = from - 1
+      end
+    end
+  end
+end
+
 -- Makes queue, silence and ends anew of the records. By the way nothing may be dropped, and nothing
 -- is done then; an operator has all dropped that cannot be read or has no record.
 local function repair(by_operator)
@@ -86,6 +106,9 @@ local function repair(by_operator)
     return nil
   end
 
+  if by_operator then
+    forget_waits()
+  end
   call('DEL', DETAILS, QUEUE, SILENCE, ENDS)
   many, queued, heard = nil, false, nil
   for request, lease in pairs(leases) do
