@@ -13,8 +13,8 @@ use lock_core::{
 use crate::commands::{Shared, id};
 use crate::config::RedisConfig;
 use crate::connection::Connection;
-use crate::end;
 use crate::dialer::Dialer;
+use crate::end;
 use crate::health;
 use crate::layout::Layout;
 use crate::notify::Mailboxes;
@@ -107,8 +107,7 @@ impl RedisBackend {
         };
         let at_server = |error: Error| error.with_server(config.address());
         let (connection, capabilities) = connected.await.map_err(at_server)?;
-        let shared =
-            Shared::new(connection, client, config, layout, capabilities, mailboxes);
+        let shared = Shared::new(connection, client, config, layout, capabilities, mailboxes);
         let shared = Arc::new(shared);
         let weak = Arc::downgrade(&shared);
         let sweeper = Supervised::spawn("sweeper", move || sweeper::sweep(weak.clone()));

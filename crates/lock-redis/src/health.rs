@@ -44,7 +44,8 @@ pub(crate) fn health(info: &str, config: &RedisConfig, damaged: &[LockKey]) -> H
         warnings.push("replication is asynchronous: a failover may lose a grant".to_owned());
     }
     for key in damaged {
-        warnings.push(format!("the records of `{key}` are damaged: RedisBackend::repair mends them"));
+        warnings
+            .push(format!("the records of `{key}` are damaged: RedisBackend::repair mends them"));
     }
     Health::new(store, warnings)
 }

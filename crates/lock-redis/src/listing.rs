@@ -18,7 +18,7 @@ const STEPS: usize = 256;
 /// The least and the most keys that the server looks at in one step.
 const STRIDE: (u32, u32) = (100, 1000);
 /// Number of bytes of records after which a page ends, and of one answer.
-const BYTES: usize = 1 << 20;
+const BYTES: usize = 1 << 18;
 
 /// How far a walk has come: the server's own cursor, and what was shown of the step that follows.
 ///

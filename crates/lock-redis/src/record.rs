@@ -9,7 +9,5 @@ pub(crate) const GRACE: u64 = 60_000;
 
 /// The same for the scripts.
 pub(crate) fn constants() -> String {
-    format!(
-        "local LAYOUT_VERSION, NEVER, GRACE = '{LAYOUT_VERSION}', {NEVER}, {GRACE}\n"
-    )
+    format!("local LAYOUT_VERSION, NEVER, GRACE = '{LAYOUT_VERSION}', {NEVER}, {GRACE}\n")
 }

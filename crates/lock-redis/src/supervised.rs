@@ -13,7 +13,10 @@ pub(crate) struct Supervised(AbortHandle);
 
 impl Supervised {
     /// Runs what `begin` makes until it ends, and makes it anew when it panics.
-    pub(crate) fn spawn<F>(name: &'static str, mut begin: impl FnMut() -> F + Send + 'static) -> Self
+    pub(crate) fn spawn<F>(
+        name: &'static str,
+        mut begin: impl FnMut() -> F + Send + 'static,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {

@@ -11,7 +11,7 @@ use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, ErrorKind, EventFilter, EvictRequest, HearRequest,
     InspectQuery, KeepAlive, ListQuery, LockBackend, LockInspector, LockKey, MailboxId, Metadata,
     Mode, Notice, Operation, OwnerId, Reason, ReleaseRequest, RenewRequest, RequestId, Result,
-    TransferRequest, TransferTo, Ttl, Watched, WaitsQuery,
+    TransferRequest, TransferTo, Ttl, WaitsQuery, Watched,
 };
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::server::RedisServer;
@@ -82,7 +82,8 @@ async fn use_all(store: &RedisBackend, journal: bool) -> Result<()> {
     assert!(matches!(granted, Some(Notice::Granted(_))), "{granted:?}");
     let evicted = store.evict(&EvictRequest::all(first.key.clone(), alice.clone(), why)).await?;
     assert_eq!(evicted.value.leases.len(), 1);
-    let heard = store.hear(&[HearRequest::new(first.key.clone(), waiting[1].id)]).await.remove(0)?;
+    let heard =
+        store.hear(&[HearRequest::new(first.key.clone(), waiting[1].id)]).await.remove(0)?;
     let lock_core::Heard::Granted(held) = heard.value else { panic!("it is next") };
     let to = TransferTo::Owner {
         owner: alice.clone(),

@@ -48,7 +48,7 @@
 local SWEEP_LIMIT, EVICT_LIMIT = 64, 64
 -- Maximum number of leases that are over that a command drops, of bytes of leases that it reads, and
 -- of bytes of a page.
-local LEASE_LIMIT, BYTE_LIMIT, PAGE_BYTES = 256, 1048576, 524288
+local LEASE_LIMIT, BYTE_LIMIT, PAGE_BYTES = 256, 262144, 131072
 local MARK_SPAN, MARK_MAX_SPAN, MARK_LIMIT = 300000000, 3600000000, 1024
 local SHARED_KEYS, LOCK_KEYS = 4, 7
 local NOWHERE = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'

@@ -205,15 +205,24 @@ async fn messages_of_strangers_do_no_harm() {
         vec!["{lock:0}:store".to_owned()]
     };
     // The name of a mailbox is no text: a script knows it by its bytes.
-    let bytes: Vec<_> = mailbox.to_bits().to_be_bytes().iter().map(|it| format!("\\{it}")).collect();
+    let bytes: Vec<_> =
+        mailbox.to_bits().to_be_bytes().iter().map(|it| format!("\\{it}")).collect();
     let publish = |message: &str| {
         let bytes = bytes.concat();
         format!("return redis.call('PUBLISH', '{{lock:0}}:mailbox:{bytes}', {message})")
     };
     for message in [
-        "''", "'g'", "'e'", "'a'", "'x'", "string.rep('g', 41)", "'g' .. string.rep('\\0', 41)",
-        "'e' .. string.rep('\\255', 64)", "'e' .. string.rep('9', 28) .. ' '",
-        "'a' .. string.rep('\\200', 99)", "string.rep('g', 100000)",
+        "''",
+        "'g'",
+        "'e'",
+        "'a'",
+        "'x'",
+        "string.rep('g', 41)",
+        "'g' .. string.rep('\\0', 41)",
+        "'e' .. string.rep('\\255', 64)",
+        "'e' .. string.rep('9', 28) .. ' '",
+        "'a' .. string.rep('\\200', 99)",
+        "string.rep('g', 100000)",
     ] {
         assert_eq!(server.command(&["EVAL", &publish(message), "0"]).await, "1", "{message}");
         let told = next().await;

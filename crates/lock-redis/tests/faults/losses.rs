@@ -6,9 +6,7 @@ use lock_core::{
 use lock_testkit::server::RedisServer;
 use tokio::time::Instant;
 
-use crate::scene::{
-    ask, key, manager, millis, secs, store, until, until_clean, waiter, within,
-};
+use crate::scene::{ask, key, manager, millis, secs, store, until, until_clean, waiter, within};
 
 #[tokio::test]
 async fn who_finds_the_store_empty_is_granted_nothing_and_tells_all() {

@@ -11,8 +11,8 @@ use lock_redis::RedisBackend;
 use lock_testkit::server::{RedisServer, ServerConfig};
 
 use crate::scene::{
-    BY_FUNCTIONS, BY_SCRIPTS, ask, connections, hang_up, hasty, key, manager, millis, queue, secs, store, until,
-    until_clean, url_of, users, within,
+    BY_FUNCTIONS, BY_SCRIPTS, ask, connections, hang_up, hasty, key, manager, millis, queue, secs,
+    store, until, until_clean, url_of, users, within,
 };
 
 /// An error that certainly changed nothing, and that passes, for this reason.
@@ -123,9 +123,8 @@ async fn demoted_server_is_asked_seldom_and_by_functions_when_it_is_back() {
     let server = RedisServer::start().await;
     let alice = hasty(&server.url(), "alice", millis(100)).await;
     let held = holder(&alice).await;
-    let received = async || {
-        server.info("total_connections_received").await.unwrap().parse::<u64>().unwrap()
-    };
+    let received =
+        async || server.info("total_connections_received").await.unwrap().parse::<u64>().unwrap();
     let loads = async || server.info("cmdstat_script|load").await.is_some();
     assert_eq!(server.command(&["REPLICAOF", "127.0.0.1", "1"]).await, "OK");
     let before = received().await;
@@ -149,7 +148,8 @@ async fn server_without_memory_ends_what_is_held_and_takes_no_more() {
     for user in [BY_FUNCTIONS, BY_SCRIPTS] {
         let server = RedisServer::start_with(users()).await;
         let alice = store(&url_of(user, server.addr()), "alice").await;
-        let (held, next, third) = (holder(&alice).await, queue("bob", "key"), queue("carol", "key"));
+        let (held, next, third) =
+            (holder(&alice).await, queue("bob", "key"), queue("carol", "key"));
         for waiting in [&next, &third] {
             assert!(matches!(alice.acquire(waiting).await.unwrap().value, Acquisition::Queued(_)));
         }
