@@ -71,8 +71,8 @@ async fn use_all(store: &RedisBackend, journal: bool) -> Result<()> {
     for request in &waiting {
         assert!(matches!(store.acquire(request).await?.value, Acquisition::Queued(_)));
     }
-    store.renew(&[RenewRequest::new(held.name(), Ttl::default())]).await.remove(0)?;
-    store.hear(&[HearRequest::new(first.key.clone(), waiting[0].id)]).await.remove(0)?;
+    let _ = store.renew(&[RenewRequest::new(held.name(), Ttl::default())]).await.remove(0)?;
+    let _ = store.hear(&[HearRequest::new(first.key.clone(), waiting[0].id)]).await.remove(0)?;
     let _ = store.inspect(&InspectQuery::new(first.key.clone())).await?;
     assert_eq!(store.list(&ListQuery::all()).await?.value.items.len(), 1);
     assert_eq!(store.waits_of(&WaitsQuery::new(alice.clone())).await?.value.items.len(), 3);

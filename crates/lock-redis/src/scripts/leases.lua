@@ -30,7 +30,8 @@ for _, request in ipairs(requests) do
       to = ''
       break
     end
-    leases[#leases + 1] = write_lease(lease_of(request) or error('a lease has no record'))
+    leases[#leases + 1] = many and (call('HGET', DETAILS, 'h' .. request)
+      or error('a lease has no record')) or write_lease(alone)
     bytes = bytes + #leases[#leases]
   end
 end
