@@ -11,6 +11,8 @@ usage: cargo xtask COMMAND
   redis          see that there is a Redis to test with; install one where apt-get can
   test           tests and doctests
   test --valkey  only the tests that start a Redis, with a Valkey in its place
+  simulate [--seed S] [--seeds N | --seconds T]
+                 whole systems in virtual time, many seeds on all cores
   doc            the documentation, warnings are errors
   api [--bless]  compare the public API with api/*.txt, or write it there
   features       check the crates under each of their features
@@ -34,6 +36,7 @@ pub(crate) enum Command {
     Tidy,
     Redis,
     Test { valkey: bool },
+    Simulate { args: Vec<String> },
     Doc,
     Api { bless: bool },
     Features,
@@ -56,6 +59,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Option<Command> {
         ["redis"] => Command::Redis,
         ["test"] => Command::Test { valkey: false },
         ["test", "--valkey"] => Command::Test { valkey: true },
+        ["simulate", ref args @ ..] if are_numbered(args, &["--seed", "--seeds", "--seconds"]) => {
+            Command::Simulate { args: args.iter().map(|&arg| arg.to_owned()).collect() }
+        }
         ["doc"] => Command::Doc,
         ["api"] => Command::Api { bless: false },
         ["api", "--bless"] => Command::Api { bless: true },
@@ -69,6 +75,13 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Option<Command> {
         ["bench", "redis", "--charts"] => Command::Bench { name: "redis".to_owned(), charts: true },
         ["help" | "--help" | "-h"] => Command::Help,
         _ => return None,
+    })
+}
+
+/// Whether these are options of these names, each with its number.
+fn are_numbered(args: &[&str], names: &[&str]) -> bool {
+    args.chunks(2).all(|pair| {
+        matches!(pair, [name, number] if names.contains(name) && number.parse::<u64>().is_ok())
     })
 }
 
@@ -86,6 +99,8 @@ mod tests {
         assert_eq!(parsed("fmt --fix"), Some(Command::Fmt { fix: true }));
         assert_eq!(parsed("test"), Some(Command::Test { valkey: false }));
         assert_eq!(parsed("test --valkey"), Some(Command::Test { valkey: true }));
+        let args = vec!["--seeds".to_owned(), "7".to_owned()];
+        assert_eq!(parsed("simulate --seeds 7"), Some(Command::Simulate { args }));
         assert_eq!(parsed("api"), Some(Command::Api { bless: false }));
         assert_eq!(parsed("instructions --bless"), Some(Command::Instructions { bless: true }));
         let bench = |name: &str, charts| Some(Command::Bench { name: name.to_owned(), charts });
@@ -97,7 +112,8 @@ mod tests {
     #[test]
     fn what_is_unknown_is_refused() {
         let lines = ["", "sing", "ci --fix", "fmt --bless", "bench", "bench --memory", "api x"];
-        for line in lines.into_iter().chain(["bench memory --charts"]) {
+        let lines = lines.into_iter().chain(["simulate --seeds", "simulate --seeds x"]);
+        for line in lines.chain(["bench memory --charts"]) {
             assert_eq!(parsed(line), None, "{line}");
         }
     }

@@ -26,6 +26,8 @@ struct Suite {
 enum Judge {
     /// This program, by what criterion leaves in its folder.
     Here(&'static [Figure]),
+    /// The benchmark, which prints its own tables and figures.
+    Itself,
     /// The benchmark, which needs a Redis and prints its own tables and figures.
     Redis,
 }
@@ -51,6 +53,13 @@ const SUITES: &[Suite] = &[
         bench: "memory",
         features: "",
         judge: Judge::Here(MEMORY),
+    },
+    Suite {
+        name: "held",
+        package: "lock-memory",
+        bench: "held",
+        features: "",
+        judge: Judge::Itself,
     },
     Suite {
         name: "redis",
@@ -142,6 +151,7 @@ pub(crate) fn run(sh: &Sh, name: &str, charts: bool) -> Result<()> {
     let bench = bench.args(["--features", suite.features]);
     match suite.judge {
         Judge::Here(figures) => compare(sh, &bench, figures),
+        Judge::Itself => Ok(bench.run()?),
         Judge::Redis => {
             redis::run(sh)?;
             Ok(bench.env(CHARTS, if charts { "1" } else { "0" }).run()?)

@@ -13,6 +13,7 @@ mod instructions;
 mod lint;
 mod redis;
 mod sh;
+mod simulate;
 mod test;
 mod tidy;
 
@@ -53,6 +54,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Instructions { bless } => {
             instructions::run(&sh, bless)?;
         }
+        Command::Simulate { args } => simulate::run(&sh, &args)?,
         Command::Bench { name, charts } => bench::run(&sh, &name, charts)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -10,6 +10,10 @@ use lock_compat::documents::{DocumentStore, RedisDocuments, Replacement};
 use lock_compat::legacy::{CommandName, Outcome, ProjectResult, Timestamp, encode};
 use lock_compat::{AtlantisRedis, LegacyBackend, ServerConfig};
 use lock_testkit::server::{RedisServer, ServerConfig as Setup};
+use tokio::time::{interval, timeout};
+
+/// How long the servers may take to find each other.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The slots of each server.
 const SLOTS: [(u16, u16); 3] = [(0, 5460), (5461, 10_922), (10_923, 16_383)];
@@ -33,15 +37,22 @@ async fn cluster() -> Vec<RedisServer> {
         servers.push(server);
     }
     for server in &servers {
-        let is_whole = async || {
-            let info = server.command(&["CLUSTER", "INFO"]).await;
-            info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
-        };
-        while !is_whole().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let whole = timeout(PATIENCE, until_whole(server));
+        whole.await.expect("the servers find each other");
     }
     servers
+}
+
+/// Asks until the server says that it knows the others, which it tells nobody by itself.
+async fn until_whole(server: &RedisServer) {
+    let mut looks = interval(Duration::from_millis(10));
+    loop {
+        let info = server.command(&["CLUSTER", "INFO"]).await;
+        if info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3") {
+            break;
+        }
+        looks.tick().await;
+    }
 }
 
 fn config(servers: &[RedisServer]) -> ServerConfig {

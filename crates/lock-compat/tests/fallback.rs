@@ -4,8 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -473,20 +476,18 @@ async fn comparison_that_is_dropped_forgets_nothing() {
     server.restart().await;
     // It is dropped at one await after the other, until it is through.
     for polls in 1.. {
-        let mut comparison = std::pin::pin!(store.reconcile());
-        let mut is_through = false;
-        for _ in 0..polls {
-            let poll = std::future::poll_fn(|context| {
-                std::task::Poll::Ready(comparison.as_mut().poll(context))
-            });
-            if let std::task::Poll::Ready(report) = poll.await {
-                // The connection from before may be broken.
-                is_through = report.is_ok();
-                break;
+        let mut comparison = pin!(store.reconcile());
+        let mut left = polls;
+        let report = poll_fn(|context| {
+            left -= 1;
+            match comparison.as_mut().poll(context) {
+                Poll::Pending if left > 0 => Poll::Pending,
+                Poll::Pending => Poll::Ready(None),
+                Poll::Ready(report) => Poll::Ready(Some(report)),
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        if is_through {
+        });
+        // The connection from before may be broken.
+        if matches!(report.await, Some(Ok(_))) {
             break;
         }
     }

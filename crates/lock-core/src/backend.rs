@@ -265,9 +265,11 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     /// - Only the holding request transfers, and holds nothing afterwards.
     ///   `transfer::transfer_by_another_request_is_refused`
     ///   `transfer::giver_holds_nothing_after_transfer`
-    /// - A receiver that does not wait in the mode of the lease, or that holds already, gets
-    ///   nothing, and nothing changes. `transfer::transfer_to_an_absent_waiter_changes_nothing`
+    /// - A receiver that does not wait in the mode of the lease, that holds already or that has a
+    ///   mark gets nothing, and nothing changes.
+    ///   `transfer::transfer_to_an_absent_waiter_changes_nothing`
     ///   `transfer::transfer_needs_the_same_mode` `transfer::transfer_to_a_holder_changes_nothing`
+    ///   `marks::marked_request_is_handed_nothing`
     async fn transfer(&self, request: &TransferRequest) -> Result<Timed<Transfer>>;
 
     /// Ends leases or a waiter by force.

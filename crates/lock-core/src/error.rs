@@ -48,6 +48,8 @@ pub enum ErrorKind {
     Lost,
     /// The request waits for a lease whose holder waits for it.
     Deadlock,
+    /// The receiver of a transfer cannot have the lease.
+    Refused,
     /// The store cannot be reached, does not serve now, or did not answer in time.
     Unavailable,
     /// The store does not offer this.
@@ -288,8 +290,9 @@ impl fmt::Display for ErrorKind {
             Self::NotHeld => "the request does not hold the key",
             Self::Lost => "the lease was lost",
             Self::Deadlock => "deadlock",
+            Self::Refused => "the receiver cannot have the lease",
             Self::Unavailable => "the store is unavailable",
-            Self::Unsupported => "the store does not offer this",
+            Self::Unsupported => "this is not supported",
             Self::InvalidInput => "invalid input",
             Self::Corrupt => "the store answered nonsense",
             Self::ShutDown => "the manager was shut down",

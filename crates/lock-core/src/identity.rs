@@ -21,7 +21,7 @@ macro_rules! identity {
             /// Makes a new identity.
             #[must_use]
             pub fn random() -> Self {
-                Self::from_bits(rand::random())
+                Self::from_bits(crate::random::random())
             }
 
             /// The identity with these bits.

@@ -6,6 +6,7 @@ mod invalid;
 mod metadata;
 mod mode;
 mod priority;
+mod random;
 mod span;
 mod text;
 mod timed;
@@ -41,7 +42,8 @@ pub use inspector::{EventStream, LockInspector, LockStore};
 pub use invalid::{InvalidInput, Violation};
 pub use lease::{Grant, Lease, LeaseName};
 pub use manager::{
-    Acquire, Attempt, LockGuard, LockManager, LossReason, ManagerConfig, Once, Queueing,
+    Acquire, Attempt, GuardError, LockGuard, LockManager, LossReason, ManagerConfig, Once,
+    Queueing, ShutdownReport,
 };
 pub use metadata::Metadata;
 pub use mode::Mode;
@@ -51,12 +53,14 @@ pub use priority::Priority;
 pub use query::{
     Cursor, EventCursor, InspectQuery, Inspection, ListQuery, Page, WaitsOf, WaitsQuery,
 };
+#[cfg(feature = "test-util")]
+pub use random::seed_random;
 pub use reply::{Acquisition, Cancellation, Eviction, Heard, Release, Renewal, Transfer};
 pub use request::{
     AcquireRequest, CancelRequest, EvictRequest, EvictTarget, HearRequest, OnHeld, ReleaseRequest,
     RenewRequest, TransferRequest, TransferTo,
 };
-pub use span::{HeadStart, KeepAlive, LeaseTime};
+pub use span::{AgeingStep, HeadStart, KeepAlive, LeaseTime, Timeout};
 pub use text::{LockKey, OwnerId, Reason};
 pub use timed::Timed;
 pub use token::FencingToken;

@@ -82,6 +82,13 @@ impl TryFrom<BTreeMap<String, String>> for Metadata {
     }
 }
 
+impl<N: Into<String>, T: Into<String>, const COUNT: usize> TryFrom<[(N, T); COUNT]> for Metadata {
+    type Error = InvalidInput;
+    fn try_from(entries: [(N, T); COUNT]) -> Result<Self, InvalidInput> {
+        Self::parse(entries)
+    }
+}
+
 impl From<Metadata> for BTreeMap<String, String> {
     fn from(metadata: Metadata) -> Self {
         metadata.0.map(Arc::unwrap_or_clone).unwrap_or_default()

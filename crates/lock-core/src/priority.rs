@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
-use crate::HeadStart;
 use crate::invalid::{InvalidInput, Violation};
+use crate::{AgeingStep, HeadStart};
 
 /// How urgent a request is.
 ///
@@ -32,9 +31,6 @@ impl Priority {
     /// All priorities, the least urgent first.
     pub const ALL: [Self; 4] = [Self::Low, Self::Normal, Self::High, Self::Critical];
 
-    /// The ageing step that is usual: 2 minutes.
-    pub const DEFAULT_STEP: Duration = Duration::from_secs(120);
-
     /// How many ageing steps the head start is.
     #[must_use]
     pub const fn level(self) -> u32 {
@@ -49,11 +45,9 @@ impl Priority {
     /// The head start that this priority is with ageing steps of `step`.
     ///
     /// A step of zero is first come, first served; a huge one is strict priority.
-    ///
-    /// # Errors
-    /// [`InvalidInput`] when the head start would be longer than [`HeadStart::MAX`].
-    pub fn head_start(self, step: Duration) -> Result<HeadStart, InvalidInput> {
-        HeadStart::parse(step.saturating_mul(self.level()))
+    #[must_use]
+    pub fn head_start(self, step: AgeingStep) -> HeadStart {
+        HeadStart::steps(step, self.level())
     }
 
     /// The name, as [`FromStr`] reads it.

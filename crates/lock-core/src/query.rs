@@ -42,6 +42,29 @@ cursor! {
     EventCursor
 }
 
+/// Lets the pages of a query be chosen.
+macro_rules! paged {
+    ($query:ident) => {
+        impl $query {
+            /// At most `limit` of what is asked for on a page.
+            #[must_use]
+            pub fn with_limit(self, limit: NonZeroU32) -> Self {
+                Self { limit, ..self }
+            }
+
+            /// The page that follows.
+            #[must_use]
+            pub fn after(self, cursor: Cursor) -> Self {
+                Self { cursor: Some(cursor), ..self }
+            }
+        }
+    };
+}
+
+paged!(InspectQuery);
+paged!(ListQuery);
+paged!(WaitsQuery);
+
 /// Which key to inspect, and which of its waiters to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -62,18 +85,6 @@ impl InspectQuery {
     #[must_use]
     pub const fn new(key: LockKey) -> Self {
         Self { key, limit: DEFAULT_LIMIT, cursor: None }
-    }
-
-    /// Shows at most `limit` leases and `limit` waiters.
-    #[must_use]
-    pub fn with_limit(self, limit: NonZeroU32) -> Self {
-        Self { limit, ..self }
-    }
-
-    /// Shows the waiters that follow.
-    #[must_use]
-    pub fn after(self, cursor: Cursor) -> Self {
-        Self { cursor: Some(cursor), ..self }
     }
 
     /// The number of leases and of waiters to show.
@@ -164,18 +175,6 @@ impl ListQuery {
         Self { owner: Some(owner), ..self }
     }
 
-    /// At most `limit` leases on a page.
-    #[must_use]
-    pub fn with_limit(self, limit: NonZeroU32) -> Self {
-        Self { limit, ..self }
-    }
-
-    /// The page that follows.
-    #[must_use]
-    pub fn after(self, cursor: Cursor) -> Self {
-        Self { cursor: Some(cursor), ..self }
-    }
-
     /// Whether the lease is wanted.
     #[must_use]
     pub fn matches(&self, lease: &Lease) -> bool {
@@ -211,18 +210,6 @@ impl WaitsQuery {
     #[must_use]
     pub fn new(of: impl Into<WaitsOf>) -> Self {
         Self { of: of.into(), limit: DEFAULT_LIMIT, cursor: None }
-    }
-
-    /// At most `limit` waiters on a page.
-    #[must_use]
-    pub fn with_limit(self, limit: NonZeroU32) -> Self {
-        Self { limit, ..self }
-    }
-
-    /// The page that follows.
-    #[must_use]
-    pub fn after(self, cursor: Cursor) -> Self {
-        Self { cursor: Some(cursor), ..self }
     }
 }
 

@@ -87,7 +87,8 @@ pub enum Transfer {
     Ended(End),
     /// There is no such lease to give; nothing changed.
     NotHeld,
-    /// The receiving request does not wait for the key in the mode of the lease; nothing changed.
+    /// The receiving request does not wait for the key in the mode of the lease, or was ended by
+    /// force or cancelled before; nothing changed.
     NotWaiting,
     /// The receiving request holds the key already; nothing changed.
     AlreadyHolds,

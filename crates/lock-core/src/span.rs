@@ -91,6 +91,17 @@ span! {
     HeadStart, "head_start", Duration::ZERO, DAY.saturating_mul(3660)
 }
 
+span! {
+    /// How much earlier than its arrival a request of one more level of priority ranks: 0 to 1,220
+    /// days, stored in milliseconds. Zero is first come, first served.
+    AgeingStep, "ageing_step", Duration::ZERO, DAY.saturating_mul(1220)
+}
+
+span! {
+    /// How long something may take: 1 millisecond to 1 day, stored in milliseconds.
+    Timeout, "timeout", Duration::from_millis(1), DAY
+}
+
 /// 30 seconds.
 impl Default for LeaseTime {
     fn default() -> Self {
@@ -105,6 +116,13 @@ impl Default for KeepAlive {
     }
 }
 
+/// 2 minutes.
+impl Default for AgeingStep {
+    fn default() -> Self {
+        Self(120_000)
+    }
+}
+
 /// None.
 impl Default for HeadStart {
     fn default() -> Self {
@@ -112,7 +130,25 @@ impl Default for HeadStart {
     }
 }
 
+impl Timeout {
+    /// How long a store may usually take for one command.
+    pub(crate) const OPERATION: Self = Self(5_000);
+    /// How long a shutdown usually waits.
+    pub(crate) const SHUTDOWN: Self = Self(30_000);
+
+    /// Checks the `span` of this field.
+    pub(crate) fn of(field: &'static str, span: Duration) -> Result<Self, InvalidInput> {
+        check_span(field, span, Self::MIN, Self::MAX).map(Self)
+    }
+}
+
 impl HeadStart {
     /// First come, first served.
     pub const NONE: Self = Self(0);
+
+    /// This many ageing steps, and no longer than the longest.
+    pub(crate) fn steps(step: AgeingStep, level: u32) -> Self {
+        let longest = u64::try_from(Self::MAX.as_millis()).unwrap_or(u64::MAX);
+        Self(step.0.saturating_mul(level.into()).min(longest))
+    }
 }

@@ -14,15 +14,25 @@ use crate::Timestamp;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
-pub struct FencingToken(NonZeroU64);
+pub struct FencingToken(
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "read"))] NonZeroU64,
+);
+
+/// The time from which on tokens only count and follow the clock no more, in the year 2219. It
+/// leaves 2^50 tokens, so that not even a clock that is set to the end of time uses them up.
+const LAST_CLOCK: u64 = (1 << 53) - (1 << 50);
 
 impl FencingToken {
-    /// The token with this number; `None` for zero, which no token has.
+    /// The highest token that can be read: 2^53 - 1. Of higher numbers a double does not hold each.
+    pub const MAX: Self = Self(NonZeroU64::new((1 << 53) - 1).expect("not zero"));
+
+    /// The token with this number; `None` for zero, which no token has, and above
+    /// [`MAX`](Self::MAX).
     #[must_use]
     pub const fn new(number: u64) -> Option<Self> {
         match NonZeroU64::new(number) {
-            Some(number) => Some(Self(number)),
-            None => None,
+            Some(number) if number.get() <= Self::MAX.get() => Some(Self(number)),
+            _ => None,
         }
     }
 
@@ -36,13 +46,28 @@ impl FencingToken {
     /// microseconds if that is higher.
     ///
     /// The clock makes tokens survive what a counter does not: a flushed store, a deleted key, a
-    /// failover that lost the last writes.
+    /// failover that lost the last writes. It counts up to the year 2219, so a clock that is wrong
+    /// does not use the tokens up.
+    ///
+    /// The token is always higher than the last. After [`MAX`](Self::MAX), which only a store gets to
+    /// whose last token was damaged, it is one that cannot be read back.
     #[must_use]
     pub fn following(last: Option<Self>, now: Timestamp) -> Self {
+        // Nobody counts from `MAX` to the end of the numbers.
         let next = last.map_or(NonZeroU64::MIN, |last| last.0.saturating_add(1));
-        let clock = NonZeroU64::new(now.as_micros()).unwrap_or(NonZeroU64::MIN);
-        Self(next.max(clock))
+        let clock = now.as_micros().min(LAST_CLOCK);
+        Self(NonZeroU64::new(clock).map_or(next, |clock| next.max(clock)))
     }
+}
+
+/// The number of a token that was written out.
+#[cfg(feature = "serde")]
+fn read<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<NonZeroU64, D::Error> {
+    use serde::de::{Deserialize, Error, Unexpected};
+    let number = u64::deserialize(deserializer)?;
+    let token = FencingToken::new(number).map(|token| token.0);
+    let unexpected = Unexpected::Unsigned(number);
+    token.ok_or_else(|| Error::invalid_value(unexpected, &"a token from 1 to 2^53 - 1"))
 }
 
 impl fmt::Display for FencingToken {

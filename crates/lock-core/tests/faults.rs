@@ -28,7 +28,7 @@ async fn resumed_lease_is_relied_on_for_what_is_left_of_it() {
     let store = faulty();
     let alice = manager(&store, "alice");
     let request = RequestId::random();
-    drop(alice.acquire("key").request(request).ttl(TTL).await.unwrap().into_lease());
+    drop(alice.acquire("key").request(request).ttl(TTL).await.unwrap().into_lease().await.unwrap());
     sleep(secs(25)).await;
     let guard = alice.acquire("key").request(request).ttl(TTL).await.unwrap();
     let seen = alice.inspect("key").await.unwrap();
@@ -88,7 +88,8 @@ async fn wait_ends_in_time_when_the_store_never_answered() {
 
 #[tokio::test(start_paused = true)]
 async fn endless_spans_are_no_trouble() {
-    let config = ManagerConfig::default().with_operation_timeout(Duration::MAX);
+    let longest = lock_core::Timeout::MAX;
+    let config = ManagerConfig::default().with_operation_timeout(longest).unwrap();
     let owner = OwnerId::parse("alice").unwrap();
     let alice = LockManager::with_config(MemoryBackend::new(), owner, config);
     let longest = alice.acquire("key").ttl(lock_core::LeaseTime::MAX).wait(Duration::MAX);
@@ -137,7 +138,7 @@ async fn place_outlives_a_store_that_hangs_for_a_while() {
     let store = faulty();
     let alice = manager(&store, "alice");
     // However long the store may take for an answer, the place must not be lost over one.
-    let config = ManagerConfig::default().with_operation_timeout(secs(30));
+    let config = ManagerConfig::default().with_operation_timeout(secs(30)).unwrap();
     let bob = LockManager::with_config(store.clone(), OwnerId::parse("bob").unwrap(), config);
     let _held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
     let waiter = tokio::spawn(bob.acquire("key").into_future());
@@ -152,24 +153,6 @@ async fn place_outlives_a_store_that_hangs_for_a_while() {
     let waiters = alice.inspect("key").await.unwrap().value.waiters.items;
     assert_eq!(waiters.iter().map(|waiter| waiter.enqueued_at).collect::<Vec<_>>(), [joined]);
     assert!(!waiter.is_finished(), "{:?}", waiter.await);
-}
-
-#[test]
-fn manager_goes_on_in_another_runtime() {
-    let store = MemoryBackend::new();
-    let alice = manager(&store, "alice");
-    for _ in 0..3 {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        let runtime = builder.enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(async {
-            let guard = alice.acquire("key").ttl(TTL).await.unwrap();
-            sleep(secs(120)).await;
-            assert!(!guard.is_lost(), "it is renewed");
-            drop(guard);
-            settle().await;
-            assert_eq!(alice.inspect("key").await.unwrap().value.holders, 0, "it is given back");
-        });
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,7 +181,7 @@ async fn dead_crowd_costs_the_living_no_time() {
 async fn attempt_clears_a_dead_crowd_away() {
     let store = MemoryBackend::new();
     let alice = manager(&store, "alice");
-    let held = alice.acquire("key").ttl(secs(20)).await.unwrap().into_lease();
+    let held = alice.acquire("key").ttl(secs(20)).await.unwrap().into_lease().await.unwrap();
     for _ in 0..1000 {
         let dead = AcquireRequest::new(RequestId::random(), held.key.clone(), held.owner.clone());
         let _ = store.acquire(&dead.queueing(KeepAlive::default())).await.unwrap();
@@ -306,4 +289,21 @@ async fn repeated_eviction_spares_who_came_after() {
     let guard = next.await.unwrap().unwrap();
     assert!(!guard.is_lost());
     assert_eq!(alice.inspect("key").await.unwrap().value.leases[0].token, guard.token());
+}
+
+#[tokio::test(start_paused = true)]
+async fn mailbox_whose_opening_was_not_answered_is_opened_again() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
+    store.inject(Operation::Listen, Fault::Hangs);
+    let next = tokio::spawn(bob.acquire("key").into_future());
+    sleep(secs(6)).await;
+    store.heal();
+    waiting(&alice, "key", 1).await;
+    sleep(secs(6)).await;
+    let start = Instant::now();
+    held.release().await.unwrap();
+    drop(next.await.unwrap().unwrap());
+    assert_eq!(start.elapsed(), Duration::ZERO);
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{faulty, manager, settle, waiting};
 use lock_core::{
-    End, ErrorKind, EvictRequest, LockBackend, LockKey, LossReason, Metadata, Mode, Operation,
-    OwnerId, Reason, RequestId, Transfer, TransferTo, Ttl,
+    AcquireRequest, End, ErrorKind, EvictRequest, KeepAlive, LockBackend, LockKey, LossReason,
+    Metadata, Mode, Operation, OwnerId, Reason, RequestId, Transfer, TransferTo, Ttl,
 };
 use lock_memory::MemoryBackend;
 use lock_testkit::{Fault, NoticeFault};
@@ -376,4 +376,43 @@ async fn deadline_is_before_the_end_of_the_lease_and_moves_with_renewals() {
     assert!(second > Instant::now() && second < Instant::now() + TTL);
     let never = alice.acquire("other").ttl(Ttl::Never).await.unwrap();
     assert_eq!(never.deadline(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn short_lease_told_long_after_the_last_answer_is_held_and_kept() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
+    let short = bob.acquire("key").keep_alive(Duration::from_secs(30));
+    let next = tokio::spawn(short.ttl(Duration::from_millis(300)).into_future());
+    waiting(&alice, "key", 1).await;
+    sleep(Duration::from_secs(9)).await;
+    held.release().await.unwrap();
+    let guard = next.await.unwrap().unwrap();
+    sleep(TTL).await;
+    assert!(!guard.is_lost());
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewal_that_shortens_the_lease_shortens_the_belief_before_it_is_sent() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
+    let request = RequestId::random();
+    // A predecessor asked for a longer lease.
+    let key = LockKey::parse("key").unwrap();
+    let before =
+        AcquireRequest::new(request, key, bob.owner().clone()).with_ttl(TTL.try_into().unwrap());
+    let _queued = store.acquire(&before.queueing(KeepAlive::default())).await.unwrap();
+    let short = bob.acquire("key").request(request).ttl(Duration::from_millis(300));
+    let next = tokio::spawn(short.into_future());
+    settle().await;
+    held.release().await.unwrap();
+    let guard = next.await.unwrap().unwrap();
+    store.inject(Operation::Renew, Fault::AnswerLost);
+    sleep(Duration::from_millis(3400)).await;
+    let seen = alice.inspect("key").await.unwrap();
+    let left = seen.value.leases.first().and_then(|lease| lease.remaining(seen.observed_at));
+    let left = left.unwrap_or_default();
+    assert!(guard.deadline().unwrap() <= Instant::now() + left, "{left:?} are left");
 }

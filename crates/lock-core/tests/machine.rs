@@ -14,6 +14,8 @@ mod ended;
 mod marks;
 #[path = "machine/play.rs"]
 mod play;
+#[path = "machine/settled.rs"]
+mod settled;
 #[path = "machine/stored.rs"]
 mod stored;
 

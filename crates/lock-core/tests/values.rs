@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, End, Error, ErrorKind, FencingToken, HeadStart, Holder, KeepAlive, Lease,
-    LeaseTime, LockKey, MailboxId, Metadata, Mode, Operation, OwnerId, Priority, QueuePosition,
-    Reason, RequestId, SessionId, Timed, Timestamp, Ttl,
+    AcquireRequest, AgeingStep, End, Error, ErrorKind, FencingToken, HeadStart, Holder, KeepAlive,
+    Lease, LeaseTime, LockKey, MailboxId, Metadata, Mode, Operation, OwnerId, Priority,
+    QueuePosition, Reason, RequestId, SessionId, Timed, Timestamp, Ttl,
 };
 
 fn lease() -> Lease {
@@ -72,9 +72,10 @@ fn priorities_are_read_by_name_and_give_head_starts() {
     let error = "urgent".parse::<Priority>().unwrap_err();
     assert_eq!(error.to_string(), "priority is none of low, normal, high, critical");
     let minute = Duration::from_secs(60);
-    assert_eq!(Priority::Critical.head_start(minute).unwrap().span(), 3 * minute);
-    assert_eq!(Priority::Critical.head_start(Duration::ZERO).unwrap(), HeadStart::NONE);
-    assert!(Priority::Critical.head_start(Duration::MAX).is_err());
+    let step = |span| AgeingStep::parse(span).unwrap();
+    assert_eq!(Priority::Critical.head_start(step(minute)).span(), 3 * minute);
+    assert_eq!(Priority::Critical.head_start(step(Duration::ZERO)), HeadStart::NONE);
+    assert_eq!(Priority::Critical.head_start(step(AgeingStep::MAX)).span(), HeadStart::MAX);
 }
 
 #[test]
@@ -97,7 +98,31 @@ fn tokens_follow_the_last_and_the_clock() {
     assert_eq!(FencingToken::following(token(49), at(50)).get(), 50);
     assert_eq!(FencingToken::following(token(50), at(50)).get(), 51);
     assert_eq!(FencingToken::following(token(90), at(50)).get(), 91);
-    assert_eq!(FencingToken::following(token(u64::MAX), at(50)).get(), u64::MAX);
+}
+
+/// Two leases never have the same token, whatever the clock says and a store has read.
+#[test]
+fn tokens_increase_to_the_end() {
+    let doubles = 1_u64 << 53;
+    assert_eq!(FencingToken::new(doubles - 1), Some(FencingToken::MAX));
+    for number in [doubles, u64::MAX] {
+        assert_eq!(FencingToken::new(number), None);
+    }
+    // A clock that was set to the end of time leaves tokens for those after it.
+    let late = Timestamp::from_micros(u64::MAX);
+    let mut last = FencingToken::following(None, late);
+    assert_eq!(last.get(), doubles - (1 << 50));
+    for now in [late, Timestamp::default(), late] {
+        let next = FencingToken::following(Some(last), now);
+        assert_eq!(next.get(), last.get() + 1);
+        last = next;
+    }
+    // After the highest that can be read come those that cannot, and none comes twice.
+    let mut last = FencingToken::MAX;
+    for number in doubles..doubles + 3 {
+        last = FencingToken::following(Some(last), late);
+        assert_eq!(last.get(), number);
+    }
 }
 
 #[test]
@@ -210,7 +235,7 @@ fn errors_say_what_happened_to_which_key_and_keep_their_cause_apart() {
     Lost retryable=false: the lease was lost
     Deadlock retryable=false: deadlock
     Unavailable retryable=true: the store is unavailable
-    Unsupported retryable=false: the store does not offer this
+    Unsupported retryable=false: this is not supported
     InvalidInput retryable=false: invalid input
     Corrupt retryable=false: the store answered nonsense
     ShutDown retryable=false: the manager was shut down

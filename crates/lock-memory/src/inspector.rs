@@ -1,22 +1,22 @@
 //! What can be seen of the store.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use lock_core::machine::{KeyState, Step};
 use lock_core::{
-    Capabilities, Cursor, Error, EventCursor, EventFilter, EventStream, Health, InspectQuery,
-    Inspection, InvalidInput, Lease, ListQuery, LockInspector, LockKey, Operation, Page, RequestId,
-    Result, Timed, Violation, Waiter, WaitsOf, WaitsQuery,
+    Capabilities, Cursor, Error, EventCursor, EventFilter, EventStream, FencingToken, Health,
+    InspectQuery, Inspection, InvalidInput, Lease, ListQuery, LockInspector, LockKey, Operation,
+    Page, RequestId, Result, Timed, Timestamp, Violation, Waiter, WaitsOf, WaitsQuery,
 };
 
 use crate::backend::MemoryBackend;
 
 /// The number of keys from which on a page looks at no more.
 const KEYS_A_PAGE: usize = 256;
+/// Maximum number of leases that a page looks at.
+const LEASES_A_PAGE: usize = 1000;
 
-/// Leases are listed shard by shard, in the order of their keys and requests within each. A page
-/// looks through few shards, of which each has a 1,024th of all keys.
+/// Leases are listed shard by shard, in the order of their keys and tokens within each. A page
+/// looks through few shards, of which each has a 1,024th of all keys, and at a thousand leases.
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl LockInspector for MemoryBackend {
@@ -31,30 +31,27 @@ impl LockInspector for MemoryBackend {
         if !self.table.has_shard(cursor.shard) {
             return Err(foreign(Operation::List));
         }
-        let limit = query.limit.get() as usize;
         let ListCursor { mut shard, mut after } = cursor;
-        let (mut leases, mut looked_at) = (Vec::new(), 0);
+        let (mut found, mut keys_seen) = (Found::new(query), 0);
         let next = loop {
-            let rest = limit - leases.len();
-            let (found, keys) = self.leases_of_shard(shard, query, after.take().as_ref(), rest);
-            looked_at += keys;
-            // One more than there is room for tells whether another follows.
-            let is_all = found.len() <= rest;
-            let last = found.iter().nth(rest.saturating_sub(1)).map(|(at, _)| at.clone());
-            leases.extend(found.into_values().take(rest));
-            if !is_all {
-                break Some(ListCursor { shard, after: last });
+            let begun = after.take();
+            let look = self.table.look_through(shard, |keys, now| {
+                keys_seen += keys.len();
+                found.look_at(keys, begun.as_ref(), now)
+            });
+            if let Look::Stopped(after) = look {
+                break Some(ListCursor { shard, after });
             }
             shard += 1;
             if !self.table.has_shard(shard) {
                 break None;
             }
-            if leases.len() == limit || looked_at >= KEYS_A_PAGE {
+            if found.is_full() || keys_seen >= KEYS_A_PAGE {
                 break Some(ListCursor { shard, after: None });
             }
         };
         let next = next.map(|next| next.write());
-        Ok(Timed::new(self.table.now(), Page::new(leases, next)))
+        Ok(Timed::new(self.table.now(), Page::new(found.leases, next)))
     }
 
     /// Looking for a session looks at every key that somebody waits for.
@@ -90,7 +87,7 @@ impl LockInspector for MemoryBackend {
         filter: &EventFilter,
         after: Option<&EventCursor>,
     ) -> Result<EventStream> {
-        let watcher = self.table.journal.watch(filter.clone(), after);
+        let watcher = self.table.watch(filter.clone(), after);
         Ok(Box::pin(watcher.ok_or_else(|| foreign(Operation::Watch))?))
     }
 
@@ -123,36 +120,60 @@ impl MemoryBackend {
         }
         keys
     }
+}
 
-    /// The wanted leases of a shard after one of them, at most one more than `rest`; and the number of
-    /// keys in the shard.
-    fn leases_of_shard(
-        &self,
-        shard: usize,
-        query: &ListQuery,
-        after: Option<&(LockKey, RequestId)>,
-        rest: usize,
-    ) -> (BTreeMap<(LockKey, RequestId), Lease>, usize) {
-        let mut found: BTreeMap<(LockKey, RequestId), Lease> = BTreeMap::new();
-        let keys = self.table.look_through(shard, |key, state, now| {
-            let is_before = after.is_some_and(|(after, _)| key < after);
-            if is_before || !key.as_str().starts_with(&query.prefix) {
-                return;
-            }
-            for lease in state.leases(now).filter(|lease| query.matches(lease)) {
-                let at = (key.clone(), lease.request);
-                let is_full = found.len() > rest;
-                let is_late = is_full && found.last_key_value().is_some_and(|(last, _)| at > *last);
-                if is_late || after.is_some_and(|after| at <= *after) {
-                    continue;
-                }
-                found.insert(at, lease.clone());
-                if is_full {
-                    found.pop_last();
-                }
-            }
+/// The leases of a page, while it is made.
+struct Found<'a> {
+    query: &'a ListQuery,
+    leases: Vec<Lease>,
+    looked_at: usize,
+}
+
+/// Where the leases of a shard that a page has looked at end.
+enum Look {
+    /// With the last of the shard.
+    Ended,
+    /// After this lease, or before the first.
+    Stopped(Option<(LockKey, FencingToken)>),
+}
+
+impl<'a> Found<'a> {
+    const fn new(query: &'a ListQuery) -> Self {
+        Self { query, leases: Vec::new(), looked_at: 0 }
+    }
+
+    /// Whether no other lease can be looked at.
+    fn is_full(&self) -> bool {
+        self.leases.len() == self.query.limit.get() as usize || self.looked_at == LEASES_A_PAGE
+    }
+
+    /// Adds the leases of a shard that are wanted, after one of them.
+    fn look_at(
+        &mut self,
+        mut keys: Vec<(&LockKey, &KeyState)>,
+        after: Option<&(LockKey, FencingToken)>,
+        now: Timestamp,
+    ) -> Look {
+        keys.retain(|(key, _)| {
+            key.as_str().starts_with(&self.query.prefix)
+                && after.is_none_or(|(after, _)| *key >= after)
         });
-        (found, keys)
+        keys.sort_unstable_by_key(|(key, _)| *key);
+        let mut last = after.map(|(key, token)| (key, *token));
+        for (key, state) in keys {
+            let begun = after.filter(|(after, _)| after == key).map(|(_, token)| *token);
+            for lease in state.leases_after(begun, now) {
+                if self.is_full() {
+                    return Look::Stopped(last.map(|(key, token)| (key.clone(), token)));
+                }
+                self.looked_at += 1;
+                last = Some((key, lease.token));
+                if self.query.matches(lease) {
+                    self.leases.push(lease.clone());
+                }
+            }
+        }
+        Look::Ended
     }
 }
 
@@ -166,13 +187,13 @@ fn foreign(operation: Operation) -> Error {
 #[derive(Debug, Default)]
 struct ListCursor {
     shard: usize,
-    after: Option<(LockKey, RequestId)>,
+    after: Option<(LockKey, FencingToken)>,
 }
 
 impl ListCursor {
     fn write(&self) -> Cursor {
         Cursor::new(match &self.after {
-            Some((key, request)) => format!("{}.{request}{key}", self.shard),
+            Some((key, token)) => format!("{}.{token}/{key}", self.shard),
             None => format!("{}", self.shard),
         })
     }
@@ -185,8 +206,8 @@ impl ListCursor {
         let Some((shard, after)) = text.split_once('.') else {
             return Some(Self { shard: text.parse().ok()?, after: None });
         };
-        let (request, key) = after.split_at_checked(32)?;
-        let after = Some((LockKey::parse(key).ok()?, RequestId::parse(request).ok()?));
+        let (token, key) = after.split_once('/')?;
+        let after = Some((LockKey::parse(key).ok()?, FencingToken::new(token.parse().ok()?)?));
         Some(Self { shard: shard.parse().ok()?, after })
     }
 }

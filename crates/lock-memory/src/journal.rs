@@ -3,12 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use foldhash::fast::RandomState;
 use futures_core::Stream;
 use lock_core::{Change, ChangeKinds, EventCursor, EventFilter, LockEvent, Timestamp, Watched};
+
+use crate::wake::Wakes;
 
 /// Maximum number of events that are kept.
 const EVENTS: usize = 1024;
@@ -20,6 +22,8 @@ const METADATA_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) struct Journal {
     /// Whether anybody ever watched: a store that nobody watches pays one load.
     is_kept: AtomicBool,
+    /// Done when every command records its changes.
+    begun: Once,
     /// By which a cursor of this store is told from one of another.
     store: u64,
     events: Mutex<Events>,
@@ -56,8 +60,8 @@ fn metadata_bytes(change: &Change) -> usize {
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        let (is_kept, events) = (AtomicBool::new(false), Mutex::default());
-        Self { is_kept, store: rand::random(), events }
+        let (is_kept, begun) = (AtomicBool::new(false), Once::new());
+        Self { is_kept, begun, store: rand::random(), events: Mutex::default() }
     }
 
     /// The kinds of changes to record.
@@ -68,8 +72,8 @@ impl Journal {
         }
     }
 
-    /// Keeps changes, and wakes the watchers.
-    pub(crate) fn publish(&self, at: Timestamp, changes: Vec<Change>) {
+    /// Keeps changes, for which the watchers are to be woken.
+    pub(crate) fn publish(&self, at: Timestamp, changes: Vec<Change>, wakes: &mut Wakes) {
         let mut events = self.events();
         for change in changes {
             let cursor = self.cursor(events.next() + 1);
@@ -83,22 +87,27 @@ impl Journal {
             events.metadata_bytes -= metadata_bytes(&gone.change);
             events.first += 1;
         }
-        let sleeping = std::mem::take(&mut events.sleeping);
-        drop(events);
-        sleeping.into_values().for_each(Waker::wake);
+        wakes.extend(events.sleeping.drain().map(|(_, waker)| waker));
     }
 
     /// Watches from `after` on, or from now on; `None` when `after` is no cursor of this kind.
+    ///
+    /// `let_commands_end` returns when no command runs any more that ran when it was called.
     pub(crate) fn watch(
         self: &Arc<Self>,
         filter: EventFilter,
         after: Option<&EventCursor>,
+        let_commands_end: impl FnOnce(),
     ) -> Option<Watcher> {
         let after = match after {
             Some(cursor) => Some(parse(cursor)?),
             None => None,
         };
-        self.is_kept.store(true, Ordering::Release);
+        // A command that began before the first watch records nothing, and changes the key yet.
+        self.begun.call_once(|| {
+            self.is_kept.store(true, Ordering::Release);
+            let_commands_end();
+        });
         let (end, number) = {
             let mut events = self.events();
             events.watchers += 1;

@@ -6,5 +6,6 @@ mod journal;
 mod notify;
 mod table;
 mod waits;
+mod wake;
 
 pub use backend::MemoryBackend;

@@ -1,14 +1,19 @@
 //! The mailboxes of the managers that use the store.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use futures_core::Stream;
 use lock_core::{MailboxId, Notice};
-use tokio::sync::mpsc;
+
+use crate::wake::Wakes;
+
+/// The number of notices that a mailbox which was emptied keeps the memory of.
+const KEPT: usize = 64;
 
 /// The open mailboxes.
 ///
@@ -16,24 +21,38 @@ use tokio::sync::mpsc;
 /// their order. Nothing is dropped: a manager is told at most once for each of its requests.
 #[derive(Debug, Default)]
 pub(crate) struct Mailboxes {
-    open: DashMap<MailboxId, mpsc::UnboundedSender<Notice>, RandomState>,
+    open: DashMap<MailboxId, Arc<Mutex<Mailbox>>, RandomState>,
+}
+
+/// The notices that were not taken out yet, and who waits for the next.
+#[derive(Debug, Default)]
+struct Mailbox {
+    notices: VecDeque<Notice>,
+    reader: Option<Waker>,
+    /// Whether the mailbox was opened again.
+    is_closed: bool,
 }
 
 impl Mailboxes {
     /// Opens a mailbox; the stream that was opened before ends.
     pub(crate) fn open(self: &Arc<Self>, mailbox: MailboxId) -> Notices {
-        let (sender, notices) = mpsc::unbounded_channel();
-        let weak = sender.downgrade();
-        self.open.insert(mailbox, sender);
-        Notices { mailboxes: Arc::clone(self), mailbox, sender: weak, notices }
+        let mut wakes = Wakes::default();
+        let opened = Arc::default();
+        if let Some(before) = self.open.insert(mailbox, Arc::clone(&opened)) {
+            let mut before = lock(&before);
+            before.is_closed = true;
+            wakes.extend(before.reader.take());
+        }
+        Notices { mailboxes: Arc::clone(self), mailbox, opened }
     }
 
     /// Tells each mailbox its notices; those that are not open are told nothing.
-    pub(crate) fn tell(&self, notices: Vec<(MailboxId, Notice)>) {
+    pub(crate) fn tell(&self, notices: Vec<(MailboxId, Notice)>, wakes: &mut Wakes) {
         for (mailbox, notice) in notices {
-            if let Some(sender) = self.open.get(&mailbox) {
-                // A stream that is just being dropped is told nothing.
-                drop(sender.send(notice));
+            if let Some(open) = self.open.get(&mailbox) {
+                let mut open = lock(&open);
+                open.notices.push_back(notice);
+                wakes.extend(open.reader.take());
             }
         }
     }
@@ -44,23 +63,38 @@ impl Mailboxes {
 pub(crate) struct Notices {
     mailboxes: Arc<Mailboxes>,
     mailbox: MailboxId,
-    /// By which the mailbox is told from one that was opened again.
-    sender: mpsc::WeakUnboundedSender<Notice>,
-    notices: mpsc::UnboundedReceiver<Notice>,
+    /// The mailbox, or one that was opened again since.
+    opened: Arc<Mutex<Mailbox>>,
 }
 
 impl Stream for Notices {
     type Item = Notice;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
-        self.notices.poll_recv(cx)
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
+        let mut opened = lock(&self.opened);
+        if let Some(notice) = opened.notices.pop_front() {
+            if opened.notices.is_empty() {
+                opened.notices.shrink_to(KEPT);
+            }
+            return Poll::Ready(Some(notice));
+        }
+        if opened.is_closed {
+            return Poll::Ready(None);
+        }
+        let replaced = opened.reader.replace(cx.waker().clone());
+        drop((opened, replaced));
+        Poll::Pending
     }
 }
 
 impl Drop for Notices {
     fn drop(&mut self) {
-        if let Some(own) = self.sender.upgrade() {
-            self.mailboxes.open.remove_if(&self.mailbox, |_, sender| sender.same_channel(&own));
-        }
+        let is_own = |_: &MailboxId, open: &Arc<_>| Arc::ptr_eq(open, &self.opened);
+        let closed = self.mailboxes.open.remove_if(&self.mailbox, is_own);
+        drop(closed);
     }
+}
+
+fn lock(mailbox: &Mutex<Mailbox>) -> MutexGuard<'_, Mailbox> {
+    mailbox.lock().unwrap_or_else(PoisonError::into_inner)
 }

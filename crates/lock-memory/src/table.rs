@@ -1,5 +1,8 @@
 //! The states of all keys under the locks of shards, and the tokens that outlive them.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,11 +13,14 @@ use crossbeam_utils::CachePadded;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use lock_core::machine::{KeyState, Step};
-use lock_core::{ChangeKinds, Clock, FencingToken, LockKey, Timed, Timestamp};
+use lock_core::{
+    ChangeKinds, Clock, EventCursor, EventFilter, FencingToken, LockKey, Timed, Timestamp,
+};
 
-use crate::journal::Journal;
+use crate::journal::{Journal, Watcher};
 use crate::notify::Mailboxes;
 use crate::waits::Waits;
+use crate::wake::Wakes;
 
 /// The number of shards: a power of two, and so many that one of a million keys has about a thousand.
 const SHARDS: usize = 1024;
@@ -42,7 +48,7 @@ pub(crate) struct Table {
     hasher: RandomState,
     clock: Arc<dyn Clock>,
     pub(crate) mailboxes: Arc<Mailboxes>,
-    pub(crate) journal: Arc<Journal>,
+    journal: Arc<Journal>,
     pub(crate) waits: Waits,
 }
 
@@ -91,9 +97,10 @@ impl Table {
         metadata_bytes: usize,
         command: impl FnOnce(&mut KeyState, &mut Step) -> R,
     ) -> Timed<R> {
+        let mut wakes = Wakes::default();
         let hash = self.hasher.hash_one(key);
         let mut shard = self.shard(hash);
-        let reply = self.run_or_insert(&mut shard, hash, key, command);
+        let reply = self.run_or_insert(&mut shard, hash, key, &mut wakes, command);
         shard.acquires += 1 + metadata_bytes / BYTES_AN_ACQUIRE;
         if shard.acquires >= TURN {
             self.turn_hand(shard);
@@ -122,19 +129,20 @@ impl Table {
         shard: &mut Shard,
         hash: u64,
         key: &LockKey,
+        wakes: &mut Wakes,
         command: impl FnOnce(&mut KeyState, &mut Step) -> R,
     ) -> Timed<R> {
         let Shard { keys, idle, last_token, .. } = shard;
         if let Some((_, state)) = keys.find_mut(hash, |(known, _)| known == key) {
-            let reply = self.run_on(key, state, idle, last_token, command);
+            let reply = self.run_on(key, state, idle, last_token, wakes, command);
             forget_idle(keys, idle);
             return reply;
         }
         let mut state = KeyState::default();
-        let reply = self.step(key, &mut state, last_token, command);
+        let reply = self.step(key, &mut state, last_token, wakes, command);
         if !state.is_idle() {
             if shard.new_keys > shard.sweep_at {
-                self.sweep(shard);
+                self.sweep(shard, wakes);
             }
             shard.new_keys += 1;
             let hasher = |(key, _): &(LockKey, KeyState)| self.hasher.hash_one(key);
@@ -149,13 +157,14 @@ impl Table {
         key: &LockKey,
         command: impl FnOnce(&mut KeyState, &mut Step) -> R,
     ) -> Timed<R> {
+        let mut wakes = Wakes::default();
         let hash = self.hasher.hash_one(key);
         let mut shard = self.shard(hash);
         let Shard { keys, idle, last_token, .. } = &mut *shard;
         let Some((_, state)) = keys.find_mut(hash, |(known, _)| known == key) else {
-            return self.step(key, &mut KeyState::default(), last_token, command);
+            return self.step(key, &mut KeyState::default(), last_token, &mut wakes, command);
         };
-        let reply = self.run_on(key, state, idle, last_token, command);
+        let reply = self.run_on(key, state, idle, last_token, &mut wakes, command);
         forget_idle(keys, idle);
         reply
     }
@@ -167,10 +176,11 @@ impl Table {
         state: &mut KeyState,
         idle: &mut usize,
         last_token: &mut Option<FencingToken>,
+        wakes: &mut Wakes,
         command: impl FnOnce(&mut KeyState, &mut Step) -> R,
     ) -> Timed<R> {
         *idle -= usize::from(state.is_idle());
-        let reply = self.step(key, state, last_token, command);
+        let reply = self.step(key, state, last_token, wakes, command);
         *idle += usize::from(state.is_idle());
         reply
     }
@@ -178,22 +188,34 @@ impl Table {
     /// Settles the keys of a shard that nobody comes back to.
     fn clear_away(&self, shard: usize) {
         if let Some(shard) = self.shards.get(shard) {
-            self.sweep(&mut lock(shard));
+            let mut wakes = Wakes::default();
+            self.sweep(&mut lock(shard), &mut wakes);
         }
     }
 
-    /// Settles every key of a shard and looks at it, and answers how many keys the shard has.
-    pub(crate) fn look_through(
+    /// Settles every key of a shard, and looks at those that are not idle.
+    pub(crate) fn look_through<R>(
         &self,
         shard: usize,
-        mut look: impl FnMut(&LockKey, &KeyState, Timestamp),
-    ) -> usize {
-        let Some(shard) = self.shards.get(shard) else { return 0 };
-        let mut shard = lock(shard);
-        self.settle(&mut shard, &mut look);
+        look: impl FnOnce(Vec<(&LockKey, &KeyState)>, Timestamp) -> R,
+    ) -> R {
+        let mut wakes = Wakes::default();
+        let mut shard = lock(&self.shards[shard]);
+        let now = self.settle(&mut shard, &mut wakes);
         let Shard { keys, idle, .. } = &mut *shard;
         forget_idle(keys, idle);
-        keys.len()
+        let alive = keys.iter().filter(|(_, state)| !state.is_idle());
+        look(alive.map(|(key, state)| (key, state)).collect(), now)
+    }
+
+    /// Watches from `after` on, or from now on; `None` when `after` is no cursor of this kind.
+    pub(crate) fn watch(
+        &self,
+        filter: EventFilter,
+        after: Option<&EventCursor>,
+    ) -> Option<Watcher> {
+        let let_commands_end = || self.shards.iter().for_each(|shard| drop(lock(shard)));
+        self.journal.watch(filter, after, let_commands_end)
     }
 
     /// Whether there is a shard of this number.
@@ -217,12 +239,14 @@ impl Table {
 
     /// Runs a command under the lock of the key's shard.
     ///
-    /// Its effects are told here, so that those of one key are told in their order.
+    /// Its effects are told here, so that those of one key are told in their order. Who is told is
+    /// woken later.
     fn step<R>(
         &self,
         key: &LockKey,
         state: &mut KeyState,
         last_token: &mut Option<FencingToken>,
+        wakes: &mut Wakes,
         command: impl FnOnce(&mut KeyState, &mut Step) -> R,
     ) -> Timed<R> {
         let mut step = Step::new(self.clock.now(), *last_token, self.journal.wanted());
@@ -232,10 +256,10 @@ impl Table {
             self.waits.follow(key, &mut step.effects);
         }
         if !step.effects.changes.is_empty() {
-            self.journal.publish(step.now, step.effects.changes);
+            self.journal.publish(step.now, step.effects.changes, wakes);
         }
         if !step.effects.notices.is_empty() {
-            self.mailboxes.tell(step.effects.notices);
+            self.mailboxes.tell(step.effects.notices, wakes);
         }
         Timed::new(step.now, reply)
     }
@@ -247,13 +271,13 @@ impl Table {
 
     /// Drops the dead of a shard, which are never more than the living and a fixed number, at a cost
     /// that is constant for each new key.
-    fn sweep(&self, shard: &mut Shard) {
+    fn sweep(&self, shard: &mut Shard, wakes: &mut Wakes) {
         let Shard { keys, idle, last_token, .. } = shard;
         let now = self.clock.now();
         keys.retain(|(key, state)| {
             // Waiters that may come back settle their key, as every command does.
             if !state.is_settled(now) && state.is_abandoned(now, ABANDONED) {
-                let _ = self.step(key, state, last_token, KeyState::settle);
+                let _ = self.step(key, state, last_token, wakes, KeyState::settle);
             }
             !state.is_idle()
         });
@@ -262,20 +286,18 @@ impl Table {
         shard.sweep_at = FIRST_SWEEP.max(shard.keys.len());
     }
 
-    fn settle(&self, shard: &mut Shard, look: &mut impl FnMut(&LockKey, &KeyState, Timestamp)) {
+    /// Settles every key of a shard, and answers at what time.
+    fn settle(&self, shard: &mut Shard, wakes: &mut Wakes) -> Timestamp {
         let Shard { keys, idle, last_token, .. } = shard;
         let now = self.clock.now();
         *idle = 0;
         for (key, state) in keys.iter_mut() {
             if !state.is_settled(now) {
-                let _ = self.step(key, state, last_token, KeyState::settle);
+                let _ = self.step(key, state, last_token, wakes, KeyState::settle);
             }
-            if state.is_idle() {
-                *idle += 1;
-            } else {
-                look(key, state, now);
-            }
+            *idle += usize::from(state.is_idle());
         }
+        now
     }
 }
 

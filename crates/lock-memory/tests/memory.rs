@@ -13,8 +13,8 @@ use std::time::Duration;
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Change, Clock, Cursor, ErrorKind, EventCursor,
     EventFilter, EventStream, KeepAlive, Lease, ListQuery, LockBackend, LockInspector, LockKey,
-    ManualClock, Metadata, Mode, OwnerId, Release, ReleaseRequest, RequestId, SessionId, Timestamp,
-    Ttl, Waiter, WaitsQuery, Watched,
+    ManualClock, Metadata, Mode, OwnerId, Release, ReleaseRequest, RenewRequest, RequestId,
+    SessionId, Timestamp, Ttl, Waiter, WaitsQuery, Watched,
 };
 use lock_memory::MemoryBackend;
 
@@ -196,6 +196,70 @@ async fn a_page_looks_at_few_keys_and_a_listing_at_each_key_a_few_times() {
             looks <= looks_a_key * KEYS + SHARDS + 3 * pages,
             "{looks} looks on pages of {limit}"
         );
+    }
+}
+
+/// A page of a key that very many share looks at a bounded number of its leases, and goes on where
+/// the last ended, whatever was renewed and released meanwhile.
+#[tokio::test]
+async fn a_page_looks_at_few_of_the_leases_that_share_a_key() {
+    const LEASES: usize = 100_000;
+    /// The number of leases that a page looks at.
+    const LOOKS: usize = 1000;
+    let (clock, other) = (clock(), OwnerId::parse("other").unwrap());
+    let store = MemoryBackend::with_clock(Arc::clone(&clock));
+    let mut held = Vec::new();
+    for _ in 1..LEASES {
+        held.push(granted(&store, &ask("key").with_mode(Mode::READER)).await);
+    }
+    let mut last = ask("key").with_mode(Mode::READER);
+    last.owner = other.clone();
+    held.push(granted(&store, &last).await);
+
+    // Nobody but the last is wanted.
+    let (leases, pages) = listed(&store, ListQuery::all().with_owner(other), |_| ()).await;
+    assert_eq!(leases, held[LEASES - 1..]);
+    assert!(pages >= LEASES / LOOKS, "{pages} pages look at all leases");
+
+    let limit = NonZeroU32::new(10_000).unwrap();
+    let (leases, pages) = listed(&store, ListQuery::all().with_limit(limit), |page| {
+        assert!(page.len() <= LOOKS, "{} on a page", page.len());
+    })
+    .await;
+    assert!(leases == held, "each once, in the order in which they were granted");
+    assert!(pages >= LEASES / LOOKS, "{pages} pages look at all leases");
+
+    // A lease that is listed already ends, and others end earlier or later than they did.
+    let mut query = ListQuery::all().with_limit(NonZeroU32::new(10).unwrap());
+    let (mut found, mut pages) = (Vec::new(), 0);
+    while found.len() < 100 {
+        let page = store.list(&query).await.unwrap().value;
+        release(&store, page.items.last().unwrap()).await;
+        for (lease, seconds) in [(&held[pages], 900), (&held[LEASES - 1 - pages], 1)] {
+            let renew = RenewRequest::new(lease.name(), ttl(Duration::from_secs(seconds)));
+            let _ = store.renew(&[renew]).await;
+        }
+        found.extend(page.items.into_iter().map(|lease| lease.request));
+        pages += 1;
+        query = query.after(page.next.unwrap());
+    }
+    assert!(found.iter().eq(held[..100].iter().map(|lease| &lease.request)));
+}
+
+/// The leases of all pages, and the number of pages, each of which is checked.
+async fn listed(
+    store: &MemoryBackend,
+    mut query: ListQuery,
+    check: impl Fn(&[Lease]),
+) -> (Vec<Lease>, usize) {
+    let (mut leases, mut pages) = (Vec::new(), 0);
+    loop {
+        let page = store.list(&query).await.unwrap().value;
+        check(&page.items);
+        leases.extend(page.items);
+        pages += 1;
+        let Some(next) = page.next else { return (leases, pages) };
+        query = query.after(next);
     }
 }
 

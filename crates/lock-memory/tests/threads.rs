@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use lock_core::{
-    AcquireRequest, Acquisition, Change, EventFilter, HearRequest, Heard, KeepAlive, Lease,
-    LockBackend, LockInspector, LockKey, MailboxId, Mode, Notice, NoticeStream, OwnerId, Priority,
-    Release, ReleaseRequest, RequestId, WaitsQuery, Watched,
+    AcquireRequest, Acquisition, AgeingStep, Change, EventFilter, HearRequest, Heard, KeepAlive,
+    Lease, LockBackend, LockInspector, LockKey, MailboxId, Mode, Notice, NoticeStream, OwnerId,
+    Priority, Release, ReleaseRequest, RequestId, WaitsQuery, Watched,
 };
 use lock_memory::MemoryBackend;
 use tokio::runtime::{Builder, Runtime};
@@ -91,7 +91,7 @@ fn most_inside(mode: Mode) -> usize {
                 let mut contender = Contender::new(store).await;
                 for turn in 0..TURNS {
                     let priority = Priority::ALL[(number + turn) % 4];
-                    let head_start = priority.head_start(Priority::DEFAULT_STEP).unwrap();
+                    let head_start = priority.head_start(AgeingStep::default());
                     let request = ask(number).with_mode(mode).with_head_start(head_start);
                     let lease = contender.lease(request).await;
                     let now = inside.fetch_add(1, Ordering::SeqCst) + 1;

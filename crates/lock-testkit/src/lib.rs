@@ -13,6 +13,8 @@ pub mod client;
 pub mod differential;
 pub mod proxy;
 pub mod server;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 
 pub use faulty::{Fault, Faulty, NoticeFault};
 pub use fixture::Fixture;

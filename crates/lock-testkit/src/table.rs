@@ -248,11 +248,12 @@ macro_rules! for_each_case {
             "Only the holding request transfers, and holds nothing afterwards.":
                 transfer::transfer_by_another_request_is_refused,
                 transfer::giver_holds_nothing_after_transfer;
-            "A receiver that does not wait in the mode of the lease, or that holds already, gets \
-             nothing, and nothing changes.":
+            "A receiver that does not wait in the mode of the lease, that holds already or that \
+             has a mark gets nothing, and nothing changes.":
                 transfer::transfer_to_an_absent_waiter_changes_nothing,
                 transfer::transfer_needs_the_same_mode,
-                transfer::transfer_to_a_holder_changes_nothing;
+                transfer::transfer_to_a_holder_changes_nothing,
+                marks::marked_request_is_handed_nothing;
             "The leases that were named are over, also those that never end by themselves, and \
              the answer tells which they were.":
                 evict::eviction_ends_the_lease,

@@ -72,11 +72,7 @@ impl LockAdapter {
 
     /// Leaves the lease to the pull request, at its full length.
     pub(super) async fn keep(&self, guard: LockGuard) -> Result<()> {
-        let lease = guard.into_lease();
-        if lease.expires_at.is_some() {
-            // It was handed on, and so far lasts the claim window only.
-            let _ = self.manager().adopt(&lease).await?.into_lease();
-        }
+        guard.into_lease().await.map_err(lock_core::Error::from)?;
         Ok(())
     }
 

@@ -36,7 +36,7 @@ async fn put_lease(adapter: &LockAdapter, lock: &ProjectLock, bytes: &[u8]) {
     let metadata = Metadata::parse([("lock", damaged)]).expect("it is short");
     let attempt = manager.try_acquire(lease.key).ttl(Ttl::Never).metadata(metadata).await;
     let Ok(Attempt::Acquired(guard)) = attempt else { unreachable!("it is free again") };
-    let _ = guard.into_lease();
+    guard.into_lease().await.expect("it is held");
 }
 
 /// The adapter over the store in memory.

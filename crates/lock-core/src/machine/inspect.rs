@@ -4,8 +4,8 @@ use super::queue::{Turn, Waiting};
 use super::roster::Ends;
 use super::{KeyState, Step};
 use crate::{
-    Cursor, InspectQuery, Inspection, InvalidInput, Lease, Page, RequestId, Timestamp, Violation,
-    Waiter, WaitsOf,
+    Cursor, FencingToken, InspectQuery, Inspection, InvalidInput, Lease, Page, RequestId,
+    Timestamp, Violation, Waiter, WaitsOf,
 };
 
 /// Maximum number of waiters that one page of an owner's or a session's waiters looks at.
@@ -87,6 +87,17 @@ impl KeyState {
     /// The leases that are alive at the time `now`, the first to end first.
     pub fn leases(&self, now: Timestamp) -> impl Iterator<Item = &Lease> {
         self.leases.iter_alive(now).map(|holding| &holding.lease)
+    }
+
+    /// The leases that are alive at the time `now`, the lowest token first: all of them, or those
+    /// with a higher token than `after`. Finding the first takes O(log n).
+    pub fn leases_after(
+        &self,
+        after: Option<FencingToken>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Lease> {
+        let behind = self.leases.iter_after(after).filter(move |holding| !holding.is_over(now));
+        behind.map(|holding| &holding.lease)
     }
 
     /// The requests that wait and are alive at the time `now`, the head first.

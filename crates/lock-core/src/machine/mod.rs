@@ -26,7 +26,8 @@
 //! 5. **renew, release and transfer need the name of the lease**: key, request and token. For any
 //!    other they change nothing. What is over is never revived. **cancel** ends a request whether
 //!    it waits or holds.
-//! 6. **Tokens** are one more than the last, or the clock in microseconds if that is higher.
+//! 6. **Tokens** are one more than the last, or the clock in microseconds if that is higher. A clock
+//!    that is past the year 2219 counts as that year, so that it uses up no tokens.
 //! 7. **Only the clock in the step counts.** It may stand still or jump back: arrivals keep their
 //!    order, tokens increase.
 //! 8. **The rank of a request is its arrival less its head start**, fixed when it joins the queue;
@@ -42,15 +43,17 @@
 //! 12. **An end by force is told at once** to the mailbox of the lease or the waiter, with who and
 //!     why.
 //! 13. **A request that was ended by force leaves a mark**, and so does a request that was cancelled
-//!     while an answer is outstanding. An acquire of a marked request takes nothing; acquire, hear,
-//!     renew, release and transfer are answered with how it ended. A mark lasts [`MARK_SPAN`], after
-//!     a forced end at least as long as the lease or the place would have lasted, at most
-//!     [`MARK_MAX_SPAN`]; a key keeps at most [`MARK_LIMIT`] of them, and drops the first to end.
+//!     while an answer is outstanding. An acquire of a marked request takes nothing, and nothing is
+//!     transferred to it; acquire, hear, renew, release and transfer are answered with how it ended.
+//!     A mark lasts [`MARK_SPAN`], after a forced end at least as long as the lease or the place
+//!     would have lasted, at most [`MARK_MAX_SPAN`]; a key keeps at most [`MARK_LIMIT`] of them, and
+//!     drops the first to end.
 
 mod acquire;
 mod evict;
 mod hear;
 mod inspect;
+mod leases;
 mod mark;
 mod queue;
 mod release;
@@ -63,6 +66,7 @@ mod transfer;
 
 pub use mark::{MARK_LIMIT, MARK_MAX_SPAN, MARK_SPAN};
 
+use leases::Leases;
 use mark::Mark;
 use queue::Queue;
 use roster::{Ends, Roster};
@@ -84,7 +88,7 @@ pub const EVICT_LIMIT: usize = 64;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct KeyState {
-    leases: Roster<Holding>,
+    leases: Leases,
     queue: Option<Box<Queue>>,
     marks: Option<Box<Roster<Mark>>>,
 }

@@ -135,7 +135,6 @@ impl<T: Ends> Roster<T> {
     }
 
     /// All things, alive or not, the first to end first.
-    #[cfg(feature = "serde")]
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         // Nothing is over at the beginning of time.
         self.iter_alive(Timestamp::default())
@@ -156,18 +155,6 @@ impl<T: Ends> Roster<T> {
             }
             Self::Many(many) => many.insert(thing),
         }
-    }
-
-    /// Takes a thing out after a look at it, without moving it; `false` when there is none.
-    #[inline]
-    pub(super) fn end(&mut self, request: RequestId, look: impl FnOnce(&T)) -> bool {
-        let Some(thing) = self.get(request) else { return false };
-        look(thing);
-        match self {
-            Self::Many(_) => drop(self.remove(request)),
-            Self::Empty | Self::One(_) => *self = Self::Empty,
-        }
-        true
     }
 
     pub(super) fn remove(&mut self, request: RequestId) -> Option<T> {

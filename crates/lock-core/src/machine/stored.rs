@@ -13,11 +13,17 @@ const VERSION: u32 = 1;
 /// The state of a key as it is written out.
 #[derive(serde::Serialize, serde::Deserialize)]
 pub(super) struct Stored {
-    version: u32,
+    /// In front in every version: it is read first, and nothing after it when it is unknown.
+    version: Version,
     leases: Vec<Holding>,
     queue: Option<StoredQueue>,
     marks: Vec<Mark>,
 }
+
+/// The version that is known.
+#[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+struct Version;
 
 /// A state that cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -28,21 +34,31 @@ pub(super) enum Unreadable {
     Twice(&'static str),
 }
 
+impl TryFrom<u32> for Version {
+    type Error = Unreadable;
+    fn try_from(version: u32) -> Result<Self, Unreadable> {
+        (version == VERSION).then_some(Self).ok_or(Unreadable::Version(version))
+    }
+}
+
+impl From<Version> for u32 {
+    fn from(_: Version) -> Self {
+        VERSION
+    }
+}
+
 impl From<KeyState> for Stored {
     fn from(state: KeyState) -> Self {
         let marks = state.marks.iter().flat_map(|marks| marks.iter()).cloned().collect();
         let queue = state.queue.map(|queue| queue.to_stored());
-        Self { version: VERSION, leases: state.leases.iter().cloned().collect(), queue, marks }
+        Self { version: Version, leases: state.leases.iter().cloned().collect(), queue, marks }
     }
 }
 
 impl TryFrom<Stored> for KeyState {
     type Error = Unreadable;
     fn try_from(stored: Stored) -> Result<Self, Unreadable> {
-        if stored.version != VERSION {
-            return Err(Unreadable::Version(stored.version));
-        }
-        let leases = roster("leases", stored.leases)?;
+        let leases = roster("leases", stored.leases)?.into();
         let marks = roster("marks", stored.marks)?;
         let marks = (!marks.is_empty()).then(|| Box::new(marks));
         let queue = stored.queue.map(|stored| {

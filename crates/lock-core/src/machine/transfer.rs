@@ -10,7 +10,7 @@ impl KeyState {
     /// Hands the lease over, with a token of its own and in the mode that it has.
     ///
     /// A receiver that waits gets what it asked for, for the claim window first. One that does not
-    /// wait gets a lease of full length with the ttl of the giver's.
+    /// wait gets a lease of full length with the ttl of the giver's, unless it has a mark.
     pub fn transfer(&mut self, step: &mut Step, request: &TransferRequest) -> Transfer {
         let receiver = request.to.request();
         self.settle_for(step, receiver);
@@ -25,7 +25,9 @@ impl KeyState {
             (Some(waiting), to) if waiting.request.mode == from.mode && to.may_be(waiting) => {
                 (waiting.granted(step), waiting.request.mailbox, true)
             }
-            (None, TransferTo::Owner { owner, request, metadata }) => {
+            (None, TransferTo::Owner { owner, request, metadata })
+                if self.end_of(step.now, receiver).is_none() =>
+            {
                 let request = AcquireRequest::new(*request, from.key.clone(), owner.clone())
                     .with_mode(from.mode)
                     .with_ttl(from.ttl)

@@ -10,12 +10,14 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use super::pending::{Answer, Pending, Standing};
-use super::queue::{Queue, heartbeat};
-use super::{LockGuard, LockManager};
+use super::pending::{Answer, Pending};
+use super::queue::Queue;
+use super::waiters::heartbeat;
+use super::{LockGuard, LockManager, LossReason};
 use crate::{
-    AcquireRequest, Error, ErrorKind, HeadStart, InvalidInput, KeepAlive, LockKey, Metadata, Mode,
-    OnHeld, Operation, OwnerId, Priority, QueuePosition, RequestId, Result, SessionId, Timed, Ttl,
+    AcquireRequest, Acquisition, Error, ErrorKind, HeadStart, InvalidInput, KeepAlive, LockKey,
+    Metadata, Mode, OnHeld, Operation, OwnerId, Priority, QueuePosition, RequestId, Result,
+    SessionId, Timed, Ttl,
 };
 
 /// A request for a key, to be set up and then awaited.
@@ -27,7 +29,7 @@ use crate::{
 pub struct Acquire<Patience> {
     manager: LockManager,
     request: Result<AcquireRequest, InvalidInput>,
-    head_start: Result<HeadStart, InvalidInput>,
+    head_start: HeadStart,
     keep_alive: KeepAlive,
     queue_limit: Option<NonZeroU32>,
     wait: Option<Duration>,
@@ -99,11 +101,15 @@ impl<P> Acquire<P> {
     }
 
     /// Ranks this much earlier than its arrival, instead of by a priority.
-    pub fn head_start<H>(self, head_start: H) -> Self
+    pub fn head_start<H>(mut self, head_start: H) -> Self
     where
         H: TryInto<HeadStart, Error: Into<InvalidInput>>,
     {
-        Self { head_start: head_start.try_into().map_err(H::Error::into), ..self }
+        match head_start.try_into().map_err(H::Error::into) {
+            Ok(head_start) => self.head_start = head_start,
+            Err(input) => self.request = self.request.and(Err(input)),
+        }
+        self
     }
 
     /// Asks for a lease of this length, which is renewed as long as the guard lives.
@@ -119,9 +125,22 @@ impl<P> Acquire<P> {
         self.set(Ok::<_, InvalidInput>(mode), AcquireRequest::with_mode)
     }
 
+    /// Shares the key with any number of others that ask in this way, as readers do.
+    pub fn shared(self) -> Self {
+        self.mode(Mode::READER)
+    }
+
+    /// Shares the key with others that ask for one of the same number of permits.
+    pub fn permits(self, permits: u32) -> Self {
+        self.set(Mode::semaphore(permits), AcquireRequest::with_mode)
+    }
+
     /// Acquires for this owner instead of the manager's.
-    pub fn owner(self, owner: OwnerId) -> Self {
-        self.set(Ok::<_, InvalidInput>(owner), |request, owner| AcquireRequest { owner, ..request })
+    pub fn owner<O>(self, owner: O) -> Self
+    where
+        O: TryInto<OwnerId, Error: Into<InvalidInput>>,
+    {
+        self.set(owner.try_into(), |request, owner| AcquireRequest { owner, ..request })
     }
 
     /// Acquires in this session instead of one of its own.
@@ -130,8 +149,11 @@ impl<P> Acquire<P> {
     }
 
     /// Carries `metadata` for those who look at the lease.
-    pub fn metadata(self, metadata: Metadata) -> Self {
-        self.set(Ok::<_, InvalidInput>(metadata), AcquireRequest::with_metadata)
+    pub fn metadata<M>(self, metadata: M) -> Self
+    where
+        M: TryInto<Metadata, Error: Into<InvalidInput>>,
+    {
+        self.set(metadata.try_into(), AcquireRequest::with_metadata)
     }
 
     /// Asks under this identity instead of a new one, so that a program that was restarted finds
@@ -158,9 +180,8 @@ impl<P> Acquire<P> {
 
     /// The request as it is sent, and the span that it is traced in.
     fn pending(self, on_held: OnHeld) -> Result<(Pending, tracing::Span)> {
-        let request =
-            self.request.and_then(|request| Ok(request.with_head_start(self.head_start?)));
-        let request = request.map_err(|input| Error::invalid(Operation::Acquire, input))?;
+        let request = self.request.map_err(|input| Error::invalid(Operation::Acquire, input))?;
+        let request = request.with_head_start(self.head_start);
         let span = tracing::info_span!(
             "lock.acquire",
             lock.key = %request.key,
@@ -181,7 +202,7 @@ where
 }
 
 impl Acquire<Queueing> {
-    /// Waits this long at the most; without, as long as it takes.
+    /// Waits this long at the most; without, as long as it takes. Zero asks once.
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait: Some(wait), ..self }
     }
@@ -223,28 +244,30 @@ impl IntoFuture for Acquire<Once> {
 
 /// Asks once, or as often as the store has dead waiters to drop.
 async fn attempt(pending: &mut Pending) -> Result<Attempt> {
-    let limit = pending.shared().config.operation_timeout;
+    let limit = pending.shared().config.operation_timeout.span();
     pending.until_told(limit).await;
     loop {
         let Answer { answered, value } = pending.acquire(limit).await?;
         match value {
-            Standing::Granted(lease) => {
+            Acquisition::Granted(lease) => {
                 return Ok(Attempt::Acquired(pending.guard(answered, lease)));
             }
-            Standing::Held(position) if position.next_change_at == Some(answered.observed_at) => {
+            Acquisition::Held(position)
+                if position.next_change_at == Some(answered.observed_at) =>
+            {
                 tokio::task::yield_now().await;
             }
             // A request that waits already keeps its place.
-            Standing::Held(position) | Standing::Queued(position) => {
+            Acquisition::Held(position) | Acquisition::Queued(position) => {
                 pending.forget_place();
                 return Ok(Attempt::Held(Timed::new(answered.observed_at, position)));
             }
-            Standing::Ended(end) => {
+            Acquisition::Ended(end) => {
                 pending.forget_place();
                 let error = Error::new(ErrorKind::Ended, Operation::Acquire).with_end(end);
                 return Err(error.with_key(pending.key().clone()));
             }
-            other => {
+            other @ Acquisition::QueueFull(_) => {
                 let cause = format!("an answer that was not asked for: {other:?}");
                 return Err(pending.corrupt(cause));
             }
@@ -257,16 +280,72 @@ impl IntoFuture for Acquire<Queueing> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
+        if self.wait == Some(Duration::ZERO) {
+            return Box::pin(self.once());
+        }
         Box::pin(async move {
             let (keep_alive, queue_limit) = (self.keep_alive, self.queue_limit);
             let give_up_at = self.wait.and_then(|wait| Instant::now().checked_add(wait));
             let (pending, span) = self.pending(OnHeld::Queue { keep_alive, queue_limit })?;
             let heartbeat = heartbeat(keep_alive.span());
-            let (standing, is_silent) = (None, false);
-            let mut queue = Queue { pending, heartbeat, give_up_at, standing, is_silent };
+            let mut queue = Queue { pending, heartbeat, give_up_at, last: None };
             let guard = queue.until_granted().instrument(span.clone()).await?;
             span.record("lock.token", guard.token().get());
             Ok(guard)
         })
+    }
+}
+
+impl Acquire<Queueing> {
+    /// Asks once; to be held is to have waited in vain.
+    async fn once(self) -> Result<LockGuard> {
+        let key = self.request.as_ref().ok().map(|request| request.key.clone());
+        let Self { manager, request, head_start, keep_alive, queue_limit, wait, .. } = self;
+        let patience = PhantomData::<Once>;
+        let once =
+            Acquire { manager, request, head_start, keep_alive, queue_limit, wait, patience };
+        match once.await? {
+            Attempt::Acquired(guard) => Ok(guard),
+            Attempt::Held(position) => {
+                let error = Error::new(ErrorKind::WaitOver, Operation::Acquire);
+                let error = error.with_position(position);
+                Err(match key {
+                    Some(key) => error.with_key(key),
+                    None => error,
+                })
+            }
+        }
+    }
+
+    /// Acquires the key, does the work under its lease, and gives the lease back: on every path,
+    /// and before this returns. See [`LockManager::hold`].
+    ///
+    /// # Errors
+    /// Those of the acquire; [`ErrorKind::Lost`], with the [reason](Error::loss), when the lease was
+    /// over before the work was done.
+    ///
+    /// # Cancel safety
+    /// Dropped, it drops the work, and gives the lease back in the background.
+    pub async fn hold<T, W>(self, work: W) -> Result<T>
+    where
+        W: AsyncFnOnce(&LockGuard) -> T,
+    {
+        let guard = self.await?;
+        let done = guard.run(work(&guard)).await;
+        let key = guard.key().clone();
+        match (done, guard.release().await) {
+            (Ok(done), Ok(())) => Ok(done),
+            // The store goes on being told.
+            (Ok(done), Err(error)) if error.is_retryable() => {
+                tracing::warn!(lock.key = %key, %error, "the work is done, the release is not");
+                Ok(done)
+            }
+            (Ok(_), Err(error)) if error.kind() == ErrorKind::NotHeld => {
+                let lost = Error::new(ErrorKind::Lost, Operation::Run).with_key(key);
+                let loss = error.loss().cloned().unwrap_or(LossReason::NotHeld);
+                Err(lost.with_loss(loss))
+            }
+            (Ok(_), Err(error)) | (Err(error), _) => Err(error),
+        }
     }
 }

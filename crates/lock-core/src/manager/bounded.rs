@@ -20,12 +20,32 @@ pub(super) async fn bounded<T>(
     if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
         return answer;
     }
-    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
-        let cause = format!("no answer within {limit:?}");
-        let error = Error::new(ErrorKind::Unavailable, operation).with_source(cause).unknown();
-        Err(match key {
-            Some(key) => error.with_key(key.clone()),
-            None => error,
+    let answer = tokio::time::timeout(limit, call).await;
+    answer.unwrap_or_else(|_| Err(unanswered(limit, operation, key)))
+}
+
+/// Waits for the only answer of a call for many, for at most `limit`.
+pub(super) async fn one<T>(
+    limit: Duration,
+    operation: Operation,
+    key: &LockKey,
+    call: impl Future<Output = Vec<Result<T>>>,
+) -> Result<T> {
+    let call = async {
+        call.await.pop().unwrap_or_else(|| {
+            let error = Error::new(ErrorKind::Corrupt, operation).with_source("no answer");
+            Err(error.with_key(key.clone()).unknown())
         })
-    })
+    };
+    bounded(limit, operation, Some(key), call).await
+}
+
+/// The error of a call that was not answered in time.
+pub(super) fn unanswered(limit: Duration, operation: Operation, key: Option<&LockKey>) -> Error {
+    let cause = format!("no answer within {limit:?}");
+    let error = Error::new(ErrorKind::Unavailable, operation).with_source(cause).unknown();
+    match key {
+        Some(key) => error.with_key(key.clone()),
+        None => error,
+    }
 }

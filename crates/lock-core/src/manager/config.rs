@@ -3,9 +3,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::{KeepAlive, Priority, Ttl};
+use crate::{AgeingStep, InvalidInput, KeepAlive, Timeout, Ttl};
 
 /// The settings of a manager, from which each request may differ.
+///
+/// Every value is within its limits: a setter refuses what is not, and names the field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
@@ -18,9 +20,11 @@ pub struct ManagerConfig {
     /// The longest queue that is joined: any.
     pub queue_limit: Option<NonZeroU32>,
     /// How much earlier one level of priority ranks: 2 minutes.
-    pub ageing_step: Duration,
+    pub ageing_step: AgeingStep,
     /// How long the store may take to answer one command: 5 seconds.
-    pub operation_timeout: Duration,
+    pub operation_timeout: Timeout,
+    /// How long a shutdown waits for guards that are in use and for the store: 30 seconds.
+    pub shutdown_timeout: Timeout,
 }
 
 impl Default for ManagerConfig {
@@ -29,23 +33,34 @@ impl Default for ManagerConfig {
             ttl: Ttl::default(),
             keep_alive: KeepAlive::default(),
             queue_limit: None,
-            ageing_step: Priority::DEFAULT_STEP,
-            operation_timeout: Duration::from_secs(5),
+            ageing_step: AgeingStep::default(),
+            operation_timeout: Timeout::OPERATION,
+            shutdown_timeout: Timeout::SHUTDOWN,
         }
     }
 }
 
 impl ManagerConfig {
     /// Leases last this long unless renewed.
-    #[must_use]
-    pub fn with_ttl(self, ttl: Ttl) -> Self {
-        Self { ttl, ..self }
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when the span is outside its limits.
+    pub fn with_ttl<T>(self, ttl: T) -> Result<Self, InvalidInput>
+    where
+        T: TryInto<Ttl, Error: Into<InvalidInput>>,
+    {
+        Ok(Self { ttl: ttl.try_into().map_err(T::Error::into)?, ..self })
     }
 
     /// Waiters may be silent this long.
-    #[must_use]
-    pub fn with_keep_alive(self, keep_alive: KeepAlive) -> Self {
-        Self { keep_alive, ..self }
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when the span is outside its limits.
+    pub fn with_keep_alive<T>(self, keep_alive: T) -> Result<Self, InvalidInput>
+    where
+        T: TryInto<KeepAlive, Error: Into<InvalidInput>>,
+    {
+        Ok(Self { keep_alive: keep_alive.try_into().map_err(T::Error::into)?, ..self })
     }
 
     /// No longer queue than this is joined, the request itself included.
@@ -55,14 +70,31 @@ impl ManagerConfig {
     }
 
     /// One level of priority ranks this much earlier: zero is first come, first served.
-    #[must_use]
-    pub fn with_ageing_step(self, step: Duration) -> Self {
-        Self { ageing_step: step, ..self }
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when the span is outside its limits.
+    pub fn with_ageing_step<T>(self, step: T) -> Result<Self, InvalidInput>
+    where
+        T: TryInto<AgeingStep, Error: Into<InvalidInput>>,
+    {
+        Ok(Self { ageing_step: step.try_into().map_err(T::Error::into)?, ..self })
     }
 
     /// The store may take this long to answer one command.
-    #[must_use]
-    pub fn with_operation_timeout(self, timeout: Duration) -> Self {
-        Self { operation_timeout: timeout, ..self }
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when the span is outside its limits.
+    pub fn with_operation_timeout(self, timeout: Duration) -> Result<Self, InvalidInput> {
+        let operation_timeout = Timeout::of("operation_timeout", timeout)?;
+        Ok(Self { operation_timeout, ..self })
+    }
+
+    /// A shutdown waits this long for guards that are in use and for the store.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when the span is outside its limits.
+    pub fn with_shutdown_timeout(self, timeout: Duration) -> Result<Self, InvalidInput> {
+        let shutdown_timeout = Timeout::of("shutdown_timeout", timeout)?;
+        Ok(Self { shutdown_timeout, ..self })
     }
 }

@@ -1,6 +1,10 @@
-//! The task that gives back what was dropped: leases of guards, requests of futures.
+//! What nobody wants any more is given back: leases of guards, requests of futures.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -21,75 +25,112 @@ pub(super) enum Departing {
 }
 
 /// A lease or a request that nobody wants any more.
+///
+/// Dropped before the store was told, it is counted, and left to its ttl or its keep-alive.
+#[derive(Debug)]
 pub(super) struct Departure {
-    pub(super) stay: Stay,
-    pub(super) departing: Departing,
+    stay: Stay,
+    departing: Departing,
     /// When the store has ended it by itself; `None` is never.
-    pub(super) gone_by: Option<Instant>,
+    gone_by: Option<Instant>,
+    is_told: bool,
 }
 
+/// A departure on its way.
+pub(super) type Telling = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl Departure {
-    /// Hands the request to the task. It never blocks; when the runtime is gone, the ttl or the
-    /// keep-alive ends the request.
+    pub(super) const fn new(stay: Stay, departing: Departing, gone_by: Option<Instant>) -> Self {
+        Self { stay, departing, gone_by, is_told: false }
+    }
+
+    /// Tells the store, at once where that takes no time and otherwise in the background. It never
+    /// blocks.
     pub(super) fn leave(self) {
         let shared = Arc::clone(&self.stay.shared);
-        let departures = shared.departures();
-        if departures.as_ref().is_none_or(|departures| departures.send(self).is_err()) {
-            tracing::warn!("a request is left to its ttl: the runtime of its manager is gone");
+        // Elsewhere the store might start what only works there.
+        let is_at_home = shared.life.is_at_home();
+        let mut telling: Telling = Box::pin(self.tell());
+        if is_at_home {
+            let mut cx = Context::from_waker(Waker::noop());
+            let poll = catch_unwind(AssertUnwindSafe(|| telling.as_mut().poll(&mut cx)));
+            match poll {
+                Ok(poll) if poll.is_ready() => return,
+                Ok(_) => {}
+                Err(_) => tracing::error!("the store panicked"),
+            }
+        }
+        shared.life.hand_over(telling);
+    }
+
+    /// Tells the store until it understood, or has ended the request by itself.
+    async fn tell(mut self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let (key, told) = self.departing.tell(&self.stay.shared).await;
+            let Err(error) = told else { break };
+            if !error.is_retryable() {
+                tracing::warn!(lock.key = %key, %error, "a request could not be ended");
+                break;
+            }
+            tracing::warn!(lock.key = %key, %error, "a request could not be ended yet");
+            let pause = backoff.next();
+            if self.gone_by.is_some_and(|gone_by| gone_by <= Instant::now() + pause) {
+                break;
+            }
+            sleep(pause).await;
+        }
+        self.is_told = true;
+    }
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        if !self.is_told {
+            self.stay.shared.untold.fetch_add(1, Ordering::Relaxed);
+            let key = self.departing.key();
+            tracing::warn!(lock.key = %key, "a request is left to its ttl: the store was not told");
         }
     }
 }
 
-/// Tells the store of every departure, side by side, until no manager is left to send any.
-pub(super) async fn see_off(mut departures: mpsc::UnboundedReceiver<Departure>) {
+/// Goes on with every departure, side by side, until no manager is left to send any.
+pub(super) async fn see_off(mut departures: mpsc::UnboundedReceiver<Telling>) {
     let mut under_way = JoinSet::new();
     loop {
         tokio::select! {
+            biased;
+            Some(_) = under_way.join_next() => {}
             departure = departures.recv() => match departure {
-                Some(departure) => drop(under_way.spawn(tell(departure))),
+                Some(telling) => drop(under_way.spawn(telling)),
                 None => break,
             },
-            Some(_) = under_way.join_next() => {}
         }
     }
-}
-
-/// Tells the store until it understood, or has ended the request by itself.
-async fn tell(departure: Departure) {
-    let Departure { stay, departing, gone_by } = departure;
-    let mut backoff = Backoff::default();
-    loop {
-        let (key, told) = departing.tell(&stay.shared).await;
-        let Err(error) = told else { return };
-        if !error.is_retryable() {
-            tracing::warn!(lock.key = %key, %error, "a request could not be ended");
-            return;
-        }
-        tracing::warn!(lock.key = %key, %error, "a request could not be ended yet");
-        let pause = backoff.next();
-        if gone_by.is_some_and(|gone_by| gone_by <= Instant::now() + pause) {
-            return;
-        }
-        sleep(pause).await;
-    }
+    while under_way.join_next().await.is_some() {}
 }
 
 impl Departing {
-    async fn tell(&self, shared: &Shared) -> (&LockKey, Result<()>) {
-        let limit = shared.config.operation_timeout;
+    const fn key(&self) -> &LockKey {
         match self {
+            Self::Lease(request) => &request.lease.key,
+            Self::Request(request) => &request.key,
+        }
+    }
+
+    async fn tell(&self, shared: &Shared) -> (&LockKey, Result<()>) {
+        let limit = shared.config.operation_timeout.span();
+        let key = self.key();
+        let told = match self {
             Self::Lease(request) => {
-                let key = &request.lease.key;
                 let call = shared.store.release(request);
-                let told = bounded(limit, Operation::Release, Some(key), call).await;
-                (key, told.map(drop))
+                bounded(limit, Operation::Release, Some(key), call).await.map(drop)
             }
             Self::Request(request) => {
-                let key = &request.key;
                 let call = shared.store.cancel(request);
-                let told = bounded(limit, Operation::Cancel, Some(key), call).await;
-                (key, told.map(drop))
+                bounded(limit, Operation::Cancel, Some(key), call).await.map(drop)
             }
-        }
+        };
+        (key, told)
     }
 }

@@ -24,14 +24,24 @@ impl Answered {
         expires_at.map(|end| end.since(self.observed_at))
     }
 
-    /// How long after [`sent`](Self::sent) the client may rely on a lease that it was told of
-    /// after this answer; nothing when the request is better heard first, because less than half of
-    /// the claim window is left.
-    pub(super) fn lasts_by_notice(&self, grant: &Grant, now: Instant) -> Option<Option<Duration>> {
-        let Some(lasts) = self.lasts(grant.expires_at) else { return Some(None) };
-        let left = (self.sent + lasts).saturating_duration_since(now);
-        let window = grant.expires_at.map_or(lasts, |end| end.since(grant.granted_at));
-        (left >= window / 2 && !left.is_zero()).then_some(Some(lasts))
+    /// From when on, and for how long, the client may rely on a lease that it was told of after this
+    /// answer; nothing when the request is better heard first, because the grant is older than the
+    /// answer, or less than half of the claim window is left.
+    pub(super) fn lasts_by_notice(
+        &self,
+        grant: &Grant,
+        now: Instant,
+    ) -> Option<(Instant, Option<Duration>)> {
+        // The request waited at the time of the answer, so what was granted before is over.
+        if grant.granted_at < self.observed_at {
+            return None;
+        }
+        let since = self.sent + grant.granted_at.since(self.observed_at);
+        let Some(window) = grant.expires_at.map(|end| end.since(grant.granted_at)) else {
+            return Some((since, None));
+        };
+        let left = (since + window).saturating_duration_since(now);
+        (left >= window / 2 && !left.is_zero()).then_some((since, Some(window)))
     }
 }
 
@@ -68,7 +78,8 @@ mod tests {
     fn notice_counts_from_the_last_answer() {
         let sent = Instant::now();
         let answered = Answered { sent, observed_at: at(0) };
-        assert_eq!(answered.lasts_by_notice(&grant(3), sent + secs(4)), Some(Some(secs(13))));
+        let lasts = answered.lasts_by_notice(&grant(3), sent + secs(4));
+        assert_eq!(lasts, Some((sent + secs(3), Some(WINDOW))));
     }
 
     #[test]
@@ -80,9 +91,10 @@ mod tests {
     }
 
     #[test]
-    fn notice_of_a_lease_that_is_over_is_not_relied_on() {
+    fn notice_of_a_grant_before_the_answer_is_not_relied_on() {
         let sent = Instant::now();
-        let answered = Answered { sent, observed_at: at(20) };
+        let answered = Answered { sent, observed_at: at(6) };
         assert_eq!(answered.lasts_by_notice(&grant(5), sent), None);
+        assert!(answered.lasts_by_notice(&grant(6), sent).is_some());
     }
 }

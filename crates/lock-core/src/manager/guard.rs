@@ -11,10 +11,11 @@ use tracing::Instrument;
 use super::bounded::bounded;
 use super::departure::{Departing, Departure};
 use super::hold::{Hold, LossReason, deadline};
+use super::renewal::RenewedOnce;
 use super::{Shared, Stay};
 use crate::{
     CancelRequest, Error, ErrorKind, FencingToken, Lease, LockKey, Operation, Release,
-    ReleaseRequest, Result,
+    ReleaseRequest, RequestId, Result, Transfer, TransferRequest, TransferTo,
 };
 
 /// A held lock.
@@ -32,7 +33,7 @@ use crate::{
 pub struct LockGuard {
     lease: Lease,
     hold: Arc<Hold>,
-    stay: Stay,
+    shared: Arc<Shared>,
     /// Whether there is a lease to give back.
     is_held: bool,
     /// Whether an acquire of the request may still arrive.
@@ -42,21 +43,32 @@ pub struct LockGuard {
 impl LockGuard {
     /// A guard of a lease that lasts `span` from `since` on, by this process's clock.
     pub(super) fn new(
-        stay: Stay,
+        shared: Arc<Shared>,
         lease: Lease,
         since: Instant,
         span: Option<Duration>,
-        answer_outstanding: bool,
+        is_claimed: bool,
     ) -> Self {
-        let hold = Arc::new(Hold::new(span.map(|span| deadline(since, span))));
-        let Shared { renewals, mailbox, .. } = &*stay.shared;
-        renewals.insert(&lease, mailbox.id, Arc::clone(&hold), since, span);
-        Self { lease, hold, stay, is_held: true, answer_outstanding }
+        let deadline = span.map(|span| deadline(since, span));
+        let hold = Arc::new(Hold::new(deadline, is_claimed));
+        shared.renewals.insert(&lease, Arc::clone(&hold), since, span);
+        Self { lease, hold, shared, is_held: true, answer_outstanding: false }
+    }
+
+    /// The same guard, of a request that was sent more than once, and may arrive again.
+    pub(super) const fn with_answer_outstanding(mut self) -> Self {
+        self.answer_outstanding = true;
+        self
     }
 
     /// Notes that the lease is lost.
     pub(super) fn lose(&self, reason: LossReason) {
         self.hold.lose(reason);
+    }
+
+    /// Has the lease renewed in the background now.
+    pub(super) fn renew_soon(&self) {
+        self.shared.renewals.renew_soon(&self.lease.name());
     }
 
     /// The key that is held.
@@ -121,7 +133,70 @@ impl LockGuard {
         }
     }
 
+    /// Renews the lease now, and waits for that.
+    ///
+    /// The manager renews it anyway; this is for whoever is about to do what must not be cut short.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotHeld`], with the [reason](Error::loss), when the lease is over. When the store
+    /// did not answer, the guard still holds until its [deadline](Self::deadline).
+    ///
+    /// # Cancel safety
+    /// The lease may have been renewed.
+    pub async fn renew_now(&self) -> Result<()> {
+        match self.shared.renewals.renew(&self.lease.name(), self.lease.ttl).await? {
+            RenewedOnce::Until(_) => Ok(()),
+            RenewedOnce::Lost(reason) => Err(self.not_held(Operation::Renew).with_loss(reason)),
+        }
+    }
+
+    /// Hands the lease over by name, past the queue, in the name of its owner.
+    ///
+    /// # Errors
+    /// With the guard, which holds as before: [`ErrorKind::Refused`] when the receiver does not wait
+    /// for the key in the mode of the lease, or holds it already; [`ErrorKind::NotHeld`], with the
+    /// [reason](Error::loss), when the lease is over; and what the store reports.
+    ///
+    /// # Cancel safety
+    /// The transfer may or may not have happened; where it did not, the lease is given back in the
+    /// background.
+    pub async fn transfer(self, to: TransferTo) -> Result<Lease, GuardError> {
+        let by = self.lease.owner.clone();
+        let request = TransferRequest::new(self.lease.name(), by, to);
+        let call = self.shared.store.transfer(&request);
+        let limit = self.shared.config.operation_timeout.span();
+        let reply = bounded(limit, Operation::Transfer, Some(&self.lease.key), call).await;
+        match reply.map(|reply| reply.value) {
+            Ok(Transfer::Transferred(lease)) => {
+                self.leave_to_others();
+                Ok(lease)
+            }
+            Ok(Transfer::Ended(end)) => {
+                self.hold.lose(LossReason::Ended(end));
+                let error = self.not_held(Operation::Transfer);
+                Err(GuardError { guard: self, error })
+            }
+            Ok(Transfer::NotHeld) => {
+                let error = self.not_held(Operation::Transfer);
+                Err(GuardError { guard: self, error })
+            }
+            Ok(refused @ (Transfer::NotWaiting | Transfer::AlreadyHolds)) => {
+                let cause = match refused {
+                    Transfer::AlreadyHolds => "the receiver holds the key already",
+                    _ => "the receiver does not wait for the key in the mode of the lease",
+                };
+                let error = Error::new(ErrorKind::Refused, Operation::Transfer).with_source(cause);
+                let error = error.with_key(self.lease.key.clone());
+                Err(GuardError { guard: self, error })
+            }
+            Err(error) => Err(GuardError { guard: self, error }),
+        }
+    }
+
     /// Gives the lease back.
+    ///
+    /// `Ok` says that the store had the lease to the end, also where the holder had to take it for
+    /// lost by its own clock.
     ///
     /// # Errors
     /// [`ErrorKind::NotHeld`], with the [reason](Error::loss) if one is known, when the lease was
@@ -137,17 +212,19 @@ impl LockGuard {
             lock.owner = %self.lease.owner,
             lock.token = self.lease.token.get(),
         );
-        self.release_now().instrument(span).await
+        self.tell_release().instrument(span).await
     }
 
-    async fn release_now(&mut self) -> Result<()> {
-        let shared = &self.stay.shared;
+    async fn tell_release(&mut self) -> Result<()> {
+        let shared = &self.shared;
         self.is_held = shared.renewals.remove(&self.lease.name(), &self.hold);
         if !self.is_held {
-            return Err(self.not_held());
+            return Err(self.not_held(Operation::Release));
         }
+        // Counted until it is told or handed to the background.
+        let _stay = Stay::new(shared);
         let request = ReleaseRequest::new(self.lease.name());
-        let limit = shared.config.operation_timeout;
+        let limit = shared.config.operation_timeout.span();
         let call = shared.store.release(&request);
         // A failure leaves the guard whole, and its drop goes on in the background.
         let reply = bounded(limit, Operation::Release, Some(&self.lease.key), call).await?;
@@ -157,14 +234,14 @@ impl LockGuard {
             Release::Released => Ok(()),
             Release::Ended(end) => {
                 self.hold.lose(LossReason::Ended(end));
-                Err(self.not_held())
+                Err(self.not_held(Operation::Release))
             }
-            Release::NotHeld => Err(self.not_held()),
+            Release::NotHeld => Err(self.not_held(Operation::Release)),
         }
     }
 
-    fn not_held(&self) -> Error {
-        let error = Error::new(ErrorKind::NotHeld, Operation::Release);
+    fn not_held(&self, operation: Operation) -> Error {
+        let error = Error::new(ErrorKind::NotHeld, operation);
         let error = error.with_key(self.lease.key.clone());
         match self.hold.lost(Instant::now()) {
             Some(reason) => error.with_loss(reason),
@@ -174,11 +251,45 @@ impl LockGuard {
 
     /// Takes the lease out, unreleased and no longer renewed, to hand it to somebody who
     /// [adopts](super::LockManager::adopt) it.
-    #[must_use = "the lease is held until its ttl is over"]
-    pub fn into_lease(mut self) -> Lease {
+    ///
+    /// A lease that came by a notice is claimed first, so that it is of full length. One whose
+    /// request may still arrive a second time goes on as a lease of a new request with a higher
+    /// token, so that the late arrival takes no lock.
+    ///
+    /// # Errors
+    /// With the guard, which holds as before if the lease is not over: [`ErrorKind::NotHeld`], with
+    /// the [reason](Error::loss), when it is; and what the store reports.
+    ///
+    /// # Cancel safety
+    /// Dropped, the lease is given back in the background.
+    pub async fn into_lease(self) -> Result<Lease, GuardError> {
+        if self.answer_outstanding {
+            let (owner, metadata) = (self.lease.owner.clone(), self.lease.metadata.clone());
+            let request = RequestId::random();
+            return self.transfer(TransferTo::Owner { owner, request, metadata }).await;
+        }
+        let mut lease = self.lease.clone();
+        if !self.hold.is_claimed() {
+            match self.shared.renewals.renew(&lease.name(), lease.ttl).await {
+                Ok(RenewedOnce::Until(expires_at)) => lease.expires_at = expires_at,
+                Ok(RenewedOnce::Lost(reason)) => {
+                    let error = self.not_held(Operation::Renew).with_loss(reason);
+                    return Err(GuardError { guard: self, error });
+                }
+                Err(error) => return Err(GuardError { guard: self, error }),
+            }
+        } else if let Some(reason) = self.hold.lost(Instant::now()) {
+            let error = self.not_held(Operation::Renew).with_loss(reason);
+            return Err(GuardError { guard: self, error });
+        }
+        self.leave_to_others();
+        Ok(lease)
+    }
+
+    /// Ends the guard without a word to the store.
+    fn leave_to_others(mut self) {
         self.is_held = false;
-        self.stay.shared.renewals.remove(&self.lease.name(), &self.hold);
-        self.lease.clone()
+        self.shared.renewals.remove(&self.lease.name(), &self.hold);
     }
 }
 
@@ -187,9 +298,11 @@ impl Drop for LockGuard {
         if !self.is_held {
             return;
         }
+        // Counted before the guard is not, so that a shutdown sees one of both.
+        let stay = Stay::new(&self.shared);
         // A lease that another guard took charge of is not this one's to give back. A release that
         // failed has taken it out already.
-        if !self.stay.shared.renewals.remove(&self.lease.name(), &self.hold)
+        if !self.shared.renewals.remove(&self.lease.name(), &self.hold)
             && self.hold.lost(Instant::now()) == Some(LossReason::Adopted)
         {
             return;
@@ -201,7 +314,41 @@ impl Drop for LockGuard {
             Departing::Lease(ReleaseRequest::new(self.lease.name()))
         };
         let gone_by = self.lease.ttl.span().map(|span| Instant::now() + span);
-        Departure { stay: self.stay.clone(), departing, gone_by }.leave();
+        Departure::new(stay, departing, gone_by).leave();
+    }
+}
+
+/// What failed with a guard, and the guard, which was to be used up.
+///
+/// Dropped, or turned into the [`Error`], it gives the lease back.
+pub struct GuardError {
+    /// The guard.
+    pub guard: LockGuard,
+    /// What failed.
+    pub error: Error,
+}
+
+impl From<GuardError> for Error {
+    fn from(failed: GuardError) -> Self {
+        failed.error
+    }
+}
+
+impl fmt::Display for GuardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.error, f)
+    }
+}
+
+impl fmt::Debug for GuardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.error, f)
+    }
+}
+
+impl std::error::Error for GuardError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
     }
 }
 

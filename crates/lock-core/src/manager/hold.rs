@@ -21,6 +21,8 @@ pub enum LossReason {
     Ended(End),
     /// Another guard of this manager took charge of it.
     Adopted,
+    /// Its manager was shut down and renews it no longer.
+    ShutDown,
 }
 
 impl fmt::Display for LossReason {
@@ -30,6 +32,7 @@ impl fmt::Display for LossReason {
             Self::NotHeld => f.write_str("the store does not have it any more"),
             Self::Ended(end) => write!(f, "it was {end}"),
             Self::Adopted => f.write_str("another guard took charge of it"),
+            Self::ShutDown => f.write_str("its manager was shut down"),
         }
     }
 }
@@ -56,13 +59,23 @@ pub(super) struct Hold {
 #[derive(Debug)]
 struct State {
     deadline: Option<Instant>,
+    /// Whether the lease is of full length, and not only of that of its claim window.
+    is_claimed: bool,
+    /// When the last renewal was sent that was answered.
+    renewed_at: Option<Instant>,
     lost: Option<LossReason>,
 }
 
 impl Hold {
     /// A lease that lasts until `deadline`; `None` is for ever.
-    pub(super) fn new(deadline: Option<Instant>) -> Self {
-        Self { state: Mutex::new(State { deadline, lost: None }), changed: Notify::new() }
+    pub(super) fn new(deadline: Option<Instant>, is_claimed: bool) -> Self {
+        let state = State { deadline, is_claimed, renewed_at: None, lost: None };
+        Self { state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    /// Whether the lease is of full length.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.state().is_claimed
     }
 
     /// Until when the holder may take the lease for alive.
@@ -85,10 +98,33 @@ impl Hold {
         self.changed.notify_waiters();
     }
 
-    /// Notes that the lease lasts until then, unless it was lost before `now`.
-    pub(super) fn extend(&self, now: Instant, deadline: Option<Instant>) {
-        if self.lost(now).is_none() {
-            self.state().deadline = deadline;
+    /// Notes that a renewal is sent that makes the lease last until `deadline` at the least: where
+    /// that is sooner than now, it counts from now on, since the store may do it at any time.
+    pub(super) fn expect(&self, deadline: Option<Instant>) {
+        let mut state = self.state();
+        if let Some(expected) = deadline
+            && state.deadline.is_none_or(|known| expected < known)
+        {
+            state.deadline = Some(expected);
+        }
+    }
+
+    /// Notes that the renewal that was sent at `sent` made the lease last until then, unless it was
+    /// lost before `now`.
+    ///
+    /// Of two renewals that cross each other, the one that was sent last counts, and never longer
+    /// than the other.
+    pub(super) fn extend(&self, sent: Instant, now: Instant, deadline: Option<Instant>) {
+        if self.lost(now).is_some() {
+            return;
+        }
+        let mut state = self.state();
+        state.is_claimed = true;
+        if state.renewed_at.is_none_or(|renewed_at| renewed_at <= sent) {
+            state.renewed_at = Some(sent);
+            state.deadline = deadline;
+        } else if let Some(deadline) = deadline {
+            state.deadline = Some(state.deadline.map_or(deadline, |known| known.min(deadline)));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The front: one type for programs that take turns, over any store.
 
 mod acquire;
+mod agenda;
 mod backoff;
 mod bounded;
 mod config;
@@ -8,28 +9,34 @@ mod departure;
 mod evidence;
 mod guard;
 mod hold;
+mod life;
 mod mailbox;
 mod operate;
 mod pending;
 mod queue;
 mod renewal;
-mod schedule;
+mod rounds;
+mod waiters;
 
 pub use acquire::{Acquire, Attempt, Once, Queueing};
 pub use config::ManagerConfig;
-pub use guard::LockGuard;
+pub use guard::{GuardError, LockGuard};
 pub use hold::LossReason;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::{Error, ErrorKind, InvalidInput, LockKey, LockStore, Operation, OwnerId, Result};
-use departure::Departure;
+use crate::{InvalidInput, LockKey, LockStore, MailboxId, Operation, OwnerId, Result};
+use life::{Life, Task};
 use mailbox::Mailbox;
 use renewal::Renewals;
+use waiters::Waiters;
 
 /// Takes turns on named keys, for one owner, on any store.
 ///
@@ -37,8 +44,12 @@ use renewal::Renewals;
 /// store gives the key to another, and gives back what is dropped. Clones share all of that. Make
 /// one for each process or each pull request, not one for each key.
 ///
-/// Its tasks run in the tokio runtime in which it acquires. When that ends, what it held is no
-/// longer renewed; the next request starts the tasks again, in the runtime that it is made in.
+/// Its tasks live in the tokio runtime that was current when it was made, or that
+/// [`with_runtime`](Self::with_runtime) names, or that of the first request when there was none. It
+/// may be used from anywhere. When that runtime is gone, requests end in
+/// [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown), guards end at their deadlines, and what could
+/// not be given back is logged and counted. A runtime of one thread must be driven: while nobody is
+/// in its `block_on`, nothing is renewed.
 ///
 /// # Examples
 /// ```
@@ -67,20 +78,31 @@ pub struct LockManager {
 }
 
 /// What the clones of a manager, its guards and its pending requests share.
+#[derive(Debug)]
 struct Shared {
     store: Arc<dyn LockStore>,
     owner: OwnerId,
     config: ManagerConfig,
     renewals: Arc<Renewals>,
+    waiters: Arc<Waiters>,
     mailbox: Arc<Mailbox>,
-    /// The way to the task that sees departures off; none before the first request and after the
-    /// shutdown.
-    departures: Mutex<Option<mpsc::UnboundedSender<Departure>>>,
-    closed: AtomicBool,
-    closing: Notify,
-    /// How many requests are pending, held or being given back.
-    stays: AtomicUsize,
-    left: Notify,
+    life: Arc<Life>,
+    /// Requests that are pending or being given back.
+    stays: TaskTracker,
+    /// How many departures were given up before the store was told.
+    untold: AtomicUsize,
+}
+
+/// What was left when a manager was shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// The number of guards that were still in use; they were told that they are
+    /// [lost](LossReason::ShutDown).
+    pub in_use: usize,
+    /// The number of leases and requests that were given up, and that the store could not be told
+    /// of: they end with their ttl or their keep-alive.
+    pub untold: usize,
 }
 
 impl LockManager {
@@ -93,17 +115,48 @@ impl LockManager {
     /// A manager for `owner` on `store`, with these settings.
     #[must_use]
     pub fn with_config(store: impl LockStore, owner: OwnerId, config: ManagerConfig) -> Self {
+        Self::with_life(Arc::new(store), owner, config, Life::new())
+    }
+
+    /// The same manager with tasks that live in `runtime`. Other clones keep theirs.
+    #[must_use]
+    pub fn with_runtime(self, runtime: Handle) -> Self {
+        self.with_new_life(Life::in_runtime(runtime))
+    }
+
+    /// The same manager with tasks that `spawn` starts, each of them once.
+    #[cfg(feature = "test-util")]
+    #[must_use]
+    pub fn with_spawner(self, spawn: impl Fn(Task) + Send + Sync + 'static) -> Self {
+        self.with_new_life(Life::with_spawner(Arc::new(spawn)))
+    }
+
+    fn with_new_life(self, life: Life) -> Self {
+        let Shared { store, owner, config, .. } = &*self.shared;
+        Self::with_life(Arc::clone(store), owner.clone(), config.clone(), life)
+    }
+
+    fn with_life(
+        store: Arc<dyn LockStore>,
+        owner: OwnerId,
+        config: ManagerConfig,
+        life: Life,
+    ) -> Self {
+        let (id, longest) = (MailboxId::random(), config.operation_timeout.span());
+        let renewals = Arc::new(Renewals::new(Arc::clone(&store), id, longest));
+        let waiters = Arc::new(Waiters::new(Arc::clone(&store), id, longest));
+        let (told, looked_after) = (Arc::clone(&waiters), Arc::clone(&renewals));
+        let mailbox = Mailbox::new(id, Arc::clone(&store), told, looked_after, longest);
         let shared = Shared {
-            store: Arc::new(store),
+            store,
             owner,
             config,
-            renewals: Arc::default(),
-            mailbox: Arc::new(Mailbox::new()),
-            departures: Mutex::new(None),
-            closed: AtomicBool::new(false),
-            closing: Notify::new(),
-            stays: AtomicUsize::new(0),
-            left: Notify::new(),
+            renewals,
+            waiters,
+            mailbox: Arc::new(mailbox),
+            life: Arc::new(life),
+            stays: TaskTracker::new(),
+            untold: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -152,26 +205,72 @@ impl LockManager {
         Acquire::new(self.clone(), key)
     }
 
-    /// Refuses new requests, ends those that wait, waits until every guard was released or dropped
-    /// and the store was told, and ends the tasks of the manager.
+    /// Acquires a key, does the work under its lease, and gives the lease back: on every path, and
+    /// before this returns. It is the way to lock that leaves nothing to forget.
     ///
-    /// Requests that wait end in [`ErrorKind::ShutDown`]. Guards that live on are looked after meanwhile: put a time-out around it if there may be
-    /// such. Leases that were taken out of their guards do not count.
+    /// When the lease is lost, the work is dropped at once. [`Acquire::hold`] does the same for a
+    /// request that was set up further.
+    ///
+    /// # Errors
+    /// Those of the acquire; [`ErrorKind::Lost`](crate::ErrorKind::Lost), with the
+    /// [reason](crate::Error::loss), when the lease was over before the work was done. A release that
+    /// the store does not answer is no error: the work is done, and the store goes on being told.
+    ///
+    /// # Cancel safety
+    /// Dropped, it drops the work, and gives the lease back in the background.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use lock_core::{LockManager, OwnerId};
+    /// # use lock_memory::MemoryBackend;
+    /// # async fn apply(token: u64) -> Result<&'static str, std::io::Error> { Ok("applied") }
+    /// let manager = LockManager::new(MemoryBackend::new(), OwnerId::parse("deploy-7")?);
+    /// let applied = manager
+    ///     .hold("acme/infra/prod", async |guard| apply(guard.token().get()).await)
+    ///     .await??;
+    /// assert_eq!(applied, "applied");
+    /// manager.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn hold<K, T, W>(&self, key: K, work: W) -> Result<T>
+    where
+        K: TryInto<LockKey, Error: Into<InvalidInput>>,
+        W: AsyncFnOnce(&LockGuard) -> T,
+    {
+        self.acquire(key).hold(work).await
+    }
+
+    /// Refuses new requests, ends those that wait, waits until every guard that holds was released
+    /// or dropped and the store was told, and ends the tasks of the manager.
+    ///
+    /// Requests that wait end in [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown). Guards in use
+    /// are looked after meanwhile; those that are lost, and leases that were taken out of their
+    /// guards, do not count. It takes no longer than
+    /// [`shutdown_timeout`](ManagerConfig::shutdown_timeout): what is left then is in the report.
     ///
     /// # Cancel safety
     /// New requests stay refused; call it again to wait on.
-    pub async fn shutdown(&self) {
-        self.shared.closed.store(true, Ordering::SeqCst);
-        self.shared.closing.notify_waiters();
-        loop {
-            let left = self.shared.left.notified();
-            if self.shared.stays.load(Ordering::SeqCst) == 0 {
-                break;
-            }
-            left.await;
+    pub async fn shutdown(&self) -> ShutdownReport {
+        let Shared { renewals, stays, life, config, untold, .. } = &*self.shared;
+        let until = Instant::now() + config.shutdown_timeout.span();
+        life.close();
+        stays.close();
+        // A guard that goes leaves a departure, and none comes of it.
+        let all = async {
+            renewals.until_drained().await;
+            stays.wait().await;
+        };
+        // Where the runtime is gone, nobody is left to do more.
+        if !life.is_orphaned() {
+            let _ = timeout_at(until, all).await;
         }
-        self.shared.renewals.stop();
-        *self.shared.departures() = None;
+        let in_use = renewals.abandon();
+        let untold = untold.load(Ordering::SeqCst) + stays.len();
+        life.stop();
+        ShutdownReport { in_use, untold }
     }
 }
 
@@ -186,74 +285,45 @@ impl fmt::Debug for LockManager {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.renewals.stop();
+        self.life.stop();
     }
 }
 
-/// The presence of one request in a manager: from the moment it is asked for until the store was
-/// told that it is over. It moves from the pending request to the guard to the departure, and
-/// [`LockManager::shutdown`] waits for the last to go.
+impl Shared {
+    /// The tasks of the manager.
+    fn tasks(&self) -> Vec<Task> {
+        vec![
+            Box::pin(rounds::keep(Arc::clone(&self.renewals))),
+            Box::pin(rounds::keep(Arc::clone(&self.waiters))),
+            Box::pin(Arc::clone(&self.mailbox).read()),
+        ]
+    }
+}
+
+/// The presence of one request in a manager, from the moment it is asked for until it is granted,
+/// and again from the moment nobody wants it until the store was told. [`LockManager::shutdown`]
+/// waits for the last to go.
+#[derive(Debug)]
 struct Stay {
     shared: Arc<Shared>,
+    _token: TaskTrackerToken,
 }
 
 impl Stay {
-    /// Enters a request.
+    fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), _token: shared.stays.token() }
+    }
+
+    /// Enters a request, and starts the tasks for the first.
     fn enter(shared: &Arc<Shared>, operation: Operation) -> Result<Self> {
-        shared.stays.fetch_add(1, Ordering::SeqCst);
-        let stay = Self { shared: Arc::clone(shared) };
-        if shared.closed.load(Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::ShutDown, operation));
-        }
-        shared.start();
+        let stay = Self::new(shared);
+        shared.life.start(operation, || shared.tasks())?;
         Ok(stay)
     }
 }
 
 impl Clone for Stay {
     fn clone(&self) -> Self {
-        self.shared.stays.fetch_add(1, Ordering::SeqCst);
-        Self { shared: Arc::clone(&self.shared) }
-    }
-}
-
-impl Drop for Stay {
-    fn drop(&mut self) {
-        self.shared.stays.fetch_sub(1, Ordering::SeqCst);
-        if self.shared.closed.load(Ordering::SeqCst) {
-            self.shared.left.notify_waiters();
-        }
-    }
-}
-
-impl Shared {
-    /// Starts the tasks of the manager, if they do not run.
-    fn start(&self) {
-        let mut departures = self.departures();
-        if departures.as_ref().is_some_and(|departures| !departures.is_closed()) {
-            return;
-        }
-        let limit = self.config.operation_timeout;
-        let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(departure::see_off(receiver));
-        tokio::spawn(renewal::keep(self.renewals.clone(), self.store.clone(), limit));
-        let (mailbox, renewals) = (self.mailbox.clone(), self.renewals.clone());
-        tokio::spawn(mailbox::read(mailbox, renewals, self.store.clone()));
-        *departures = Some(sender);
-    }
-
-    fn departures(&self) -> MutexGuard<'_, Option<mpsc::UnboundedSender<Departure>>> {
-        self.departures.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until the manager is being shut down.
-    async fn until_closed(&self) {
-        loop {
-            let closing = self.closing.notified();
-            if self.closed.load(Ordering::SeqCst) {
-                return;
-            }
-            closing.await;
-        }
+        Self::new(&self.shared)
     }
 }

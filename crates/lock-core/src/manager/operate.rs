@@ -1,12 +1,14 @@
 //! What operators and tools do: look, list, hand over, take away, adopt.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::bounded::bounded;
+use super::bounded::{bounded, one};
 use super::evidence::Answered;
 use super::hold::LossReason;
+use super::pending::catch_up;
 use super::{LockGuard, LockManager, Stay};
 use crate::machine::EVICT_LIMIT;
 use crate::{
@@ -258,25 +260,21 @@ impl LockManager {
     /// # Cancel safety
     /// The lease may have been renewed once; adopt it again.
     pub async fn adopt(&self, lease: &Lease) -> Result<LockGuard> {
-        let stay = Stay::enter(&self.shared, Operation::Adopt)?;
-        let entered = self.shared.mailbox.enter(lease.request, lease.key.clone());
+        let _stay = Stay::enter(&self.shared, Operation::Adopt)?;
+        let entered = self.shared.waiters.enter(lease.request, lease.key.clone());
         let sent = Instant::now();
         let requests =
-            [RenewRequest::new(lease.name(), lease.ttl).with_mailbox(self.shared.mailbox.id)];
-        let call = async {
-            self.shared.store.renew(&requests).await.pop().unwrap_or_else(|| {
-                let error = Error::new(ErrorKind::Corrupt, Operation::Adopt).unknown();
-                Err(error.with_source("no answer"))
-            })
-        };
-        let reply = self.bounded(Operation::Adopt, Some(&lease.key), call).await?;
+            [RenewRequest::new(lease.name(), lease.ttl).with_mailbox(self.shared.mailbox.id())];
+        let limit = self.shared.config.operation_timeout.span();
+        let call = self.shared.store.renew(&requests);
+        let reply = one(limit, Operation::Adopt, &lease.key, call).await?;
         match reply.value {
             Renewal::Renewed { expires_at } => {
                 let answered = Answered { sent, observed_at: reply.observed_at };
                 let lasts = answered.lasts(expires_at);
                 let lease = lease.clone().with_expires_at(expires_at);
-                let guard = LockGuard::new(stay, lease, sent, lasts, false);
-                entered.catch_up(&guard, &self.shared.renewals);
+                let guard = LockGuard::new(Arc::clone(&self.shared), lease, sent, lasts, true);
+                catch_up(&entered, &guard);
                 Ok(guard)
             }
             Renewal::Ended(end) => Err(not_held(lease).with_loss(LossReason::Ended(end))),
@@ -290,7 +288,7 @@ impl LockManager {
         key: Option<&LockKey>,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        bounded(self.shared.config.operation_timeout, operation, key, call).await
+        bounded(self.shared.config.operation_timeout.span(), operation, key, call).await
     }
 }
 

@@ -9,11 +9,12 @@ use tokio::time::Instant;
 use super::bounded::bounded;
 use super::departure::{Departing, Departure};
 use super::evidence::Answered;
-use super::mailbox::{Entered, News};
+use super::hold::LossReason;
+use super::waiters::{Entered, News, Standing, Told};
 use super::{LockGuard, Shared, Stay};
 use crate::{
-    AcquireRequest, Acquisition, CancelRequest, Error, ErrorKind, Grant, HearRequest, Heard, Lease,
-    LockKey, OnHeld, Operation, Result, Timed,
+    AcquireRequest, Acquisition, CancelRequest, Error, ErrorKind, Grant, Lease, LockKey, OnHeld,
+    Operation, QueuePosition, Result, Timed,
 };
 
 /// A request that was sent and is not granted yet.
@@ -23,9 +24,6 @@ pub(super) struct Pending {
     request: AcquireRequest,
     stay: Stay,
     entered: Entered,
-    /// The last answer, while the request has a place in the queue by it and no notice after it
-    /// can have been lost.
-    queued: Option<Answered>,
     /// Whether the request has a place in the queue, as far as the store told.
     has_place: bool,
     /// The number of acquires that were sent and may still arrive.
@@ -36,9 +34,9 @@ impl Pending {
     pub(super) fn new(shared: &Arc<Shared>, request: AcquireRequest) -> Result<Self> {
         let stay = Stay::enter(shared, Operation::Acquire)
             .map_err(|error| error.with_key(request.key.clone()))?;
-        let request = request.with_mailbox(shared.mailbox.id);
-        let entered = shared.mailbox.enter(request.id, request.key.clone());
-        Ok(Self { request, stay, entered, queued: None, has_place: false, outstanding: 0 })
+        let request = request.with_mailbox(shared.mailbox.id());
+        let entered = shared.waiters.enter(request.id, request.key.clone());
+        Ok(Self { request, stay, entered, has_place: false, outstanding: 0 })
     }
 
     pub(super) const fn key(&self) -> &LockKey {
@@ -53,12 +51,12 @@ impl Pending {
     /// Waits until the mailbox is open, the first time, for at most `limit`: what is told before is
     /// told to nobody.
     pub(super) async fn until_told(&self, limit: Duration) {
-        let mailbox = &self.stay.shared.mailbox;
-        if !mailbox.was_opened() {
+        let opened = self.stay.shared.mailbox.opened();
+        if !opened.is_cancelled() {
             // Without it the request is served later, and not otherwise.
-            let opened = Box::pin(tokio::time::timeout(limit, mailbox.until_opened())).await;
-            if opened.is_err() {
-                mailbox.note_opened();
+            let in_time = Box::pin(tokio::time::timeout(limit, opened.cancelled())).await;
+            if in_time.is_err() {
+                opened.cancel();
             }
         }
     }
@@ -74,55 +72,51 @@ impl Pending {
             self.outstanding -= 1;
         }
         let Timed { observed_at, value, .. } = reply?;
-        let answered = Answered { sent, observed_at };
-        self.note(answered, matches!(value, Acquisition::Queued(_)));
-        Ok(Answer { answered, value: value.into() })
+        self.has_place = matches!(value, Acquisition::Queued(_));
+        Ok(Answer { answered: Answered { sent, observed_at }, value })
     }
 
-    /// Keeps the request waiting, and waits for the answer for `limit`.
-    pub(super) async fn hear(&mut self, limit: Duration) -> Result<Answer> {
-        let sent = Instant::now();
-        let requests = [HearRequest::new(self.request.key.clone(), self.request.id)
-            .with_mailbox(self.stay.shared.mailbox.id)];
-        let call = async {
-            let answer = self.stay.shared.store.hear(&requests).await.pop();
-            answer.unwrap_or_else(|| Err(self.corrupt("no answer")))
-        };
-        let reply = bounded(limit, Operation::Hear, Some(&self.request.key), call).await;
-        let Timed { observed_at, value, .. } = reply?;
-        let answered = Answered { sent, observed_at };
-        self.note(answered, matches!(value, Heard::Queued(_)));
-        Ok(Answer { answered, value: value.into() })
+    /// Has the request heard from now on: an answer said that it waits there.
+    pub(super) fn wait(&self, heartbeat: Duration, answered: Answered, position: QueuePosition) {
+        self.entered.wait(heartbeat, answered, position);
     }
 
-    fn note(&mut self, answered: Answered, has_place: bool) {
-        self.queued = has_place.then_some(answered);
-        self.has_place = has_place;
+    /// Has the request heard now.
+    pub(super) fn hear_now(&self) {
+        self.entered.hear_now();
     }
 
     /// Waits for news of the request.
-    pub(super) async fn news(&self) -> News {
+    pub(super) async fn news(&mut self) -> News {
         self.entered.news().await
     }
 
-    /// Relies on no answer that came before: notices may have been lost.
-    pub(super) const fn forget_answers(&mut self) {
-        self.queued = None;
+    /// Where the request stands, while it waits.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        self.entered.standing()
+    }
+
+    /// When the request was last taken up by the task that hears it, while it waits.
+    pub(super) fn tried(&self) -> Option<Instant> {
+        self.entered.tried()
     }
 
     /// The guard of a lease that came as an answer.
     pub(super) fn guard(&mut self, answered: Answered, lease: Lease) -> LockGuard {
         let lasts = answered.lasts(lease.expires_at);
-        self.turn_into_guard(lease, answered.sent, lasts)
+        self.turn_into_guard(lease, answered.sent, lasts, true)
     }
 
-    /// The guard of a lease that came as news, if that can be relied on.
-    pub(super) fn guard_by_notice(&mut self, grant: &Grant) -> Option<LockGuard> {
-        let answered = self.queued?;
-        let lasts = answered.lasts_by_notice(grant, Instant::now())?;
+    /// The guard of a lease that came as a notice, if that can be relied on.
+    pub(super) fn guard_by_notice(
+        &mut self,
+        grant: &Grant,
+        answered: Option<Answered>,
+    ) -> Option<LockGuard> {
+        let (since, lasts) = answered?.lasts_by_notice(grant, Instant::now())?;
         let lease = Lease::granted(&self.request, grant.token, grant.granted_at);
         let lease = lease.with_expires_at(grant.expires_at);
-        Some(self.turn_into_guard(lease, answered.sent, lasts))
+        Some(self.turn_into_guard(lease, since, lasts, false))
     }
 
     fn turn_into_guard(
@@ -130,18 +124,20 @@ impl Pending {
         lease: Lease,
         since: Instant,
         lasts: Option<Duration>,
+        is_claimed: bool,
     ) -> LockGuard {
-        self.forget_place();
+        self.has_place = false;
         let outstanding = std::mem::take(&mut self.outstanding) > 0;
-        let guard = LockGuard::new(self.stay.clone(), lease, since, lasts, outstanding);
-        self.entered.catch_up(&guard, &self.stay.shared.renewals);
-        guard
+        let shared = Arc::clone(&self.stay.shared);
+        let guard = LockGuard::new(shared, lease, since, lasts, is_claimed);
+        catch_up(&self.entered, &guard);
+        if outstanding { guard.with_answer_outstanding() } else { guard }
     }
 
     /// Notes that the request has no place in a queue.
-    pub(super) const fn forget_place(&mut self) {
-        self.queued = None;
+    pub(super) fn forget_place(&mut self) {
         self.has_place = false;
+        self.entered.forget_place();
     }
 
     /// The error of an answer that was not asked for.
@@ -160,45 +156,20 @@ impl Pending {
     }
 }
 
+/// Tells a guard that was just made what was told about its lease before.
+pub(super) fn catch_up(entered: &Entered, guard: &LockGuard) {
+    match entered.told(guard.token()) {
+        Told::Ended(end) => guard.lose(LossReason::Ended(end)),
+        Told::Perhaps => guard.renew_soon(),
+        Told::Nothing => {}
+    }
+}
+
 /// An answer, and what the lease in it is counted from.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) answered: Answered,
-    pub(super) value: Standing,
-}
-
-/// What a request has by an answer, whether it was asked or heard.
-#[derive(Debug)]
-pub(super) enum Standing {
-    Granted(Lease),
-    Queued(crate::QueuePosition),
-    Held(crate::QueuePosition),
-    QueueFull(crate::QueuePosition),
-    Ended(crate::End),
-    Absent,
-}
-
-impl From<Acquisition> for Standing {
-    fn from(acquisition: Acquisition) -> Self {
-        match acquisition {
-            Acquisition::Granted(lease) => Self::Granted(lease),
-            Acquisition::Queued(position) => Self::Queued(position),
-            Acquisition::Held(position) => Self::Held(position),
-            Acquisition::QueueFull(position) => Self::QueueFull(position),
-            Acquisition::Ended(end) => Self::Ended(end),
-        }
-    }
-}
-
-impl From<Heard> for Standing {
-    fn from(heard: Heard) -> Self {
-        match heard {
-            Heard::Granted(lease) => Self::Granted(lease),
-            Heard::Queued(position) => Self::Queued(position),
-            Heard::Ended(end) => Self::Ended(end),
-            Heard::Absent => Self::Absent,
-        }
-    }
+    pub(super) value: Acquisition,
 }
 
 impl Drop for Pending {
@@ -210,11 +181,8 @@ impl Drop for Pending {
         // It may wait for its keep-alive, and hold for the claim window after that, or hold now.
         let longest = self.request.ttl.span().map(|ttl| ttl.max(self.keep_alive() * 2));
         let cancel = CancelRequest::new(self.request.key.clone(), self.request.id);
-        Departure {
-            stay: self.stay.clone(),
-            departing: Departing::Request(cancel.with_answer_outstanding(answer_outstanding)),
-            gone_by: longest.map(|longest| Instant::now() + longest),
-        }
-        .leave();
+        let departing = Departing::Request(cancel.with_answer_outstanding(answer_outstanding));
+        let gone_by = longest.map(|longest| Instant::now() + longest);
+        Departure::new(self.stay.clone(), departing, gone_by).leave();
     }
 }

@@ -1,4 +1,4 @@
-//! The loop that waits for a key: ask, wait for news, ask again.
+//! The loop that waits for a key: ask, wait for news, join again.
 
 use std::time::Duration;
 
@@ -7,23 +7,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::LockGuard;
 use super::backoff::Backoff;
 use super::evidence::Answered;
-use super::mailbox::News;
-use super::pending::{Answer, Pending, Standing};
-use crate::{Error, ErrorKind, Operation, QueuePosition, Result, Timed};
+use super::pending::{Answer, Pending};
+use super::waiters::{News, Standing};
+use crate::{Acquisition, End, Error, ErrorKind, Operation, QueuePosition, Result, Timed};
 
-/// How long after the next possible change the head of the queue asks, for clocks that are coarse.
-const AFTER_A_CHANGE: Duration = Duration::from_millis(1);
-/// How much later each position asks than the one before it.
-const STAGGER: Duration = Duration::from_millis(20);
-/// The last position that asks at the next possible change and not only at its heartbeat.
-const LAST_EAGER: u64 = 50;
-/// The longest time between two hearings of a waiter.
-const LONGEST_HEARTBEAT: Duration = Duration::from_secs(10);
-
-/// How often a waiter of this keep-alive is heard at the least.
-pub(super) fn heartbeat(keep_alive: Duration) -> Duration {
-    (keep_alive / 3).min(LONGEST_HEARTBEAT)
-}
+/// How long the task that hears the waiters may be late before it is taken for stopped.
+const STALL: Duration = Duration::from_secs(2);
 
 /// A request on its way through the queue.
 ///
@@ -32,117 +21,123 @@ pub(super) struct Queue {
     pub(super) pending: Pending,
     pub(super) heartbeat: Duration,
     pub(super) give_up_at: Option<Instant>,
-    /// Where the request stood by the last answer, while it waits.
-    pub(super) standing: Option<(Answered, QueuePosition)>,
-    /// Whether the store failed to answer since then.
-    pub(super) is_silent: bool,
+    /// Where the request last stood, for the error of a wait in vain.
+    pub(super) last: Option<Standing>,
 }
 
 impl Queue {
-    /// Asks, waits for news, and asks again, until the key is granted or the time is up.
+    /// Asks, waits for news, and joins again, until the key is granted or the time is up.
     ///
     /// What only a contended request needs is boxed, so that the future of all others is small.
     pub(super) async fn until_granted(&mut self) -> Result<LockGuard> {
         let mut backoff = Backoff::default();
-        let mut is_queued = false;
-        self.pending.until_told(self.limit(is_queued)).await;
+        let longest = self.pending.shared().config.operation_timeout.span();
+        self.pending.until_told(self.until_time_is_up(longest)).await;
         loop {
-            let limit = self.limit(is_queued);
-            let answer = match is_queued {
-                true => Box::pin(self.pending.hear(limit)).await,
-                false => self.pending.acquire(limit).await,
-            };
-            let (answered, position) = match answer {
+            let limit = self.until_time_is_up(longest);
+            let (answered, position) = match self.pending.acquire(limit).await {
                 Ok(Answer { answered, value }) => match value {
-                    Standing::Granted(lease) => return Ok(self.pending.guard(answered, lease)),
-                    Standing::Queued(position) => (answered, position),
-                    // The place was lost, over an outage perhaps: the request joins again.
-                    Standing::Absent => {
-                        is_queued = false;
-                        continue;
-                    }
+                    Acquisition::Granted(lease) => return Ok(self.pending.guard(answered, lease)),
+                    Acquisition::Queued(position) => (answered, position),
                     // Dead waiters fill the queue, and the store drops some with each command.
-                    Standing::QueueFull(position)
+                    Acquisition::QueueFull(position)
                         if position.next_change_at == Some(answered.observed_at) =>
                     {
                         tokio::task::yield_now().await;
                         continue;
                     }
-                    other => return Err(self.ended(answered, other)),
+                    Acquisition::QueueFull(position) => {
+                        self.note(answered, position);
+                        return Err(self.error(ErrorKind::QueueFull));
+                    }
+                    Acquisition::Ended(end) => return Err(self.ended(end)),
+                    other @ Acquisition::Held(_) => {
+                        let cause = format!("an answer that was not asked for: {other:?}");
+                        return Err(self.pending.corrupt(cause));
+                    }
                 },
                 Err(error) if !error.is_retryable() => return Err(error),
-                // The time of the caller was up sooner than that of a store that answers.
-                Err(_) if is_queued && !self.is_silent && self.is_time_up() => {
-                    return Err(self.error(ErrorKind::WaitOver));
-                }
-                Err(error) if self.is_time_up() => return Err(self.silent(error)),
                 Err(error) => {
-                    self.is_silent = true;
-                    tracing::warn!(%error, "a waiting request was not answered");
-                    let pause = self.until_time_is_up(backoff.next());
-                    tokio::select! {
-                        biased;
-                        () = self.pending.shared().until_closed() => {
-                            return Err(self.error(ErrorKind::ShutDown));
-                        }
-                        () = Box::pin(sleep(pause)) => continue,
-                    }
+                    tracing::warn!(%error, "a request was not answered");
+                    Box::pin(self.pause(backoff.next(), error)).await?;
+                    continue;
                 }
             };
-            (is_queued, backoff, self.is_silent) = (true, Backoff::default(), false);
-            let ask_at = self.ask_at(answered, &position);
-            self.standing = Some((answered, position));
-            if let Some(ended) = Box::pin(self.next_news(ask_at)).await {
+            backoff = Backoff::default();
+            self.pending.wait(self.heartbeat, answered, position);
+            // Without an end the place was lost, over an outage perhaps: the request joins again.
+            if let Some(ended) = Box::pin(self.in_queue()).await {
                 return ended;
             }
         }
     }
 
-    /// Waits for the grant, or for the time to ask again.
-    async fn next_news(&mut self, ask_at: Instant) -> Option<Result<LockGuard>> {
-        let wake_at = self.give_up_at.map_or(ask_at, |give_up_at| give_up_at.min(ask_at));
-        let news = tokio::select! {
+    /// Waits for the end of the request; nothing when it lost its place.
+    async fn in_queue(&mut self) -> Option<Result<LockGuard>> {
+        let closed = self.pending.shared().life.closed().clone();
+        let mut look_at = self.stalls_at()?;
+        let mut is_late = false;
+        loop {
+            let wake_at = self.give_up_at.map_or(look_at, |give_up_at| give_up_at.min(look_at));
+            let news = tokio::select! {
+                biased;
+                () = closed.cancelled() => return Some(Err(self.closed())),
+                news = self.pending.news() => Some(news),
+                () = sleep_until(wake_at) => None,
+            };
+            match news {
+                Some(News::Granted(grant, answered)) => {
+                    if let Some(guard) = self.pending.guard_by_notice(&grant, answered) {
+                        return Some(Ok(guard));
+                    }
+                    self.pending.hear_now();
+                }
+                Some(News::Holds(answered, lease)) => {
+                    return Some(Ok(self.pending.guard(answered, lease)));
+                }
+                Some(News::Ended(end)) => return Some(Err(self.ended(end))),
+                Some(News::Failed(error)) => return Some(Err(error)),
+                Some(News::Absent) => {
+                    self.last = self.pending.standing();
+                    self.pending.forget_place();
+                    return None;
+                }
+                None if self.is_time_up() => {
+                    self.last = self.pending.standing();
+                    return Some(Err(self.wait_over()));
+                }
+                None => {
+                    // After a pause of the whole process, everything is late at first.
+                    let stalls_at = self.stalls_at()?;
+                    let now = Instant::now();
+                    if stalls_at <= now && is_late {
+                        return Some(Err(self.stalled()));
+                    }
+                    is_late = stalls_at <= now;
+                    look_at = if is_late { now + STALL } else { stalls_at };
+                }
+            }
+        }
+    }
+
+    /// When the task that hears the request is certainly late.
+    fn stalls_at(&self) -> Option<Instant> {
+        let longest = self.pending.shared().config.operation_timeout.span();
+        Some(self.pending.tried()? + self.heartbeat + longest + STALL)
+    }
+
+    /// Waits before another attempt after a `failure`.
+    async fn pause(&mut self, pause: Duration, failure: Error) -> Result<()> {
+        if self.is_time_up() {
+            return Err(self.silent(failure));
+        }
+        let closed = self.pending.shared().life.closed().clone();
+        tokio::select! {
             biased;
-            () = self.pending.shared().until_closed() => {
-                return Some(Err(self.error(ErrorKind::ShutDown)));
-            }
-            news = self.pending.news() => Some(news),
-            () = sleep_until(wake_at) => None,
-        };
-        match news {
-            Some(News::Granted(grant)) => self.pending.guard_by_notice(&grant).map(Ok),
-            Some(News::Ask) => {
-                self.pending.forget_answers();
-                None
-            }
-            None if self.is_time_up() => Some(Err(self.error(ErrorKind::WaitOver))),
-            None => None,
+            () = closed.cancelled() => return Err(self.closed()),
+            () = sleep(self.until_time_is_up(pause)) => {}
         }
-    }
-
-    /// When to ask again if nothing is told: at the heartbeat, and before that when something may
-    /// change by time alone, the head of the queue first.
-    fn ask_at(&self, answered: Answered, position: &QueuePosition) -> Instant {
-        let heartbeat = answered.sent + self.heartbeat;
-        let Some(change) = position.next_change_at else { return heartbeat };
-        let after = change.since(answered.observed_at);
-        // The store still drops dead waiters or grants others. Each command does its share, so however
-        // many ask at once, they send few more than what is left takes.
-        if after.is_zero() {
-            return answered.sent;
-        }
-        let stagger = match position.position {
-            eager @ 0..=LAST_EAGER => STAGGER * u32::try_from(eager.max(1) - 1).unwrap_or(0),
-            _ => return heartbeat,
-        };
-        heartbeat.min(answered.sent + after + stagger + AFTER_A_CHANGE)
-    }
-
-    /// How long to wait for an answer: no longer than the caller waits, and while there is a place
-    /// to lose, only so long that it can be kept by another attempt.
-    fn limit(&self, is_queued: bool) -> Duration {
-        let limit = self.pending.shared().config.operation_timeout;
-        self.until_time_is_up(if is_queued { limit.min(self.heartbeat / 4) } else { limit })
+        if self.is_time_up() { Err(self.silent(failure)) } else { Ok(()) }
     }
 
     fn until_time_is_up(&self, span: Duration) -> Duration {
@@ -154,19 +149,15 @@ impl Queue {
         self.give_up_at.is_some_and(|at| at <= Instant::now())
     }
 
-    /// The error of an answer that ends the wait.
-    fn ended(&mut self, answered: Answered, standing: Standing) -> Error {
-        match standing {
-            Standing::QueueFull(position) => {
-                self.pending.forget_place();
-                self.standing = Some((answered, position));
-                self.error(ErrorKind::QueueFull)
-            }
-            Standing::Ended(end) => {
-                self.pending.forget_place();
-                self.error(ErrorKind::Ended).with_end(end)
-            }
-            other => self.pending.corrupt(format!("an answer that was not asked for: {other:?}")),
+    fn note(&mut self, answered: Answered, position: QueuePosition) {
+        self.last = Some(Standing { answered, position, failure: None });
+    }
+
+    /// The error of a wait that took as long as it may: the store answered to the end, or not.
+    fn wait_over(&mut self) -> Error {
+        match self.last.as_mut().and_then(|last| last.failure.take()) {
+            Some(failure) => self.silent(failure),
+            None => self.error(ErrorKind::WaitOver),
         }
     }
 
@@ -180,27 +171,38 @@ impl Queue {
         }
     }
 
-    /// An error that tells where the request stood.
+    fn ended(&mut self, end: End) -> Error {
+        self.last = self.pending.standing();
+        self.pending.forget_place();
+        self.error(ErrorKind::Ended).with_end(end)
+    }
+
+    fn closed(&mut self) -> Error {
+        self.last = self.pending.standing();
+        let error = self.pending.shared().life.error(Operation::Acquire);
+        self.tell_where(error)
+    }
+
+    fn stalled(&mut self) -> Error {
+        self.last = self.pending.standing();
+        let error = Error::new(ErrorKind::ShutDown, Operation::Acquire);
+        self.tell_where(error.with_source("the runtime of the manager's tasks is not driven"))
+    }
+
     fn error(&mut self, kind: ErrorKind) -> Error {
-        let error = Error::new(kind, Operation::Acquire).with_key(self.pending.key().clone());
-        match self.standing.take() {
+        self.tell_where(Error::new(kind, Operation::Acquire))
+    }
+
+    /// The same error with where the request stood.
+    fn tell_where(&mut self, error: Error) -> Error {
+        let error = error.with_key(self.pending.key().clone());
+        match self.last.take() {
             // Ages go on since the store told of them.
-            Some((answered, position)) => {
+            Some(Standing { answered, position, .. }) => {
                 let now = answered.observed_at.after(answered.sent.elapsed());
                 error.with_position(Timed::new(now, position))
             }
             None => error,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heartbeat_is_a_third_of_the_keep_alive_and_at_most_ten_seconds() {
-        assert_eq!(heartbeat(Duration::from_secs(9)), Duration::from_secs(3));
-        assert_eq!(heartbeat(Duration::from_secs(86_400)), Duration::from_secs(10));
     }
 }

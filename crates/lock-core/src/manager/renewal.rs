@@ -1,85 +1,213 @@
-//! The task that renews what a manager holds, in batches.
+//! The leases that a manager holds, and when to renew which.
 
-use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::Instant;
 
+use super::agenda::Agenda;
 use super::evidence::Answered;
-use super::hold::{Hold, LossReason};
-use super::schedule::{Batch, Outcome, Schedule};
-use crate::{Lease, LeaseName, LockStore, MailboxId, RenewRequest, Renewal, Timed};
+use super::hold::{Hold, LossReason, deadline};
+use super::rounds::{Answers, Batch, Plan, Rounds, STEP, batches};
+use crate::{
+    Lease, LeaseName, LockStore, MailboxId, RenewRequest, Renewal, Result, Timed, Timestamp, Ttl,
+};
+
+/// How often a lease that never ends is renewed, only to learn of its eviction.
+const LOOK_AFTER: Duration = Duration::from_secs(10);
+/// The shortest pause before a renewal that failed is repeated, and the shortest time for an answer.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// The leases that a manager holds, shared by its guards and the task that renews them.
-#[derive(Debug, Default)]
+///
+/// A renewal is due when a third of the time is over that the lease lasts. What falls due a
+/// twelfth of that time later goes into the same batch, so that many leases make few rounds.
+#[derive(Debug)]
 pub(super) struct Renewals {
+    store: Arc<dyn LockStore>,
+    mailbox: MailboxId,
+    /// The longest that an answer is waited for.
+    longest: Duration,
     schedule: Mutex<Schedule>,
-    /// There is a lease to be renewed sooner than the task knows, or the task is to end.
     sooner: Notify,
-    stopped: AtomicBool,
-    ended: Notify,
+    /// Whether somebody waits for the last guard to go.
+    is_draining: AtomicBool,
+    left: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Schedule {
+    held: Agenda<LeaseName, Held>,
+    /// When the task looks next by itself; `None` while it is not known to.
+    planned: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Held {
+    ttl: Ttl,
+    hold: Arc<Hold>,
+}
+
+impl Held {
+    /// Notes that a renewal is sent, which may make the lease shorter than it is.
+    fn expect(&self, sent: Instant) {
+        self.hold.expect(self.ttl.span().map(|ttl| deadline(sent, ttl)));
+    }
 }
 
 impl Renewals {
+    pub(super) fn new(store: Arc<dyn LockStore>, mailbox: MailboxId, longest: Duration) -> Self {
+        Self {
+            store,
+            mailbox,
+            longest,
+            schedule: Mutex::default(),
+            sooner: Notify::new(),
+            is_draining: AtomicBool::new(false),
+            left: Notify::new(),
+        }
+    }
+
     /// Looks after a lease that lasts `lasts` from `since` on.
     pub(super) fn insert(
         &self,
         lease: &Lease,
-        mailbox: MailboxId,
         hold: Arc<Hold>,
         since: Instant,
         lasts: Option<Duration>,
     ) {
-        let renewal = RenewRequest::new(lease.name(), lease.ttl).with_mailbox(mailbox);
-        if self.schedule().insert(renewal, hold, since, lasts) {
+        let name = lease.name();
+        let (due, slack) = due(since, lasts);
+        let mut schedule = self.schedule();
+        let earlier = schedule.held.insert(name, Held { ttl: lease.ttl, hold }, due, slack);
+        let is_sooner = schedule.is_sooner(due);
+        drop(schedule);
+        if is_sooner {
             self.sooner.notify_one();
+        }
+        // One lease has one guard in charge of it: the last.
+        if let Some(earlier) = earlier {
+            earlier.hold.lose(LossReason::Adopted);
         }
     }
 
     /// Forgets a lease: no renewal of it is sent from now on. `false` when this guard is not in
     /// charge of it.
     pub(super) fn remove(&self, lease: &LeaseName, hold: &Arc<Hold>) -> bool {
-        self.schedule().remove(lease, hold)
+        let mut schedule = self.schedule();
+        let removed = schedule.held.remove_if(lease, |held| Arc::ptr_eq(&held.hold, hold));
+        drop(schedule);
+        if self.is_draining.load(Ordering::SeqCst) {
+            self.left.notify_waiters();
+        }
+        removed.is_some()
     }
 
     /// Renews every lease now.
     pub(super) fn renew_all(&self) {
-        self.schedule().renew_all(Instant::now());
+        self.schedule().held.hurry();
+        self.sooner.notify_one();
+    }
+
+    /// Renews a lease now.
+    pub(super) fn renew_soon(&self, lease: &LeaseName) {
+        self.schedule().held.set_due(lease, Instant::now(), Duration::ZERO);
         self.sooner.notify_one();
     }
 
     /// Tells the holder of a lease that it is lost, if this manager holds it.
     pub(super) fn lose(&self, lease: &LeaseName, reason: LossReason) {
-        let hold = self.schedule().hold(lease).cloned();
+        let mut schedule = self.schedule();
+        let hold = schedule.held.get(lease).map(|held| Arc::clone(&held.hold));
+        schedule.held.clear_due(lease);
+        drop(schedule);
         if let Some(hold) = hold {
             hold.lose(reason);
+            self.left.notify_waiters();
         }
     }
 
-    /// Ends the tasks.
-    pub(super) fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        self.sooner.notify_one();
-        self.ended.notify_waiters();
-    }
-
-    /// Waits until the tasks are to end.
-    pub(super) async fn until_stopped(&self) {
-        loop {
-            let ended = self.ended.notified();
-            if self.is_stopped() {
-                return;
+    /// Renews a lease once, outside of its turn; the store's time of its end is returned.
+    pub(super) async fn renew(&self, lease: &LeaseName, ttl: Ttl) -> Result<RenewedOnce> {
+        let requests = [self.request(lease.clone(), ttl)];
+        let sent = Instant::now();
+        if let Some(held) = self.schedule().held.get(lease) {
+            held.expect(sent);
+        }
+        let answer = super::bounded::one(
+            self.longest,
+            crate::Operation::Renew,
+            &lease.key,
+            self.store.renew(&requests),
+        );
+        let Timed { observed_at, value, .. } = answer.await?;
+        Ok(match value {
+            Renewal::Renewed { expires_at } => {
+                let lasts = Answered { sent, observed_at }.lasts(expires_at);
+                self.note_renewed(&mut self.schedule(), lease, sent, lasts, false);
+                RenewedOnce::Until(expires_at)
             }
-            ended.await;
+            Renewal::Ended(end) => self.note_lost(lease, LossReason::Ended(end)),
+            Renewal::NotHeld => self.note_lost(lease, LossReason::NotHeld),
+        })
+    }
+
+    /// Waits until no guard holds a lease that is alive.
+    pub(super) async fn until_drained(&self) {
+        self.is_draining.store(true, Ordering::SeqCst);
+        loop {
+            let left = self.left.notified();
+            let Some(hold) = self.alive().next() else { return };
+            tokio::select! {
+                biased;
+                () = left => {}
+                _ = hold.until_lost() => {}
+            }
         }
     }
 
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::SeqCst)
+    /// Tells every guard that its lease is not looked after any more; how many there were.
+    pub(super) fn abandon(&self) -> usize {
+        let mut count = 0;
+        for hold in self.alive() {
+            hold.lose(LossReason::ShutDown);
+            count += 1;
+        }
+        count
+    }
+
+    /// What guards share with the renewals of the leases that are alive.
+    fn alive(&self) -> impl Iterator<Item = Arc<Hold>> {
+        let now = Instant::now();
+        let schedule = self.schedule();
+        let alive = schedule.held.values().filter(|held| held.hold.lost(now).is_none());
+        alive.map(|held| Arc::clone(&held.hold)).collect::<Vec<_>>().into_iter()
+    }
+
+    fn request(&self, lease: LeaseName, ttl: Ttl) -> RenewRequest {
+        RenewRequest::new(lease, ttl).with_mailbox(self.mailbox)
+    }
+
+    fn note_renewed(
+        &self,
+        schedule: &mut Schedule,
+        lease: &LeaseName,
+        sent: Instant,
+        lasts: Option<Duration>,
+        again: bool,
+    ) {
+        let now = Instant::now();
+        let Some(held) = schedule.held.get(lease) else { return };
+        held.hold.extend(sent, now, lasts.map(|lasts| deadline(sent, lasts)));
+        let (due, slack) = if again { (now, Duration::ZERO) } else { due(sent, lasts) };
+        schedule.held.set_due(lease, due, slack);
+    }
+
+    fn note_lost(&self, lease: &LeaseName, reason: LossReason) -> RenewedOnce {
+        self.lose(lease, reason.clone());
+        RenewedOnce::Lost(reason)
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
@@ -87,66 +215,123 @@ impl Renewals {
     }
 }
 
-/// One command's answers, each with the lease that it is for, and when the command was sent.
-type Answers = (Instant, Vec<(LeaseName, Outcome)>);
+/// What became of one renewal.
+#[derive(Clone, Debug)]
+pub(super) enum RenewedOnce {
+    /// The lease lasts until then by the store's clock; `None` is for ever.
+    Until(Option<Timestamp>),
+    Lost(LossReason),
+}
 
-/// Renews what is due, until stopped. A slow answer holds up nobody but those in its batch.
-pub(super) async fn keep(renewals: Arc<Renewals>, store: Arc<dyn LockStore>, limit: Duration) {
-    let mut under_way: JoinSet<Answers> = JoinSet::new();
-    while !renewals.is_stopped() {
-        let plan = renewals.schedule().plan(Instant::now(), limit);
-        for batch in plan.renew {
-            under_way.spawn(renew(Arc::clone(&store), batch));
+impl Schedule {
+    /// Whether the task is to be told of something due then.
+    fn is_sooner(&mut self, due: Instant) -> bool {
+        let is_sooner = self.planned.is_none_or(|planned| due < planned);
+        if is_sooner {
+            self.planned = Some(due);
         }
-        let next = async {
-            match plan.next {
-                Some(next) => sleep_until(next).await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            () = next => {}
-            () = renewals.sooner.notified() => {}
-            Some(joined) = under_way.join_next() => match joined {
-                Ok((sent, answers)) => {
-                    let now = Instant::now();
-                    let mut schedule = renewals.schedule();
-                    for (lease, outcome) in answers {
-                        schedule.settle(&lease, outcome, sent, now);
-                    }
-                }
-                // The store panicked; what was under way falls due again.
-                Err(error) => tracing::error!(%error, "a batch of renewals was lost"),
-            }
-        }
+        is_sooner
     }
 }
 
-/// Sends one batch.
-async fn renew(store: Arc<dyn LockStore>, batch: Batch) -> Answers {
-    let Batch { renewals, limit } = batch;
-    let sent = Instant::now();
-    let answers = timeout(limit, store.renew(&renewals)).await.unwrap_or_default();
-    if answers.len() != renewals.len() {
-        tracing::warn!(leases = renewals.len(), "the store did not answer a batch of renewals");
-    }
-    let outcomes = answers.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-    let judge = |(renewal, answer): (&RenewRequest, _)| {
-        let outcome = match answer {
-            Some(Ok(Timed { observed_at, value, .. })) => match value {
-                Renewal::Renewed { expires_at } => {
-                    Outcome::Renewed(Answered { sent, observed_at }.lasts(expires_at))
-                }
-                Renewal::Ended(end) => Outcome::Lost(LossReason::Ended(end)),
-                Renewal::NotHeld => Outcome::Lost(LossReason::NotHeld),
-            },
-            Some(Err(error)) => {
-                tracing::warn!(lock.key = %renewal.lease.key, %error, "a renewal failed");
-                Outcome::Failed
+impl Rounds for Renewals {
+    type Request = RenewRequest;
+    type Answer = Renewal;
+
+    fn plan(&self, now: Instant) -> Plan<RenewRequest> {
+        let mut schedule = self.schedule();
+        let taken = schedule.held.take_due(now, STEP);
+        let mut due = Vec::with_capacity(taken.names.len());
+        for name in taken.names {
+            let Some(held) = schedule.held.get(&name) else { continue };
+            if held.hold.lost(now).is_none() {
+                held.expect(now);
+                let limit = time_to_answer(now, held.hold.deadline(), self.longest);
+                due.push((limit, self.request(name, held.ttl)));
             }
-            None => Outcome::Failed,
-        };
-        (renewal.lease.clone(), outcome)
-    };
-    (sent, renewals.iter().zip(outcomes).map(judge).collect())
+        }
+        let next = schedule.held.next();
+        let next = if schedule.held.is_due(now) { Some(now) } else { next };
+        schedule.planned = next;
+        drop(schedule);
+        Plan { batches: batches(due, taken.hurries), next }
+    }
+
+    async fn send(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>> {
+        self.store.renew(requests).await
+    }
+
+    fn settle(&self, batch: &Batch<RenewRequest>, answers: Answers<Renewal>) {
+        let Answers { sent, answers } = answers;
+        let now = Instant::now();
+        let mut lost = Vec::new();
+        let mut schedule = self.schedule();
+        // What was due again since then was answered too early.
+        let again = batch.hurries != schedule.held.hurries();
+        for (request, answer) in batch.requests.iter().zip(answers) {
+            let lease = &request.lease;
+            match answer {
+                Some(Ok(Timed { observed_at, value, .. })) => match value {
+                    Renewal::Renewed { expires_at } => {
+                        let lasts = Answered { sent, observed_at }.lasts(expires_at);
+                        self.note_renewed(&mut schedule, lease, sent, lasts, again);
+                    }
+                    Renewal::Ended(end) => lost.push((lease, LossReason::Ended(end))),
+                    Renewal::NotHeld => lost.push((lease, LossReason::NotHeld)),
+                },
+                failed => {
+                    if let Some(Err(error)) = failed {
+                        tracing::warn!(lock.key = %lease.key, %error, "a renewal failed");
+                    }
+                    if let Some(held) = schedule.held.get(lease) {
+                        let pause = pause(now, held.hold.deadline());
+                        schedule.held.set_due(lease, now + pause, pause / 4);
+                    }
+                }
+            }
+        }
+        drop(schedule);
+        for (lease, reason) in lost {
+            self.lose(lease, reason);
+        }
+    }
+
+    fn sooner(&self) -> &Notify {
+        &self.sooner
+    }
+}
+
+/// When a lease is renewed that lasts `lasts` from `since` on, and by how much earlier at the most.
+fn due(since: Instant, lasts: Option<Duration>) -> (Instant, Duration) {
+    let lasts = lasts.unwrap_or(LOOK_AFTER * 3);
+    (since + lasts / 3, lasts / 12)
+}
+
+/// How long to wait for the answer to a renewal: so short that there is time for others after it.
+fn time_to_answer(now: Instant, deadline: Option<Instant>, longest: Duration) -> Duration {
+    (left(now, deadline) / 3).min(longest).max(SHORTEST_PAUSE)
+}
+
+/// How long after a failure to repeat a renewal: a quarter of the time that is left, so that the
+/// last tries come ever faster.
+fn pause(now: Instant, deadline: Option<Instant>) -> Duration {
+    (left(now, deadline) / 4).max(SHORTEST_PAUSE)
+}
+
+fn left(now: Instant, deadline: Option<Instant>) -> Duration {
+    deadline.map_or(LOOK_AFTER, |deadline| deadline.saturating_duration_since(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_waited_for_so_long_that_there_is_time_for_others() {
+        let now = Instant::now();
+        let answer = |left| time_to_answer(now, Some(now + left), Duration::from_secs(5));
+        assert_eq!(answer(Duration::from_secs(6)), Duration::from_secs(2));
+        assert_eq!(answer(Duration::from_secs(60)), Duration::from_secs(5));
+        assert_eq!(answer(Duration::ZERO), SHORTEST_PAUSE);
+    }
 }

@@ -171,6 +171,24 @@ fn dead_waiters_beyond_a_sweep_get_nothing() {
     assert_eq!(told(&step), (vec![], vec![]));
 }
 
+/// A transfer that names an owner reaches a waiter of this owner, and none of another.
+#[test]
+fn transfer_to_an_owner_reaches_its_own_waiter_only() {
+    let (mut crowd, lease) = Crowd::held(1, |request| request);
+    for (number, expected) in [(1, None), (0, Some(id(1)))] {
+        let (owner, metadata) = (owner(number), Default::default());
+        let to = TransferTo::Owner { owner, request: id(1), metadata };
+        let transfer = TransferRequest::new(lease.clone(), giver(), to);
+        let (reply, _) = crowd.run(|state, step| state.transfer(step, &transfer));
+        let receiver = match reply {
+            Transfer::Transferred(lease) => Some(lease.request),
+            Transfer::NotWaiting => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(receiver, expected);
+    }
+}
+
 /// A silent head is dropped first, then the longest silent.
 #[test]
 fn longest_silent_waiters_are_dropped_first() {
@@ -457,6 +475,43 @@ fn foreign_cursors_are_refused() {
         let cursor = query.cursor.as_ref();
         let (refused, _) = crowd.run(|state, step| state.waits_of(step, &of, cursor, 10));
         assert_eq!(refused.expect_err("no cursor of ours").field(), "cursor");
+    }
+}
+
+/// The leases that share a key stand in the order of their tokens, whatever ends and is renewed.
+#[test]
+fn leases_are_walked_in_the_order_of_their_tokens() {
+    let tokens = |crowd: &Crowd, after| {
+        let leases = crowd.state.leases_after(after, crowd.now);
+        leases.map(|lease| lease.token).collect::<Vec<_>>()
+    };
+    let (mut crowd, leases) = Crowd::readers(5);
+    let all: Vec<_> = leases.iter().map(|lease| lease.token).collect();
+    assert_eq!(tokens(&crowd, None), all);
+    for (at, token) in all.iter().enumerate() {
+        assert_eq!(tokens(&crowd, Some(*token)), all[at + 1..]);
+    }
+    let renew = RenewRequest::new(leases[3].clone(), ttl(100));
+    let _ = crowd.run(|state, step| state.renew(step, &renew));
+    assert_eq!(crowd.release(leases[1].clone()).0, Release::Released);
+    assert_eq!(tokens(&crowd, None), [all[0], all[2], all[3], all[4]]);
+    assert_eq!(tokens(&crowd, Some(all[1])), all[2..], "behind one that is gone");
+    let again = granted(crowd.acquire(&member(1).with_mode(Mode::READER).with_ttl(ttl(100))));
+    assert_eq!(tokens(&crowd, Some(all[3])), [all[4], again.token]);
+    crowd.elapse(1);
+    assert_eq!(tokens(&crowd, None), [all[3], again.token], "what is over is not there");
+    for lease in [again.name(), leases[3].clone()] {
+        assert_eq!(crowd.release(lease).0, Release::Released);
+    }
+    assert!(crowd.state.is_idle());
+    // One that is alone is in no order, and the next beside it brings it into one.
+    for count in 1..=2 {
+        let (crowd, leases) = Crowd::readers(count);
+        let (first, last) = (leases[0].token, leases[count - 1].token);
+        assert_eq!(tokens(&crowd, None).len(), count);
+        assert_eq!(tokens(&crowd, FencingToken::new(first.get() - 1)).len(), count);
+        assert_eq!(tokens(&crowd, Some(first)).len(), count - 1);
+        assert_eq!(tokens(&crowd, Some(last)), []);
     }
 }
 

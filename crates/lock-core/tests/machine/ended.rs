@@ -5,7 +5,8 @@ use std::time::Duration;
 use lock_core::machine::{KeyState, MARK_LIMIT, MARK_MAX_SPAN, MARK_SPAN, SWEEP_LIMIT, Step};
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, ChangeKinds, End, EvictRequest,
-    HearRequest, Heard, KeepAlive, Lease, RequestId, Timestamp, TransferRequest, TransferTo, Ttl,
+    HearRequest, Heard, KeepAlive, Lease, RequestId, Timestamp, Transfer, TransferRequest,
+    TransferTo, Ttl,
 };
 
 use crate::action::{giver, key, owner, reason};
@@ -122,6 +123,30 @@ fn giver_of_a_transfer_is_marked() {
     let transfer = TransferRequest::new(lease.name(), giver(), to);
     let _ = at(&mut state, START, |state, step| state.transfer(step, &transfer));
     check_mark(&state, 1, &End::Transferred { by: giver(), to: owner(1) }, MARK_SPAN);
+}
+
+/// A request that was ended, by force or by a cancel, is handed nothing while its mark lasts.
+#[test]
+fn marked_request_is_handed_nothing() {
+    let mut state = KeyState::default();
+    let _ = granted(&mut state, START, &member(1));
+    let evict = EvictRequest::all(key(), giver(), reason());
+    let _ = at(&mut state, START, |state, step| state.evict(step, &evict));
+    let _ = cancel_early(&mut state, START, 2);
+    let held = granted(&mut state, START, &member(3).with_ttl(Ttl::Never));
+    let hand = |state: &mut KeyState, now, receiver| {
+        let (owner, request) = (owner(0), id(receiver));
+        let to = TransferTo::Owner { owner, request, metadata: Default::default() };
+        let transfer = TransferRequest::new(held.name(), giver(), to);
+        at(state, now, |state, step| state.transfer(step, &transfer))
+    };
+    let last = Timestamp::from_micros(START.after(MARK_SPAN).as_micros() - 1);
+    for receiver in [1, 2] {
+        assert_eq!(hand(&mut state, last, receiver), Transfer::NotWaiting);
+        assert_eq!(state.leases(last).collect::<Vec<_>>(), [&held]);
+        let reply = hand(&mut state.clone(), START.after(MARK_SPAN), receiver);
+        assert!(matches!(reply, Transfer::Transferred(_)), "{reply:?}");
+    }
 }
 
 /// Of two ends the first is told, for as long as the longer of both.

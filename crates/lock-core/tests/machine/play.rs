@@ -281,7 +281,9 @@ impl Bench {
                 let lease = Lease::granted(terms, token, self.now);
                 Transfer::Transferred(lease.with_expires_at(Some(end)))
             }
-            (TransferTo::Owner { owner, request, metadata }, None) => {
+            (TransferTo::Owner { owner, request, metadata }, None)
+                if self.marks.of(self.now, *request).is_none() =>
+            {
                 let terms = AcquireRequest::new(*request, key(), owner.clone())
                     .with_session(SessionId::from(*request))
                     .with_mode(from.mode)

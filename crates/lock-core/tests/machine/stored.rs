@@ -90,6 +90,22 @@ mod form {
         assert!(refused(written).contains("version"));
     }
 
+    /// What follows an unknown version is not looked at.
+    #[test]
+    fn unknown_version_is_named_whatever_follows_it() {
+        for text in [
+            r#"{"version":2}"#,
+            r#"{"version":2,"holders":[]}"#,
+            r#"{"version":2,"leases":"in another form","queue":7,"marks":null}"#,
+            "[2]",
+            r#"[2,"in another form",7]"#,
+        ] {
+            let error = serde_json::from_str::<KeyState>(text).expect_err("an unknown version");
+            let expected = "the state has version 2, and 1 is the only one known";
+            assert!(error.to_string().starts_with(expected), "{text}: {error}");
+        }
+    }
+
     #[test]
     fn two_things_of_one_request_are_refused() {
         for (what, path) in
@@ -121,6 +137,11 @@ mod form {
         let later = START.after(Duration::from_secs(1000));
         let read = reloaded(&state);
         assert_eq!(read.waiters(START).count(), 1);
+        let by_token = |state: &KeyState| {
+            state.leases_after(None, START).map(|lease| lease.request).collect::<Vec<_>>()
+        };
+        assert_eq!(by_token(&read), [id(0), id(1)]);
+        assert_eq!(by_token(&read), by_token(&state));
         let hear = |mut state: KeyState, now| {
             let mut step = Step::new(now, None, ChangeKinds::NONE);
             state.hear(&mut step, &HearRequest::new(key(), id(2)))

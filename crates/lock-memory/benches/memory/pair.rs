@@ -4,7 +4,7 @@ use std::future::ready;
 use std::hint::black_box;
 use std::num::Wrapping;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -73,8 +73,10 @@ impl<C: Contestant> Course<C> {
     where
         W: Future<Output = ()> + Send,
     {
-        let barrier = Barrier::new(self.runtimes.len());
-        let run_lane = |(lane, runtime)| self.run_lane(lane, runtime, &barrier, turns, &work);
+        let (barrier, under_way) =
+            (Barrier::new(self.runtimes.len()), AtomicUsize::new(self.runtimes.len()));
+        let run_lane =
+            |(lane, runtime)| self.run_lane(lane, runtime, &barrier, &under_way, turns, &work);
         let mut lanes = self.runtimes.iter().enumerate();
         let mine = lanes.next();
         thread::scope(|scope| {
@@ -93,6 +95,7 @@ impl<C: Contestant> Course<C> {
         lane: usize,
         runtime: &Runtime,
         barrier: &Barrier,
+        under_way: &AtomicUsize,
         turns: u64,
         work: impl Fn() -> W,
     ) -> (Instant, Instant)
@@ -111,6 +114,11 @@ impl<C: Contestant> Course<C> {
                 self.lock.turn(black_box(key), work()).await;
             }
             let end = Instant::now();
+            // What a lock has running here may be what the other lane waits for.
+            under_way.fetch_sub(1, Ordering::SeqCst);
+            while under_way.load(Ordering::SeqCst) > 0 {
+                yield_now().await;
+            }
             if let Some(task) = restless {
                 task.abort();
             }

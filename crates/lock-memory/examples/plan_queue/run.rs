@@ -6,8 +6,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use lock_core::{
-    Clock, EventFilter, EventStream, LockManager, ManagerConfig, OwnerId, RequestId, TokioClock,
-    Watched,
+    AgeingStep, Clock, EventFilter, EventStream, LockManager, ManagerConfig, OwnerId, RequestId,
+    TokioClock, Watched,
 };
 use lock_memory::MemoryBackend;
 use tokio::task::JoinSet;
@@ -82,7 +82,9 @@ fn managers(
     owners: impl Iterator<Item = OwnerId>,
     speed: Speed,
 ) -> HashMap<OwnerId, LockManager> {
-    let config = ManagerConfig::default().with_ageing_step(speed.in_the_run(AGEING_STEP));
+    let step = AgeingStep::parse(speed.in_the_run(AGEING_STEP)).expect("ten seconds are allowed");
+    let mut config = ManagerConfig::default();
+    config.ageing_step = step;
     let manager = |owner: OwnerId| LockManager::with_config(store.clone(), owner, config.clone());
     owners.map(|owner| (owner.clone(), manager(owner))).collect()
 }

@@ -35,7 +35,7 @@ local function transfer()
     end
     lease = granted(to, waiter, new)
     leave(to, waiter, waits_alone())
-  elseif ARGV[6] == 'owner' then
+  elseif ARGV[6] == 'owner' and not end_of(to) then
     local new = next_token()
     if not new then
       return nil

@@ -2,7 +2,9 @@
 
 mod span;
 
-use lock_core::{AcquireRequest, Cancellation, End, Heard, Release, Renewal, Transfer, TransferTo};
+use lock_core::{
+    AcquireRequest, Cancellation, End, Heard, Metadata, Release, Renewal, Transfer, TransferTo,
+};
 
 use super::expect_eq;
 use crate::World;
@@ -99,6 +101,20 @@ pub async fn mark_spares_other_requests(world: World) {
     expect_eq!(world.queued(&third).await.position, 1);
     world.released(&held).await;
     expect_eq!(world.heard_granted(&third).await.request, third.id);
+}
+
+/// Nothing is transferred to a request that was ended, and the giver goes on holding.
+pub async fn marked_request_is_handed_nothing(world: World) {
+    let (evicted, _, _) = evicted(&world).await;
+    let cancelled = World::ask("key", "bob");
+    expect_eq!(world.cancel_unanswered(&cancelled).await, Cancellation::Absent);
+    let held = world.granted(&World::ask("key", "carol")).await;
+    for marked in [&evicted, &cancelled] {
+        let (owner, request) = (marked.owner.clone(), marked.id);
+        let to = TransferTo::Owner { owner, request, metadata: Metadata::default() };
+        expect_eq!(world.transfer(&held, to).await, Transfer::NotWaiting);
+        expect_eq!(world.only_lease("key").await, held);
+    }
 }
 
 /// An acquire that arrives after its cancel takes no lock, whatever had become of the request

@@ -4,7 +4,7 @@ mod position;
 
 use std::time::Duration;
 
-use lock_core::{AcquireRequest, Priority};
+use lock_core::{AcquireRequest, AgeingStep, Priority};
 
 use super::expect_eq;
 use crate::World;
@@ -31,7 +31,7 @@ pub async fn higher_priority_goes_first(world: World) {
     let held = world.granted(&World::ask("key", "alice")).await;
     let mut waiters = Vec::new();
     for priority in Priority::ALL {
-        let head_start = priority.head_start(Priority::DEFAULT_STEP).expect("a valid head start");
+        let head_start = priority.head_start(AgeingStep::default());
         let waiter = World::queueing("key", priority.as_str()).with_head_start(head_start);
         world.queued(&waiter).await;
         waiters.push(waiter);

@@ -81,8 +81,8 @@ faults! {
     TransfersKeepTheToken,
     /// Gives the lease after one that was evicted the same token.
     TokensRepeatAfterEviction,
-    /// Makes tokens of its clock in nanoseconds.
-    TokensInNanoseconds,
+    /// Counts tokens on from the highest that a double holds.
+    TokensBeyondDoubles,
     /// Makes tokens of its clock alone.
     TokensAreTheClock,
     /// Makes tokens of its clock alone when that jumped back.
@@ -340,6 +340,8 @@ faults! {
     MarksLastForEver,
     /// Refuses a request that was evicted for five minutes, however long its lease was.
     MarksLastFiveMinutes,
+    /// Hands leases to requests that were ended.
+    TransfersPassMarksBy,
     /// Does not remember a cancel that says that an answer is outstanding.
     CancelsLeaveNoMark,
 

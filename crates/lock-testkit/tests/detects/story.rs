@@ -185,7 +185,10 @@ impl Story {
             Fault::TokensRepeatAfterEviction => again(Ending::Evicted),
             Fault::PromotionsKeepTheToken if waited => before.map(|(last, _)| self.token(last)),
             Fault::TransfersKeepTheToken => from.map(|from| self.token(from)),
-            Fault::TokensInNanoseconds => FencingToken::new(lease.token.get() * 1000),
+            Fault::TokensBeyondDoubles => {
+                let last = before.map_or(FencingToken::MAX, |(last, _)| self.token(last));
+                Some(FencingToken::following(Some(last), at))
+            }
             Fault::TokensAreTheClock => FencingToken::new(at.as_micros()),
             Fault::TokensFollowTheClockBack if at < self.latest => {
                 FencingToken::new(at.as_micros())

@@ -1,8 +1,8 @@
 //! How a broken store hands leases over, or does not.
 
 use lock_core::{
-    Acquisition, LockBackend, Metadata, ReleaseRequest, Result, Transfer, TransferRequest,
-    TransferTo, Waiter,
+    Acquisition, LockBackend, Metadata, ReleaseRequest, RequestId, Result, Transfer,
+    TransferRequest, TransferTo, Waiter,
 };
 
 use super::Broken;
@@ -48,6 +48,13 @@ impl Broken {
             (Transfer::NotWaiting, Fault::FailedTransfersRelease)
             | (Transfer::AlreadyHolds, Fault::TransfersToHoldersRelease) => {
                 let _ = self.inner.release(&ReleaseRequest::new(given.lease)).await?;
+            }
+            (Transfer::NotWaiting, Fault::TransfersPassMarksBy) => {
+                // By another request, since the store below refuses this one.
+                if let TransferTo::Owner { request, .. } = &mut given.to {
+                    *request = RequestId::random();
+                }
+                return Ok(self.inner.transfer(&given).await?.value);
             }
             (Transfer::Transferred(lease), Fault::TransfersNeedNoClaim) => {
                 let asked = self.story().asked.get(&lease.request).cloned();

@@ -122,7 +122,10 @@ impl Command<'_> {
         let waiting = self.key.queue.iter().find(|it| it.shown.request == receiver);
         let terms = waiting.map(|waiting| waiting.request.clone());
         let (to, mailbox, unclaimed) = match (&request.to, terms) {
-            (TransferTo::Owner { owner, request, metadata }, None) => {
+            (TransferTo::Owner { owner, request, metadata }, None)
+                if self.end_of(receiver, None).is_none()
+                    || self.has(Fault::TransfersPassMarksBy) =>
+            {
                 let terms = AcquireRequest::new(*request, from.key.clone(), owner.clone())
                     .with_mode(from.mode)
                     .with_ttl(from.ttl)

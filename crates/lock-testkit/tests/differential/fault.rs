@@ -57,6 +57,8 @@ faults! {
     ReleasesIgnoreTheToken,
     /// A renewal lengthens any lease of the request.
     RenewalsIgnoreTheToken,
+    /// A transfer hands a lease to a request that was ended.
+    TransfersPassMarksBy,
     /// A transfer hands any lease of the giver over.
     TransfersIgnoreTheToken,
     /// An evicted lease is any of the request.

@@ -1,0 +1,159 @@
+//! Commands that are sent again and again for many at once: what is due goes in batches.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::{Result, Timed};
+
+/// The most names in one command: 10,000 take at most 100 commands.
+pub(super) const BATCH: usize = 128;
+/// The most names that are taken at one time, so that a great number holds up nobody else.
+pub(super) const STEP: usize = 8 * BATCH;
+
+/// What is sent again and again.
+pub(super) trait Rounds: Send + Sync + 'static {
+    type Request: Send + Sync + 'static;
+    type Answer: Send + 'static;
+
+    /// Takes what is due at the time `now`.
+    fn plan(&self, now: Instant) -> Plan<Self::Request>;
+
+    /// Sends one command.
+    fn send(
+        &self,
+        requests: &[Self::Request],
+    ) -> impl Future<Output = Vec<Result<Timed<Self::Answer>>>> + Send;
+
+    /// Notes what became of a batch: an answer for each request, none when there was none in time.
+    fn settle(&self, batch: &Batch<Self::Request>, answers: Answers<Self::Answer>);
+
+    /// Tells that something is due sooner than was planned.
+    fn sooner(&self) -> &Notify;
+}
+
+/// What to send now, and when to look again.
+#[derive(Debug)]
+pub(super) struct Plan<R> {
+    pub(super) batches: Vec<Batch<R>>,
+    pub(super) next: Option<Instant>,
+}
+
+/// Requests for one command, which is given this time for its answer.
+#[derive(Debug)]
+pub(super) struct Batch<R> {
+    pub(super) requests: Vec<R>,
+    pub(super) limit: Duration,
+    /// How often everything had been made due at once when it was planned.
+    pub(super) hurries: u64,
+}
+
+/// The answers to a batch.
+#[derive(Debug)]
+pub(super) struct Answers<A> {
+    pub(super) sent: Instant,
+    /// One for each request.
+    pub(super) answers: Vec<Option<Result<Timed<A>>>>,
+}
+
+/// Sends what is due, for ever. A slow answer holds up nobody but those in its batch.
+pub(super) async fn keep<R: Rounds>(rounds: Arc<R>) {
+    let mut under_way: JoinSet<Answers<R::Answer>> = JoinSet::new();
+    let mut batches: HashMap<Id, Arc<Batch<R::Request>>> = HashMap::new();
+    loop {
+        let now = Instant::now();
+        let plan = rounds.plan(now);
+        for batch in plan.batches {
+            let batch = Arc::new(batch);
+            let task = under_way.spawn(send(Arc::clone(&rounds), Arc::clone(&batch)));
+            batches.insert(task.id(), batch);
+        }
+        let next = async {
+            match plan.next {
+                // A step was full: others get their turn between two steps.
+                Some(next) if next <= now => tokio::task::yield_now().await,
+                Some(next) => sleep_until(next).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(joined) = under_way.join_next_with_id() => {
+                let (task, answers) = match joined {
+                    Ok((task, answers)) => (task, Some(answers)),
+                    Err(error) => {
+                        tracing::error!(%error, "the store panicked");
+                        (error.id(), None)
+                    }
+                };
+                if let Some(batch) = batches.remove(&task) {
+                    let answers = answers.unwrap_or_else(|| unanswered(now, batch.requests.len()));
+                    rounds.settle(&batch, answers);
+                }
+            }
+            () = rounds.sooner().notified() => {}
+            () = next => {}
+        }
+    }
+}
+
+async fn send<R: Rounds>(rounds: Arc<R>, batch: Arc<Batch<R::Request>>) -> Answers<R::Answer> {
+    let sent = Instant::now();
+    let count = batch.requests.len();
+    let answers = timeout(batch.limit, rounds.send(&batch.requests)).await.unwrap_or_default();
+    if answers.len() != count {
+        tracing::warn!(count, "the store did not answer a batch");
+    }
+    let mut answers: Vec<_> = answers.into_iter().map(Some).collect();
+    answers.resize_with(count, || None);
+    Answers { sent, answers }
+}
+
+fn unanswered<A>(sent: Instant, count: usize) -> Answers<A> {
+    Answers { sent, answers: std::iter::repeat_with(|| None).take(count).collect() }
+}
+
+/// Puts requests together that can wait about as long for their answer, the most urgent first.
+pub(super) fn batches<R>(mut due: Vec<(Duration, R)>, hurries: u64) -> Vec<Batch<R>> {
+    due.sort_by_key(|(limit, _)| *limit);
+    let mut batches: Vec<Batch<R>> = Vec::new();
+    for (limit, request) in due {
+        match batches.last_mut() {
+            Some(batch) if batch.requests.len() < BATCH && limit <= batch.limit * 2 => {
+                batch.requests.push(request);
+            }
+            _ => batches.push(Batch { requests: vec![request], limit, hurries }),
+        }
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(millis: u64, count: usize) -> Vec<(Duration, ())> {
+        vec![(Duration::from_millis(millis), ()); count]
+    }
+
+    fn shape(due: Vec<(Duration, ())>) -> Vec<(u64, usize)> {
+        let shape = |batch: Batch<()>| (batch.limit.as_millis() as u64, batch.requests.len());
+        batches(due, 0).into_iter().map(shape).collect()
+    }
+
+    #[test]
+    fn urgent_requests_have_batches_of_their_own() {
+        let mixed = [due(1500, 2), due(5, 3), due(1000, 1), due(9, 1)].concat();
+        assert_eq!(shape(mixed), [(5, 4), (1000, 3)]);
+    }
+
+    #[test]
+    fn batches_are_full_and_no_fuller() {
+        assert_eq!(shape(due(1000, 2 * BATCH + 1)), [(1000, BATCH), (1000, BATCH), (1000, 1)]);
+        assert_eq!(shape(Vec::new()), []);
+    }
+}

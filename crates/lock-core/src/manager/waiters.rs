@@ -1,0 +1,448 @@
+//! The requests of a manager that wait: what was told about each, and when to hear which.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::agenda::Agenda;
+use super::backoff::Backoff;
+use super::bounded::unanswered;
+use super::evidence::Answered;
+use super::rounds::{Answers, Batch, Plan, Rounds, STEP, batches};
+use crate::{
+    End, Error, FencingToken, Grant, HearRequest, Heard, Lease, LockKey, LockStore, MailboxId,
+    Operation, QueuePosition, RequestId, Result, Timed,
+};
+
+/// How long after the next possible change the head of the queue is heard, for clocks that are
+/// coarse.
+const AFTER_A_CHANGE: Duration = Duration::from_millis(1);
+/// How much later each position is heard than the one before it.
+const STAGGER: Duration = Duration::from_millis(20);
+/// The last position that is heard at the next possible change and not only at its heartbeat.
+const LAST_EAGER: u64 = 50;
+/// The longest time between two hearings of a waiter.
+const LONGEST_HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// The table of the waiters of a manager, the only one of its process, and the rounds that hear
+/// them.
+///
+/// A request is entered before it is sent, so no notice comes before its waiter is known.
+#[derive(Debug)]
+pub(super) struct Waiters {
+    store: Arc<dyn LockStore>,
+    mailbox: MailboxId,
+    /// The longest that an answer is waited for.
+    longest: Duration,
+    table: Mutex<Table>,
+    sooner: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    rows: Agenda<Name, Row>,
+    /// When the task looks next by itself; `None` while it is not known to.
+    planned: Option<Instant>,
+}
+
+type Name = (RequestId, LockKey);
+
+/// A request in the table.
+#[derive(Debug)]
+struct Row {
+    /// The number of futures that share it: nearly always one.
+    sharers: usize,
+    /// How often all had been told to ask when it was entered or last waited.
+    hurries: u64,
+    /// Whether the store is to be asked as soon as the request waits.
+    ask: bool,
+    /// The last news, and its number.
+    news: Option<Box<News>>,
+    version: u64,
+    told: Option<Arc<Notify>>,
+    /// The last lease of the request that was ended by force, for a guard that is made after it was
+    /// told.
+    ended: Option<Box<(FencingToken, End)>>,
+    wait: Option<Box<Wait>>,
+}
+
+/// A row whose request has a place in the queue.
+#[derive(Debug)]
+struct Wait {
+    heartbeat: Duration,
+    /// The last answer, with the number of times that all had been told to ask; a grant that is told
+    /// counts from it unless that number moved on.
+    answered: Option<(Answered, u64)>,
+    standing: Standing,
+    backoff: Backoff,
+    /// When the task last took it up.
+    tried: Instant,
+}
+
+/// Where a request stands, as far as the store told.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    pub(super) answered: Answered,
+    pub(super) position: QueuePosition,
+    /// Why the store did not tell since then.
+    pub(super) failure: Option<Error>,
+}
+
+/// What a waiter is told.
+#[derive(Clone, Debug)]
+pub(super) enum News {
+    /// The request was granted, as a notice says; the lease counts from the answer, if there is one.
+    Granted(Grant, Option<Answered>),
+    /// The request was granted, as an answer says; the lease is claimed.
+    Holds(Answered, Lease),
+    /// The request was ended by force or cancelled.
+    Ended(End),
+    /// The request has lost its place.
+    Absent,
+    /// Asking again is of no use.
+    Failed(Error),
+}
+
+/// How often a waiter of this keep-alive is heard at the least.
+pub(super) fn heartbeat(keep_alive: Duration) -> Duration {
+    (keep_alive / 3).min(LONGEST_HEARTBEAT)
+}
+
+impl Waiters {
+    pub(super) fn new(store: Arc<dyn LockStore>, mailbox: MailboxId, longest: Duration) -> Self {
+        Self { store, mailbox, longest, table: Mutex::default(), sooner: Notify::new() }
+    }
+
+    /// Enters a request, which leaves when what is returned is dropped.
+    pub(super) fn enter(self: &Arc<Self>, request: RequestId, key: LockKey) -> Entered {
+        let name = (request, key);
+        let mut table = self.table();
+        let hurries = table.rows.hurries();
+        table.rows.get_or_insert(&name, || Row::new(hurries)).sharers += 1;
+        drop(table);
+        Entered { waiters: Arc::clone(self), name, seen: 0 }
+    }
+
+    /// Tells of a grant.
+    pub(super) fn granted(&self, grant: Grant) {
+        let name = (grant.request, grant.key.clone());
+        let mut table = self.table();
+        let hurries = table.rows.hurries();
+        let Some(row) = table.rows.get_mut(&name) else { return };
+        match row.wait.as_ref().map(|wait| wait.answered) {
+            // The answer that it counts from is still to come.
+            None => row.tell(News::Granted(grant, None)),
+            Some(Some((answered, at))) if at == hurries => {
+                row.tell(News::Granted(grant, Some(answered)));
+            }
+            Some(_) => self.hear_now(&mut table, &name),
+        }
+    }
+
+    /// Has the store asked about a request, since it knows more than it told.
+    pub(super) fn ask(&self, request: RequestId, key: LockKey) {
+        let name = (request, key);
+        let mut table = self.table();
+        if let Some(row) = table.rows.get_mut(&name) {
+            row.forget_answers();
+            self.hear_now(&mut table, &name);
+        }
+    }
+
+    /// Has the store asked about every request: notices may have been lost.
+    pub(super) fn ask_all(&self) {
+        self.table().rows.hurry();
+        self.sooner.notify_one();
+    }
+
+    /// Notes that a lease was ended by force, for a guard that is still to be made of it.
+    pub(super) fn ended(&self, request: RequestId, key: LockKey, token: FencingToken, end: End) {
+        if let Some(row) = self.table().rows.get_mut(&(request, key)) {
+            row.ended = Some(Box::new((token, end)));
+        }
+    }
+
+    /// Makes a row due now, if it waits.
+    fn hear_now(&self, table: &mut Table, name: &Name) {
+        let Some(row) = table.rows.get_mut(name) else { return };
+        if row.wait.is_none() {
+            row.ask = true;
+            return;
+        }
+        table.rows.set_due(name, Instant::now(), Duration::ZERO);
+        self.sooner.notify_one();
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Row {
+    const fn new(hurries: u64) -> Self {
+        Self {
+            sharers: 0,
+            hurries,
+            ask: false,
+            news: None,
+            version: 0,
+            told: None,
+            ended: None,
+            wait: None,
+        }
+    }
+
+    fn tell(&mut self, news: News) {
+        self.news = Some(Box::new(news));
+        self.version += 1;
+        if let Some(told) = &self.told {
+            told.notify_waiters();
+        }
+    }
+
+    const fn forget_answers(&mut self) {
+        if let Some(wait) = &mut self.wait {
+            wait.answered = None;
+        }
+    }
+}
+
+/// The entry of a request in the table.
+#[derive(Debug)]
+pub(super) struct Entered {
+    waiters: Arc<Waiters>,
+    name: Name,
+    /// The number of the last news that was taken.
+    seen: u64,
+}
+
+impl Entered {
+    /// Has the request heard from now on: an answer said that it waits there.
+    pub(super) fn wait(&self, heartbeat: Duration, answered: Answered, position: QueuePosition) {
+        let mut guard = self.waiters.table();
+        let table = &mut *guard;
+        let hurries = table.rows.hurries();
+        let Some(row) = table.rows.get_mut(&self.name) else { return };
+        let ask = std::mem::take(&mut row.ask) || row.hurries != hurries;
+        row.hurries = hurries;
+        if let Some(News::Granted(grant, told_early @ None)) = row.news.as_deref_mut()
+            && !ask
+            && grant.granted_at >= answered.observed_at
+        {
+            *told_early = Some(answered);
+        }
+        let (due, slack) = match ask {
+            true => (Instant::now(), Duration::ZERO),
+            false => due(answered, &position, heartbeat),
+        };
+        row.wait = Some(Box::new(Wait {
+            heartbeat,
+            answered: (!ask).then_some((answered, hurries)),
+            standing: Standing { answered, position, failure: None },
+            backoff: Backoff::default(),
+            tried: answered.sent,
+        }));
+        table.rows.set_due(&self.name, due, slack);
+        if table.planned.is_none_or(|planned| due < planned) {
+            table.planned = Some(due);
+            self.waiters.sooner.notify_one();
+        }
+    }
+
+    /// Has the request heard now.
+    pub(super) fn hear_now(&self) {
+        self.waiters.hear_now(&mut self.waiters.table(), &self.name);
+    }
+
+    /// Has the request heard no longer: it has no place.
+    pub(super) fn forget_place(&self) {
+        let mut table = self.waiters.table();
+        table.rows.clear_due(&self.name);
+        if let Some(row) = table.rows.get_mut(&self.name) {
+            row.wait = None;
+        }
+    }
+
+    /// Waits for news.
+    ///
+    /// # Cancel safety
+    /// Dropped, it leaves the news for the next call.
+    pub(super) async fn news(&mut self) -> News {
+        loop {
+            let told;
+            let notified = {
+                let mut table = self.waiters.table();
+                let row = table.rows.get_or_insert(&self.name, || Row::new(0));
+                if row.version != self.seen
+                    && let Some(news) = &row.news
+                {
+                    self.seen = row.version;
+                    return News::clone(news);
+                }
+                told = Arc::clone(row.told.get_or_insert_default());
+                told.notified()
+            };
+            notified.await;
+        }
+    }
+
+    /// Where the request stands, while it waits.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        let table = self.waiters.table();
+        Some(table.rows.get(&self.name)?.wait.as_ref()?.standing.clone())
+    }
+
+    /// When the task last took the request up, while it waits.
+    pub(super) fn tried(&self) -> Option<Instant> {
+        Some(self.waiters.table().rows.get(&self.name)?.wait.as_ref()?.tried)
+    }
+
+    /// What was told before about the lease of this token.
+    pub(super) fn told(&self, token: FencingToken) -> Told {
+        let table = self.waiters.table();
+        let Some(row) = table.rows.get(&self.name) else { return Told::Nothing };
+        match row.ended.as_deref() {
+            Some((ended, end)) if *ended == token => Told::Ended(end.clone()),
+            _ if row.hurries != table.rows.hurries() => Told::Perhaps,
+            _ => Told::Nothing,
+        }
+    }
+}
+
+/// What was told about a lease before its guard was made.
+#[derive(Debug)]
+pub(super) enum Told {
+    Nothing,
+    /// It was ended by force.
+    Ended(End),
+    /// Notices may have been lost.
+    Perhaps,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut table = self.waiters.table();
+        let last = table.rows.remove_if(&self.name, |row| {
+            row.sharers -= 1;
+            row.sharers == 0
+        });
+        if last.is_none() {
+            // What it did with the request concerns the others.
+            self.waiters.hear_now(&mut table, &self.name);
+        }
+    }
+}
+
+impl Rounds for Waiters {
+    type Request = HearRequest;
+    type Answer = Heard;
+
+    fn plan(&self, now: Instant) -> Plan<HearRequest> {
+        let mut guard = self.table();
+        let table = &mut *guard;
+        let taken = table.rows.take_due(now, STEP);
+        let mut due = Vec::with_capacity(taken.names.len());
+        for (request, key) in taken.names {
+            let name = (request, key);
+            let Some(wait) = table.rows.get_mut(&name).and_then(|row| row.wait.as_mut()) else {
+                continue;
+            };
+            wait.tried = now;
+            // While there is a place to lose, only so long that another attempt can keep it.
+            let limit = self.longest.min(wait.heartbeat / 4);
+            due.push((limit, HearRequest::new(name.1, request).with_mailbox(self.mailbox)));
+        }
+        let next = table.rows.next();
+        let next = if table.rows.is_due(now) { Some(now) } else { next };
+        table.planned = next;
+        drop(guard);
+        Plan { batches: batches(due, taken.hurries), next }
+    }
+
+    async fn send(&self, requests: &[HearRequest]) -> Vec<Result<Timed<Heard>>> {
+        self.store.hear(requests).await
+    }
+
+    fn settle(&self, batch: &Batch<HearRequest>, answers: Answers<Heard>) {
+        let Answers { sent, answers } = answers;
+        let now = Instant::now();
+        // Those that failed together are tried again together.
+        let mut pause = None;
+        let mut guard = self.table();
+        let table = &mut *guard;
+        let hurries = table.rows.hurries();
+        for (request, answer) in batch.requests.iter().zip(answers) {
+            let name = (request.request, request.key.clone());
+            let Some(row) = table.rows.get_mut(&name) else { continue };
+            let Some(wait) = &mut row.wait else { continue };
+            let answer = answer.unwrap_or_else(|| {
+                Err(unanswered(batch.limit, Operation::Hear, Some(&request.key)))
+            });
+            let (due, slack) = match answer {
+                Ok(Timed { observed_at, value, .. }) => {
+                    let answered = Answered { sent, observed_at };
+                    match value {
+                        Heard::Queued(position) => {
+                            wait.backoff = Backoff::default();
+                            let due = due(answered, &position, wait.heartbeat);
+                            wait.standing = Standing { answered, position, failure: None };
+                            // After all were told to ask, no earlier question counts.
+                            let is_current = batch.hurries == hurries;
+                            wait.answered = is_current.then_some((answered, hurries));
+                            if is_current { due } else { (now, Duration::ZERO) }
+                        }
+                        Heard::Granted(lease) => {
+                            row.tell(News::Holds(answered, lease));
+                            continue;
+                        }
+                        Heard::Ended(end) => {
+                            row.tell(News::Ended(end));
+                            continue;
+                        }
+                        Heard::Absent => {
+                            row.tell(News::Absent);
+                            continue;
+                        }
+                    }
+                }
+                Err(error) if !error.is_retryable() => {
+                    row.tell(News::Failed(error));
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(lock.key = %request.key, %error, "a waiter was not heard");
+                    wait.standing.failure = Some(error);
+                    let next = wait.backoff.next();
+                    let pause = *pause.get_or_insert(next);
+                    (now + pause, Duration::ZERO)
+                }
+            };
+            table.rows.set_due(&name, due, slack);
+        }
+    }
+
+    fn sooner(&self) -> &Notify {
+        &self.sooner
+    }
+}
+
+/// When to hear a waiter if nothing is told, and by how much earlier at the most: at the heartbeat,
+/// and before that when something may change by time alone, the head of the queue first.
+fn due(answered: Answered, position: &QueuePosition, heartbeat: Duration) -> (Instant, Duration) {
+    let at_heartbeat = (answered.sent + heartbeat, heartbeat / 12);
+    let Some(change) = position.next_change_at else { return at_heartbeat };
+    let after = change.since(answered.observed_at);
+    // The store still drops dead waiters or grants others. Each command does its share, so however
+    // many are heard at once, they need few more than what is left takes.
+    if after.is_zero() {
+        return (answered.sent, Duration::ZERO);
+    }
+    let stagger = match position.position {
+        eager @ 0..=LAST_EAGER => STAGGER * u32::try_from(eager.max(1) - 1).unwrap_or(0),
+        _ => return at_heartbeat,
+    };
+    let eager = answered.sent + after + stagger + AFTER_A_CHANGE;
+    if eager < at_heartbeat.0 { (eager, Duration::ZERO) } else { at_heartbeat }
+}

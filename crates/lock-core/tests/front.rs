@@ -1,0 +1,264 @@
+//! The manager's front: leases that leave their guards, waits that end well, and great numbers.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{faulty, manager, settle, waiting};
+use lock_core::{
+    AcquireRequest, Acquisition, End, Error, ErrorKind, LockBackend, LockKey, LossReason,
+    ManagerConfig, Metadata, Mode, Operation, RequestId, TransferTo, Ttl,
+};
+use lock_memory::MemoryBackend;
+use lock_testkit::{Fault, NoticeFault};
+use tokio::time::{Instant, advance, sleep};
+
+const TTL: Duration = Duration::from_secs(30);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+#[tokio::test(start_paused = true)]
+async fn lease_out_of_a_guard_granted_by_a_notice_is_of_full_length() {
+    for ttl in [Ttl::parse(HOUR).unwrap(), Ttl::Never] {
+        let store = MemoryBackend::new();
+        let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+        let held = alice.acquire("key").await.unwrap();
+        let next = tokio::spawn(bob.acquire("key").ttl(ttl).into_future());
+        waiting(&alice, "key", 1).await;
+        held.release().await.unwrap();
+        let lease = next.await.unwrap().unwrap().into_lease().await.unwrap();
+        sleep(secs(60)).await;
+        let seen = alice.inspect("key").await.unwrap().value;
+        assert_eq!(seen.leases[0].token, lease.token);
+        assert_eq!(seen.leases[0].expires_at, lease.expires_at);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_comes_back_when_its_lease_cannot_be_taken_out() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let held = alice.acquire("key").await.unwrap();
+    let next = tokio::spawn(bob.acquire("key").into_future());
+    waiting(&alice, "key", 1).await;
+    held.release().await.unwrap();
+    let guard = next.await.unwrap().unwrap();
+    store.inject(Operation::Renew, Fault::Refused);
+    let failed = guard.into_lease().await.unwrap_err();
+    assert_eq!(failed.error.kind(), ErrorKind::Unavailable);
+    assert!(!failed.guard.is_lost());
+    store.heal();
+    let lease = failed.guard.into_lease().await.unwrap();
+    assert_eq!(alice.inspect("key").await.unwrap().value.leases[0].token, lease.token);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lease_that_is_over_cannot_be_taken_out() {
+    let store = MemoryBackend::new();
+    let alice = manager(&store, "alice");
+    let guard = alice.acquire("key").await.unwrap();
+    assert!(alice.evict(guard.lease(), "stuck").await.unwrap());
+    let failed = guard.into_lease().await.unwrap_err();
+    assert_eq!(failed.error.kind(), ErrorKind::NotHeld);
+    assert!(matches!(Error::from(failed).loss(), Some(LossReason::Ended(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn acquire_that_arrives_after_its_lease_was_taken_out_takes_no_lock() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    let request = RequestId::random();
+    store.inject(Operation::Acquire, Fault::Hangs);
+    let acquire = tokio::spawn(alice.acquire("key").request(request).into_future());
+    sleep(secs(6)).await;
+    store.heal();
+    let lease = acquire.await.unwrap().unwrap().into_lease().await.unwrap();
+    assert!(alice.release_lease(&lease).await.unwrap());
+    let key = LockKey::parse("key").unwrap();
+    let late = AcquireRequest::new(request, key, alice.owner().clone());
+    let reply = store.acquire(&late).await.unwrap();
+    assert!(matches!(reply.value, Acquisition::Ended(End::Transferred { .. })), "{reply:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_is_handed_over_by_value() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let guard = alice.acquire("key").await.unwrap();
+    let token = guard.token();
+    let failed = guard.transfer(TransferTo::Waiter(RequestId::random())).await.unwrap_err();
+    assert_eq!(failed.error.kind(), ErrorKind::Refused);
+    assert!(!failed.guard.is_lost());
+    let to = TransferTo::Owner {
+        owner: bob.owner().clone(),
+        request: RequestId::random(),
+        metadata: Metadata::default(),
+    };
+    let lease = failed.guard.transfer(to).await.unwrap();
+    assert!(lease.token > token);
+    assert!(!bob.adopt(&lease).await.unwrap().is_lost());
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewal_on_demand_makes_the_lease_full_length() {
+    let store = MemoryBackend::new();
+    let alice = manager(&store, "alice");
+    let guard = alice.acquire("key").ttl(TTL).await.unwrap();
+    sleep(secs(9)).await;
+    guard.renew_now().await.unwrap();
+    let seen = alice.inspect("key").await.unwrap();
+    assert_eq!(seen.value.leases[0].remaining(seen.observed_at), Some(TTL));
+    assert_eq!(guard.deadline(), Some(Instant::now() + TTL - secs(2)));
+    assert!(alice.evict(guard.lease(), "stuck").await.unwrap());
+    let error = guard.renew_now().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotHeld);
+    assert!(matches!(error.loss(), Some(LossReason::Ended(_))), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_is_set_up_in_plain_words() {
+    let alice = manager(&MemoryBackend::new(), "alice");
+    let first = alice.acquire("readers").shared().owner("bob").metadata([("pr", "12")]).await;
+    let first = first.unwrap();
+    assert_eq!((first.lease().owner.as_str(), first.lease().mode), ("bob", Mode::READER));
+    assert_eq!(first.lease().metadata.get("pr"), Some("12"));
+    let _second = alice.acquire("readers").shared().await.unwrap();
+    let permit = alice.acquire("permits").permits(2).await.unwrap();
+    assert_eq!(permit.lease().mode, Mode::semaphore(2).unwrap());
+    for error in [
+        alice.acquire("permits").permits(0).await.unwrap_err(),
+        alice.acquire("key").owner("").await.unwrap_err(),
+        alice.acquire("key").metadata([("", "12")]).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+}
+
+#[test]
+fn settings_outside_their_limits_are_named() {
+    let config = ManagerConfig::default;
+    let wrong = [
+        config().with_ttl(Duration::ZERO).unwrap_err(),
+        config().with_keep_alive(Duration::MAX).unwrap_err(),
+        config().with_ageing_step(Duration::MAX).unwrap_err(),
+        config().with_operation_timeout(Duration::MAX).unwrap_err(),
+        config().with_shutdown_timeout(Duration::ZERO).unwrap_err(),
+    ];
+    insta::assert_snapshot!(wrong.map(|input| input.to_string()).join("\n"), @r"
+    ttl is shorter than 1ms
+    keep_alive is longer than 86400s
+    ageing_step is longer than 105408000s
+    operation_timeout is longer than 86400s
+    shutdown_timeout is shorter than 1ms
+    ");
+    assert_eq!(config().with_ttl(Ttl::Never).unwrap().ttl, Ttl::Never);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_of_zero_asks_once_and_names_the_holder() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    // However slow the store is, a free key is had.
+    store.inject(Operation::Acquire, Fault::AnswerDelayed(secs(1)));
+    let held = alice.acquire("key").wait(Duration::ZERO).await.unwrap();
+    let error = bob.acquire("key").wait(Duration::ZERO).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::WaitOver, false));
+    assert_eq!(error.position().unwrap().value.holder.as_ref().unwrap().token, held.token());
+    assert_eq!(store.commands(Operation::Cancel), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_in_vain_is_known_to_be_in_vain_on_a_slow_store() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let _held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
+    for operation in [Operation::Acquire, Operation::Hear, Operation::Cancel] {
+        store.inject(operation, Fault::AnswerDelayed(millis(40)));
+    }
+    for wait in (50..4000).step_by(37).map(millis) {
+        let start = Instant::now();
+        let error = bob.acquire("key").wait(wait).keep_alive(millis(600)).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::WaitOver, false), "{wait:?}");
+        assert_eq!(start.elapsed(), wait);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_that_begins_in_an_outage_outlasts_it() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    for fault in [Fault::Refused, Fault::Hangs] {
+        store.inject(Operation::Acquire, fault);
+        let acquire = tokio::spawn(alice.acquire("key").wait(secs(60)).into_future());
+        sleep(secs(40)).await;
+        store.heal();
+        let start = Instant::now();
+        acquire.await.unwrap().unwrap().release().await.unwrap();
+        assert!(start.elapsed() <= secs(6), "{fault:?}: {:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_hearing_makes_nobody_deaf() {
+    for keep_alive in [secs(10), secs(600), HOUR * 24] {
+        let store = faulty();
+        let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+        let held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
+        let waiter = tokio::spawn(bob.acquire("key").keep_alive(keep_alive).into_future());
+        waiting(&alice, "key", 1).await;
+        store.inject_notices(NoticeFault::Lost);
+        store.inject(Operation::Hear, Fault::Refused);
+        sleep(secs(15)).await;
+        held.release().await.unwrap();
+        store.heal();
+        let start = Instant::now();
+        drop(waiter.await.unwrap().unwrap());
+        assert!(start.elapsed() <= secs(1), "{keep_alive:?}: {:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_waiters_take_at_most_a_hundred_commands_a_round() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let _held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
+    let mut waiters = Vec::new();
+    for number in 0..10_000_u32 {
+        let acquire = bob.acquire("key").keep_alive(TTL).into_future();
+        waiters.push(tokio::spawn(acquire));
+        if number % 50 == 0 {
+            settle().await;
+            advance(millis(20)).await;
+        }
+    }
+    waiting(&alice, "key", 10_000).await;
+    sleep(secs(60)).await;
+    let before = store.commands(Operation::Hear);
+    sleep(secs(100)).await;
+    let commands = store.commands(Operation::Hear) - before;
+    assert!((10 * 79..=10 * 100).contains(&commands), "{commands} commands in ten rounds");
+    assert_eq!(alice.inspect("key").await.unwrap().value.waiting, 10_000);
+    assert_eq!(bob.shutdown().await.untold, 0);
+    assert_eq!(alice.inspect("key").await.unwrap().value.waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_thousand_leases_are_held_with_short_steps() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    let mut guards = Vec::new();
+    for number in 0..30_000 {
+        guards.push(alice.acquire(format!("key-{number}")).ttl(TTL).await.unwrap());
+    }
+    sleep(secs(120)).await;
+    assert!(guards.iter().all(|guard| !guard.is_lost()));
+    let commands = store.commands(Operation::Renew);
+    assert!(commands <= 12 * 300, "{commands} commands in twelve rounds");
+}

@@ -1,0 +1,72 @@
+//! What happened in a run, in the order in which it happened.
+
+use std::fmt::{self, Write as _};
+use std::hash::{DefaultHasher, Hasher as _};
+use std::time::Duration;
+
+/// Who did what is noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// The plan: a fault begins or ends.
+    Plan,
+    /// The store.
+    Store,
+    /// A process of the plan.
+    Process(usize),
+}
+
+/// What happened in a run.
+///
+/// The digest is of every event; the events themselves are kept only where somebody is to read
+/// them.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    text: Option<String>,
+    digest: Digest,
+}
+
+#[derive(Debug, Default)]
+struct Digest(DefaultHasher);
+
+impl fmt::Write for Digest {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plan => f.pad("plan"),
+            Self::Store => f.pad("store"),
+            Self::Process(slot) => f.pad(&format!("p{slot}")),
+        }
+    }
+}
+
+impl History {
+    /// A history that keeps its events.
+    pub(super) fn kept() -> Self {
+        Self { text: Some(String::new()), ..Self::default() }
+    }
+
+    /// Notes what happened at a virtual time.
+    pub(super) fn note(&mut self, at: Duration, who: Who, what: fmt::Arguments<'_>) {
+        // Neither a text nor a digest refuses to be written to.
+        let _ = write!(self.digest, "{} {who} {what};", at.as_micros());
+        if let Some(text) = &mut self.text {
+            let _ = writeln!(text, "{:>12.3} {who:<5} {what}", at.as_secs_f64() * 1e3);
+        }
+    }
+
+    /// A number that two runs share if their histories are the same.
+    pub(super) fn digest(&self) -> u64 {
+        self.digest.0.finish()
+    }
+
+    /// The events, one a line, with the virtual time in milliseconds in front.
+    pub(super) fn into_text(self) -> String {
+        self.text.unwrap_or_default()
+    }
+}

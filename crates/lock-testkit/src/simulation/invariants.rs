@@ -1,0 +1,201 @@
+//! What must hold in every run: one sentence of the contract, one function.
+
+use std::time::Duration;
+
+use lock_core::machine::MARK_SPAN;
+use lock_core::{FencingToken, Lease, LockKey, LossReason, Mode, Waiter};
+use tokio::time::Instant;
+
+use super::ledger::{Ending, LeaseRecord, Told};
+use super::show;
+use super::violation::Violation;
+use super::witness::{Asking, Belief, Call};
+
+type Outcome = Result<(), Violation>;
+
+/// How much later than its instant the head of the queue asks, for clocks that are coarse.
+const AFTER_A_CHANGE: Duration = Duration::from_millis(1);
+/// How much later each position asks than the one before it.
+const STAGGER: Duration = Duration::from_millis(20);
+/// The last position that asks at the next possible change and not only at its heartbeat.
+const LAST_EAGER: u64 = 50;
+/// What timers of whole milliseconds and the intervals of looking add to a bound.
+pub(super) const SLACK: Duration = Duration::from_millis(40);
+/// The longest pause between two attempts at a store that failed.
+pub(super) const BACKOFF: Duration = Duration::from_secs(1);
+
+fn unless(broken: bool, sentence: &'static str, detail: impl FnOnce() -> String) -> Outcome {
+    if broken { Err(Violation::new(sentence, detail())) } else { Ok(()) }
+}
+
+/// Leases share a key only with leases of the very same mode, up to its limit.
+pub(super) fn leases_are_compatible(key: &LockKey, alive: &[&Lease]) -> Outcome {
+    let Some((first, others)) = alive.split_first() else { return Ok(()) };
+    let is_full = match first.mode {
+        Mode::Exclusive => !others.is_empty(),
+        Mode::Shared { limit } => limit.is_some_and(|limit| alive.len() > limit.get() as usize),
+    };
+    let differ = others.iter().any(|other| other.mode != first.mode);
+    unless(is_full || differ, "No two incompatible leases of a key are alive at once.", || {
+        let leases =
+            alive.iter().map(|lease| format!("{} {:?}", show::name(&lease.name()), lease.mode));
+        format!("{key}: {}", leases.collect::<Vec<_>>().join(", "))
+    })
+}
+
+/// Each lease of a key has a higher token than all leases before it.
+pub(super) fn tokens_increase(
+    key: &LockKey,
+    last: Option<FencingToken>,
+    token: FencingToken,
+) -> Outcome {
+    let broken = last.is_some_and(|last| token <= last);
+    unless(broken, "Each lease of a key has a higher token than all leases before it.", || {
+        format!("{key}: {token} after {last:?}")
+    })
+}
+
+/// Nobody is overtaken by a request of worse rank, nor by a newcomer of equal rank.
+pub(super) fn turns_are_kept(
+    waiter: &Waiter,
+    rank: i128,
+    granted: i128,
+    is_newcomer: bool,
+) -> Outcome {
+    let broken = if is_newcomer { granted >= rank } else { granted > rank };
+    unless(broken, "Waiters are granted in the order of rank.", || {
+        let request = show::request(waiter.request);
+        format!("{} {request} of rank {rank} was overtaken by rank {granted}", waiter.key)
+    })
+}
+
+/// An acquire that arrives after a cancel that says that an answer is outstanding takes no lock.
+pub(super) fn cancelled_takes_no_lock(lease: &Lease, cancelled: Option<Instant>) -> Outcome {
+    let broken = cancelled.is_some_and(|at| at.elapsed() < MARK_SPAN);
+    unless(broken, "An acquire that arrives after its cancel takes no lock.", || {
+        format!("{} was cancelled before", show::name(&lease.name()))
+    })
+}
+
+/// A running process does not believe that it holds while the lease is over in the store, unless
+/// the store's clock jumped forward by as much or the lease was ended by force.
+pub(super) fn holder_knows_its_end(
+    belief: &Belief,
+    record: &LeaseRecord,
+    deadline: Option<Instant>,
+    jumps: Duration,
+) -> Outcome {
+    let is_late =
+        record.until.is_some_and(|until| deadline.is_none_or(|deadline| deadline > until + jumps));
+    // Only the holder itself ends a lease so, and then it has no guard of it any more.
+    let is_released = matches!(record.end, Some((_, Ending::Released)));
+    let sentence =
+        "The holder knows of the end of its lease before the store gives the key to another.";
+    unless(is_late || is_released, sentence, || {
+        let now = Instant::now();
+        let left = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(now));
+        format!(
+            "{} {} #{} is held for {:?}, and lasts {:?} in the store, ended {:?}",
+            belief.key,
+            show::request(record.request),
+            belief.token,
+            left(deadline),
+            left(record.until),
+            record.end.map(|(_, ending)| ending),
+        )
+    })
+}
+
+/// No two processes believe at once in leases that exclude each other.
+pub(super) fn beliefs_are_compatible(one: &Belief, other: &Belief) -> Outcome {
+    let broken = one.mode != other.mode || one.mode == Mode::Exclusive;
+    let same = one.token == other.token;
+    unless(
+        broken && !same,
+        "No two holders believe at once in leases that exclude each other.",
+        || format!("{}: #{} and #{}", one.key, one.token, other.token),
+    )
+}
+
+/// When a waiter asks that was told this, at the latest.
+fn asks_at(told: Told, asking: &Asking) -> Instant {
+    let heartbeat = told.at + (asking.keep_alive / 3).min(Duration::from_secs(10));
+    match told.next_change {
+        Some(change) if told.position <= LAST_EAGER => {
+            let place = u32::try_from(told.position.max(1) - 1).unwrap_or(0);
+            heartbeat.min(change.max(told.at) + STAGGER * place + AFTER_A_CHANGE)
+        }
+        _ => heartbeat,
+    }
+}
+
+/// A key that a living waiter could hold is held by it at the instant that its last answer named
+/// plus its stagger, or at its next heartbeat, plus one round trip.
+pub(super) fn waiter_takes_what_it_can(
+    lease: &Lease,
+    told: Told,
+    asking: &Asking,
+    quiet_from: Instant,
+) -> Outcome {
+    let bound = asks_at(told, asking).max(quiet_from + asking.settling) + asking.delay * 2 + SLACK;
+    let late = Instant::now().saturating_duration_since(bound);
+    let sentence = "A key that a living waiter could hold is held by it in time.";
+    unless(!late.is_zero(), sentence, || {
+        let request = show::request(lease.request);
+        format!("{} could be held by {request} and is not, {late:?} after its bound", lease.key)
+    })
+}
+
+/// A grant is taken up, and a lease that nobody wants given back, after one notice or answer and
+/// one round trip.
+pub(super) fn grant_is_taken_up(lease: &Lease, unowned: Duration, delay: Duration) -> Outcome {
+    let sentence = "A grant is taken up after one notice, and what nobody wants is given back.";
+    unless(unowned > delay * 4 + SLACK, sentence, || {
+        format!("{} of {} is nobody's for {unowned:?}", show::name(&lease.name()), lease.owner)
+    })
+}
+
+/// A waiter whose place was lost takes one again after at most one back-off.
+pub(super) fn waiter_has_a_place(
+    key: &LockKey,
+    request: lock_core::RequestId,
+    absent: Duration,
+    delay: Duration,
+) -> Outcome {
+    let bound = BACKOFF + delay * 4 + SLACK;
+    unless(absent > bound, "A waiter that reaches the store has a place in the queue.", || {
+        format!("{key} {} has none for {absent:?}", show::request(request))
+    })
+}
+
+/// An end by force is told at once.
+pub(super) fn force_is_told(belief: &Belief, untold: Duration, delay: Duration) -> Outcome {
+    unless(untold > delay * 4 + SLACK, "An end by force is told at once.", || {
+        format!(
+            "{} #{} was ended {untold:?} ago, and its holder does not know",
+            belief.key, belief.token
+        )
+    })
+}
+
+/// A holder that reaches the store keeps its lease until it is ended by force.
+pub(super) fn holder_keeps_its_lease(lease: &Lease, reason: &LossReason, excused: bool) -> Outcome {
+    let broken = !excused && matches!(reason, LossReason::Overdue | LossReason::NotHeld);
+    unless(broken, "A holder that reaches the store keeps its lease.", || {
+        format!("{}: {reason}", show::name(&lease.name()))
+    })
+}
+
+/// What a process asked for is gone when its manager was shut down and its lease and its keep-alive
+/// are over.
+pub(super) fn nothing_is_left(what: &str, left: usize) -> Outcome {
+    unless(left > 0, "Nothing is left behind.", || format!("{left} {what}"))
+}
+
+/// Every call ends in its time-out.
+pub(super) fn call_ends_in_time(call: &Call) -> Outcome {
+    let took = call.took();
+    unless(took > call.limit + SLACK, "Every call ends in its time-out.", || {
+        format!("{} took {took:?}, more than {:?}", call.what, call.limit)
+    })
+}

@@ -1,0 +1,244 @@
+//! What an observer of the store knows: every lease that ever was, and what waiters were told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lock_core::machine::{KeyState, Step};
+use lock_core::{
+    AcquireRequest, CancelRequest, Change, FencingToken, HeadStart, Lease, LockKey, QueuePosition,
+    RequestId, Timestamp, Waiter,
+};
+use tokio::time::Instant;
+
+use super::clock::StoreClock;
+use super::invariants;
+use super::violation::Violation;
+
+/// The longest time for which a waiter may be silent in a plan.
+const LONGEST_SILENCE: Duration = Duration::from_secs(31);
+
+/// What an observer of the store knows.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    leases: BTreeMap<(LockKey, FencingToken), LeaseRecord>,
+    last_tokens: BTreeMap<LockKey, FencingToken>,
+    ranks: BTreeMap<(LockKey, RequestId), i128>,
+    head_starts: BTreeMap<RequestId, HeadStart>,
+    positions: BTreeMap<(LockKey, RequestId), Told>,
+    /// When requests were cancelled whose acquire may still arrive.
+    cancelled: BTreeMap<(LockKey, RequestId), Instant>,
+    /// When the store's clock jumped forward, and by how much.
+    jumps: Vec<(Instant, Duration)>,
+    pub(super) violations: Vec<Violation>,
+}
+
+/// What is known of a lease.
+#[derive(Clone, Debug)]
+pub(super) struct LeaseRecord {
+    pub(super) request: RequestId,
+    pub(super) granted: Instant,
+    /// The virtual time at which it ends, or ended by time; `None` is never.
+    pub(super) until: Option<Instant>,
+    pub(super) end: Option<(Instant, Ending)>,
+}
+
+/// How a lease ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Its holder ended it.
+    Released,
+    /// Its time was over.
+    Expired,
+    /// It was evicted or transferred.
+    Forced,
+    /// The store lost everything.
+    Lost,
+}
+
+/// What a waiter was told last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    pub(super) at: Instant,
+    pub(super) position: u64,
+    /// The virtual time at which something changes next by time alone.
+    pub(super) next_change: Option<Instant>,
+}
+
+impl Ledger {
+    /// Remembers what a request asks for.
+    pub(super) fn note_request(&mut self, request: &AcquireRequest) {
+        self.head_starts.insert(request.id, request.head_start);
+    }
+
+    /// Remembers that a request was cancelled whose acquire may still arrive.
+    pub(super) fn note_cancel(&mut self, request: &CancelRequest) {
+        if request.answer_outstanding {
+            self.cancelled.insert((request.key.clone(), request.request), Instant::now());
+        }
+    }
+
+    /// Remembers what a waiter is told.
+    pub(super) fn note_position(
+        &mut self,
+        key: &LockKey,
+        request: RequestId,
+        position: &QueuePosition,
+        clock: &StoreClock,
+    ) {
+        let next_change = position.next_change_at.map(|at| clock.when(at));
+        let told = Told { at: Instant::now(), position: position.position, next_change };
+        self.positions.insert((key.clone(), request), told);
+    }
+
+    /// What a waiter was told last.
+    pub(super) fn told(&self, key: &LockKey, request: RequestId) -> Option<Told> {
+        self.positions.get(&(key.clone(), request)).copied()
+    }
+
+    /// What is known of a lease.
+    pub(super) fn lease(&self, key: &LockKey, token: FencingToken) -> Option<&LeaseRecord> {
+        self.leases.get(&(key.clone(), token))
+    }
+
+    /// When a lease of the state ended last that is over and still counted.
+    pub(super) fn last_end(&self, state: &KeyState, now: Timestamp) -> Option<Timestamp> {
+        // Those that were alive a while ago and are not now.
+        let before = Timestamp::from_micros(now.as_micros().saturating_sub(20_000_000));
+        let over = state.leases(before).filter_map(|lease| lease.expires_at);
+        over.filter(|end| *end <= now).min()
+    }
+
+    /// Follows one step of the store.
+    pub(super) fn follow(
+        &mut self,
+        key: &LockKey,
+        state: &KeyState,
+        step: &Step,
+        clock: &StoreClock,
+    ) {
+        for change in &step.effects.changes {
+            if let Change::Granted(lease) = change {
+                self.check_turn(key, state, step, lease);
+            }
+            self.follow_change(key, change);
+        }
+        self.follow_leases(key, state, clock);
+        let alive: Vec<&Lease> = state.leases(step.now).collect();
+        self.check(invariants::leases_are_compatible(key, &alive));
+    }
+
+    /// Follows when the leases of a key end.
+    pub(super) fn follow_leases(&mut self, key: &LockKey, state: &KeyState, clock: &StoreClock) {
+        for lease in state.leases(clock.now()) {
+            if let Some(record) = self.leases.get_mut(&(key.clone(), lease.token)) {
+                record.until = lease.expires_at.map(|at| clock.when(at));
+            }
+        }
+    }
+
+    /// Remembers that the clock jumped forward.
+    pub(super) fn note_jump(&mut self, by: Duration) {
+        self.jumps.push((Instant::now(), by));
+    }
+
+    /// By how much the store's clock jumped forward while the lease was alive, or waited for since
+    /// an answer from which its end is counted.
+    pub(super) fn jumps_of(&self, record: &LeaseRecord) -> Duration {
+        let from = record.granted.checked_sub(LONGEST_SILENCE).unwrap_or(record.granted);
+        let jumps = self.jumps.iter().filter(|(at, _)| *at >= from);
+        jumps.map(|(_, by)| *by).sum()
+    }
+
+    /// Whether others may be granted the key although the holder still believes in the lease.
+    pub(super) fn is_excused(&self, record: &LeaseRecord) -> bool {
+        let is_forced = matches!(record.end, Some((_, Ending::Forced | Ending::Lost)));
+        is_forced || !self.jumps_of(record).is_zero()
+    }
+
+    /// Remembers that the store lost everything.
+    pub(super) fn note_flush(&mut self) {
+        let now = Instant::now();
+        for record in self.leases.values_mut().filter(|record| record.end.is_none()) {
+            record.end = Some((now, Ending::Lost));
+        }
+        self.ranks.clear();
+        self.cancelled.clear();
+        self.positions.clear();
+    }
+
+    fn follow_change(&mut self, key: &LockKey, change: &Change) {
+        match change {
+            Change::Queued(waiter) => {
+                self.ranks.insert((key.clone(), waiter.request), rank(waiter));
+            }
+            Change::Granted(lease) => self.begin(key, lease),
+            Change::Released(lease) => self.end(key, lease, Ending::Released),
+            Change::Expired(lease) => self.end(key, lease, Ending::Expired),
+            Change::Evicted { lease, .. } => self.end(key, lease, Ending::Forced),
+            Change::Transferred { from, to } => {
+                self.end(key, from, Ending::Forced);
+                self.begin(key, to);
+            }
+            Change::Cancelled(waiter) | Change::Lapsed(waiter) => self.leave(key, waiter),
+            Change::WaiterEvicted { waiter, .. } => self.leave(key, waiter),
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, key: &LockKey, lease: &Lease) {
+        let cancelled = self.cancelled.get(&(key.clone(), lease.request)).copied();
+        if self.jumps.is_empty() {
+            self.check(invariants::cancelled_takes_no_lock(lease, cancelled));
+        }
+        self.ranks.remove(&(key.clone(), lease.request));
+        self.positions.remove(&(key.clone(), lease.request));
+        let last = self.last_tokens.insert(key.clone(), lease.token);
+        self.check(invariants::tokens_increase(key, last, lease.token));
+        let record =
+            LeaseRecord { request: lease.request, granted: Instant::now(), until: None, end: None };
+        self.leases.insert((key.clone(), lease.token), record);
+    }
+
+    fn end(&mut self, key: &LockKey, lease: &Lease, ending: Ending) {
+        if let Some(record) = self.leases.get_mut(&(key.clone(), lease.token)) {
+            record.end.get_or_insert((Instant::now(), ending));
+        }
+    }
+
+    fn leave(&mut self, key: &LockKey, waiter: &Waiter) {
+        self.ranks.remove(&(key.clone(), waiter.request));
+        self.positions.remove(&(key.clone(), waiter.request));
+    }
+
+    /// Checks that nobody who waits on was overtaken by this grant.
+    fn check_turn(&mut self, key: &LockKey, state: &KeyState, step: &Step, lease: &Lease) {
+        let now = step.now;
+        let mut waiting: Vec<Waiter> = state.waiters(now).collect();
+        // Who joined in this step came after what it granted.
+        waiting.retain(|waiter| {
+            let joined = |change: &Change| matches!(change, Change::Queued(new) if new.request == waiter.request);
+            !step.effects.changes.iter().any(joined)
+        });
+        let rank_of_granted = self.ranks.get(&(key.clone(), lease.request)).copied();
+        let is_newcomer = rank_of_granted.is_none();
+        let granted = rank_of_granted.unwrap_or_else(|| {
+            // A newcomer arrives not before who came last, whatever the clock says.
+            let last = waiting.iter().map(|waiter| waiter.enqueued_at).max();
+            let arrival = last.map_or(now, |last| last.max(now));
+            let head_start = self.head_starts.get(&lease.request).copied().unwrap_or_default();
+            i128::from(arrival.as_micros()) - head_start.span().as_micros() as i128
+        });
+        for waiter in waiting {
+            self.check(invariants::turns_are_kept(&waiter, rank(&waiter), granted, is_newcomer));
+        }
+    }
+
+    fn check(&mut self, outcome: Result<(), Violation>) {
+        self.violations.extend(outcome.err());
+    }
+}
+
+/// The arrival of a waiter less its head start.
+fn rank(waiter: &Waiter) -> i128 {
+    i128::from(waiter.enqueued_at.as_micros()) - waiter.head_start.span().as_micros() as i128
+}

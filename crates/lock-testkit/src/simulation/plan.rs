@@ -1,0 +1,155 @@
+//! What a run consists of: data that is made from a seed, and from which parts can be left out.
+
+mod generate;
+
+use std::time::Duration;
+
+use lock_core::{Mode, Priority, Ttl};
+
+/// Everything that happens in a run from outside: who asks for what, and what goes wrong.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) processes: Vec<ProcessPlan>,
+    pub(super) jobs: Vec<Job>,
+    pub(super) faults: Vec<Fault>,
+    /// How long jobs begin and faults last; quiet follows.
+    pub(super) busy: Duration,
+}
+
+/// The settings of a process.
+#[derive(Clone, Debug)]
+pub(super) struct ProcessPlan {
+    pub(super) ageing_step: Duration,
+    pub(super) operation_timeout: Duration,
+    pub(super) shutdown_timeout: Duration,
+    /// The longest time that a message takes one way while nothing is wrong.
+    pub(super) delay: Duration,
+}
+
+/// One line of work of a process.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) number: u128,
+    /// The identity of its request: its number, or that of the job whose successor it is.
+    pub(super) request: u128,
+    pub(super) at: Duration,
+    pub(super) process: usize,
+    pub(super) key: usize,
+    pub(super) work: Work,
+}
+
+/// What a job does.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    /// Gets the key, and does something with the lease.
+    Hold {
+        terms: Terms,
+        patience: Patience,
+        /// The number of polls after which the future that asks is dropped.
+        polls: Option<u32>,
+        hold: Duration,
+        end: HoldEnd,
+    },
+    /// Evicts every lease of the key.
+    EvictAll,
+    /// Evicts the lease of the key that ends first.
+    EvictLease,
+    /// Evicts the head of the queue.
+    EvictWaiter,
+}
+
+/// The terms that a request asks for.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) ttl: Ttl,
+    pub(super) keep_alive: Duration,
+    pub(super) priority: Priority,
+    pub(super) mode: Mode,
+}
+
+/// How long a job is ready to wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Patience {
+    /// It asks once.
+    Once,
+    /// It waits in the queue this long.
+    For(Duration),
+    /// It waits in the queue until the run ends.
+    Endless,
+}
+
+/// What becomes of a lease when it was held for long enough.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum HoldEnd {
+    /// It is released.
+    Release,
+    /// The guard is dropped.
+    Drop,
+    /// The work was done by [`run`](lock_core::LockGuard::run), and the guard is dropped.
+    Run,
+    /// The lease is taken out, and another process adopts it after this time.
+    Hand { to: usize, after: Duration },
+    /// The lease is taken out and runs out; another process adopts it too late, while the request
+    /// asks again.
+    HandTooLate { to: usize },
+    /// The lease is transferred to the owner of another process, which adopts it.
+    TransferToOwner { to: usize },
+    /// The lease is transferred to the head of the queue.
+    TransferToWaiter,
+}
+
+/// Something that goes wrong for a while.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    pub(super) at: Duration,
+    pub(super) lasts: Duration,
+    pub(super) kind: FaultKind,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum FaultKind {
+    /// Something between one process and the store.
+    Network { process: usize, trouble: Trouble },
+    /// The connection is cut; the notices end, or go on after the word that some may be missing.
+    Cut { process: usize, ends_notices: bool },
+    /// The process is stopped, and goes on afterwards.
+    Pause { process: usize },
+    /// The process dies; a successor starts afterwards.
+    Die { process: usize },
+    /// The runtime of the manager's tasks ends, while its program goes on; a successor starts
+    /// afterwards.
+    LoseRuntime { process: usize },
+    /// The manager is shut down; a successor starts afterwards.
+    ShutDown { process: usize },
+    /// The store is away, and has its data afterwards or not.
+    Restart { keeps_data: bool },
+    /// The store's clock jumps forward by this much.
+    JumpForward { by: Duration },
+    /// The store's clock jumps back by this much.
+    JumpBack { by: Duration },
+    /// The store's clock stands still.
+    Stand,
+}
+
+/// What goes wrong between a process and the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Messages take up to this long.
+    Slow(Duration),
+    /// So many of a hundred requests are lost.
+    LosesRequests(u8),
+    /// So many of a hundred answers are lost.
+    LosesAnswers(u8),
+    /// So many of a hundred requests are delivered twice.
+    RepeatsRequests(u8),
+    /// Every notice is lost.
+    LosesNotices,
+    /// Notices take up to this long.
+    DelaysNotices(Duration),
+    /// Every notice is told twice, the second time up to this much later.
+    RepeatsNotices(Duration),
+    /// Every request is refused: it certainly does not happen.
+    Refuses,
+}

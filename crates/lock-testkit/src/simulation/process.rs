@@ -1,0 +1,129 @@
+//! A process: a manager, its tasks and its network, and a successor after it is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lock_core::{LockManager, ManagerConfig, OwnerId};
+use tokio::sync::watch;
+
+use super::connection::Connection;
+use super::gate::{Gate, Task};
+use super::history::Who;
+use super::link::Link;
+use super::plan::ProcessPlan;
+use super::quiet::{self, Living};
+use super::violation::Violation;
+use super::world::World;
+
+/// One life of a process: from its start to its end.
+#[derive(Debug)]
+pub(super) struct Life {
+    pub(super) slot: usize,
+    pub(super) plan: ProcessPlan,
+    pub(super) manager: LockManager,
+    pub(super) link: Arc<Link>,
+    /// What the program's own tasks run behind.
+    pub(super) jobs: Arc<Gate>,
+    /// What the manager's tasks run behind.
+    tasks: Arc<Gate>,
+    /// Whether the jobs are to end.
+    stopping: watch::Sender<bool>,
+}
+
+impl Life {
+    /// Starts a process.
+    pub(super) fn start(
+        world: &Arc<World>,
+        slot: usize,
+        number: u64,
+        plan: &ProcessPlan,
+        seed: u64,
+    ) -> Arc<Self> {
+        let link = Arc::new(Link::new(slot, seed, plan.delay));
+        let config = ManagerConfig::default()
+            .with_ageing_step(plan.ageing_step)
+            .and_then(|config| config.with_operation_timeout(plan.operation_timeout))
+            .and_then(|config| config.with_shutdown_timeout(plan.shutdown_timeout))
+            .expect("a plan's settings are within their limits");
+        let owner = OwnerId::parse(format!("p{slot}.{number}")).expect("a short name is an owner");
+        let tasks = Arc::<Gate>::default();
+        let behind = Arc::clone(&tasks);
+        let spawn = move |task: Task| behind.spawn(task);
+        let connection = Connection::new(Arc::clone(world), Arc::clone(&link));
+        let manager = LockManager::with_config(connection, owner, config).with_spawner(spawn);
+        let (plan, jobs, stopping) = (plan.clone(), Arc::default(), watch::Sender::new(false));
+        world.note(Who::Process(slot), format_args!("starts, life {number}"));
+        Arc::new(Self { slot, plan, manager, link, jobs, tasks, stopping })
+    }
+
+    /// Runs one of the program's tasks.
+    pub(super) fn spawn(&self, task: Task) {
+        self.jobs.spawn(task);
+    }
+
+    /// Stops everything, with all messages held on their way.
+    pub(super) fn pause(&self) {
+        self.link.hold(true);
+        self.jobs.pause();
+        self.tasks.pause();
+    }
+
+    /// Lets everything go on.
+    pub(super) fn resume(&self) {
+        self.link.hold(false);
+        self.tasks.resume();
+        self.jobs.resume();
+    }
+
+    /// Ends the process: nobody is told anything.
+    pub(super) fn die(&self) {
+        self.link.die();
+        self.tasks.kill();
+        self.jobs.kill();
+    }
+
+    /// Drops the manager's tasks.
+    pub(super) fn lose_runtime(&self) {
+        self.tasks.kill();
+    }
+
+    /// Asks the jobs to end.
+    pub(super) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Waits until the jobs are to end.
+    pub(super) async fn until_stopping(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // The sender lives as long as the process.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    /// The number of tasks that the manager and the program have.
+    pub(super) fn tasks(&self) -> (usize, usize) {
+        (self.tasks.tasks(), self.jobs.tasks())
+    }
+
+    /// Fails when a task of the process panicked.
+    pub(super) fn check(&self) -> Result<(), Violation> {
+        let panic = self.jobs.panic().or_else(|| self.tasks.panic());
+        let broken = |said| Violation::new("Nothing panics.", format!("p{}: {said}", self.slot));
+        panic.map_or(Ok(()), |said| Err(broken(said)))
+    }
+
+    /// The longest time that a message takes one way while nothing is wrong.
+    pub(super) const fn delay(&self) -> Duration {
+        self.plan.delay
+    }
+
+    /// How long after the last fault what was outstanding is over.
+    pub(super) fn settling(&self) -> Duration {
+        quiet::settling(self.plan.operation_timeout, self.plan.delay)
+    }
+
+    /// What the bounds of a quiet time need to know.
+    pub(super) fn living(&self) -> Living {
+        let (owner, life) = (self.manager.owner().as_str().to_owned(), Arc::clone(&self.jobs));
+        Living { owner, life, delay: self.delay(), settling: self.settling() }
+    }
+}

@@ -1,0 +1,142 @@
+//! What must hold once nothing goes wrong any more: whatever can happen happens in time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lock_core::{Lease, LockKey, LossReason, RequestId};
+use tokio::time::Instant;
+
+use super::gate::Gate;
+use super::invariants;
+use super::ledger::Ending;
+use super::violation::Violation;
+use super::world::State;
+
+/// How long after the last fault what was outstanding is over: after a time-out, a back-off and some
+/// round trips.
+pub(super) fn settling(operation_timeout: Duration, delay: Duration) -> Duration {
+    operation_timeout + invariants::BACKOFF + delay * 6 + Duration::from_millis(200)
+}
+
+/// Leases that are shorter may be lost to timers of whole milliseconds.
+const SHORT: Duration = Duration::from_millis(300);
+
+/// A process that lives, as far as the bounds need it.
+#[derive(Clone, Debug)]
+pub(super) struct Living {
+    pub(super) owner: String,
+    pub(super) life: Arc<Gate>,
+    pub(super) delay: Duration,
+    pub(super) settling: Duration,
+}
+
+/// Checks everything that must hold when there was no fault since `quiet_from`.
+pub(super) fn check(
+    state: &mut State,
+    living: &[Living],
+    quiet_from: Instant,
+) -> Result<(), Violation> {
+    let longest = living.iter().map(|process| process.settling).max().unwrap_or_default();
+    state.strict_from = Some(quiet_from + longest);
+    takes_what_it_can(state, quiet_from)?;
+    grants_are_taken_up(state, living, quiet_from)?;
+    waiters_have_places(state, quiet_from)?;
+    force_is_told(state, living, quiet_from)
+}
+
+/// Checks that every call ends in time, whatever goes wrong.
+pub(super) fn check_calls(state: &State) -> Result<(), Violation> {
+    let calls = state.witness.calls.values();
+    let running = calls.filter(|call| !call.life.is_dead() && !call.life.is_paused());
+    running.map(invariants::call_ends_in_time).collect()
+}
+
+fn takes_what_it_can(state: &State, quiet_from: Instant) -> Result<(), Violation> {
+    for key in state.store.keys().keys() {
+        for lease in state.store.would_grant(key) {
+            let asking = state.witness.asking.get(&(key.clone(), lease.request));
+            let told = state.store.ledger.told(key, lease.request);
+            let (Some(asking), Some(told)) = (asking, told) else { continue };
+            if !asking.life.is_dead() {
+                invariants::waiter_takes_what_it_can(&lease, told, asking, quiet_from)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn grants_are_taken_up(
+    state: &mut State,
+    living: &[Living],
+    quiet_from: Instant,
+) -> Result<(), Violation> {
+    let now = state.store.clock.now();
+    let leases = state.store.keys().values().flat_map(|key| key.leases(now));
+    let leases: Vec<Lease> = leases.cloned().collect();
+    for lease in leases {
+        let at = (lease.key.clone(), lease.token);
+        let label = format!("unowned {} {}", at.0, at.1);
+        let process = living.iter().find(|it| it.owner == lease.owner.as_str());
+        let is_parked = state.witness.parked.contains_key(&at);
+        let is_owned = state
+            .witness
+            .beliefs()
+            .any(|it| it.is_there() && it.key == lease.key && it.token == lease.token);
+        match process {
+            Some(process) if !is_owned && !is_parked => {
+                let unowned = state.witness.seen_for(label, quiet_from + process.settling);
+                invariants::grant_is_taken_up(&lease, unowned, process.delay)?;
+            }
+            _ => drop(state.witness.seen_since.remove(&label)),
+        }
+    }
+    Ok(())
+}
+
+fn waiters_have_places(state: &mut State, quiet_from: Instant) -> Result<(), Violation> {
+    let asking = state.witness.asking.iter();
+    let asking = asking.filter(|(_, it)| it.queues && !it.life.is_dead());
+    let asking: Vec<((LockKey, RequestId), _)> =
+        asking.map(|(at, it)| (at.clone(), it.clone())).collect();
+    let now = state.store.clock.now();
+    for ((key, request), it) in asking {
+        let known = state.store.keys().get(&key).is_some_and(|state| {
+            state.waiter_of(request, now).is_some() || state.lease_of(request, now).is_some()
+        });
+        let label = format!("absent {key} {request}");
+        if known {
+            state.witness.seen_since.remove(&label);
+            continue;
+        }
+        let absent = state.witness.seen_for(label, it.since.max(quiet_from + it.settling));
+        invariants::waiter_has_a_place(&key, request, absent, it.delay)?;
+    }
+    Ok(())
+}
+
+fn force_is_told(state: &State, living: &[Living], quiet_from: Instant) -> Result<(), Violation> {
+    for belief in state.witness.beliefs().filter(|belief| belief.is_held()) {
+        let record = state.store.ledger.lease(&belief.key, belief.token);
+        let Some((at, ending)) = record.and_then(|record| record.end) else { continue };
+        let process = living.iter().find(|it| Arc::ptr_eq(&it.life, &belief.life));
+        if let (Ending::Forced | Ending::Lost, Some(process)) = (ending, process) {
+            let untold = at.max(quiet_from + process.settling).elapsed();
+            invariants::force_is_told(belief, untold, process.delay)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a lease was not lost for no reason, when there was no fault for long enough.
+pub(super) fn check_loss(
+    state: &State,
+    lease: &Lease,
+    reason: &LossReason,
+    delay: Duration,
+) -> Result<(), Violation> {
+    let is_strict = state.strict_from.is_some_and(|from| Instant::now() >= from);
+    let is_short = lease.ttl.span().is_some_and(|ttl| ttl < SHORT.max(delay * 25));
+    let record = state.store.ledger.lease(&lease.key, lease.token);
+    let Some(record) = record.filter(|_| is_strict && !is_short) else { return Ok(()) };
+    invariants::holder_keeps_its_lease(lease, reason, state.store.ledger.is_excused(record))
+}

@@ -1,0 +1,342 @@
+//! One run of a plan, in virtual time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lock_core::Ttl;
+use tokio::runtime::Builder;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::history::{History, Who};
+use super::invariants;
+use super::job::{Lives, Worker};
+use super::plan::{Fault, FaultKind, Job, Plan};
+use super::planted::Planted;
+use super::process::Life;
+use super::quiet::{self, Living};
+use super::violation::Violation;
+use super::world::World;
+
+/// How long the quiet lasts in which everything must come to its end.
+const QUIET: Duration = Duration::from_secs(45);
+/// How often it is looked whether the bounds are kept.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long the longest mark lasts, and more.
+const AFTERLIFE: Duration = Duration::from_secs(70 * 60);
+
+/// What came of a run.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) violation: Option<Violation>,
+    pub(super) history: History,
+    /// The virtual time without the wait for the last marks.
+    pub(super) lasted: Duration,
+    pub(super) commands: u64,
+}
+
+/// Runs a plan from its beginning to its end, or until a sentence is broken.
+pub(super) fn run(plan: &Plan, planted: Option<Planted>, history: History) -> Ran {
+    lock_core::seed_random(Some(plan.seed));
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without I/O needs nothing that could be missing");
+    let ran = runtime.block_on(async {
+        let world = Arc::new(World::new(history, planted));
+        let driver = Arc::new(Driver {
+            world: Arc::clone(&world),
+            plan: plan.clone(),
+            lives: Mutex::default(),
+            begun: Instant::now(),
+        });
+        tokio::select! {
+            biased;
+            () = world.until_failed() => {}
+            () = driver.drive() => {}
+        }
+        let commands = world.state().commands;
+        let (violation, history, lasted) = world.end();
+        let lasted = lasted.min(plan.busy + QUIET);
+        Ran { violation, history, lasted, commands }
+    });
+    drop(runtime);
+    lock_core::seed_random(None);
+    ran
+}
+
+struct Driver {
+    world: Arc<World>,
+    plan: Plan,
+    lives: Mutex<Slots>,
+    begun: Instant,
+}
+
+#[derive(Default)]
+struct Slots {
+    living: BTreeMap<usize, Arc<Life>>,
+    /// Those that are being shut down, or that lost their runtime.
+    leaving: Vec<Arc<Life>>,
+    /// The number of lives that each process had so far.
+    counts: BTreeMap<usize, u64>,
+}
+
+/// What happens at a moment of the plan.
+enum Event {
+    Begin(usize),
+    End(usize),
+    Work(usize),
+}
+
+impl Driver {
+    async fn drive(self: &Arc<Self>) {
+        for slot in 0..self.plan.processes.len() {
+            self.start(slot);
+        }
+        let looking = Arc::clone(self);
+        let looking = tokio::spawn(async move { looking.look_at_calls().await });
+        for (at, event) in self.events() {
+            sleep_until(self.begun + at).await;
+            match event {
+                Event::Work(number) => self.work(&self.plan.jobs[number]),
+                Event::Begin(number) => self.begin(number as u64, &self.plan.faults[number]),
+                Event::End(number) => self.end(number as u64, &self.plan.faults[number]),
+            }
+        }
+        sleep_until(self.begun + self.plan.busy).await;
+        self.stay_quiet().await;
+        self.shut_down().await;
+        looking.abort();
+        sleep(self.longest_lease()).await;
+        sleep(AFTERLIFE).await;
+        self.world.check(self.look_for_remains());
+    }
+
+    /// Everything of the plan in the order of time.
+    fn events(&self) -> Vec<(Duration, Event)> {
+        let jobs = self.plan.jobs.iter().enumerate();
+        let mut events: Vec<_> = jobs.map(|(number, job)| (job.at, Event::Work(number))).collect();
+        for (number, fault) in self.plan.faults.iter().enumerate() {
+            events.push((fault.at, Event::Begin(number)));
+            let end = (fault.at + fault.lasts).min(self.plan.busy);
+            events.push((end, Event::End(number)));
+        }
+        events.sort_by_key(|(at, _)| *at);
+        events
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn life(&self, slot: usize) -> Option<Arc<Life>> {
+        self.slots().living.get(&slot).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<Life>> {
+        let slots = self.slots();
+        slots.living.values().chain(&slots.leaving).cloned().collect()
+    }
+
+    /// Takes a process out of those that are given work and have bounds.
+    fn let_leave(&self, slot: usize) -> Option<Arc<Life>> {
+        let mut slots = self.slots();
+        let life = slots.living.remove(&slot)?;
+        slots.leaving.push(Arc::clone(&life));
+        Some(life)
+    }
+
+    fn start(&self, slot: usize) {
+        let mut slots = self.slots();
+        if slots.living.contains_key(&slot) {
+            return;
+        }
+        let count = slots.counts.entry(slot).or_default();
+        *count += 1;
+        let count = *count;
+        let seed = self.plan.seed ^ (slot as u64) << 32 ^ count << 48;
+        let life = Life::start(&self.world, slot, count, &self.plan.processes[slot], seed);
+        slots.living.insert(slot, life);
+    }
+
+    fn worker(self: &Arc<Self>, life: &Arc<Life>) -> Worker {
+        let driver = Arc::downgrade(self);
+        let lives: Lives = Arc::new(move |slot| driver.upgrade().and_then(|it| it.life(slot)));
+        Worker { world: Arc::clone(&self.world), life: Arc::clone(life), lives }
+    }
+
+    fn work(self: &Arc<Self>, job: &Job) {
+        if let Some(life) = self.life(job.process) {
+            let worker = self.worker(&life);
+            life.spawn(Box::pin(worker.work(job.clone())));
+        }
+    }
+
+    fn begin(self: &Arc<Self>, number: u64, fault: &Fault) {
+        let lasts = fault.lasts;
+        self.world.note(Who::Plan, format_args!("begins for {lasts:?}: {:?}", fault.kind));
+        match fault.kind {
+            FaultKind::Network { process, trouble } => {
+                self.with(process, |life| life.link.begin(number, trouble));
+            }
+            FaultKind::Cut { process, .. } => self.with(process, |life| life.link.cut()),
+            FaultKind::Pause { process } => self.with(process, Life::pause),
+            FaultKind::Die { process } => {
+                let life = self.slots().living.remove(&process);
+                if let Some(life) = life {
+                    life.die();
+                }
+            }
+            FaultKind::LoseRuntime { process } => {
+                if let Some(life) = self.let_leave(process) {
+                    life.lose_runtime();
+                }
+            }
+            FaultKind::ShutDown { process } => {
+                if let Some(life) = self.let_leave(process) {
+                    life.resume();
+                    let driver = Arc::clone(self);
+                    drop(tokio::spawn(async move { driver.end_life(&life).await }));
+                }
+            }
+            FaultKind::Restart { keeps_data } => {
+                self.world.state().store.is_down = true;
+                self.all().iter().for_each(|life| life.link.cut());
+                if !keeps_data {
+                    self.world.state().store.lose_everything();
+                }
+            }
+            FaultKind::JumpForward { by } => {
+                self.with_clock(|store| {
+                    store.clock.jump_forward(by);
+                    store.ledger.note_jump(by);
+                });
+            }
+            FaultKind::JumpBack { by } => self.with_clock(|store| store.clock.jump_back(by)),
+            FaultKind::Stand => self.with_clock(|store| store.clock.stand(true)),
+        }
+    }
+
+    fn end(&self, number: u64, fault: &Fault) {
+        self.world.note(Who::Plan, format_args!("ends: {:?}", fault.kind));
+        match fault.kind {
+            FaultKind::Network { process, .. } => self.with(process, |life| {
+                life.link.end(number);
+                self.world.tell_missed(&life.link, false);
+            }),
+            FaultKind::Cut { process, ends_notices } => {
+                self.with(process, |life| self.rebuild(life, ends_notices));
+            }
+            FaultKind::Pause { process } => self.with(process, Life::resume),
+            FaultKind::Die { process }
+            | FaultKind::ShutDown { process }
+            | FaultKind::LoseRuntime { process } => self.start(process),
+            FaultKind::Restart { .. } => {
+                self.world.state().store.is_down = false;
+                self.all().iter().for_each(|life| self.rebuild(life, false));
+            }
+            FaultKind::Stand => self.with_clock(|store| store.clock.stand(false)),
+            FaultKind::JumpForward { .. } | FaultKind::JumpBack { .. } => {}
+        }
+    }
+
+    fn rebuild(&self, life: &Life, ends_notices: bool) {
+        if self.world.state().store.is_down {
+            return;
+        }
+        life.link.rebuild();
+        self.world.tell_missed(&life.link, ends_notices);
+    }
+
+    fn with(&self, slot: usize, change: impl Fn(&Life)) {
+        self.all().iter().filter(|life| life.slot == slot).for_each(|life| change(life));
+    }
+
+    fn with_clock(&self, change: impl FnOnce(&mut super::store::Store)) {
+        let mut state = self.world.state();
+        change(&mut state.store);
+        state.store.observe_all();
+    }
+
+    /// Looks whether calls end in time, for as long as the run lasts.
+    async fn look_at_calls(&self) {
+        loop {
+            sleep(Duration::from_millis(200)).await;
+            let outcome = quiet::check_calls(&self.world.state());
+            self.world.check(outcome);
+            let outcome = self.all().iter().map(|life| life.check()).collect();
+            self.world.check(outcome);
+        }
+    }
+
+    /// Lets nothing go wrong for a while, and looks whether everything happens in time.
+    async fn stay_quiet(&self) {
+        self.world.note(Who::Plan, format_args!("quiet begins"));
+        let quiet_from = Instant::now();
+        let living: Vec<Living> = self.slots().living.values().map(|life| life.living()).collect();
+        while quiet_from.elapsed() < QUIET {
+            sleep(LOOK).await;
+            let outcome = quiet::check(&mut self.world.state(), &living, quiet_from);
+            self.world.check(outcome);
+            self.world.look();
+        }
+        self.world.state().strict_from = None;
+    }
+
+    async fn shut_down(&self) {
+        self.world.note(Who::Plan, format_args!("everything is shut down"));
+        for life in self.all() {
+            self.end_life(&life).await;
+        }
+    }
+
+    /// Ends a process as a well-behaved program does.
+    async fn end_life(&self, life: &Arc<Life>) {
+        self.world.note(Who::Process(life.slot), format_args!("is shut down"));
+        life.stop();
+        let limit = life.plan.shutdown_timeout;
+        let call = self.world.state().witness.begin_call(&life.jobs, "shut down".to_owned(), limit);
+        let report = life.manager.shutdown().await;
+        self.world.note(Who::Process(life.slot), format_args!("was shut down: {report:?}"));
+        let call = self.world.state().witness.end_call(call);
+        self.world.check(call.map_or(Ok(()), |call| invariants::call_ends_in_time(&call)));
+        // The tasks end when they run the next time.
+        sleep(Duration::from_millis(2)).await;
+        let (tasks, jobs) = life.tasks();
+        if report.untold == 0 {
+            self.world.check(invariants::nothing_is_left("tasks of a manager", tasks));
+            self.world.check(invariants::nothing_is_left("tasks of a program", jobs));
+        }
+        life.die();
+        let mut slots = self.slots();
+        slots.leaving.retain(|leaving| !Arc::ptr_eq(leaving, life));
+        slots.living.retain(|_, living| !Arc::ptr_eq(living, life));
+    }
+
+    fn longest_lease(&self) -> Duration {
+        Duration::from_secs(150)
+    }
+
+    fn look_for_remains(&self) -> Result<(), Violation> {
+        let mut state = self.world.state();
+        state.store.settle();
+        let now = state.store.clock.now();
+        let leases = state.store.keys().values().flat_map(|key| key.leases(now));
+        // What never ends stays when its holder died.
+        let leases = leases.filter(|lease| lease.ttl != Ttl::Never).count();
+        let held = state.store.keys().values().filter(|key| key.leases(now).next().is_some());
+        let held = held.count();
+        let waiters: usize = state.store.keys().values().map(|key| key.waiters(now).count()).sum();
+        let keys = state.store.keys().len() - held;
+        let violation = state.store.ledger.violations.pop();
+        drop(state);
+        violation.map_or(Ok(()), Err)?;
+        invariants::nothing_is_left("leases", leases)?;
+        if held == 0 {
+            invariants::nothing_is_left("waiters", waiters)?;
+        }
+        invariants::nothing_is_left("keys", keys)?;
+        invariants::nothing_is_left("mailboxes", self.world.open_mailboxes())
+    }
+}

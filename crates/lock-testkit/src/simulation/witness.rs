@@ -1,0 +1,155 @@
+//! What an observer of the processes knows: who believes that it holds, asks or is waited for.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use lock_core::{FencingToken, LockGuard, LockKey, Mode, RequestId};
+use tokio::time::Instant;
+
+use super::gate::Gate;
+use super::invariants;
+use super::ledger::{LeaseRecord, Ledger};
+use super::violation::Violation;
+
+/// What an observer of the processes knows.
+#[derive(Debug, Default)]
+pub(super) struct Witness {
+    beliefs: BTreeMap<u64, Belief>,
+    pub(super) asking: BTreeMap<(LockKey, RequestId), Asking>,
+    pub(super) calls: BTreeMap<u64, Call>,
+    /// Leases that were taken out of their guards, and the process that is to adopt each.
+    pub(super) parked: BTreeMap<(LockKey, FencingToken), Arc<Gate>>,
+    /// Since when something is seen that must not last.
+    pub(super) seen_since: BTreeMap<String, Instant>,
+    /// The last process that used each request.
+    used: BTreeMap<RequestId, Arc<Gate>>,
+    next: u64,
+}
+
+/// A guard of a process.
+#[derive(Debug)]
+pub(super) struct Belief {
+    pub(super) life: Arc<Gate>,
+    pub(super) key: LockKey,
+    pub(super) token: FencingToken,
+    pub(super) mode: Mode,
+    guard: Weak<LockGuard>,
+}
+
+/// A request whose future is being awaited.
+#[derive(Clone, Debug)]
+pub(super) struct Asking {
+    pub(super) life: Arc<Gate>,
+    pub(super) since: Instant,
+    pub(super) keep_alive: Duration,
+    /// The longest time that a message of the process takes one way.
+    pub(super) delay: Duration,
+    /// How long after the last fault what was outstanding is over.
+    pub(super) settling: Duration,
+    pub(super) queues: bool,
+}
+
+/// A call that has not ended.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) life: Arc<Gate>,
+    pub(super) what: String,
+    since: Instant,
+    paused_before: Duration,
+    pub(super) limit: Duration,
+}
+
+impl Belief {
+    /// Whether the process runs and takes the lease for its own.
+    pub(super) fn is_held(&self) -> bool {
+        let runs = !self.life.is_dead() && !self.life.is_paused();
+        runs && self.guard.upgrade().is_some_and(|guard| !guard.is_lost())
+    }
+
+    /// Whether the guard still exists, lost or not, in a process that is not gone.
+    pub(super) fn is_there(&self) -> bool {
+        !self.life.is_dead() && self.guard.strong_count() > 0
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.guard.upgrade().and_then(|guard| guard.deadline())
+    }
+}
+
+impl Call {
+    /// How long the call has taken of its process's own time.
+    pub(super) fn took(&self) -> Duration {
+        self.since.elapsed().saturating_sub(self.life.paused() - self.paused_before)
+    }
+}
+
+impl Witness {
+    /// Remembers a guard.
+    pub(super) fn believe(&mut self, life: &Arc<Gate>, mode: Mode, guard: &Arc<LockGuard>) {
+        self.beliefs.retain(|_, belief| belief.guard.strong_count() > 0);
+        let belief = Belief {
+            life: Arc::clone(life),
+            key: guard.key().clone(),
+            token: guard.token(),
+            mode,
+            guard: Arc::downgrade(guard),
+        };
+        self.next += 1;
+        self.beliefs.insert(self.next, belief);
+    }
+
+    /// All guards.
+    pub(super) fn beliefs(&self) -> impl Iterator<Item = &Belief> {
+        self.beliefs.values()
+    }
+
+    /// Remembers a call; it is forgotten by [`end_call`](Self::end_call).
+    pub(super) fn begin_call(&mut self, life: &Arc<Gate>, what: String, limit: Duration) -> u64 {
+        let (life, since) = (Arc::clone(life), Instant::now());
+        let paused_before = life.paused();
+        self.next += 1;
+        self.calls.insert(self.next, Call { life, what, since, paused_before, limit });
+        self.next
+    }
+
+    /// Forgets a call.
+    pub(super) fn end_call(&mut self, call: u64) -> Option<Call> {
+        self.calls.remove(&call)
+    }
+
+    /// Whether the request may be used by this process: whoever used it before must be gone.
+    pub(super) fn may_use(&mut self, request: RequestId, life: &Arc<Gate>) -> bool {
+        let is_free = self.used.get(&request).is_none_or(|user| user.is_dead());
+        if is_free {
+            self.used.insert(request, Arc::clone(life));
+        }
+        is_free
+    }
+
+    /// Checks what every process believes against what the store has.
+    pub(super) fn check_beliefs(&self, ledger: &Ledger) -> Result<(), Violation> {
+        let held: Vec<(&Belief, &LeaseRecord)> = self
+            .beliefs()
+            .filter(|belief| belief.is_held())
+            .filter_map(|belief| Some((belief, ledger.lease(&belief.key, belief.token)?)))
+            .collect();
+        for (index, (belief, record)) in held.iter().enumerate() {
+            let jumps = ledger.jumps_of(record);
+            invariants::holder_knows_its_end(belief, record, belief.deadline(), jumps)?;
+            for (other, other_record) in &held[index + 1..] {
+                let excused = [record, other_record].iter().any(|it| ledger.is_excused(it));
+                if belief.key == other.key && !excused {
+                    invariants::beliefs_are_compatible(belief, other)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// For how long this has been seen, since `from` at the earliest.
+    pub(super) fn seen_for(&mut self, what: String, from: Instant) -> Duration {
+        let since = *self.seen_since.entry(what).or_insert_with(Instant::now);
+        since.max(from).elapsed()
+    }
+}
