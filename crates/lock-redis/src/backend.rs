@@ -1,6 +1,6 @@
 //! The store: the protocol of `lock-core` by one script a call.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use lock_core::{
@@ -13,13 +13,16 @@ use lock_core::{
 use crate::commands::{Shared, id};
 use crate::config::RedisConfig;
 use crate::connection::Connection;
+use crate::dialer::Dialer;
 use crate::end;
-use crate::keeper::Dialer;
+use crate::health;
 use crate::layout::Layout;
 use crate::notify::Mailboxes;
 use crate::reply::{self, Answer};
 use crate::script::{Arg, Script, Time};
 use crate::subscription::Subscription;
+use crate::supervised::Supervised;
+use crate::sweeper;
 use crate::terms;
 
 /// A lock store in Redis or Valkey.
@@ -47,6 +50,7 @@ use crate::terms;
 #[derive(Clone, Debug)]
 pub struct RedisBackend {
     pub(crate) shared: Arc<Shared>,
+    _sweeper: Arc<Supervised>,
 }
 
 impl RedisBackend {
@@ -98,23 +102,16 @@ impl RedisBackend {
             let (layout, mailboxes) = (Arc::clone(&layout), Arc::clone(&mailboxes));
             let connection =
                 Connection::open(client.clone(), &config, layout, mailboxes, time).await?;
-            let capabilities = crate::inspector::capabilities(&connection, &config).await?;
+            let capabilities = health::capabilities(&connection, &config).await?;
             Ok((connection, capabilities))
         };
         let at_server = |error: Error| error.with_server(config.address());
         let (connection, capabilities) = connected.await.map_err(at_server)?;
-        let (sought, subscription) = (Mutex::default(), OnceLock::new());
-        let shared = Shared {
-            connection,
-            client,
-            config,
-            layout,
-            capabilities,
-            mailboxes,
-            subscription,
-            sought,
-        };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Shared::new(connection, client, config, layout, capabilities, mailboxes);
+        let shared = Arc::new(shared);
+        let weak = Arc::downgrade(&shared);
+        let sweeper = Supervised::spawn("sweeper", move || sweeper::sweep(weak.clone()));
+        Ok(Self { shared, _sweeper: Arc::new(sweeper) })
     }
 }
 
@@ -134,13 +131,13 @@ impl LockBackend for RedisBackend {
     async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
         let shared = &*self.shared;
         let terms = terms::write(request);
-        let is_simple = shared.may_be_simple(&request.key);
-        if is_simple && let Some(granted) = shared.acquire_free(request, &terms).await? {
-            return Ok(granted);
+        if shared.may_be_simple(&request.key) {
+            if let Some(granted) = shared.acquire_free(request, &terms).await? {
+                return Ok(granted);
+            }
+            shared.contended.insert(&request.key);
         }
-        let answer = shared.acquire(request, &terms).await?;
-        shared.note_sought(&request.key, !matches!(answer.value, Acquisition::Granted(_)));
-        Ok(answer)
+        shared.acquire(request, &terms).await
     }
 
     /// Sends a command for every 128 requests, all at once.
@@ -155,10 +152,11 @@ impl LockBackend for RedisBackend {
 
     async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>> {
         let (shared, lease) = (&*self.shared, &request.lease);
-        if shared.may_be_simple(&lease.key)
-            && let Some(answer) = shared.release_alone(lease).await?
-        {
-            return Ok(answer);
+        if shared.may_be_simple(&lease.key) {
+            if let Some(answer) = shared.release_alone(lease).await? {
+                return Ok(answer);
+            }
+            shared.contended.insert(&lease.key);
         }
         shared.release(lease).await
     }

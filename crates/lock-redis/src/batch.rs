@@ -79,6 +79,15 @@ impl Shared {
         self.run_all(batch, requests.into_iter().map(item).collect()).await
     }
 
+    /// Settles keys that perhaps nobody looks at any more, and says of each whether more is over
+    /// than a command drops.
+    pub(crate) async fn settle(self: &Arc<Self>, keys: &[LockKey]) -> Answers<bool> {
+        let item = |key: &LockKey| Item { key: key.clone(), args: Vec::new() };
+        let read = |_: &LockKey, value| reply::number(&value).map(|more| more == 1);
+        let batch = Batch { operation: Operation::List, script: Script::Settle, read };
+        self.run_all(batch, keys.iter().map(item).collect()).await
+    }
+
     /// Sends a command for every 128 requests, all at once.
     async fn run_all<T: Send + 'static>(
         self: &Arc<Self>,

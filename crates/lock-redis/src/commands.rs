@@ -1,6 +1,6 @@
 //! What the clones of a store share, and the commands of one lock as they go to the server.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use lock_core::{
@@ -11,17 +11,19 @@ use redis::Value;
 
 use crate::config::RedisConfig;
 use crate::connection::Connection;
+use crate::contended::Contended;
 use crate::end;
 use crate::error::corrupt;
 use crate::layout::Layout;
 use crate::notify::Mailboxes;
+use crate::record::GRACE;
 use crate::reply::{self, Answer};
 use crate::script::{Arg, Script};
 use crate::subscription::Subscription;
 use crate::terms::{self, millis, ttl_millis};
 
-/// Maximum number of keys that are remembered as sought after.
-const SOUGHT: usize = 4096;
+/// Maximum number of damaged keys that are remembered.
+const DAMAGED: usize = 100;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -33,12 +35,33 @@ pub(crate) struct Shared {
     pub(crate) mailboxes: Arc<Mailboxes>,
     /// The connection of the mailboxes, from the first that is opened on.
     pub(crate) subscription: OnceLock<Arc<Subscription>>,
-    /// Keys that somebody waited for when they were last used: the short scripts would only say
-    /// that they cannot decide.
-    pub(crate) sought: Mutex<HashSet<LockKey>>,
+    pub(crate) contended: Contended,
+    /// Keys that were found damaged.
+    damaged: Mutex<BTreeSet<LockKey>>,
 }
 
 impl Shared {
+    pub(crate) fn new(
+        connection: Connection,
+        client: redis::Client,
+        config: RedisConfig,
+        layout: Arc<Layout>,
+        capabilities: Capabilities,
+        mailboxes: Arc<Mailboxes>,
+    ) -> Self {
+        Self {
+            connection,
+            client,
+            config,
+            layout,
+            capabilities,
+            mailboxes,
+            subscription: OnceLock::new(),
+            contended: Contended::default(),
+            damaged: Mutex::default(),
+        }
+    }
+
     pub(crate) fn journal(&self) -> u64 {
         self.config.journal.map_or(0, |entries| u64::from(entries.get()))
     }
@@ -71,17 +94,27 @@ impl Shared {
     /// Whether a short script may be able to decide.
     pub(crate) fn may_be_simple(&self, key: &LockKey) -> bool {
         // The short scripts write no journal.
-        let sought = self.sought.lock().unwrap_or_else(PoisonError::into_inner);
-        self.config.journal.is_none() && (sought.is_empty() || !sought.contains(key))
+        self.config.journal.is_none() && !self.contended.contains(key)
     }
 
-    pub(crate) fn note_sought(&self, key: &LockKey, is_sought: bool) {
-        let mut sought = self.sought.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_sought {
-            sought.remove(key);
-        } else if sought.len() < SOUGHT {
-            sought.insert(key.clone());
+    /// Whether an error says that a key is damaged, which is then remembered.
+    pub(crate) fn is_damage(&self, error: &Error) -> bool {
+        let (ErrorKind::Corrupt, Some(key)) = (error.kind(), error.key()) else { return false };
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        if damaged.len() < DAMAGED && damaged.insert(key.clone()) {
+            tracing::warn!(%key, ?error, "the records of a key are damaged");
         }
+        true
+    }
+
+    /// Forgets that a key was damaged.
+    pub(crate) fn is_sound(&self, key: &LockKey) {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    pub(crate) fn damaged(&self) -> Vec<LockKey> {
+        let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        damaged.iter().cloned().collect()
     }
 
     /// Grants a key that is free; nothing when only the whole command can decide.
@@ -93,8 +126,10 @@ impl Shared {
         let keys = [self.layout.state(request.key.as_str()), self.layout.token()];
         let lease = alone(request.id);
         let terms = [b"0", &mailbox(request.mailbox)[..], terms].concat();
-        let ttl = ttl_millis(request.ttl) * 1000;
-        let args = [Arg::Bytes(&lease), Arg::Number(ttl), Arg::Bytes(&terms)];
+        let ttl = ttl_millis(request.ttl);
+        let kept = if ttl == 0 { 0 } else { ttl + GRACE };
+        let args =
+            [Arg::Bytes(&lease), Arg::Number(ttl * 1000), Arg::Bytes(&terms), Arg::Number(kept)];
         let answer = self.connection.run(Operation::Acquire, Script::AcquireFree, &keys, &args);
         let answer = answer.await.map_err(|error| error.with_key(request.key.clone()))?;
         let granted = match answer {
@@ -137,6 +172,10 @@ impl Shared {
         let read = |mut answer: Answer| {
             Some(match answer.bytes()?.as_slice() {
                 b"granted" => Acquisition::Granted(answer.lease(&request.key)?),
+                b"free" => {
+                    self.contended.remove(&request.key);
+                    Acquisition::Granted(answer.lease(&request.key)?)
+                }
                 b"queued" => Acquisition::Queued(answer.position()?),
                 b"held" => Acquisition::Held(answer.position()?),
                 b"full" => Acquisition::QueueFull(answer.position()?),

@@ -40,6 +40,8 @@ impl RedisConfig {
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
     /// How long one attempt to connect may take if nothing else is asked for: 1 second.
     pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+    /// The longest time that either may be: a day. Longer times count as this.
+    pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
     /// The most bytes that a prefix or a name may have.
     pub const MAX_NAME_BYTES: usize = 64;
 
@@ -62,6 +64,9 @@ impl RedisConfig {
             .with_time(Duration::from_secs(5))
             .with_interval(Duration::from_secs(2));
         let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+        // While something is sent, the keep-alive is silent.
+        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+        let tcp = tcp.set_user_timeout(Duration::from_secs(10));
         let settings = server.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         Self {
             server: server.set_tcp_settings(tcp).set_redis_settings(settings),
@@ -100,13 +105,13 @@ impl RedisConfig {
     /// The same, with operations that take at most this long, reconnecting included.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        Self { timeout: timeout.min(Self::MAX_TIMEOUT), ..self }
     }
 
     /// The same, with attempts to connect that take at most this long each.
     #[must_use]
     pub fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
-        Self { connect_timeout, ..self }
+        Self { connect_timeout: connect_timeout.min(Self::MAX_TIMEOUT), ..self }
     }
 
     /// The same, keeping a journal of about this many events, without which nobody can watch.
@@ -144,5 +149,25 @@ impl fmt::Debug for RedisConfig {
             .field("connect_timeout", &self.connect_timeout)
             .field("journal", &self.journal)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_an_end() {
+        let config = RedisConfig::parse("redis://localhost/").unwrap();
+        let config = config.with_timeout(Duration::MAX).with_connect_timeout(Duration::MAX);
+        assert_eq!(config.timeout, RedisConfig::MAX_TIMEOUT);
+        assert_eq!(config.connect_timeout, RedisConfig::MAX_TIMEOUT);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn data_that_nobody_confirms_ends_the_connection() {
+        let config = RedisConfig::parse("redis://localhost/").unwrap();
+        assert!(config.server.tcp_settings().user_timeout().is_some());
     }
 }

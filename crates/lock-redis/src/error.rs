@@ -21,73 +21,55 @@ pub(crate) fn corrupt(operation: Operation) -> Error {
     Error::new(ErrorKind::Corrupt, operation).unknown().with_source("an answer of no known form")
 }
 
-/// Something failed after it was sent.
+/// Something failed after it was sent. The word that an error begins with says what it means: the
+/// server's, or one of the scripts.
 pub(crate) fn failed(operation: Operation, error: &RedisError) -> Error {
-    let said = said(error);
-    match error.kind() {
-        redis::ErrorKind::Server(kind) if is_refusal(kind) => {
-            Error::new(ErrorKind::Unavailable, operation).with_source(said)
+    let failed = |kind| Error::new(kind, operation).with_source(said(error));
+    match error.code() {
+        Some("CORRUPT" | "WRONGTYPE") => failed(ErrorKind::Corrupt).unknown(),
+        Some("LAYOUT") => failed(ErrorKind::Unsupported),
+        Some(word) if REFUSALS.contains(&word) => failed(ErrorKind::Unavailable),
+        _ if error.kind() == redis::ErrorKind::AuthenticationFailed || is_unknown_script(error) => {
+            failed(ErrorKind::Unavailable)
         }
-        // The library was dropped, too soon again after it was loaded.
-        _ if is_unknown_script(error) => {
-            Error::new(ErrorKind::Unavailable, operation).with_source(said)
-        }
-        redis::ErrorKind::AuthenticationFailed => {
-            Error::new(ErrorKind::Unavailable, operation).with_source(said)
-        }
-        _ if matches!(
-            error.code(),
-            Some("OOM" | "MISCONF" | "BUSY" | "NOREPLICAS" | "NOAUTH" | "WRONGPASS")
-        ) =>
-        {
-            Error::new(ErrorKind::Unavailable, operation).with_source(said)
-        }
-        _ if refuses_all_writes(error) => {
-            Error::new(ErrorKind::Unavailable, operation).with_source(said)
-        }
-        _ if said.contains("WRONGTYPE") || is_stumble(error) => {
-            Error::new(ErrorKind::Corrupt, operation).unknown().with_source(said)
-        }
-        _ => Error::new(ErrorKind::Unavailable, operation).unknown().with_source(said),
+        _ => failed(ErrorKind::Unavailable).unknown(),
     }
 }
 
-/// Whether the server certainly did not execute what it answers so.
-const fn is_refusal(kind: ServerErrorKind) -> bool {
-    matches!(
-        kind,
-        ServerErrorKind::BusyLoading
-            | ServerErrorKind::NoScript
-            | ServerErrorKind::Moved
-            | ServerErrorKind::Ask
-            | ServerErrorKind::TryAgain
-            | ServerErrorKind::ClusterDown
-            | ServerErrorKind::CrossSlot
-            | ServerErrorKind::MasterDown
-            | ServerErrorKind::ReadOnly
-            | ServerErrorKind::NoPerm
-    )
+/// What a server answers that certainly did not execute a command, and a script that granted
+/// nothing. A script is refused for want of memory before it writes, or not at all.
+const REFUSALS: [&str; 18] = [
+    "ASK",
+    "BUSY",
+    "CLUSTERDOWN",
+    "CROSSSLOT",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "MOVED",
+    "NOAUTH",
+    "NOPERM",
+    "NOREPLICAS",
+    "NOSCRIPT",
+    TOKEN_MISSING,
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+    "UNKILLABLE",
+    "WRONGPASS",
+];
+
+/// What a script answers that found the last token missing.
+const TOKEN_MISSING: &str = "NOTOKEN";
+
+pub(crate) fn is_token_missing(error: &RedisError) -> bool {
+    error.code() == Some(TOKEN_MISSING)
 }
 
-/// Whether the server does not know the command that was called.
+/// Whether the server does not know the command that was called. For functions it has no word.
 pub(crate) fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript)
         || error.detail().is_some_and(|detail| detail.contains("Function not found"))
-}
-
-/// Whether a script fails by itself, over what it has read: the error begins with the place in it.
-fn is_stumble(error: &RedisError) -> bool {
-    let detail = error.detail().unwrap_or_default();
-    // A server before version 7 says first that it is about a script.
-    ["user_script:", "user_function:"].iter().any(|place| detail.starts_with(place))
-        || detail.contains(": user_script:")
-}
-
-/// Whether the server writes nothing at all now. A server before version 7 says so only when a
-/// script comes to its first write.
-fn refuses_all_writes(error: &RedisError) -> bool {
-    let detail = error.detail().unwrap_or_default();
-    [": -READONLY ", ": -MISCONF "].iter().any(|refusal| detail.contains(refusal))
 }
 
 /// What the driver says, which names no password.

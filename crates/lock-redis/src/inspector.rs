@@ -8,10 +8,9 @@ use lock_core::{
 };
 
 use crate::backend::RedisBackend;
-use crate::config::RedisConfig;
-use crate::connection::{Connection, field, text};
 use crate::error::foreign_cursor;
-use crate::reply::{self, Answer};
+use crate::health::health;
+use crate::reply::{self, Answer, text};
 use crate::script::{Arg, Script};
 
 /// Maximum number of waiters on one page of an owner's or a session's waiters.
@@ -61,7 +60,11 @@ impl LockInspector for RedisBackend {
         let requests = waits.into_iter().map(|wait| (wait.key, wait.request)).collect();
         let (mut waiters, mut observed_at) = (Vec::new(), None);
         for waiter in self.shared.waiters(requests).await {
-            let waiter = waiter?;
+            let waiter = match waiter {
+                // A damaged key is no trouble of the others.
+                Err(error) if self.shared.is_damage(&error) => continue,
+                waiter => waiter?,
+            };
             observed_at = Some(waiter.observed_at);
             waiters.extend(waiter.value);
         }
@@ -84,7 +87,8 @@ impl LockInspector for RedisBackend {
         let info = redis::cmd("INFO");
         let answer = self.shared.connection.command(Operation::Health, &info).await?;
         let info = text(&answer).ok_or_else(|| self.shared.corrupt(Operation::Health))?;
-        Ok(health(info, &self.shared.config))
+        let damaged = self.shared.damaged();
+        Ok(health(info, &self.shared.config, &damaged))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -183,44 +187,4 @@ impl Turn {
         let arrival = arrival.strip_prefix(&[0, 0])?;
         Some(Self { rank, member: [arrival, &request].concat().try_into().ok()? })
     }
-}
-
-/// What the store offers, by what its server says of itself.
-pub(crate) async fn capabilities(
-    connection: &Connection,
-    config: &RedisConfig,
-) -> Result<Capabilities> {
-    let mut info = redis::cmd("INFO");
-    let answer = connection.command(Operation::Connect, info.arg("persistence")).await?;
-    let writes_all = text(&answer).and_then(|info| field(info, "aof_enabled")) == Some("1");
-    let offered = Capabilities::none().with_notices().with_sharing();
-    let offered = if config.journal.is_some() { offered.with_events() } else { offered };
-    Ok(if writes_all { offered.with_durability() } else { offered })
-}
-
-/// What the server says of itself, and what a person should look at.
-fn health(info: &str, config: &RedisConfig) -> Health {
-    let (software, version) = match field(info, "valkey_version") {
-        Some(version) => ("valkey", version),
-        None => ("redis", field(info, "redis_version").unwrap_or("?")),
-    };
-    let store = format!("{software} {version} at {}", config.server.addr());
-    let mut warnings = Vec::new();
-    if let Some(policy) = field(info, "maxmemory_policy")
-        && policy != "noeviction"
-    {
-        warnings.push(format!("maxmemory-policy is `{policy}`: locks may be evicted unseen"));
-    }
-    if let Some(role) = field(info, "role")
-        && role != "master"
-    {
-        warnings.push(format!("the server is a {role}: it takes no locks"));
-    }
-    if field(info, "loading") == Some("1") {
-        warnings.push("the server is loading its data".to_owned());
-    }
-    if field(info, "connected_slaves").is_some_and(|replicas| replicas != "0") {
-        warnings.push("replication is asynchronous: a failover may lose a grant".to_owned());
-    }
-    Health::new(store, warnings)
 }

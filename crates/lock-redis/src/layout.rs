@@ -26,6 +26,15 @@ impl Layout {
         format!("{}journal", self.base)
     }
 
+    pub(crate) fn layout(&self) -> String {
+        format!("{}layout", self.base)
+    }
+
+    /// The key that one process holds while it sweeps.
+    pub(crate) fn sweep(&self) -> String {
+        format!("{}sweep", self.base)
+    }
+
     pub(crate) fn probe(&self) -> String {
         format!("{}probe", self.base)
     }
@@ -52,14 +61,19 @@ impl Layout {
     }
 
     /// What all commands need besides the keys of locks.
-    pub(crate) fn shared(&self) -> [String; 3] {
-        [self.token(), self.waits(), self.journal()]
+    pub(crate) fn shared(&self) -> [String; 4] {
+        [self.token(), self.waits(), self.journal(), self.layout()]
     }
 
     /// The keys of one lock, in the order in which the scripts take them.
     pub(crate) fn lock(&self, key: &LockKey) -> [String; 7] {
         ["state", "details", "queue", "silence", "ends", "marks", "fading"]
             .map(|part| format!("{}{part}:{key}", self.base))
+    }
+
+    /// The channel of all who use the store.
+    pub(crate) fn store_channel(&self) -> Vec<u8> {
+        format!("{}store", self.base).into_bytes()
     }
 
     /// The channel of a mailbox.

@@ -8,7 +8,7 @@ use lock_core::{
 };
 use redis::Value;
 
-use crate::commands::Shared;
+use crate::commands::{Shared, id};
 use crate::error::foreign_cursor;
 use crate::reply::{self, Answer};
 use crate::script::{Arg, Script};
@@ -17,18 +17,29 @@ use crate::script::{Arg, Script};
 const STEPS: usize = 256;
 /// The least and the most keys that the server looks at in one step.
 const STRIDE: (u32, u32) = (100, 1000);
+/// Number of bytes of records after which a page ends, and of one answer.
+const BYTES: usize = 1 << 18;
 
 /// How far a walk has come: the server's own cursor, and what was shown of the step that follows.
 ///
 /// The server promises that a walk meets every key that is there from its beginning to its end;
 /// so a step is repeated from the same cursor until all of it was shown, however it looks by then.
+/// The leases of one key are walked in the same way.
 #[derive(Debug, Default)]
 struct Walk {
     at: u64,
     /// Digests of the keys whose leases were all shown.
     shown: HashSet<u64>,
-    /// Of this key, the leases up to this request were shown.
-    begun: Option<(u64, RequestId)>,
+    /// The key of which a part of the leases was shown.
+    begun: Option<Begun>,
+}
+
+/// How far the walk over the leases of a key has come.
+#[derive(Debug)]
+struct Begun {
+    key: u64,
+    at: u64,
+    shown: Vec<RequestId>,
 }
 
 fn digest(key: &LockKey) -> u64 {
@@ -38,13 +49,17 @@ fn digest(key: &LockKey) -> u64 {
 }
 
 impl Walk {
+    /// `at`, then `-key` for each that was shown, then `+key.at` and `.request` for each.
     fn write(&self) -> Cursor {
-        let mut text = format!("{}", self.at);
-        if let Some((key, request)) = self.begun {
-            text.push_str(&format!("+{key:016x}{request}"));
-        }
+        let mut text = self.at.to_string();
         for key in &self.shown {
             text.push_str(&format!("-{key:016x}"));
+        }
+        if let Some(begun) = &self.begun {
+            text.push_str(&format!("+{:016x}.{}", begun.key, begun.at));
+            for request in &begun.shown {
+                text.push_str(&format!(".{request}"));
+            }
         }
         Cursor::new(text)
     }
@@ -54,81 +69,104 @@ impl Walk {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('-');
-        let head = parts.next()?;
-        let key = |text: &str| match text.len() {
-            16 => u64::from_str_radix(text, 16).ok(),
-            _ => None,
+        let (walk, begun) = match text.split_once('+') {
+            Some((walk, begun)) => (walk, Some(Begun::parse(begun)?)),
+            None => (text, None),
         };
-        let (at, begun) = match head.split_once('+') {
-            None => (head, None),
-            Some((at, begun)) => {
-                let (begun, request) = begun.split_at_checked(16)?;
-                (at, Some((key(begun)?, RequestId::parse(request).ok()?)))
-            }
-        };
-        let shown = parts.map(key).collect::<Option<_>>()?;
-        Some(Self { at: at.parse().ok()?, shown, begun })
+        let mut parts = walk.split('-');
+        let at = parts.next()?.parse().ok()?;
+        Some(Self { at, shown: parts.map(parse_digest).collect::<Option<_>>()?, begun })
+    }
+}
+
+impl Begun {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let (key, at) = (parse_digest(parts.next()?)?, parts.next()?.parse().ok()?);
+        let shown = parts.map(|request| RequestId::parse(request).ok()).collect::<Option<_>>()?;
+        Some(Self { key, at, shown })
+    }
+}
+
+fn parse_digest(text: &str) -> Option<u64> {
+    if text.len() == 16 { u64::from_str_radix(text, 16).ok() } else { None }
+}
+
+/// A page in the making.
+struct Listing<'a> {
+    query: &'a ListQuery,
+    now: Timestamp,
+    leases: Vec<Lease>,
+    /// Number of bytes that were read.
+    bytes: usize,
+}
+
+impl Listing<'_> {
+    /// Number of leases that still belong on the page.
+    fn room(&self) -> usize {
+        let rest = self.query.limit.get() as usize - self.leases.len();
+        if self.bytes < BYTES { rest } else { 0 }
+    }
+
+    fn push(&mut self, lease: Lease) {
+        if self.query.matches(&lease) {
+            self.leases.push(lease);
+        }
+    }
+
+    fn end(self, next: Option<&Walk>) -> Timed<Page<Lease>> {
+        Timed::new(self.now, Page::new(self.leases, next.map(Walk::write)))
     }
 }
 
 impl Shared {
     pub(crate) async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
         let mut walk = query.cursor.as_ref().map(Walk::read).transpose()?.unwrap_or_default();
-        let limit = query.limit.get() as usize;
         let now = self.connection.now(Operation::List).await?;
-        let mut leases = Vec::new();
+        let mut page = Listing { query, now, leases: Vec::new(), bytes: 0 };
+        let stride = query.limit.get().clamp(STRIDE.0, STRIDE.1);
         for _ in 0..STEPS {
-            let (next, keys) = self.step(&walk, query).await?;
-            for (key, state) in keys {
-                let digest = digest(&key);
-                if walk.shown.contains(&digest) {
-                    continue;
-                }
-                let begun = walk.begun.filter(|(key, _)| *key == digest);
-                let mut after = begun.map(|(_, request)| request);
-                loop {
-                    let rest = limit - leases.len();
-                    let found = self.leases(&key, state.as_deref(), now, after, rest + 1).await?;
-                    let is_all = found.len() <= rest;
-                    for lease in found.into_iter().take(rest) {
-                        after = Some(lease.request);
-                        if query.matches(&lease) {
-                            leases.push(lease);
+            let (next, mut keys) = self.scan(walk.at, &query.prefix, stride).await?;
+            keys.retain(|key| !walk.shown.contains(&digest(key)));
+            while !keys.is_empty() {
+                let states = self.states(&keys).await?;
+                for (key, state) in keys.drain(..states.len()).zip(states) {
+                    if page.room() == 0 {
+                        return Ok(page.end(Some(&walk)));
+                    }
+                    match self.list_key(&mut walk, &mut page, &key, state.as_deref()).await {
+                        Ok(true) => drop(walk.shown.insert(digest(&key))),
+                        Ok(false) => return Ok(page.end(Some(&walk))),
+                        // A damaged key is no trouble of the others.
+                        Err(error) if self.is_damage(&error) => {
+                            walk.shown.insert(digest(&key));
                         }
-                    }
-                    if is_all {
-                        break;
-                    }
-                    if leases.len() == limit {
-                        walk.begun = after.map(|request| (digest, request));
-                        return Ok(Timed::new(now, Page::new(leases, Some(walk.write()))));
+                        Err(error) => return Err(error),
                     }
                 }
-                walk.shown.insert(digest);
             }
             walk = Walk { at: next, ..Walk::default() };
             if next == 0 {
-                return Ok(Timed::new(now, Page::new(leases, None)));
+                return Ok(page.end(None));
             }
-            if leases.len() == limit {
+            if page.room() == 0 {
                 break;
             }
         }
-        Ok(Timed::new(now, Page::new(leases, Some(walk.write()))))
+        Ok(page.end(Some(&walk)))
     }
 
-    /// One step of the walk: the next cursor, and the keys with their states.
-    async fn step(
+    /// One step of a walk over the keys that begin with `prefix`: where the next begins, and the
+    /// keys.
+    pub(crate) async fn scan(
         &self,
-        walk: &Walk,
-        query: &ListQuery,
-    ) -> Result<(u64, Vec<(LockKey, Option<Vec<u8>>)>)> {
+        at: u64,
+        prefix: &str,
+        stride: u32,
+    ) -> Result<(u64, Vec<LockKey>)> {
         let failed = || self.corrupt(Operation::List);
-        let stride = query.limit.get().clamp(STRIDE.0, STRIDE.1);
         let mut scan = redis::cmd("SCAN");
-        scan.arg(walk.at).arg("MATCH").arg(self.layout.states(&query.prefix));
-        scan.arg("COUNT").arg(stride);
+        scan.arg(at).arg("MATCH").arg(self.layout.states(prefix)).arg("COUNT").arg(stride);
         let Value::Array(answer) = self.connection.command(Operation::List, &scan).await? else {
             return Err(failed());
         };
@@ -139,52 +177,92 @@ impl Shared {
             LockKey::parse(self.layout.key_of_state(str::from_utf8(state).ok()?)?).ok()
         };
         // The server may name a key twice.
-        let mut named: Vec<_> = states.iter().filter_map(name).collect();
-        named.sort();
-        named.dedup();
-        let keys = if named.is_empty() { Vec::new() } else { self.states(named).await? };
+        let mut keys: Vec<_> = states.iter().filter_map(name).collect();
+        keys.sort();
+        keys.dedup();
         Ok((next.ok_or_else(failed)?, keys))
     }
 
-    async fn states(&self, keys: Vec<LockKey>) -> Result<Vec<(LockKey, Option<Vec<u8>>)>> {
-        let mut get = redis::cmd("MGET");
-        for key in &keys {
-            get.arg(self.layout.state(key.as_str()));
-        }
-        match self.connection.command(Operation::List, &get).await? {
-            Value::Array(states) if states.len() == keys.len() => {
-                Ok(keys.into_iter().zip(states.into_iter().map(reply::bytes)).collect())
+    /// The states of the first of these keys, as many as fit one answer.
+    async fn states(&self, keys: &[LockKey]) -> Result<Vec<Option<Vec<u8>>>> {
+        let failed = || self.corrupt(Operation::List);
+        let names: Vec<_> = keys.iter().map(|key| self.layout.state(key.as_str())).collect();
+        let args = [Arg::Number(BYTES as u64)];
+        let answer = self.connection.run(Operation::List, Script::States, &names, &args).await?;
+        let mut answer = Answer::new(answer).ok_or_else(failed)?;
+        answer.time().ok_or_else(failed)?;
+        let states: Vec<_> = answer.rest().into_iter().map(reply::bytes).collect();
+        if (1..=keys.len()).contains(&states.len()) { Ok(states) } else { Err(failed()) }
+    }
+
+    /// Lists the leases of a key that were not shown yet, as far as there is room: whether that is
+    /// all of them.
+    async fn list_key(
+        &self,
+        walk: &mut Walk,
+        page: &mut Listing<'_>,
+        key: &LockKey,
+        state: Option<&[u8]>,
+    ) -> Result<bool> {
+        let failed = || self.corrupt(Operation::List).with_key(key.clone());
+        let Some(state) = state else { return Ok(true) };
+        page.bytes += state.len();
+        let begun = walk.begun.take_if(|begun| begun.key == digest(key));
+        // A lease that is alone and alive is all there is; else the key must be settled first.
+        if let [b'1', text @ ..] = state {
+            let lease = reply::lease(text, key).ok_or_else(failed)?;
+            if !lease.is_over(page.now) {
+                if begun.is_none_or(|begun| !begun.shown.contains(&lease.request)) {
+                    page.push(lease);
+                }
+                return Ok(true);
             }
-            _ => Err(self.corrupt(Operation::List)),
+        }
+        let mut begun =
+            begun.unwrap_or_else(|| Begun { key: digest(key), at: 0, shown: Vec::new() });
+        loop {
+            let room = page.room();
+            if room == 0 {
+                walk.begun = Some(begun);
+                return Ok(false);
+            }
+            let (leases, next) = self.leases(key, &begun, room).await?;
+            for (lease, bytes) in leases {
+                page.bytes += bytes;
+                begun.shown.push(lease.request);
+                page.push(lease);
+            }
+            match next {
+                Some(0) => return Ok(true),
+                Some(next) => begun = Begun { at: next, shown: Vec::new(), ..begun },
+                None => {}
+            }
         }
     }
 
-    /// The leases of a key after one of them, in the order of their requests.
+    /// Leases of a key with their bytes, and where the walk over them goes on; `None` when it stays
+    /// where it is.
     async fn leases(
         &self,
         key: &LockKey,
-        state: Option<&[u8]>,
-        now: Timestamp,
-        after: Option<RequestId>,
+        begun: &Begun,
         limit: usize,
-    ) -> Result<Vec<Lease>> {
-        let failed = || self.corrupt(Operation::List).with_key(key.clone());
-        let Some(state) = state else { return Ok(Vec::new()) };
-        // A lease that is alone and alive is all there is; else the key must be settled first, and a
-        // dead one is swept thereby.
-        if let [b'1', text @ ..] = state {
-            let lease = reply::lease(text, key).ok_or_else(failed)?;
-            if !lease.is_over(now) {
-                let is_shown = after.is_none_or(|after| lease.request > after);
-                return Ok(is_shown.then_some(lease).into_iter().collect());
-            }
-        }
-        let after = after.map(RequestId::to_bits).map(u128::to_be_bytes);
-        let args =
-            [Arg::Bytes(after.as_ref().map_or(&[], |after| &after[..])), Arg::Number(limit as u64)];
+    ) -> Result<(Vec<(Lease, usize)>, Option<u64>)> {
+        let at = begun.at.to_string();
+        let shown: Vec<_> = begun.shown.iter().map(|request| id(*request)).collect();
+        let numbers = [limit, shown.len()].map(|number| Arg::Number(number as u64));
+        let mut args = vec![Arg::Text(&at)];
+        args.extend(numbers);
+        args.extend(shown.iter().map(|request| Arg::Bytes(request)));
         let read = |mut answer: Answer| {
             let texts = answer.list()?;
-            texts.iter().map(|text| reply::lease(text, key)).collect::<Option<Vec<_>>>()
+            let lease = |text: &Vec<u8>| Some((reply::lease(text, key)?, text.len()));
+            let leases = texts.iter().map(lease).collect::<Option<Vec<_>>>()?;
+            let next = match answer.bytes()?.as_slice() {
+                [] => None,
+                next => Some(str::from_utf8(next).ok()?.parse().ok()?),
+            };
+            Some((leases, next))
         };
         let leases = self.run(Operation::List, Script::Leases, key, &args, read).await?;
         Ok(leases.value)

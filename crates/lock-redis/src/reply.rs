@@ -9,6 +9,7 @@ use lock_core::{
 use redis::Value;
 
 use crate::end;
+use crate::record::NEVER;
 use crate::terms::Terms;
 
 /// An answer, part by part; what is not as it should be is `None`.
@@ -68,6 +69,20 @@ impl Answer {
     }
 }
 
+/// The text of a reply that is one.
+pub(crate) fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text),
+        _ => None,
+    }
+}
+
+/// The line `name:...` of what `INFO` says.
+pub(crate) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
 pub(crate) fn bytes(value: Value) -> Option<Vec<u8>> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
@@ -99,9 +114,6 @@ pub(crate) fn double(bytes: &[u8]) -> Option<u64> {
     let number = f64::from_be_bytes(bytes.try_into().ok()?);
     (0.0..=NEVER as f64).contains(&number).then_some(number as u64)
 }
-
-/// What the scripts write for the end of a lease that never ends.
-const NEVER: u64 = 9_007_199_254_740_992;
 
 /// The time that the scripts write so; `None` is never.
 pub(crate) fn end_time(micros: u64) -> Option<Timestamp> {

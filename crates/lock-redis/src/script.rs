@@ -5,23 +5,7 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script as Source, ToRedisArgs};
 
-/// A command that runs on the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Script {
-    AcquireFree,
-    Acquire,
-    ReleaseAlone,
-    Release,
-    Renew,
-    Cancel,
-    Transfer,
-    Evict,
-    Inspect,
-    Leases,
-    Waiters,
-    Hear,
-    Probe,
-}
+use crate::record::constants;
 
 /// How the server is told which command is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +17,47 @@ pub(crate) enum Form {
     Scripts,
 }
 
+/// Makes the list of commands, each with its source.
+macro_rules! scripts {
+    ($($script:ident $word:literal,)*) => {
+        /// A command that runs on the server.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Script {
+            $($script,)*
+        }
+
+        impl Script {
+            pub(crate) const ALL: &[Self] = &[$(Self::$script,)*];
+
+            const fn source(self) -> (&'static str, &'static str) {
+                match self {
+                    $(Self::$script => ($word, include_str!(concat!("scripts/", $word, ".lua"))),)*
+                }
+            }
+        }
+    };
+}
+
+scripts! {
+    Acquire "acquire",
+    AcquireFree "acquire_free",
+    Cancel "cancel",
+    Connect "connect",
+    Evict "evict",
+    Hear "hear",
+    Inspect "inspect",
+    Leases "leases",
+    Probe "probe",
+    Release "release",
+    ReleaseAlone "release_alone",
+    Renew "renew",
+    Repair "repair",
+    Settle "settle",
+    States "states",
+    Transfer "transfer",
+    Waiters "waiters",
+}
+
 const NOW: &str = include_str!("scripts/now.lua");
 /// What all commands share but the short ones.
 const PRELUDE: &str = concat!(
@@ -41,6 +66,7 @@ const PRELUDE: &str = concat!(
     include_str!("scripts/prelude/queue.lua"),
     include_str!("scripts/prelude/marks.lua"),
     include_str!("scripts/prelude/settle.lua"),
+    include_str!("scripts/prelude/repair.lua"),
 );
 
 /// What a test puts in place of the server's clock: the last argument.
@@ -72,64 +98,51 @@ impl Sources {
 
 /// The library that has all commands.
 fn library(name: &str, now: &str) -> String {
-    let mut text = format!("#!lua name={name}\nlocal call, sub, now, KEYS, ARGV\n{PRELUDE}");
+    let constants = constants();
+    let mut text =
+        format!("#!lua name={name}\nlocal call, sub, now, KEYS, ARGV\n{constants}{PRELUDE}");
     for script in Script::ALL {
         let (word, command) = script.source();
+        let flags = if script.succeeds_without_memory() { "'allow-oom'" } else { "" };
+        let run = if script.is_whole() { "return guarded(run)" } else { "return run()" };
         // Writing to a string does not fail.
         let _ = write!(
             text,
-            "redis.register_function('{name}_{word}', function(keys, args)\n\
-             call, sub, KEYS, ARGV = redis.call, string.sub, keys, args\n{now}{command}end)\n"
+            "do\nlocal function run()\n{command}end\n\
+             redis.register_function{{function_name = '{name}_{word}', flags = {{{flags}}},\n\
+             callback = function(keys, args)\n\
+             call, sub, KEYS, ARGV = redis.call, string.sub, keys, args\n{now}{run} end}}\nend\n"
         );
     }
     text
 }
 
 impl Script {
-    pub(crate) const ALL: [Self; 13] = [
-        Self::AcquireFree,
-        Self::Acquire,
-        Self::ReleaseAlone,
-        Self::Release,
-        Self::Renew,
-        Self::Cancel,
-        Self::Transfer,
-        Self::Evict,
-        Self::Inspect,
-        Self::Leases,
-        Self::Waiters,
-        Self::Hear,
-        Self::Probe,
-    ];
-
-    const fn source(self) -> (&'static str, &'static str) {
-        match self {
-            Self::AcquireFree => ("acquire_free", include_str!("scripts/acquire_free.lua")),
-            Self::Acquire => ("acquire", include_str!("scripts/acquire.lua")),
-            Self::ReleaseAlone => ("release_alone", include_str!("scripts/release_alone.lua")),
-            Self::Release => ("release", include_str!("scripts/release.lua")),
-            Self::Renew => ("renew", include_str!("scripts/renew.lua")),
-            Self::Cancel => ("cancel", include_str!("scripts/cancel.lua")),
-            Self::Transfer => ("transfer", include_str!("scripts/transfer.lua")),
-            Self::Evict => ("evict", include_str!("scripts/evict.lua")),
-            Self::Inspect => ("inspect", include_str!("scripts/inspect.lua")),
-            Self::Leases => ("leases", include_str!("scripts/leases.lua")),
-            Self::Waiters => ("waiters", include_str!("scripts/waiters.lua")),
-            Self::Hear => ("hear", include_str!("scripts/hear.lua")),
-            Self::Probe => ("probe", include_str!("scripts/probe.lua")),
-        }
-    }
-
     /// Whether the command needs what most of them share.
     const fn is_whole(self) -> bool {
-        !matches!(self, Self::AcquireFree | Self::ReleaseAlone | Self::Probe)
+        !matches!(
+            self,
+            Self::AcquireFree | Self::ReleaseAlone | Self::Probe | Self::Connect | Self::States
+        )
+    }
+
+    /// Whether the command runs although the server has no memory left: all but those that take
+    /// more.
+    const fn succeeds_without_memory(self) -> bool {
+        !matches!(self, Self::AcquireFree | Self::Acquire | Self::Transfer | Self::Probe)
     }
 
     /// The command as a script.
     fn text(self, now: &str) -> String {
-        let prelude = if self.is_whole() { PRELUDE } else { "" };
+        let constants = constants();
         let (_, command) = self.source();
-        format!("local call, sub, now = redis.call, string.sub\n{now}{prelude}{command}")
+        let head = format!("local call, sub, now = redis.call, string.sub\n{now}{constants}");
+        if !self.is_whole() {
+            return format!("{head}{command}");
+        }
+        // A script that has written is not asked for memory any more: here, nothing is changed.
+        let writes = if self.succeeds_without_memory() { "call('PERSIST', KEYS[1])\n" } else { "" };
+        format!("{head}{PRELUDE}local function run()\n{writes}{command}end\nreturn guarded(run)\n")
     }
 }
 
@@ -190,22 +203,16 @@ impl Time {
         }
     }
 
-    /// Makes the server know one command or all in this form.
-    pub(crate) fn load(&self, form: Form, only: Option<Script>) -> Vec<Cmd> {
+    /// Makes the server know a command in this form.
+    pub(crate) fn load(&self, form: Form, script: Script) -> Cmd {
         let sources = self.sources();
-        let load = |command: &str, text: &str| {
-            let mut load = redis::cmd(command);
-            load.arg("LOAD").arg(text);
-            load
+        let (command, text) = match form {
+            Form::Functions => ("FUNCTION", &sources.library),
+            Form::Scripts => ("SCRIPT", &sources.texts[script as usize]),
         };
-        match form {
-            Form::Functions => vec![load("FUNCTION", &sources.library)],
-            Form::Scripts => {
-                let texts = Script::ALL.iter().zip(&sources.texts);
-                let wanted = texts.filter(|(it, _)| only.is_none_or(|only| only == **it));
-                wanted.map(|(_, text)| load("SCRIPT", text)).collect()
-            }
-        }
+        let mut load = redis::cmd(command);
+        load.arg("LOAD").arg(text);
+        load
     }
 }
 

@@ -7,14 +7,14 @@ use lock_core::{MailboxId, Notice, NoticeStream, Operation, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::connection::send;
+use crate::dialer::{Backoff, Connect, Dialed, Dialer, Pushes, connect_failed, within};
 use crate::error;
-use crate::keeper::{Connect, Dialer, Pushes, connect_failed, reconnect, within};
 use crate::layout::Layout;
+use crate::link::send;
 use crate::notify::{self, Mailboxes};
+use crate::supervised::Supervised;
 
 /// Time between two looks at whether the connection still answers.
 const PULSE: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ pub(crate) struct Subscription {
     changes: mpsc::UnboundedSender<Change>,
     mailboxes: Arc<Mailboxes>,
     cause: Arc<Mutex<Option<String>>>,
-    keeper: AbortHandle,
+    _keeper: Supervised,
 }
 
 /// What becomes of a mailbox.
@@ -34,12 +34,6 @@ enum Change {
     /// It was opened; the answer says why it cannot be listened to.
     Opened(MailboxId, oneshot::Sender<RedisResult<()>>),
     Closed(MailboxId),
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.keeper.abort();
-    }
 }
 
 impl Subscription {
@@ -54,13 +48,15 @@ impl Subscription {
         let keeper = Keeper {
             dialer,
             layout,
-            changes,
+            changes: Arc::new(tokio::sync::Mutex::new(changes)),
             mailboxes: Arc::clone(&mailboxes),
             cause: Arc::clone(&cause),
             expected: 0,
         };
-        let keeper = tokio::spawn(keeper.keep()).abort_handle();
-        Arc::new(Self { changes: sender, mailboxes, cause, keeper })
+        let mut is_first = true;
+        let begin = move || keeper.clone().keep(std::mem::take(&mut is_first));
+        let keeper = Supervised::spawn("subscription", begin);
+        Arc::new(Self { changes: sender, mailboxes, cause, _keeper: keeper })
     }
 
     /// Opens a mailbox, and returns when the server has confirmed it.
@@ -98,10 +94,11 @@ impl Connect for Keeper {
     }
 }
 
+#[derive(Clone)]
 struct Keeper {
     dialer: Dialer,
     layout: Arc<Layout>,
-    changes: mpsc::UnboundedReceiver<Change>,
+    changes: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Change>>>,
     mailboxes: Arc<Mailboxes>,
     cause: Arc<Mutex<Option<String>>>,
     /// The number of confirmations of subscriptions that are still to come.
@@ -109,28 +106,31 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn keep(mut self) {
-        let mut is_first = true;
+    async fn keep(mut self, mut is_first: bool) {
+        let changes = Arc::clone(&self.changes);
+        let mut changes = changes.lock().await;
+        let mut backoff = Backoff::default();
         loop {
-            let (connection, pushes) = reconnect(&mut self).await;
+            let (connection, pushes) = backoff.reconnect(&mut self).await;
             self.note(None);
             // What was told in between is lost.
             if !is_first {
                 self.mailboxes.tell_missed();
             }
             is_first = false;
-            self.follow(connection, pushes).await;
+            self.follow(connection, pushes, &mut changes).await;
             let server = self.dialer.config.server.addr();
             tracing::warn!(%server, "the connection of the mailboxes is lost");
         }
     }
 
-    /// Connects, and subscribes to all mailboxes that are open.
+    /// Connects, and subscribes to what the whole store is told and all mailboxes that are open.
     async fn attempt(&mut self) -> Result<(MultiplexedConnection, Pushes)> {
-        let (mut connection, pushes) = self.dialer.dial().await?;
+        let Dialed { mut connection, pushes, .. } = self.dialer.dial().await?;
         self.expected = 0;
-        let open = self.mailboxes.all();
-        let subscribed = self.subscribe(&mut connection, &open).await;
+        let open = self.mailboxes.all().into_iter().map(|mailbox| self.layout.channel(mailbox));
+        let channels = open.chain([self.layout.store_channel()]).collect();
+        let subscribed = self.subscribe(&mut connection, channels).await;
         subscribed.map_err(|error| connect_failed(&error))?;
         Ok((connection, pushes))
     }
@@ -138,28 +138,30 @@ impl Keeper {
     async fn subscribe(
         &mut self,
         connection: &mut MultiplexedConnection,
-        mailboxes: &[MailboxId],
+        channels: Vec<Vec<u8>>,
     ) -> RedisResult<()> {
-        if mailboxes.is_empty() {
-            return Ok(());
-        }
-        let channels: Vec<_> = mailboxes.iter().map(|it| self.layout.channel(*it)).collect();
-        self.expected += channels.len();
+        let count = channels.len();
+        self.expected += count;
         let subscribed = connection.subscribe(channels).await;
         if subscribed.is_err() {
-            self.expected -= mailboxes.len();
+            self.expected -= count;
         }
         subscribed
     }
 
     /// Passes messages on until the connection breaks.
-    async fn follow(&mut self, mut connection: MultiplexedConnection, mut pushes: Pushes) {
+    async fn follow(
+        &mut self,
+        mut connection: MultiplexedConnection,
+        mut pushes: Pushes,
+        changes: &mut mpsc::UnboundedReceiver<Change>,
+    ) {
         let mut pulse = tokio::time::interval(PULSE);
         pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_up = tokio::select! {
                 push = pushes.recv() => push.is_some_and(|push| self.take(&push)),
-                change = self.changes.recv() => match change {
+                change = changes.recv() => match change {
                     Some(change) => self.change(&mut connection, change).await,
                     None => false,
                 },
@@ -181,14 +183,8 @@ impl Keeper {
         match push.kind {
             PushKind::Disconnection => return false,
             PushKind::Message => {
-                if let [Value::BulkString(channel), Value::BulkString(message)] = &push.data[..]
-                    && let Some(mailbox) = self.layout.mailbox_of_channel(channel)
-                {
-                    match notify::parse(message) {
-                        Some(notice) => self.mailboxes.tell(mailbox, notice),
-                        // What cannot be read may have been anything.
-                        None => self.mailboxes.tell(mailbox, Notice::MayHaveMissed),
-                    }
+                if let [Value::BulkString(channel), Value::BulkString(message)] = &push.data[..] {
+                    self.read(channel, message);
                 }
             }
             // Unless it is expected, somebody on the way has made the subscription anew.
@@ -199,13 +195,27 @@ impl Keeper {
         true
     }
 
+    /// Reads a message, which anybody may have sent.
+    fn read(&self, channel: &[u8], message: &[u8]) {
+        match self.layout.mailbox_of_channel(channel) {
+            // What cannot be read may have been anything.
+            Some(mailbox) => {
+                let notice = notify::parse(message).unwrap_or(Notice::MayHaveMissed);
+                self.mailboxes.tell(mailbox, notice);
+            }
+            // Something of the store was lost, whatever the message says.
+            None if channel == self.layout.store_channel() => self.mailboxes.tell_missed(),
+            None => {}
+        }
+    }
+
     /// Follows a mailbox; `false` when the connection is over.
     async fn change(&mut self, connection: &mut MultiplexedConnection, change: Change) -> bool {
         let limit = self.dialer.config.timeout;
         let (answer, told) = match change {
             Change::Opened(mailbox, told) => {
-                let opened = [mailbox];
-                let subscribe = self.subscribe(connection, &opened);
+                let channels = vec![self.layout.channel(mailbox)];
+                let subscribe = self.subscribe(connection, channels);
                 (tokio::time::timeout(limit, subscribe).await, Some(told))
             }
             // It may have been opened again, by a change that is still to come.

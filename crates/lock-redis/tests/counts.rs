@@ -141,7 +141,7 @@ async fn acquire_and_release_of_a_free_key() {
     insta::assert_snapshot!(scene.since(&before).await, @"
     getset 1
     script 1
-    setnx 1
+    set 1
     time 1
     ");
 

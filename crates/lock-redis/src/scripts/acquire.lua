@@ -2,8 +2,8 @@
 --
 -- ARGV  3 request  4 terms  5 mode  6 mailbox  7 ttl in us  8 head start in ms
 --       9 keep-alive in ms, 0 is do not queue  10 the longest queue to join, 0 is any
--- Answers the time, then granted and the lease; queued, held or full and the place; or ended and
--- how.
+-- Answers the time, then granted and the lease, or free and the lease when there was nothing before;
+-- queued, held or full and the place; or ended and how.
 
 local request, terms, mode, mailbox = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local head_start, keep_alive, queue_limit = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
@@ -30,11 +30,15 @@ local function acquire()
     position = call('ZCOUNT', QUEUE, '-inf', arrived - head_start * 1000) + 1
   end
   if position == 1 and fits(mode) then
-    local new = { request = request, token = next_token(), granted = now,
+    local token = next_token()
+    if not token then
+      return nil
+    end
+    local new = { request = request, token = token, granted = now,
       ends = end_after(tonumber(ARGV[7])), mailbox = mailbox, terms = terms }
     record('granted', write_lease(new))
     put(new)
-    return { 'granted', write_lease(new) }
+    return { before and 'granted' or 'free', write_lease(new) }
   end
 
   if keep_alive == 0 then
@@ -47,9 +51,14 @@ local function acquire()
   local silent = now + keep_alive * 1000
   local text = struct.pack('>dI6I6I6', arrived, arrivals, keep_alive, head_start)
     .. mailbox .. terms
+  local was_queued = queued
   heard = queued and math.min(heard, silent) or silent
   queued = true
-  call('HSET', DETAILS, 'w' .. request, text, 'a', struct.pack('>I6d', arrivals, arrived))
+  local fields = call('HSET', DETAILS, 'w' .. request, text,
+    'a', struct.pack('>I6d', arrivals, arrived))
+  if not was_queued and fields < 2 then
+    error('a queue is left that the state does not tell')
+  end
   call('ZADD', QUEUE, arrived - head_start * 1000, struct.pack('>I6', arrivals) .. request)
   call('ZADD', SILENCE, silent, request)
   local of_owner, of_session = wait_entries(terms, request)
@@ -59,8 +68,11 @@ local function acquire()
 end
 
 begin()
-open(3, ARGV[2])
+open(SHARED_KEYS, ARGV[2])
 local answer = acquire()
 close()
+if not answer then
+  return no_token()
+end
 table.insert(answer, 1, now)
 return answer

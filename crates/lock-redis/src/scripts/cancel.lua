@@ -5,7 +5,7 @@
 
 local request, answer = ARGV[3], 'absent'
 begin()
-open(3, ARGV[2])
+open(SHARED_KEYS, ARGV[2])
 local lease, waiter = settle_for(request)
 if waiter then
   local silent = silent_at(request)

@@ -21,7 +21,7 @@ local function evict_all()
     end
     return
   end
-  local requests = call('ZRANGEBYSCORE', ENDS, after_now(), '+inf', 'LIMIT', 0, EVICT_LIMIT)
+  local requests = call('ZRANGEBYSCORE', ENDS, after_over(), '+inf', 'LIMIT', 0, EVICT_LIMIT)
   more = holders() > #requests and 1 or 0
   for _, request in ipairs(requests) do
     evict_lease(lease_of(request))
@@ -42,7 +42,7 @@ local function evict_waiter()
 end
 
 begin()
-open(3, ARGV[2])
+open(SHARED_KEYS, ARGV[2])
 if target == 'waiter' then
   evict_waiter()
 elseif target == 'all' then

@@ -1,31 +1,39 @@
--- Shows the leases of a key that are alive, in the order of their requests.
+-- Shows a part of the leases of a key that are alive.
 --
--- ARGV  3 the request after which to begin, or nothing  4 maximum number of leases
--- Answers the time and the leases.
+-- ARGV  3 where the walk over the leases stands, 0 at first  4 maximum number of leases
+--       5 number of the requests that follow, whose leases of this part were shown before
+-- Answers the time, leases, and where the walk goes on, 0 after the last; or nothing when there is
+-- more of this part to be shown.
+
+local STEP = 100
 
 begin()
-open(3, ARGV[2])
--- Strings are compared byte by byte here, which Lua's own order does not do in every locale.
-local function comes_before(one, other)
-  for at = 1, 16 do
-    local a, b = string.byte(one, at) or -1, string.byte(other, at) or -1
-    if a ~= b then
-      return a < b
+open(SHARED_KEYS, ARGV[2])
+local shown, requests, leases, bytes, to = {}, {}, {}, 0, '0'
+for at = 6, 5 + ARGV[5] do
+  shown[ARGV[at]] = true
+end
+if many then
+  local part = call('ZSCAN', ENDS, ARGV[3], 'COUNT', STEP)
+  to = part[1]
+  for at = 1, #part[2], 2 do
+    if tonumber(part[2][at + 1]) > over then
+      requests[#requests + 1] = part[2][at]
     end
   end
-  return false
+elseif alone then
+  requests[1] = alone.request
 end
-
-local requests = { alone and alone.request }
-if many then
-  requests = call('ZRANGEBYSCORE', ENDS, after_now(), '+inf')
-end
-table.sort(requests, comes_before)
-local leases = {}
 for _, request in ipairs(requests) do
-  if comes_before(ARGV[3], request) and #leases < tonumber(ARGV[4]) then
-    leases[#leases + 1] = write_lease(lease_of(request))
+  if not shown[request] then
+    if #leases == tonumber(ARGV[4]) or bytes >= PAGE_BYTES then
+      to = ''
+      break
+    end
+    leases[#leases + 1] = many and (call('HGET', DETAILS, 'h' .. request)
+      or error('a lease has no record')) or write_lease(alone)
+    bytes = bytes + #leases[#leases]
   end
 end
 close()
-return { now, leases }
+return { now, leases, to }

@@ -6,20 +6,24 @@
 --                  s session key \0 request
 --       3 journal  stream of events; the ids are times in us and the number of events of the
 --                  command before, so that no id comes again after the stream was flushed
+--       4 layout   string: the version of all this
 --       and of each lock
---       4 state    string: k when there are marks; then a letter for the rest; where there is a
+--       5 state    string: k when there are marks; then a letter for the rest; where there is a
 --                  queue, a time (double) before which nobody in it is silent; then the lease that
---                  is alone
+--                  is alone, or of several a time (double) up to which leases are over, though they
+--                  are still there, or 0
 --                    1 one lease   q one lease and a queue   n a queue
 --                    m several leases   w several leases and a queue   nothing else: marks only
---                  a state of marks only expires with them
---       5 details  hash: 'h' .. request -> lease, of several; 'w' .. request -> waiter;
+--                  a state of marks only expires with them; one lease alone,
+--                  where no journal waits for its end, a while after its end
+--       6 details  hash: 'h' .. request -> lease, of several; 'w' .. request -> waiter;
 --                    'a' -> the number of arrivals, and the time of the last
---       6 queue    zset: arrival .. request by rank
---       7 silence  zset: request by the time at which it is silent
---       8 ends     zset: request by the end of its lease, of several
---       9 marks    hash: request -> mark   10 fading  zset: request by the end of its mark
+--       7 queue    zset: arrival .. request by rank
+--       8 silence  zset: request by the time at which it is silent
+--       9 ends     zset: request by the end of its lease, of several
+--      10 marks    hash: request -> mark   11 fading  zset: request by the end of its mark
 --                  both expire after the last of them
+--       The records in the details are what counts: queue, silence and ends are made of them.
 -- ARGV  1 number of entries that the journal keeps, 0 is no journal   2 the key
 --
 -- lease   request (16 bytes), token, time of the grant and end (doubles), flag, mailbox (16 bytes),
@@ -39,16 +43,18 @@
 
 -- Here and in the commands, `call`, `sub`, `now`, KEYS and ARGV are there already; nothing else
 -- outlives a command: `begin` and `open` set all that follows anew. While a library is loaded, no
--- function of Lua is there to be called.
+-- function of Lua is there to be called. What stands in capitals and is not below is in record.rs.
 
-local NEVER = 9007199254740992
 local SWEEP_LIMIT, EVICT_LIMIT = 64, 64
+-- Maximum number of leases that are over that a command drops, of bytes of leases that it reads, and
+-- of bytes of a page.
+local LEASE_LIMIT, BYTE_LIMIT, PAGE_BYTES = 256, 262144, 131072
 local MARK_SPAN, MARK_MAX_SPAN, MARK_LIMIT = 300000000, 3600000000, 1024
-local LOCK_KEYS = 7
+local SHARED_KEYS, LOCK_KEYS = 4, 7
 local NOWHERE = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
-local TOKEN, WAITS, JOURNAL, KEY, STATE, DETAILS, QUEUE, SILENCE, ENDS, MARKS, FADING
-local before, alone, many, held_mode, queued, heard, marked, marked_anew
-local recorded, waiters_left, marks_left, grants_left
+local TOKEN, WAITS, JOURNAL, LAYOUT, KEY, STATE, DETAILS, QUEUE, SILENCE, ENDS, MARKS, FADING
+local before, alone, many, held_mode, over, has_over, queued, heard, marked, marked_anew
+local recorded, leases_left, waiters_left, marks_left, grants_left, bytes_left
 
 local function read_lease(text)
   local token, granted, ends, flag, mailbox, at = struct.unpack('>dddc1c16', text, 17)
@@ -102,9 +108,9 @@ local function end_after(ttl)
   return ttl == 0 and NEVER or now + ttl
 end
 
--- What lies behind the present: the lower bound of a range of scores.
-local function after_now()
-  return string.format('(%.0f', now)
+-- The ends of leases that are alive: the lower bound of a range of scores.
+local function after_over()
+  return string.format('(%.0f', over)
 end
 
 local function record(event, first, second)
@@ -139,11 +145,32 @@ local function tell_end(mailbox, request, token, ending)
   tell(mailbox, 'e' .. request .. struct.pack('>dI4', token, #ending) .. ending .. KEY)
 end
 
+-- Tells everybody that something of the store was lost: who holds or waits has to ask.
+local function tell_lost()
+  call('PUBLISH', sub(TOKEN, 1, -6) .. 'store', 'lost')
+end
+
+-- The next token. Where the last one is missing, leases are missing, too: then it is written,
+-- everybody is told, and there is none, so that this command grants nothing.
 local function next_token()
+  if grants_left < 0 then
+    return nil
+  end
   local last = call('GETSET', TOKEN, now)
-  if not last or last - now < 0 then
+  if not last then
+    grants_left = -1
+    call('SET', LAYOUT, LAYOUT_VERSION)
+    tell_lost()
+    return nil
+  end
+  if last - now < 0 then
     return now
   end
   call('SET', TOKEN, last + 1)
   return last + 1
+end
+
+-- What a command answers that has no token to grant with.
+local function no_token()
+  return redis.error_reply('NOTOKEN the last token was missing, and is written anew')
 end

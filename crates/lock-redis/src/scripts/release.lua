@@ -5,7 +5,7 @@
 
 local token = tonumber(ARGV[4])
 begin()
-open(3, ARGV[2])
+open(SHARED_KEYS, ARGV[2])
 local lease = named(ARGV[3], token)
 local answer = 1
 if lease then

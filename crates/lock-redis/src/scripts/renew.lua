@@ -16,7 +16,9 @@ return for_each(4, function(at)
   end
   lease.unclaimed = false
   lease.ends = end_after(ttl * 1000)
-  lease.terms = mode_of(lease.terms) .. ' ' .. ttl .. string.match(lease.terms, '^%S+ %d+(.*)$')
+  if string.match(lease.terms, '^%S+ (%d+)') ~= ttl then
+    lease.terms = mode_of(lease.terms) .. ' ' .. ttl .. string.match(lease.terms, '^%S+ %d+(.*)$')
+  end
   put(lease)
   return lease.ends
 end)

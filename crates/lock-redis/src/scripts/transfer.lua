@@ -29,10 +29,18 @@ local function transfer()
       return { 'not waiting' }
     end
     owner = its_owner
-    lease = granted(to, waiter)
+    local new = next_token()
+    if not new then
+      return nil
+    end
+    lease = granted(to, waiter, new)
     leave(to, waiter, waits_alone())
   elseif ARGV[6] == 'owner' and not end_of(to) then
-    lease = { request = to, token = next_token(), granted = now, ends = end_after(ttl),
+    local new = next_token()
+    if not new then
+      return nil
+    end
+    lease = { request = to, token = new, granted = now, ends = end_after(ttl),
       mailbox = NOWHERE, terms = string.match(given.terms, '^%S+ %d+ ') .. #owner .. ' ' .. owner
         .. ARGV[8] }
   else
@@ -50,8 +58,11 @@ local function transfer()
 end
 
 begin()
-open(3, ARGV[2])
+open(SHARED_KEYS, ARGV[2])
 local answer = transfer()
 close()
+if not answer then
+  return no_token()
+end
 table.insert(answer, 1, now)
 return answer

@@ -1,5 +1,6 @@
 //! Lines that go dead without a word: black holes and connections that are open on one side only.
 
+use lock_core::{InspectQuery, LockInspector};
 use lock_testkit::proxy::Proxy;
 use lock_testkit::server::RedisServer;
 
@@ -85,4 +86,20 @@ async fn connection_that_only_swallows_answers_is_rebuilt_for_who_gives_up_early
     within("it is rebuilt", secs(5), proxy.until_accepted(3)).await;
     alice.acquire("key").await.unwrap().release().await.unwrap();
     until_clean(&server, &["key"]).await;
+}
+
+#[tokio::test]
+async fn slow_line_is_kept_however_early_its_users_give_up() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::start(server.addr()).await;
+    let alice = crate::scene::store(&proxy.url(), "alice").await;
+    // An answer takes 80 ms, and nobody waits for it that long.
+    proxy.delay(millis(40));
+    let query = InspectQuery::new(crate::scene::key("key"));
+    for _ in 0..10 {
+        let looked = tokio::time::timeout(millis(70), alice.inspect(&query)).await;
+        assert!(looked.is_err(), "the line is slow: {looked:?}");
+    }
+    let _ = within("it answers", secs(1), alice.inspect(&query)).await.unwrap();
+    assert_eq!(proxy.accepted(), 1, "the line was well");
 }

@@ -4,9 +4,11 @@
 
 mod scene;
 
+mod damage;
 mod gaps;
 mod hammer;
 mod lines;
+mod losses;
 mod orphans;
 mod processes;
 mod refusals;

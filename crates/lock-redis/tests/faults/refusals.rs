@@ -3,15 +3,16 @@
 use std::error::Error as _;
 
 use lock_core::{
-    Acquisition, CancelRequest, Error, ErrorKind, InspectQuery, Lease, LockBackend, LockInspector,
-    Release, ReleaseRequest, RenewRequest, Renewal, Result, Ttl,
+    Acquisition, CancelRequest, Cancellation, Error, ErrorKind, EvictRequest, HearRequest, Heard,
+    InspectQuery, Lease, ListQuery, LockBackend, LockInspector, Reason, Release, ReleaseRequest,
+    RenewRequest, Renewal, Ttl,
 };
 use lock_redis::RedisBackend;
 use lock_testkit::server::{RedisServer, ServerConfig};
 
 use crate::scene::{
-    BY_FUNCTIONS, BY_SCRIPTS, ask, hang_up, hasty, key, manager, millis, queue, secs, store, until,
-    until_clean, url_of, users, within,
+    BY_FUNCTIONS, BY_SCRIPTS, ask, connections, hang_up, hasty, key, manager, millis, queue, secs,
+    store, until, until_clean, url_of, users, within,
 };
 
 /// An error that certainly changed nothing, and that passes, for this reason.
@@ -117,72 +118,67 @@ async fn server_that_loads_refuses_for_certain() {
     assert_held(&server, &held).await;
 }
 
-/// A refusal for want of memory. A server before version 7 lets a script run until it needs some,
-/// so that what it did before is not known.
-fn assert_oom(error: &Error) {
-    if RedisServer::has_functions() {
-        assert_refused(error, "OOM");
+#[tokio::test]
+async fn demoted_server_is_asked_seldom_and_by_functions_when_it_is_back() {
+    let server = RedisServer::start().await;
+    let alice = hasty(&server.url(), "alice", millis(100)).await;
+    let held = holder(&alice).await;
+    let received =
+        async || server.info("total_connections_received").await.unwrap().parse::<u64>().unwrap();
+    let loads = async || server.info("cmdstat_script|load").await.is_some();
+    assert_eq!(server.command(&["REPLICAOF", "127.0.0.1", "1"]).await, "OK");
+    let before = received().await;
+    let end = tokio::time::Instant::now() + secs(4);
+    while tokio::time::Instant::now() < end {
+        let error = alice.acquire(&ask("bob", "free")).await.unwrap_err();
+        assert!(!error.is_unknown(), "{error:?}");
     }
-    let said = error.source().map(ToString::to_string).unwrap_or_default();
-    assert!(error.kind() == ErrorKind::Unavailable && said.contains("OOM"), "{error:?}");
-}
-
-/// An answer, or a refusal for want of memory.
-fn answer_or_oom<T>(answer: Result<T>) -> Option<T> {
-    answer.map_err(|error| assert_oom(&error)).ok()
+    // The pauses are 20, 40, .. up to 1,000 ms, half of that on average; some of the connections are
+    // those of this test.
+    let connections = received().await - before;
+    assert!(connections <= 24, "{connections} connections in 4 s");
+    assert_eq!(server.command(&["REPLICAOF", "NO", "ONE"]).await, "OK");
+    until("it heals", async || is_renewed(&alice, &held).await).await;
+    assert!(!RedisServer::has_functions() || !loads().await, "the commands became scripts");
+    assert_held(&server, &held).await;
 }
 
 #[tokio::test]
-async fn server_without_memory_refuses_for_certain() {
+async fn server_without_memory_ends_what_is_held_and_takes_no_more() {
     for user in [BY_FUNCTIONS, BY_SCRIPTS] {
         let server = RedisServer::start_with(users()).await;
         let alice = store(&url_of(user, server.addr()), "alice").await;
-        let held = holder(&alice).await;
-        assert_eq!(server.command(&["CONFIG", "SET", "maxmemory", "1"]).await, "OK");
-        for request in [ask("bob", "free"), queue("bob", "key")] {
-            assert_oom(&alice.acquire(&request).await.unwrap_err());
+        let (held, next, third) =
+            (holder(&alice).await, queue("bob", "key"), queue("carol", "key"));
+        for waiting in [&next, &third] {
+            assert!(matches!(alice.acquire(waiting).await.unwrap().value, Acquisition::Queued(_)));
         }
+        let before = connections(&server, "alice").await;
+        assert_eq!(server.command(&["CONFIG", "SET", "maxmemory", "1"]).await, "OK");
+        for request in [ask("bob", "free"), queue("bob", "free")] {
+            assert_refused(&alice.acquire(&request).await.unwrap_err(), "OOM");
+        }
+        let query = InspectQuery::new(key("key"));
+        assert_eq!(alice.inspect(&query).await.unwrap().value.waiting, 2);
+        assert_eq!(alice.list(&ListQuery::all()).await.unwrap().value.items.len(), 1);
         let renewed = [RenewRequest::new(held.name(), Ttl::default())];
-        if let Some(renewed) = answer_or_oom(alice.renew(&renewed).await.remove(0)) {
-            assert!(matches!(renewed.value, Renewal::Renewed { .. }));
-        }
-        let freed = ReleaseRequest::new(held.name());
-        match answer_or_oom(alice.release(&freed).await) {
-            Some(released) => assert_eq!(released.value, Release::Released),
-            None => assert_eq!(user, BY_FUNCTIONS, "a script may free what it holds"),
-        }
+        let renewed = alice.renew(&renewed).await.remove(0).unwrap().value;
+        assert!(matches!(renewed, Renewal::Renewed { .. }), "{renewed:?}");
+        // The key goes on: by a release, by an eviction, and by a cancel.
+        let released = alice.release(&ReleaseRequest::new(held.name())).await.unwrap();
+        assert_eq!(released.value, Release::Released);
+        let hear = [HearRequest::new(key("key"), next.id)];
+        let heard = alice.hear(&hear).await.remove(0).unwrap().value;
+        assert!(matches!(heard, Heard::Granted(_)), "{heard:?}");
+        let why = Reason::parse("stuck").unwrap();
+        let evicted = EvictRequest::all(key("key"), crate::scene::owner("carol"), why);
+        assert_eq!(alice.evict(&evicted).await.unwrap().value.leases.len(), 1);
+        let ended = CancelRequest::new(key("key"), third.id);
+        assert_eq!(alice.cancel(&ended).await.unwrap().value, Cancellation::Released);
+        assert_eq!(alice.inspect(&query).await.unwrap().value.holders, 0);
+        assert_eq!(connections(&server, "alice").await, before, "a refusal breaks no connection");
         assert_eq!(server.command(&["CONFIG", "SET", "maxmemory", "0"]).await, "OK");
-        let ended = CancelRequest::new(key("key"), held.request);
-        let _ = alice.cancel(&ended).await.unwrap();
         until_clean(&server, &["key", "free"]).await;
-    }
-}
-
-#[tokio::test]
-async fn server_without_memory_hands_a_key_on_or_not_at_all() {
-    for user in [BY_FUNCTIONS, BY_SCRIPTS] {
-        let server = RedisServer::start_with(users()).await;
-        let alice = store(&url_of(user, server.addr()), "alice").await;
-        let (held, next) = (holder(&alice).await, queue("bob", "key"));
-        assert!(matches!(alice.acquire(&next).await.unwrap().value, Acquisition::Queued(_)));
-        assert_eq!(server.command(&["CONFIG", "SET", "maxmemory", "1"]).await, "OK");
-        let freed = ReleaseRequest::new(held.name());
-        let released = answer_or_oom(alice.release(&freed).await);
-        assert_eq!(server.command(&["CONFIG", "SET", "maxmemory", "0"]).await, "OK");
-        let seen = alice.inspect(&InspectQuery::new(key("key"))).await.unwrap().value;
-        let (holds, waiting) = match released {
-            Some(released) => {
-                assert_eq!(released.value, Release::Released);
-                (next.id, 0)
-            }
-            None => (held.request, 1),
-        };
-        assert_eq!(seen.leases.iter().map(|it| it.request).collect::<Vec<_>>(), [holds]);
-        assert_eq!(seen.waiting, waiting);
-        for request in [next.id, held.request] {
-            let _ = alice.cancel(&CancelRequest::new(key("key"), request)).await.unwrap();
-        }
-        until_clean(&server, &["key"]).await;
     }
 }
 

@@ -105,8 +105,8 @@ pub(crate) async fn within<F: IntoFuture>(what: &str, limit: Duration, it: F) ->
     timeout(limit, it).await.unwrap_or_else(|_| panic!("within {limit:?}: {what}"))
 }
 
-/// Waits until nothing is left in the server of these keys, nor of any other, but the last token
-/// and marks.
+/// Waits until nothing is left in the server of these keys, nor of any other, but the last token, the
+/// version of the layout and marks.
 pub(crate) async fn until_clean(server: &RedisServer, keys: &[&str]) {
     let looking = store(&server.url(), "cleaner").await;
     let deadline = Instant::now() + PATIENCE;
@@ -118,7 +118,8 @@ pub(crate) async fn until_clean(server: &RedisServer, keys: &[&str]) {
         }
         let left = server.command(&["KEYS", "*"]).await;
         let mut stays = Vec::new();
-        for name in left.lines().filter(|name| !name.ends_with(":token")) {
+        let stays_for_ever = |name: &&str| name.ends_with(":token") || name.ends_with(":layout");
+        for name in left.lines().filter(|name| !stays_for_ever(name)) {
             // Marks go by themselves.
             if server.command(&["PTTL", name]).await == "-1" {
                 stays.push(name);

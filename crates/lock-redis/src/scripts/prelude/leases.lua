@@ -4,6 +4,7 @@
 local function lease_of(request)
   if many then
     local text = call('HGET', DETAILS, 'h' .. request)
+    bytes_left = bytes_left - (text and #text or 0)
     return text and read_lease(text)
   end
   return alone and alone.request == request and alone
@@ -12,24 +13,24 @@ end
 -- The lease of this name, if it is alive.
 local function named(request, token)
   local lease = lease_of(request)
-  return lease and lease.ends > now and lease.token == token and lease
+  return lease and lease.ends > over and lease.token == token and lease
 end
 
 -- The number of leases that are alive.
 local function holders()
   if many then
-    return call('ZCOUNT', ENDS, after_now(), '+inf')
+    return call('ZCOUNT', ENDS, after_over(), '+inf')
   end
-  return alone and alone.ends > now and 1 or 0
+  return alone and alone.ends > over and 1 or 0
 end
 
 -- Of the leases that are alive the first to end.
 local function first_lease()
   if many then
-    local first = call('ZRANGEBYSCORE', ENDS, after_now(), '+inf', 'LIMIT', 0, 1)[1]
+    local first = call('ZRANGEBYSCORE', ENDS, after_over(), '+inf', 'LIMIT', 0, 1)[1]
     return first and (lease_of(first) or error('a lease has no record'))
   end
-  return alone and alone.ends > now and alone
+  return alone and alone.ends > over and alone
 end
 
 local function put_with_others(lease)

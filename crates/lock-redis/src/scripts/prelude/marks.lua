@@ -7,6 +7,9 @@ local function end_of(request, token)
     return nil
   end
   local text = call('HGET', MARKS, request)
+  if not text then
+    return nil
+  end
   local of, at = struct.unpack('>d', text)
   if token and of ~= 0 and of ~= token then
     return nil

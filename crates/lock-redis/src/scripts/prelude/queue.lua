@@ -62,7 +62,7 @@ local function next_change(position, first)
   local head = sub(call('ZRANGE', QUEUE, 0, 0)[1], 7)
   local silent = silent_at(head)
   -- While grants are left, a living head that fits was granted.
-  if silent <= now or grants_left == 0 and fits(mode_of(waiter_of(head).terms)) then
+  if silent <= now or grants_left <= 0 and fits(mode_of(waiter_of(head).terms)) then
     return now
   end
   return position > 1 and math.min(change, silent) or change
@@ -79,12 +79,12 @@ local function place(outcome, position)
 end
 
 -- The lease that a waiter is handed, which lasts the claim window.
-local function granted(request, waiter)
+local function granted(request, waiter, token)
   local _, ttl = read_terms(waiter.terms)
   local window = waiter.keep * 1000
   if ttl > 0 and ttl < window then
     window = ttl
   end
-  return { request = request, token = next_token(), granted = now, ends = now + window,
+  return { request = request, token = token, granted = now, ends = now + window,
     unclaimed = true, mailbox = waiter.mailbox, terms = waiter.terms }
 end

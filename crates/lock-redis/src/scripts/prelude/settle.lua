@@ -1,21 +1,37 @@
 -- What every command does first and last: settling what time has changed, reading and writing.
 
--- All leases that are over: one that a clock which jumps back revived would stand beside others.
-local function expire()
-  if alone and alone.ends <= now then
+-- Leases that are over. A bounded number goes, and the rest counts nowhere: the time up to which
+-- they are over is kept, so that a clock which jumps back revives none. When it does, all go.
+local function expire(jumped_back)
+  if alone and alone.ends <= over then
     record('expired', write_lease(alone))
     remove(alone.request)
   end
   while many do
-    local over = call('ZRANGEBYSCORE', ENDS, '-inf', now, 'LIMIT', 0, 100)
-    if #over == 0 then
+    local first = call('ZRANGE', ENDS, 0, 0, 'WITHSCORES')
+    if tonumber(first[2]) > over then
+      has_over = false
       return
     end
-    for _, request in ipairs(over) do
-      record('expired', call('HGET', DETAILS, 'h' .. request))
-      remove(request)
+    if leases_left <= 0 and not jumped_back then
+      has_over = true
+      return
     end
+    local requests = call('ZRANGEBYSCORE', ENDS, '-inf', over, 'LIMIT', 0, LEASE_LIMIT)
+    leases_left = leases_left - #requests
+    local fields = {}
+    for at, request in ipairs(requests) do
+      fields[at] = 'h' .. request
+      if ARGV[1] ~= '0' then
+        record('expired', call('HGET', DETAILS, fields[at]))
+      end
+    end
+    call('HDEL', DETAILS, unpack(fields))
+    call('ZREM', ENDS, unpack(requests))
+    held_mode = nil
+    many = call('EXISTS', ENDS) == 1 or nil
   end
+  has_over = false
 end
 
 local function lapse(request, silent)
@@ -44,7 +60,7 @@ end
 
 -- Grants the key to the head of the queue, as long as it is alive and fits.
 local function promote()
-  while queued and not (alone and alone.ends > now and sub(alone.terms, 1, 1) == 'x') do
+  while queued and not (alone and alone.ends > over and sub(alone.terms, 1, 1) == 'x') do
     local first = call('ZRANGE', QUEUE, 0, 1)
     local request = sub(first[1], 7)
     if heard <= now and silent_at(request) <= now then
@@ -59,13 +75,14 @@ local function promote()
     if not fits(mode_of(waiter.terms)) then
       return
     end
-    if grants_left == 0 then
+    local token = grants_left > 0 and next_token()
+    if not token then
       tell(waiter.mailbox, 'a' .. request .. KEY)
       return
     end
     grants_left = grants_left - 1
     leave(request, waiter, not first[2])
-    local lease = granted(request, waiter)
+    local lease = granted(request, waiter, token)
     record('granted', write_lease(lease))
     tell_grant(lease)
     put(lease)
@@ -84,22 +101,27 @@ end
 
 -- Begins a command, with bounds for all locks that it is about.
 local function begin()
-  TOKEN, WAITS, JOURNAL = KEYS[1], KEYS[2], KEYS[3]
-  recorded = 0
+  TOKEN, WAITS, JOURNAL, LAYOUT = unpack(KEYS, 1, SHARED_KEYS)
+  recorded, leases_left, bytes_left = 0, LEASE_LIMIT, BYTE_LIMIT
   waiters_left, marks_left, grants_left = SWEEP_LIMIT, SWEEP_LIMIT, SWEEP_LIMIT
 end
 
 -- Whether the bounds are spent: what is still to be done belongs into another command.
 local function is_spent()
-  return waiters_left == 0 or marks_left == 0 or grants_left == 0
+  return waiters_left == 0 or marks_left == 0 or grants_left <= 0 or bytes_left <= 0
 end
 
--- Reads what there is of the lock whose keys follow the first so many, and settles it.
-local function open(keys, key)
+-- Names the keys of the lock that follow the first so many.
+local function name(keys, key)
   KEY = key
   STATE, DETAILS, QUEUE, SILENCE, ENDS, MARKS, FADING = unpack(KEYS, keys + 1, keys + LOCK_KEYS)
+end
+
+-- Reads the state of the lock.
+local function read_state()
   before = call('GET', STATE)
   local text = before or ''
+  bytes_left = bytes_left - #text
   marked = sub(text, 1, 1) == 'k'
   if marked then
     text = sub(text, 2)
@@ -109,11 +131,23 @@ local function open(keys, key)
     error('a state has an unknown letter')
   end
   queued = kind == 'q' or kind == 'n' or kind == 'w'
-  heard = queued and struct.unpack('>d', text, 2)
-  alone = (kind == '1' or kind == 'q') and read_lease(sub(text, queued and 10 or 2)) or nil
   many = kind == 'm' or kind == 'w' or nil
+  heard = queued and struct.unpack('>d', text, 2)
+  local at = queued and 10 or 2
+  alone = (kind == '1' or kind == 'q') and read_lease(sub(text, at)) or nil
+  over = many and struct.unpack('>d', text, at) or 0
+  has_over = over > 0
   held_mode, marked_anew = nil, false
-  expire()
+end
+
+-- Reads what there is of the lock whose keys follow the first so many, and settles it.
+local function open(keys, key)
+  name(keys, key)
+  read_state()
+  local jumped_back = over > now
+  over = math.max(over, now)
+  expire(jumped_back)
+  over = has_over and over or now
   drop_silent()
   promote()
   drop_marks()
@@ -122,7 +156,7 @@ end
 -- Drops what the request had and lost by time; answers its lease and its waiter, which are alive.
 local function settle_for(request)
   local lease, waiter = lease_of(request), waiter_of(request)
-  if lease and lease.ends <= now then
+  if lease and lease.ends <= over then
     record('expired', write_lease(lease))
     remove(request)
     lease = nil
@@ -140,12 +174,11 @@ end
 
 -- Writes what changed.
 local function close()
-  local after = ''
-  local horizon = queued and struct.pack('>d', heard)
+  local after, horizon = '', queued and struct.pack('>d', heard)
   if alone then
     after = (queued and 'q' .. horizon or '1') .. write_lease(alone)
   elseif many then
-    after = queued and 'w' .. horizon or 'm'
+    after = (queued and 'w' .. horizon or 'm') .. struct.pack('>d', has_over and over or 0)
   elseif queued then
     after = 'n' .. horizon
   end
@@ -153,17 +186,21 @@ local function close()
     if before ~= 'k' or marked_anew then
       call('SET', STATE, 'k', 'PX', math.max(call('PTTL', MARKS), 1))
     end
-    return
-  end
-  if marked then
-    after = 'k' .. after
-  end
-  if after == '' then
+  elseif after == '' then
     if before then
       call('DEL', STATE)
     end
+  elseif marked then
+    after = 'k' .. after
+    if after ~= before then
+      call('SET', STATE, after)
+    end
   elseif after ~= before then
-    call('SET', STATE, after)
+    if alone and not queued and alone.ends < NEVER and ARGV[1] == '0' then
+      call('SET', STATE, after, 'PX', math.ceil((alone.ends - now) / 1000) + GRACE)
+    else
+      call('SET', STATE, after)
+    end
   end
 end
 
@@ -181,7 +218,7 @@ end
 local function for_each(width, command)
   begin()
   local answers, at = { now }, 3
-  for keys = 3, #KEYS - 1, LOCK_KEYS do
+  for keys = SHARED_KEYS, #KEYS - 1, LOCK_KEYS do
     local key, requests = ARGV[at], tonumber(ARGV[at + 1])
     at = at + 2
     local is_open = not is_spent()

@@ -1,0 +1,169 @@
+//! How connections are made: one attempt, and one after another with pauses that grow.
+
+use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lock_core::{Error, ErrorKind, Operation, Result};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, PushInfo, RedisError, Value};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::config::RedisConfig;
+use crate::error;
+use crate::link::send;
+use crate::reply::{field, text};
+
+/// The first and the longest pause between two attempts to connect.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// Time for which a connection must have lasted for the pauses to begin anew.
+const WORKED: Duration = Duration::from_secs(1);
+/// The oldest server that has all commands, and the oldest that has functions.
+const OLDEST: (u64, u64) = (6, 2);
+const FUNCTIONS: (u64, u64) = (7, 0);
+
+pub(crate) type Pushes = mpsc::UnboundedReceiver<PushInfo>;
+
+/// What makes one kind of connection.
+pub(crate) trait Connect {
+    /// A connection that is ready for its use.
+    type Connected;
+
+    /// Connects once.
+    fn connect(&mut self) -> impl Future<Output = Result<Self::Connected>> + Send;
+
+    /// Notes why there is no connection.
+    fn note(&self, cause: Option<String>);
+}
+
+/// The pauses between attempts to connect: they grow until a connection has worked for a while.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    pause: Duration,
+    connected_at: Option<Instant>,
+}
+
+impl Backoff {
+    /// Tries until a connection is made.
+    pub(crate) async fn reconnect<C: Connect>(&mut self, connector: &mut C) -> C::Connected {
+        if self.connected_at.take().is_some_and(|at| at.elapsed() >= WORKED) {
+            self.pause = Duration::ZERO;
+        }
+        loop {
+            // Full jitter: many who lost one server do not come back at once.
+            tokio::time::sleep(self.pause.mul_f64(rand::random())).await;
+            self.pause = (self.pause * 2).clamp(PAUSES.0, PAUSES.1);
+            match connector.connect().await {
+                Ok(connected) => {
+                    self.connected_at = Some(Instant::now());
+                    return connected;
+                }
+                Err(error) => connector.note(error.source().map(ToString::to_string)),
+            }
+        }
+    }
+
+    /// The pauses after a connection that was made now.
+    pub(crate) fn connected() -> Self {
+        Self { pause: Duration::ZERO, connected_at: Some(Instant::now()) }
+    }
+}
+
+/// Does what connecting takes, in time.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    attempt: impl Future<Output = Result<T>> + Send,
+) -> Result<T> {
+    tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
+        let cause = format!("no answer within {limit:?}");
+        Err(Error::new(ErrorKind::Unavailable, Operation::Connect).with_source(cause))
+    })
+}
+
+/// Makes the connections of one kind, one after another.
+#[derive(Clone)]
+pub(crate) struct Dialer {
+    client: Client,
+    pub(crate) config: RedisConfig,
+    /// How the server names the last connection.
+    last: Arc<Mutex<Option<Peer>>>,
+}
+
+/// A connection that was made.
+pub(crate) struct Dialed {
+    pub(crate) connection: MultiplexedConnection,
+    pub(crate) pushes: Pushes,
+    pub(crate) has_functions: bool,
+}
+
+/// How the server names a connection: both together are hardly ever somebody else's.
+#[derive(Clone, Debug)]
+struct Peer {
+    id: String,
+    address: String,
+}
+
+impl Dialer {
+    pub(crate) fn new(client: Client, config: RedisConfig) -> Self {
+        Self { client, config, last: Arc::default() }
+    }
+
+    /// Makes a connection, and ends the last.
+    pub(crate) async fn dial(&self) -> Result<Dialed> {
+        let (sender, pushes) = mpsc::unbounded_channel();
+        // Every operation has its own limit, and the connection is asked when it was reached.
+        let config = AsyncConnectionConfig::new()
+            .set_push_sender(sender)
+            .set_response_timeout(None)
+            .set_connection_timeout(Some(self.config.connect_timeout));
+        let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        let mut connection = connected.map_err(|error| connect_failed(&error))?;
+        let mut ask = async |command: &mut Cmd| {
+            let answer = send(&mut connection, command).await;
+            answer.map_err(|error| connect_failed(&error))
+        };
+        let version = version(&ask(redis::cmd("INFO").arg("server")).await?)?;
+        ask(redis::cmd("CLIENT").arg("SETNAME").arg(&self.config.name)).await?;
+        let peer = peer(&ask(redis::cmd("CLIENT").arg("INFO")).await?);
+        // What the server has not read yet of the last connection must not take effect after what is
+        // sent from now on. That it is gone already is no error. The first time nobody is meant, and
+        // a user who may not is told at once.
+        let nobody = Peer { id: i64::MAX.to_string(), address: "0.0.0.0:0".to_owned() };
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last = last.unwrap_or(nobody);
+        let mut kill = redis::cmd("CLIENT");
+        ask(kill.arg("KILL").arg("ID").arg(&last.id).arg("ADDR").arg(&last.address)).await?;
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = peer;
+        Ok(Dialed { connection, pushes, has_functions: version >= FUNCTIONS })
+    }
+}
+
+/// Nothing that fails while connecting is an operation on a lock.
+pub(crate) fn connect_failed(error: &RedisError) -> Error {
+    let kind = match error.code() {
+        Some("LAYOUT") => ErrorKind::Unsupported,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::new(kind, Operation::Connect).with_source(error::said(error))
+}
+
+/// The version of the server, unless it is too old.
+fn version(info: &Value) -> Result<(u64, u64)> {
+    let version = text(info).and_then(|info| field(info, "redis_version")).unwrap_or_default();
+    let mut numbers = version.split('.').map(|number| number.parse::<u64>().unwrap_or(0));
+    let numbers = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if numbers >= OLDEST {
+        return Ok(numbers);
+    }
+    let (major, minor) = OLDEST;
+    let cause = format!("the server is of version `{version}`, and {major}.{minor} is the oldest");
+    Err(Error::new(ErrorKind::Unsupported, Operation::Connect).with_source(cause))
+}
+
+fn peer(info: &Value) -> Option<Peer> {
+    let word = |name: &str| {
+        text(info)?.split_whitespace().find_map(|word| Some(word.strip_prefix(name)?.to_owned()))
+    };
+    Some(Peer { id: word("id=")?, address: word("addr=")? })
+}

@@ -1,0 +1,141 @@
+//! The connection of the commands as its users and its keeper know it.
+
+use std::sync::Arc;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ServerErrorKind, Value};
+use tokio::sync::{Notify, watch};
+
+use crate::error;
+use crate::script::{Arg, Form, Script, Time};
+
+/// What the users of the connection and its keeper both know.
+#[derive(Debug)]
+pub(crate) struct Line {
+    state: watch::Sender<State>,
+    /// The server's address, for errors.
+    pub(crate) server: Arc<str>,
+    pub(crate) time: Time,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// There is no connection, because of this.
+    Down(Option<String>),
+    Up(Link),
+}
+
+/// A connection as long as it lasts.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) connection: MultiplexedConnection,
+    pub(crate) form: Form,
+    pub(crate) pulse: Arc<Pulse>,
+}
+
+/// What the users of a connection noticed of it.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    /// Told when something was without an answer.
+    pub(crate) doubted: Notify,
+    /// Told when the connection is of no use any more.
+    pub(crate) broken: Notify,
+}
+
+impl Line {
+    pub(crate) fn new(server: Arc<str>, time: Time) -> Self {
+        let (state, _) = watch::channel(State::Down(None));
+        Self { state, server, time }
+    }
+
+    pub(crate) fn up(&self, link: Link) {
+        self.state.send_replace(State::Up(link));
+    }
+
+    pub(crate) fn down(&self, cause: Option<String>) {
+        self.state.send_replace(State::Down(cause));
+    }
+
+    /// The connection, as soon as there is one.
+    pub(crate) async fn link(&self) -> Option<Link> {
+        if let State::Up(link) = &*self.state.borrow() {
+            return Some(link.clone());
+        }
+        let mut states = self.state.subscribe();
+        let up = states.wait_for(|state| matches!(state, State::Up(_))).await.ok()?;
+        match &*up {
+            State::Up(link) => Some(link.clone()),
+            State::Down(_) => None,
+        }
+    }
+
+    /// Lets nobody use a connection any more: who tries again at once would only find it broken, again
+    /// and again, before its keeper gets to run.
+    pub(crate) fn give_up(&self, pulse: &Arc<Pulse>, cause: Option<String>) {
+        self.state.send_if_modified(|state| {
+            let is_used = matches!(state, State::Up(link) if Arc::ptr_eq(&link.pulse, pulse));
+            if is_used {
+                *state = State::Down(cause);
+            }
+            is_used
+        });
+        pulse.broken.notify_one();
+    }
+
+    pub(crate) fn cause(&self) -> Option<String> {
+        match &*self.state.borrow() {
+            State::Down(cause) => cause.clone(),
+            State::Up(_) => None,
+        }
+    }
+}
+
+impl Link {
+    pub(crate) fn new(connection: MultiplexedConnection, form: Form) -> Self {
+        Self { connection, form, pulse: Arc::default() }
+    }
+
+    /// Calls a script, which the server is told of if it does not know it.
+    pub(crate) async fn call(
+        &mut self,
+        time: &Time,
+        script: Script,
+        keys: &[String],
+        args: &[Arg<'_>],
+    ) -> redis::RedisResult<Value> {
+        let call = time.call(self.form, script, keys, args);
+        match send(&mut self.connection, &call).await {
+            Err(error) if error::is_unknown_script(&error) => {
+                let load = time.load(self.form, script);
+                let loaded = send(&mut self.connection, &load).await;
+                match send(&mut self.connection, &call).await {
+                    // Somebody else may have loaded it at the same time.
+                    Err(error) if error::is_unknown_script(&error) => loaded.and(Err(error)),
+                    answer => answer,
+                }
+            }
+            answer => answer,
+        }
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("pulse", &self.pulse).finish_non_exhaustive()
+    }
+}
+
+/// Sends a command; what the server refuses is an error, which the driver alone leaves a value.
+pub(crate) async fn send(
+    connection: &mut MultiplexedConnection,
+    command: &Cmd,
+) -> redis::RedisResult<Value> {
+    connection.send_packed_command(command).await?.extract_error()
+}
+
+/// Whether an error says that the connection is of no use any more.
+pub(crate) fn is_over(error: &redis::RedisError) -> bool {
+    error.is_unrecoverable_error()
+        || error.is_connection_dropped()
+        || error.kind() == redis::ErrorKind::Server(ServerErrorKind::ReadOnly)
+}

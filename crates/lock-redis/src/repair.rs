@@ -1,0 +1,53 @@
+//! The repair of a key whose records are damaged.
+
+use lock_core::{LockKey, Operation, Result, Timed};
+
+use crate::backend::RedisBackend;
+use crate::reply::Answer;
+use crate::script::Script;
+
+/// What the repair of a key kept and dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Repair {
+    /// Number of leases that were kept.
+    pub kept_leases: u64,
+    /// Number of waiters that were kept.
+    pub kept_waiters: u64,
+    /// Number of leases whose records were lost or cannot be read.
+    pub dropped_leases: u64,
+    /// Number of waiters whose records were lost or cannot be read.
+    pub dropped_waiters: u64,
+}
+
+impl RedisBackend {
+    /// Repairs a key that a command found [corrupt](lock_core::ErrorKind::Corrupt).
+    ///
+    /// Whatever can be read is kept: the records of leases and waiters, from which the order of the
+    /// queue and all indexes are made anew. The rest is dropped. Then all who use the store are told
+    /// to ask, so that whoever lost a lease learns so at once and whoever lost a place joins again;
+    /// and watchers learn that they missed something. A command that finds nothing lost but an index
+    /// repairs that by itself.
+    ///
+    /// Unlike any other command, this one takes as long as there are records.
+    ///
+    /// # Errors
+    /// When the store did not answer, or not sensibly.
+    ///
+    /// # Cancel safety
+    /// The repair may or may not have happened; repair again.
+    pub async fn repair(&self, key: &LockKey) -> Result<Timed<Repair>> {
+        let read = |mut answer: Answer| {
+            Some(Repair {
+                kept_leases: answer.number()?,
+                kept_waiters: answer.number()?,
+                dropped_leases: answer.number()?,
+                dropped_waiters: answer.number()?,
+            })
+        };
+        let repaired = self.shared.run(Operation::Evict, Script::Repair, key, &[], read).await?;
+        tracing::warn!(%key, repaired = ?repaired.value, "the records of a key were repaired");
+        self.shared.is_sound(key);
+        Ok(repaired)
+    }
+}

@@ -1,0 +1,19 @@
+-- Finds out whether this is a store of ours, and begins one where there is none.
+--
+-- KEYS  1 token  2 layout
+-- ARGV  1 version of the layout  2 channel of the store
+-- Answers the time.
+
+-- Writing to what is there already asks the server whether it takes writes at all.
+call('PERSIST', KEYS[1])
+local layout = call('GET', KEYS[2])
+if layout and layout ~= ARGV[1] then
+  return redis.error_reply('LAYOUT the store has layout ' .. layout .. ', and ours is ' .. ARGV[1])
+end
+if call('SETNX', KEYS[1], now - 1) == 1 then
+  call('PUBLISH', ARGV[2], 'lost')
+end
+if not layout then
+  call('SET', KEYS[2], ARGV[1])
+end
+return now

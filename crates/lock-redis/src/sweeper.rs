@@ -1,0 +1,77 @@
+//! What drops the leases and waiters of the dead that nobody asks for any more.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use lock_core::{LockKey, Operation, Result};
+use redis::Value;
+
+use crate::commands::Shared;
+
+/// Time between two sweeps of a store, whoever sweeps.
+const INTERVAL: Duration = Duration::from_secs(45);
+/// Pause between two commands of a sweep, which leaves the server to others.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Number of keys of one command, and number of keys that the server looks at for it.
+const KEYS: usize = 128;
+const STRIDE: u32 = 1000;
+
+/// Sweeps the store now and then as long as it is used.
+pub(crate) async fn sweep(shared: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(INTERVAL.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
+        let Some(current) = shared.upgrade() else { return };
+        let is_our_turn = current.take_sweep().await;
+        drop(current);
+        match is_our_turn {
+            Ok(true) => walk(&shared).await,
+            Ok(false) => {}
+            Err(error) => tracing::debug!(?error, "the store cannot be swept now"),
+        }
+    }
+}
+
+/// Settles all keys there are, some at a time.
+async fn walk(shared: &Weak<Shared>) {
+    let mut at = 0;
+    loop {
+        let Some(current) = shared.upgrade() else { return };
+        let Ok((next, keys)) = current.scan(at, "", STRIDE).await else { return };
+        for keys in keys.chunks(KEYS) {
+            let mut keys = keys.to_vec();
+            while !keys.is_empty() {
+                let Some(more) = current.settle_all(&keys).await else { return };
+                keys = more;
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        if next == 0 {
+            return;
+        }
+        at = next;
+    }
+}
+
+impl Shared {
+    /// Whether nobody else has swept for a while.
+    async fn take_sweep(&self) -> Result<bool> {
+        let mut take = redis::cmd("SET");
+        let millis = u64::try_from(INTERVAL.as_millis()).unwrap_or(u64::MAX);
+        take.arg(self.layout.sweep()).arg("").arg("NX").arg("PX").arg(millis);
+        Ok(self.connection.command(Operation::List, &take).await? == Value::Okay)
+    }
+
+    /// Settles some keys: those of which more is over; `None` when the server does not answer.
+    async fn settle_all(self: &Arc<Self>, keys: &[LockKey]) -> Option<Vec<LockKey>> {
+        let mut more = Vec::new();
+        for (key, settled) in keys.iter().zip(self.settle(keys).await) {
+            match settled {
+                Ok(settled) if settled.value => more.push(key.clone()),
+                Ok(_) => {}
+                Err(error) if self.is_damage(&error) => {}
+                Err(_) => return None,
+            }
+        }
+        Some(more)
+    }
+}
