@@ -307,21 +307,3 @@ async fn mailbox_whose_opening_was_not_answered_is_opened_again() {
     drop(next.await.unwrap().unwrap());
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
-
-#[tokio::test(start_paused = true)]
-async fn lease_that_a_store_forgot_is_known_to_be_lost_at_once() {
-    let store = faulty();
-    let alice = manager(&store, "alice");
-    let guard = alice.acquire("key").ttl(Duration::from_secs(600)).await.unwrap();
-    let key = guard.lease().clone();
-    // The store forgets, and answers the renewal that tells so with a failure.
-    store.inject(Operation::Renew, Fault::Refused);
-    store.inject_notices(NoticeFault::Lost);
-    assert!(manager(&store, "bob").evict(&key, "forgotten").await.unwrap());
-    store.tell_may_have_missed();
-    settle().await;
-    store.heal();
-    let start = Instant::now();
-    guard.lost().await;
-    assert!(start.elapsed() <= secs(1), "{:?}", start.elapsed());
-}

@@ -1,5 +1,7 @@
 //! The lifetimes of a manager: runtimes, shutdown, and work that fails.
 
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+
 mod common;
 
 use std::time::Duration;

@@ -4,6 +4,8 @@
 //! takes for a minute, how many are lost, and how long the slowest turn of another key takes
 //! meanwhile. All of it runs on one thread.
 
+#![expect(clippy::print_stdout, reason = "the figures are the result")]
+
 use std::fs;
 use std::time::Duration;
 

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     fn key(number: usize) -> LockKey {
-        LockKey::parse(&format!("key-{number}")).unwrap()
+        LockKey::parse(format!("key-{number}")).unwrap()
     }
 
     #[test]

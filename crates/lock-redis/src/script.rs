@@ -19,7 +19,7 @@ pub(crate) enum Form {
 
 /// Makes the list of commands, each with its source.
 macro_rules! scripts {
-    ($($script:ident $word:literal,)*) => {
+    ($($script:ident $word:literal $source:expr,)*) => {
         /// A command that runs on the server.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Script {
@@ -31,7 +31,7 @@ macro_rules! scripts {
 
             const fn source(self) -> (&'static str, &'static str) {
                 match self {
-                    $(Self::$script => ($word, include_str!(concat!("scripts/", $word, ".lua"))),)*
+                    $(Self::$script => ($word, $source),)*
                 }
             }
         }
@@ -39,23 +39,23 @@ macro_rules! scripts {
 }
 
 scripts! {
-    Acquire "acquire",
-    AcquireFree "acquire_free",
-    Cancel "cancel",
-    Connect "connect",
-    Evict "evict",
-    Hear "hear",
-    Inspect "inspect",
-    Leases "leases",
-    Probe "probe",
-    Release "release",
-    ReleaseAlone "release_alone",
-    Renew "renew",
-    Repair "repair",
-    Settle "settle",
-    States "states",
-    Transfer "transfer",
-    Waiters "waiters",
+    Acquire "acquire" include_str!("scripts/acquire.lua"),
+    AcquireFree "acquire_free" include_str!("scripts/acquire_free.lua"),
+    Cancel "cancel" include_str!("scripts/cancel.lua"),
+    Connect "connect" include_str!("scripts/connect.lua"),
+    Evict "evict" include_str!("scripts/evict.lua"),
+    Hear "hear" include_str!("scripts/hear.lua"),
+    Inspect "inspect" include_str!("scripts/inspect.lua"),
+    Leases "leases" include_str!("scripts/leases.lua"),
+    Probe "probe" include_str!("scripts/probe.lua"),
+    Release "release" include_str!("scripts/release.lua"),
+    ReleaseAlone "release_alone" include_str!("scripts/release_alone.lua"),
+    Renew "renew" include_str!("scripts/renew.lua"),
+    Repair "repair" include_str!("scripts/repair.lua"),
+    Settle "settle" include_str!("scripts/settle.lua"),
+    States "states" include_str!("scripts/states.lua"),
+    Transfer "transfer" include_str!("scripts/transfer.lua"),
+    Waiters "waiters" include_str!("scripts/waiters.lua"),
 }
 
 const NOW: &str = include_str!("scripts/now.lua");

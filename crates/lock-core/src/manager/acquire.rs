@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
 
+use super::news::heartbeat;
 use super::pending::{Answer, Pending};
 use super::queue::Queue;
-use super::waiters::heartbeat;
 use super::{LockGuard, LockManager, LossReason};
 use crate::{
     AcquireRequest, Acquisition, Error, ErrorKind, HeadStart, InvalidInput, KeepAlive, LockKey,
@@ -203,6 +203,9 @@ where
 
 impl Acquire<Queueing> {
     /// Waits this long at the most; without, as long as it takes. Zero asks once.
+    ///
+    /// However short it is, the store has 100 ms for its answer, and with zero the
+    /// [`operation_timeout`](crate::ManagerConfig::operation_timeout).
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait: Some(wait), ..self }
     }
@@ -245,7 +248,7 @@ impl IntoFuture for Acquire<Once> {
 /// Asks once, or as often as the store has dead waiters to drop.
 async fn attempt(pending: &mut Pending) -> Result<Attempt> {
     let limit = pending.shared().config.operation_timeout.span();
-    pending.until_told(limit).await;
+    pending.shared().mailbox.until_opened(limit).await;
     loop {
         let Answer { answered, value } = pending.acquire(limit).await?;
         match value {
@@ -259,11 +262,11 @@ async fn attempt(pending: &mut Pending) -> Result<Attempt> {
             }
             // A request that waits already keeps its place.
             Acquisition::Held(position) | Acquisition::Queued(position) => {
-                pending.forget_place();
+                pending.leave_place();
                 return Ok(Attempt::Held(Timed::new(answered.observed_at, position)));
             }
             Acquisition::Ended(end) => {
-                pending.forget_place();
+                pending.leave_place();
                 let error = Error::new(ErrorKind::Ended, Operation::Acquire).with_end(end);
                 return Err(error.with_key(pending.key().clone()));
             }

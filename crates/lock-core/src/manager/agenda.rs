@@ -126,6 +126,14 @@ impl<N: Clone + Eq + Hash, T> Agenda<N, T> {
         self.strike(earlier);
     }
 
+    /// Makes a thing that was taken due again, unless it was made due sooner since then.
+    pub(super) fn set_due_again(&mut self, name: &N, due: Instant, slack: Duration) {
+        let known = self.entry(name).and_then(|entry| entry.due);
+        if known.is_none_or(|known| due < known.0) {
+            self.set_due(name, due, slack);
+        }
+    }
+
     /// Makes a thing not due until further notice.
     pub(super) fn clear_due(&mut self, name: &N) {
         let due = self.entry(name).and_then(|entry| entry.due.take());

@@ -1,6 +1,7 @@
 //! Time-outs around calls to the store.
 
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -38,6 +39,21 @@ pub(super) async fn one<T>(
         })
     };
     bounded(limit, operation, Some(key), call).await
+}
+
+/// Waits for a call to the store that may panic; a panic is a failure like another.
+pub(super) async fn unwinding<T>(
+    operation: Operation,
+    call: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let mut call = pin!(call);
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))).unwrap_or_else(|_| {
+            let error = Error::new(ErrorKind::Unavailable, operation).unknown();
+            Poll::Ready(Err(error.with_source("the store panicked")))
+        })
+    })
+    .await
 }
 
 /// The error of a call that was not answered in time.

@@ -1,6 +1,5 @@
 //! What nobody wants any more is given back: leases of guards, requests of futures.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::backoff::Backoff;
-use super::bounded::bounded;
+use super::bounded::{bounded, unwinding};
 use super::{Shared, Stay};
 use crate::{CancelRequest, LockKey, Operation, ReleaseRequest, Result};
 
@@ -53,11 +52,8 @@ impl Departure {
         let mut telling: Telling = Box::pin(self.tell());
         if is_at_home {
             let mut cx = Context::from_waker(Waker::noop());
-            let poll = catch_unwind(AssertUnwindSafe(|| telling.as_mut().poll(&mut cx)));
-            match poll {
-                Ok(poll) if poll.is_ready() => return,
-                Ok(_) => {}
-                Err(_) => tracing::error!("the store panicked"),
+            if telling.as_mut().poll(&mut cx).is_ready() {
+                return;
             }
         }
         shared.life.hand_over(telling);
@@ -71,7 +67,7 @@ impl Departure {
             let Err(error) = told else { break };
             if !error.is_retryable() {
                 tracing::warn!(lock.key = %key, %error, "a request could not be ended");
-                break;
+                return;
             }
             tracing::warn!(lock.key = %key, %error, "a request could not be ended yet");
             let pause = backoff.next();
@@ -123,11 +119,11 @@ impl Departing {
         let key = self.key();
         let told = match self {
             Self::Lease(request) => {
-                let call = shared.store.release(request);
+                let call = unwinding(Operation::Release, shared.store.release(request));
                 bounded(limit, Operation::Release, Some(key), call).await.map(drop)
             }
             Self::Request(request) => {
-                let call = shared.store.cancel(request);
+                let call = unwinding(Operation::Cancel, shared.store.cancel(request));
                 bounded(limit, Operation::Cancel, Some(key), call).await.map(drop)
             }
         };

@@ -15,7 +15,7 @@ use super::renewal::RenewedOnce;
 use super::{Shared, Stay};
 use crate::{
     CancelRequest, Error, ErrorKind, FencingToken, Lease, LockKey, Operation, Release,
-    ReleaseRequest, RequestId, Result, Transfer, TransferRequest, TransferTo,
+    ReleaseRequest, RequestId, Result, Timestamp, Transfer, TransferRequest, TransferTo,
 };
 
 /// A held lock.
@@ -144,9 +144,18 @@ impl LockGuard {
     /// # Cancel safety
     /// The lease may have been renewed.
     pub async fn renew_now(&self) -> Result<()> {
-        match self.shared.renewals.renew(&self.lease.name(), self.lease.ttl).await? {
-            RenewedOnce::Until(_) => Ok(()),
-            RenewedOnce::Lost(reason) => Err(self.not_held(Operation::Renew).with_loss(reason)),
+        self.claim().await.map(drop)
+    }
+
+    /// Renews the lease; what it lasts until by the store's clock is returned.
+    async fn claim(&self) -> Result<Option<Timestamp>> {
+        let renewed = self.shared.renewals.renew(&self.lease.name(), self.lease.ttl).await?;
+        match (renewed, self.hold.lost(Instant::now())) {
+            (RenewedOnce::Until(expires_at), None) => Ok(expires_at),
+            // What was lost stays lost, whatever the store still has.
+            (_, Some(reason)) | (RenewedOnce::Lost(reason), None) => {
+                Err(self.not_held(Operation::Renew).with_loss(reason))
+            }
         }
     }
 
@@ -217,12 +226,12 @@ impl LockGuard {
 
     async fn tell_release(&mut self) -> Result<()> {
         let shared = &self.shared;
+        // Counted before the guard is not, until it is told or handed to the background.
+        let _stay = Stay::new(shared);
         self.is_held = shared.renewals.remove(&self.lease.name(), &self.hold);
         if !self.is_held {
             return Err(self.not_held(Operation::Release));
         }
-        // Counted until it is told or handed to the background.
-        let _stay = Stay::new(shared);
         let request = ReleaseRequest::new(self.lease.name());
         let limit = shared.config.operation_timeout.span();
         let call = shared.store.release(&request);
@@ -266,16 +275,15 @@ impl LockGuard {
         if self.answer_outstanding {
             let (owner, metadata) = (self.lease.owner.clone(), self.lease.metadata.clone());
             let request = RequestId::random();
-            return self.transfer(TransferTo::Owner { owner, request, metadata }).await;
+            let mut successor = Successor::new(&self, request);
+            let lease = self.transfer(TransferTo::Owner { owner, request, metadata }).await;
+            successor.may_hold = lease.as_ref().is_err_and(|failed| failed.error.is_unknown());
+            return lease;
         }
         let mut lease = self.lease.clone();
         if !self.hold.is_claimed() {
-            match self.shared.renewals.renew(&lease.name(), lease.ttl).await {
-                Ok(RenewedOnce::Until(expires_at)) => lease.expires_at = expires_at,
-                Ok(RenewedOnce::Lost(reason)) => {
-                    let error = self.not_held(Operation::Renew).with_loss(reason);
-                    return Err(GuardError { guard: self, error });
-                }
+            match self.claim().await {
+                Ok(expires_at) => lease.expires_at = expires_at,
                 Err(error) => return Err(GuardError { guard: self, error }),
             }
         } else if let Some(reason) = self.hold.lost(Instant::now()) {
@@ -290,6 +298,32 @@ impl LockGuard {
     fn leave_to_others(mut self) {
         self.is_held = false;
         self.shared.renewals.remove(&self.lease.name(), &self.hold);
+    }
+}
+
+/// A request that a lease is being transferred to: until it is known what became of that, it may hold.
+struct Successor {
+    shared: Arc<Shared>,
+    request: CancelRequest,
+    gone_by: Option<Instant>,
+    may_hold: bool,
+}
+
+impl Successor {
+    fn new(guard: &LockGuard, request: RequestId) -> Self {
+        let cancel = CancelRequest::new(guard.lease.key.clone(), request);
+        let request = cancel.with_answer_outstanding(true);
+        let gone_by = guard.lease.ttl.span().map(|span| Instant::now() + span);
+        Self { shared: Arc::clone(&guard.shared), request, gone_by, may_hold: true }
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if self.may_hold {
+            let departing = Departing::Request(self.request.clone());
+            Departure::new(Stay::new(&self.shared), departing, self.gone_by).leave();
+        }
     }
 }
 
@@ -321,6 +355,7 @@ impl Drop for LockGuard {
 /// What failed with a guard, and the guard, which was to be used up.
 ///
 /// Dropped, or turned into the [`Error`], it gives the lease back.
+#[expect(clippy::exhaustive_structs, reason = "it is taken apart")]
 pub struct GuardError {
     /// The guard.
     pub guard: LockGuard,

@@ -84,7 +84,9 @@ impl Life {
     pub(super) fn stop(&self) {
         self.closed.cancel();
         self.stopped.cancel();
-        *self.tasks() = None;
+        // Dropped outside of the lock: what it still holds may end this life once more.
+        let sender = self.tasks().take();
+        drop(sender);
     }
 
     /// Whether the runtime of the tasks is gone.

@@ -4,14 +4,18 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::bounded::bounded;
+use super::bounded::{bounded, unwinding};
 use super::hold::LossReason;
 use super::renewal::Renewals;
 use super::waiters::Waiters;
 use crate::{LeaseName, LockStore, MailboxId, Notice, Operation};
+
+/// How long a stream of notices lasts that did not fail.
+const STABLE: Duration = Duration::from_secs(1);
 
 /// Where the notices of a manager come in.
 #[derive(Debug)]
@@ -41,27 +45,38 @@ impl Mailbox {
         self.id
     }
 
-    /// Done when the first attempt to open the mailbox is over: what is told before is told to
-    /// nobody. Whoever does not wait for it any longer says so by cancelling.
-    pub(super) const fn opened(&self) -> &CancellationToken {
-        &self.opened
+    /// Waits until the mailbox is open, the first time, for at most `limit`: what is told before is
+    /// told to nobody.
+    pub(super) async fn until_opened(&self, limit: Duration) {
+        if !self.opened.is_cancelled() {
+            // Without it the request is served later, and not otherwise.
+            let in_time = Box::pin(tokio::time::timeout(limit, self.opened.cancelled())).await;
+            if in_time.is_err() {
+                self.opened.cancel();
+            }
+        }
     }
 
     /// Reads the notices, for ever.
     pub(super) async fn read(self: Arc<Self>) {
         let mut backoff = Backoff::default();
         loop {
-            let listen = self.store.listen(self.id);
+            let listen = unwinding(Operation::Listen, self.store.listen(self.id));
             match bounded(self.longest, Operation::Listen, None, listen).await {
                 Ok(mut notices) => {
-                    backoff = Backoff::default();
+                    let since = Instant::now();
                     // Requests that were sent before the mailbox was open were told nothing.
                     if self.opened.is_cancelled() {
                         self.dispatch(Notice::MayHaveMissed);
                     }
                     self.opened.cancel();
-                    while let Some(notice) = poll_fn(|cx| notices.as_mut().poll_next(cx)).await {
+                    let mut next = async || Ok(poll_fn(|cx| notices.as_mut().poll_next(cx)).await);
+                    while let Ok(Some(notice)) = unwinding(Operation::Listen, next()).await {
                         self.dispatch(notice);
+                    }
+                    // A stream that ends at once is a failure like another.
+                    if since.elapsed() >= STABLE {
+                        backoff = Backoff::default();
                     }
                 }
                 Err(error) => {

@@ -11,6 +11,7 @@ mod guard;
 mod hold;
 mod life;
 mod mailbox;
+mod news;
 mod operate;
 mod pending;
 mod queue;
@@ -249,7 +250,9 @@ impl LockManager {
     /// Requests that wait end in [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown). Guards in use
     /// are looked after meanwhile; those that are lost, and leases that were taken out of their
     /// guards, do not count. It takes no longer than
-    /// [`shutdown_timeout`](ManagerConfig::shutdown_timeout): what is left then is in the report.
+    /// [`shutdown_timeout`](ManagerConfig::shutdown_timeout): what is left then is in the report, and
+    /// the store goes on being told of it while the runtime lives. A request that is neither awaited
+    /// nor dropped meanwhile is waited for, too: drop it first.
     ///
     /// # Cancel safety
     /// New requests stay refused; call it again to wait on.
@@ -258,10 +261,15 @@ impl LockManager {
         let until = Instant::now() + config.shutdown_timeout.span();
         life.close();
         stays.close();
-        // A guard that goes leaves a departure, and none comes of it.
+        // A guard that goes leaves a departure, and a request that was sent before may become a guard.
         let all = async {
-            renewals.until_drained().await;
-            stays.wait().await;
+            loop {
+                renewals.until_drained().await;
+                stays.wait().await;
+                if renewals.is_drained() {
+                    break;
+                }
+            }
         };
         // Where the runtime is gone, nobody is left to do more.
         if !life.is_orphaned() {

@@ -262,6 +262,8 @@ impl LockManager {
     pub async fn adopt(&self, lease: &Lease) -> Result<LockGuard> {
         let _stay = Stay::enter(&self.shared, Operation::Adopt)?;
         let entered = self.shared.waiters.enter(lease.request, lease.key.clone());
+        let longest = self.shared.config.operation_timeout.span();
+        self.shared.mailbox.until_opened(longest).await;
         let sent = Instant::now();
         let requests =
             [RenewRequest::new(lease.name(), lease.ttl).with_mailbox(self.shared.mailbox.id())];

@@ -10,7 +10,8 @@ use super::bounded::bounded;
 use super::departure::{Departing, Departure};
 use super::evidence::Answered;
 use super::hold::LossReason;
-use super::waiters::{Entered, News, Standing, Told};
+use super::news::{News, Standing, Told};
+use super::waiters::Entered;
 use super::{LockGuard, Shared, Stay};
 use crate::{
     AcquireRequest, Acquisition, CancelRequest, Error, ErrorKind, Grant, Lease, LockKey, OnHeld,
@@ -46,19 +47,6 @@ impl Pending {
     /// The manager that the request is of.
     pub(super) fn shared(&self) -> &Shared {
         &self.stay.shared
-    }
-
-    /// Waits until the mailbox is open, the first time, for at most `limit`: what is told before is
-    /// told to nobody.
-    pub(super) async fn until_told(&self, limit: Duration) {
-        let opened = self.stay.shared.mailbox.opened();
-        if !opened.is_cancelled() {
-            // Without it the request is served later, and not otherwise.
-            let in_time = Box::pin(tokio::time::timeout(limit, opened.cancelled())).await;
-            if in_time.is_err() {
-                opened.cancel();
-            }
-        }
     }
 
     /// Sends the request, and waits for the answer for `limit`.
@@ -132,6 +120,11 @@ impl Pending {
         let guard = LockGuard::new(shared, lease, since, lasts, is_claimed);
         catch_up(&self.entered, &guard);
         if outstanding { guard.with_answer_outstanding() } else { guard }
+    }
+
+    /// Leaves the place in the queue to the others of the same request.
+    pub(super) const fn leave_place(&mut self) {
+        self.has_place = false;
     }
 
     /// Notes that the request has no place in a queue.

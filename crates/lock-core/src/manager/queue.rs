@@ -7,12 +7,15 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::LockGuard;
 use super::backoff::Backoff;
 use super::evidence::Answered;
+use super::news::{News, Standing};
 use super::pending::{Answer, Pending};
-use super::waiters::{News, Standing};
 use crate::{Acquisition, End, Error, ErrorKind, Operation, QueuePosition, Result, Timed};
 
 /// How long the task that hears the waiters may be late before it is taken for stopped.
 const STALL: Duration = Duration::from_secs(2);
+
+/// The shortest time that the answer to an acquire is waited for.
+const SHORTEST_ANSWER: Duration = Duration::from_millis(100);
 
 /// A request on its way through the queue.
 ///
@@ -32,16 +35,21 @@ impl Queue {
     pub(super) async fn until_granted(&mut self) -> Result<LockGuard> {
         let mut backoff = Backoff::default();
         let longest = self.pending.shared().config.operation_timeout.span();
-        self.pending.until_told(self.until_time_is_up(longest)).await;
+        // The request itself needs time, too.
+        let half = self.until_time_is_up(longest * 2) / 2;
+        self.pending.shared().mailbox.until_opened(half).await;
         loop {
-            let limit = self.until_time_is_up(longest);
+            // However short the wait, a store on a network is given the time for one answer.
+            let limit = self.until_time_is_up(longest).max(SHORTEST_ANSWER.min(longest));
             let (answered, position) = match self.pending.acquire(limit).await {
                 Ok(Answer { answered, value }) => match value {
                     Acquisition::Granted(lease) => return Ok(self.pending.guard(answered, lease)),
                     Acquisition::Queued(position) => (answered, position),
                     // Dead waiters fill the queue, and the store drops some with each command.
                     Acquisition::QueueFull(position)
-                        if position.next_change_at == Some(answered.observed_at) =>
+                        if position.next_change_at == Some(answered.observed_at)
+                            && !self.is_time_up()
+                            && !self.pending.shared().life.closed().is_cancelled() =>
                     {
                         tokio::task::yield_now().await;
                         continue;

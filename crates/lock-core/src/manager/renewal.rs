@@ -135,9 +135,13 @@ impl Renewals {
     pub(super) async fn renew(&self, lease: &LeaseName, ttl: Ttl) -> Result<RenewedOnce> {
         let requests = [self.request(lease.clone(), ttl)];
         let sent = Instant::now();
-        if let Some(held) = self.schedule().held.get(lease) {
-            held.expect(sent);
-        }
+        let hurries = {
+            let schedule = self.schedule();
+            if let Some(held) = schedule.held.get(lease) {
+                held.expect(sent);
+            }
+            schedule.held.hurries()
+        };
         let answer = super::bounded::one(
             self.longest,
             crate::Operation::Renew,
@@ -148,7 +152,13 @@ impl Renewals {
         Ok(match value {
             Renewal::Renewed { expires_at } => {
                 let lasts = Answered { sent, observed_at }.lasts(expires_at);
-                self.note_renewed(&mut self.schedule(), lease, sent, lasts, false);
+                let mut schedule = self.schedule();
+                let again = hurries != schedule.held.hurries();
+                let due = schedule.note_renewed(lease, sent, lasts, again);
+                if let Some((due, slack)) = due {
+                    schedule.held.set_due(lease, due, slack);
+                }
+                drop(schedule);
                 RenewedOnce::Until(expires_at)
             }
             Renewal::Ended(end) => self.note_lost(lease, LossReason::Ended(end)),
@@ -168,6 +178,11 @@ impl Renewals {
                 _ = hold.until_lost() => {}
             }
         }
+    }
+
+    /// Whether no guard holds a lease that is alive.
+    pub(super) fn is_drained(&self) -> bool {
+        self.alive().next().is_none()
     }
 
     /// Tells every guard that its lease is not looked after any more; how many there were.
@@ -192,21 +207,6 @@ impl Renewals {
         RenewRequest::new(lease, ttl).with_mailbox(self.mailbox)
     }
 
-    fn note_renewed(
-        &self,
-        schedule: &mut Schedule,
-        lease: &LeaseName,
-        sent: Instant,
-        lasts: Option<Duration>,
-        again: bool,
-    ) {
-        let now = Instant::now();
-        let Some(held) = schedule.held.get(lease) else { return };
-        held.hold.extend(sent, now, lasts.map(|lasts| deadline(sent, lasts)));
-        let (due, slack) = if again { (now, Duration::ZERO) } else { due(sent, lasts) };
-        schedule.held.set_due(lease, due, slack);
-    }
-
     fn note_lost(&self, lease: &LeaseName, reason: LossReason) -> RenewedOnce {
         self.lose(lease, reason.clone());
         RenewedOnce::Lost(reason)
@@ -226,6 +226,21 @@ pub(super) enum RenewedOnce {
 }
 
 impl Schedule {
+    /// Notes that a renewal which was sent at `sent` made a lease last so long; `again` makes it due
+    /// once more at once. When it is next due is returned.
+    fn note_renewed(
+        &mut self,
+        lease: &LeaseName,
+        sent: Instant,
+        lasts: Option<Duration>,
+        again: bool,
+    ) -> Option<(Instant, Duration)> {
+        let now = Instant::now();
+        let held = self.held.get(lease)?;
+        held.hold.extend(sent, now, lasts.map(|lasts| deadline(sent, lasts)));
+        Some(if again { (now, Duration::ZERO) } else { due(sent, lasts) })
+    }
+
     /// Whether the task is to be told of something due then.
     fn is_sooner(&mut self, due: Instant) -> bool {
         let is_sooner = self.planned.is_none_or(|planned| due < planned);
@@ -276,7 +291,10 @@ impl Rounds for Renewals {
                 Some(Ok(Timed { observed_at, value, .. })) => match value {
                     Renewal::Renewed { expires_at } => {
                         let lasts = Answered { sent, observed_at }.lasts(expires_at);
-                        self.note_renewed(&mut schedule, lease, sent, lasts, again);
+                        let due = schedule.note_renewed(lease, sent, lasts, again);
+                        if let Some((due, slack)) = due {
+                            schedule.held.set_due_again(lease, due, slack);
+                        }
                     }
                     Renewal::Ended(end) => lost.push((lease, LossReason::Ended(end))),
                     Renewal::NotHeld => lost.push((lease, LossReason::NotHeld)),
@@ -288,7 +306,7 @@ impl Rounds for Renewals {
                     if let Some(held) = schedule.held.get(lease) {
                         let pause = pause(now, held.hold.deadline());
                         let pause = if again { Duration::ZERO } else { pause };
-                        schedule.held.set_due(lease, now + pause, pause / 4);
+                        schedule.held.set_due_again(lease, now + pause, pause / 4);
                     }
                 }
             }
@@ -310,9 +328,9 @@ fn due(since: Instant, lasts: Option<Duration>) -> (Instant, Duration) {
     (since + lasts / 3, lasts / 12)
 }
 
-/// How long to wait for the answer to a renewal: so short that there is time for others after it.
+/// How long to wait for the answer to a renewal: so short that there is time for another after it.
 fn time_to_answer(now: Instant, deadline: Option<Instant>, longest: Duration) -> Duration {
-    (left(now, deadline) / 3).min(longest).max(SHORTEST_PAUSE)
+    (left(now, deadline) / 2).min(longest).max(SHORTEST_PAUSE)
 }
 
 /// How long after a failure to repeat a renewal: a quarter of the time that is left, so that the
@@ -330,10 +348,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_waited_for_so_long_that_there_is_time_for_others() {
+    fn answers_are_waited_for_so_long_that_there_is_time_for_another() {
         let now = Instant::now();
         let answer = |left| time_to_answer(now, Some(now + left), Duration::from_secs(5));
-        assert_eq!(answer(Duration::from_secs(6)), Duration::from_secs(2));
+        assert_eq!(answer(Duration::from_secs(6)), Duration::from_secs(3));
         assert_eq!(answer(Duration::from_secs(60)), Duration::from_secs(5));
         assert_eq!(answer(Duration::ZERO), SHORTEST_PAUSE);
     }

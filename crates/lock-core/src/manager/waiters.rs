@@ -10,21 +10,12 @@ use super::agenda::Agenda;
 use super::backoff::Backoff;
 use super::bounded::unanswered;
 use super::evidence::Answered;
+use super::news::{News, Standing, Told, due, first_limit};
 use super::rounds::{Answers, Batch, Plan, Rounds, STEP, batches};
 use crate::{
-    End, Error, FencingToken, Grant, HearRequest, Heard, Lease, LockKey, LockStore, MailboxId,
-    Operation, QueuePosition, RequestId, Result, Timed,
+    End, FencingToken, Grant, HearRequest, Heard, LockKey, LockStore, MailboxId, Operation,
+    QueuePosition, RequestId, Result, Timed,
 };
-
-/// How long after the next possible change the head of the queue is heard, for clocks that are
-/// coarse.
-const AFTER_A_CHANGE: Duration = Duration::from_millis(1);
-/// How much later each position is heard than the one before it.
-const STAGGER: Duration = Duration::from_millis(20);
-/// The last position that is heard at the next possible change and not only at its heartbeat.
-const LAST_EAGER: u64 = 50;
-/// The longest time between two hearings of a waiter.
-const LONGEST_HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// The table of the waiters of a manager, the only one of its process, and the rounds that hear
 /// them.
@@ -77,37 +68,10 @@ struct Wait {
     answered: Option<(Answered, u64)>,
     standing: Standing,
     backoff: Backoff,
+    /// How long the next answer is waited for; longer after each that did not come in time.
+    limit: Duration,
     /// When the task last took it up.
     tried: Instant,
-}
-
-/// Where a request stands, as far as the store told.
-#[derive(Clone, Debug)]
-pub(super) struct Standing {
-    pub(super) answered: Answered,
-    pub(super) position: QueuePosition,
-    /// Why the store did not tell since then.
-    pub(super) failure: Option<Error>,
-}
-
-/// What a waiter is told.
-#[derive(Clone, Debug)]
-pub(super) enum News {
-    /// The request was granted, as a notice says; the lease counts from the answer, if there is one.
-    Granted(Grant, Option<Answered>),
-    /// The request was granted, as an answer says; the lease is claimed.
-    Holds(Answered, Lease),
-    /// The request was ended by force or cancelled.
-    Ended(End),
-    /// The request has lost its place.
-    Absent,
-    /// Asking again is of no use.
-    Failed(Error),
-}
-
-/// How often a waiter of this keep-alive is heard at the least.
-pub(super) fn heartbeat(keep_alive: Duration) -> Duration {
-    (keep_alive / 3).min(LONGEST_HEARTBEAT)
 }
 
 impl Waiters {
@@ -131,13 +95,20 @@ impl Waiters {
         let mut table = self.table();
         let hurries = table.rows.hurries();
         let Some(row) = table.rows.get_mut(&name) else { return };
-        match row.wait.as_ref().map(|wait| wait.answered) {
+        let told = match row.wait.as_ref().map(|wait| wait.answered) {
             // The answer that it counts from is still to come.
             None => row.tell(News::Granted(grant, None)),
             Some(Some((answered, at))) if at == hurries => {
-                row.tell(News::Granted(grant, Some(answered)));
+                row.tell(News::Granted(grant, Some(answered)))
             }
-            Some(_) => self.hear_now(&mut table, &name),
+            Some(_) => {
+                self.hear_now(&mut table, &name);
+                None
+            }
+        };
+        drop(table);
+        if let Some(told) = told {
+            told.notify_waiters();
         }
     }
 
@@ -194,12 +165,12 @@ impl Row {
         }
     }
 
-    fn tell(&mut self, news: News) {
+    /// Keeps the news; whom to wake, once the table is free, is returned: a waker may do anything.
+    #[must_use]
+    fn tell(&mut self, news: News) -> Option<Arc<Notify>> {
         self.news = Some(Box::new(news));
         self.version += 1;
-        if let Some(told) = &self.told {
-            told.notify_waiters();
-        }
+        self.told.clone()
     }
 
     const fn forget_answers(&mut self) {
@@ -242,6 +213,7 @@ impl Entered {
             answered: (!ask).then_some((answered, hurries)),
             standing: Standing { answered, position, failure: None },
             backoff: Backoff::default(),
+            limit: first_limit(heartbeat),
             tried: answered.sent,
         }));
         table.rows.set_due(&self.name, due, slack);
@@ -311,16 +283,6 @@ impl Entered {
     }
 }
 
-/// What was told about a lease before its guard was made.
-#[derive(Debug)]
-pub(super) enum Told {
-    Nothing,
-    /// It was ended by force.
-    Ended(End),
-    /// Notices may have been lost.
-    Perhaps,
-}
-
 impl Drop for Entered {
     fn drop(&mut self) {
         let mut table = self.waiters.table();
@@ -350,9 +312,10 @@ impl Rounds for Waiters {
                 continue;
             };
             wait.tried = now;
-            // While there is a place to lose, only so long that another attempt can keep it.
-            let limit = self.longest.min(wait.heartbeat / 4);
-            due.push((limit, HearRequest::new(name.1, request).with_mailbox(self.mailbox)));
+            due.push((
+                wait.limit.min(self.longest),
+                HearRequest::new(name.1, request).with_mailbox(self.mailbox),
+            ));
         }
         let next = table.rows.next();
         let next = if table.rows.is_due(now) { Some(now) } else { next };
@@ -370,6 +333,7 @@ impl Rounds for Waiters {
         let now = Instant::now();
         // Those that failed together are tried again together.
         let mut pause = None;
+        let mut told = Vec::new();
         let mut guard = self.table();
         let table = &mut *guard;
         let hurries = table.rows.hurries();
@@ -378,6 +342,8 @@ impl Rounds for Waiters {
             let Some(row) = table.rows.get_mut(&name) else { continue };
             let Some(wait) = &mut row.wait else { continue };
             let answer = answer.unwrap_or_else(|| {
+                // A slow line is not a dead one.
+                wait.limit = (wait.limit * 2).min(wait.heartbeat);
                 Err(unanswered(batch.limit, Operation::Hear, Some(&request.key)))
             });
             let (due, slack) = match answer {
@@ -386,6 +352,7 @@ impl Rounds for Waiters {
                     match value {
                         Heard::Queued(position) => {
                             wait.backoff = Backoff::default();
+                            wait.limit = first_limit(wait.heartbeat);
                             let due = due(answered, &position, wait.heartbeat);
                             wait.standing = Standing { answered, position, failure: None };
                             // After all were told to ask, no earlier question counts.
@@ -394,21 +361,21 @@ impl Rounds for Waiters {
                             if is_current { due } else { (now, Duration::ZERO) }
                         }
                         Heard::Granted(lease) => {
-                            row.tell(News::Holds(answered, lease));
+                            told.extend(row.tell(News::Holds(answered, lease)));
                             continue;
                         }
                         Heard::Ended(end) => {
-                            row.tell(News::Ended(end));
+                            told.extend(row.tell(News::Ended(end)));
                             continue;
                         }
                         Heard::Absent => {
-                            row.tell(News::Absent);
+                            told.extend(row.tell(News::Absent));
                             continue;
                         }
                     }
                 }
                 Err(error) if !error.is_retryable() => {
-                    row.tell(News::Failed(error));
+                    told.extend(row.tell(News::Failed(error)));
                     continue;
                 }
                 Err(error) => {
@@ -419,30 +386,15 @@ impl Rounds for Waiters {
                     (now + pause, Duration::ZERO)
                 }
             };
-            table.rows.set_due(&name, due, slack);
+            table.rows.set_due_again(&name, due, slack);
+        }
+        drop(guard);
+        for told in told {
+            told.notify_waiters();
         }
     }
 
     fn sooner(&self) -> &Notify {
         &self.sooner
     }
-}
-
-/// When to hear a waiter if nothing is told, and by how much earlier at the most: at the heartbeat,
-/// and before that when something may change by time alone, the head of the queue first.
-fn due(answered: Answered, position: &QueuePosition, heartbeat: Duration) -> (Instant, Duration) {
-    let at_heartbeat = (answered.sent + heartbeat, heartbeat / 12);
-    let Some(change) = position.next_change_at else { return at_heartbeat };
-    let after = change.since(answered.observed_at);
-    // The store still drops dead waiters or grants others. Each command does its share, so however
-    // many are heard at once, they need few more than what is left takes.
-    if after.is_zero() {
-        return (answered.sent, Duration::ZERO);
-    }
-    let stagger = match position.position {
-        eager @ 0..=LAST_EAGER => STAGGER * u32::try_from(eager.max(1) - 1).unwrap_or(0),
-        _ => return at_heartbeat,
-    };
-    let eager = answered.sent + after + stagger + AFTER_A_CHANGE;
-    if eager < at_heartbeat.0 { (eager, Duration::ZERO) } else { at_heartbeat }
 }

@@ -15,12 +15,13 @@ pub(super) struct StoreClock {
     since: Instant,
     showed: Timestamp,
     stands: bool,
+    was_slow: bool,
 }
 
 impl StoreClock {
     /// A clock that starts now.
     pub(super) fn new() -> Self {
-        Self { since: Instant::now(), showed: START, stands: false }
+        Self { since: Instant::now(), showed: START, stands: false, was_slow: false }
     }
 
     /// What the clock shows.
@@ -37,18 +38,25 @@ impl StoreClock {
     pub(super) fn jump_back(&mut self, span: Duration) {
         let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         self.set(Timestamp::from_micros(self.now().as_micros().saturating_sub(micros)));
+        self.was_slow = true;
     }
 
     /// Lets the clock stand still, or go on from where it stood.
     pub(super) fn stand(&mut self, stands: bool) {
         self.set(self.now());
         self.stands = stands;
+        self.was_slow = true;
     }
 
     /// The virtual time at which the clock shows `at` if it neither stands nor jumps until then; the
     /// present for what is past.
     pub(super) fn when(&self, at: Timestamp) -> Instant {
         Instant::now() + at.since(self.now())
+    }
+
+    /// Whether the clock ever jumped back or stood, so that leases outlive what their holders know.
+    pub(super) const fn was_slow(&self) -> bool {
+        self.was_slow
     }
 
     fn set(&mut self, showed: Timestamp) {
