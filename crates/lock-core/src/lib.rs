@@ -30,20 +30,24 @@ pub mod layer;
 pub mod machine;
 pub mod manager;
 
+#[doc(no_inline)]
+pub use async_trait::async_trait;
 pub use backend::LockBackend;
 #[cfg(feature = "test-util")]
 pub use clock::ManualClock;
 pub use clock::{Clock, Timestamp, TokioClock};
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use event::{Change, ChangeKind, ChangeKinds, EventFilter, LockEvent, Watched};
+#[doc(no_inline)]
+pub use futures_core::Stream;
 pub use health::{Capabilities, Health};
 pub use identity::{MailboxId, RequestId, SessionId};
 pub use inspector::{EventStream, LockInspector, LockStore};
 pub use invalid::{InvalidInput, Violation};
 pub use lease::{Grant, Lease, LeaseName};
 pub use manager::{
-    Acquire, Attempt, GuardError, LockGuard, LockManager, LossReason, ManagerConfig, Once,
-    Queueing, ShutdownReport,
+    Acquire, Attempt, GuardError, LeaseStream, LockGuard, LockManager, LossReason, ManagerConfig,
+    Once, Queueing, ShutdownReport,
 };
 pub use metadata::Metadata;
 pub use mode::Mode;
@@ -64,5 +68,9 @@ pub use span::{AgeingStep, HeadStart, KeepAlive, LeaseTime, Timeout};
 pub use text::{LockKey, OwnerId, Reason};
 pub use timed::Timed;
 pub use token::FencingToken;
+#[doc(no_inline)]
+pub use tokio::runtime::Handle;
+#[doc(no_inline)]
+pub use tokio::time::Instant;
 pub use ttl::Ttl;
 pub use waiter::Waiter;

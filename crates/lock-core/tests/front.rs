@@ -2,12 +2,15 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use common::{faulty, manager, settle, waiting};
 use lock_core::{
-    AcquireRequest, Acquisition, End, Error, ErrorKind, LockBackend, LockKey, LossReason,
-    ManagerConfig, Metadata, Mode, Operation, RequestId, TransferTo, Ttl,
+    AcquireRequest, Acquisition, End, Error, ErrorKind, ListQuery, LockBackend, LockGuard, LockKey,
+    LossReason, ManagerConfig, Metadata, Mode, Operation, RequestId, TransferTo, Ttl, Watched,
 };
 use lock_memory::MemoryBackend;
 use lock_testkit::{Fault, NoticeFault};
@@ -261,4 +264,44 @@ async fn thirty_thousand_leases_are_held_with_short_steps() {
     assert!(guards.iter().all(|guard| !guard.is_lost()));
     let commands = store.commands(Operation::Renew);
     assert!(commands <= 12 * 300, "{commands} commands in twelve rounds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_listed_is_a_stream_over_all_pages() {
+    let store = MemoryBackend::new();
+    let alice = manager(&store, "alice");
+    let mut guards = Vec::new();
+    for number in 0..25 {
+        guards.push(alice.acquire(format!("key-{number}")).await.unwrap());
+    }
+    let query = ListQuery::all().with_limit(NonZeroU32::new(3).unwrap());
+    let mut listed = alice.list_all(query);
+    let mut tokens = BTreeSet::new();
+    while let Some(lease) = poll_fn(|cx| listed.as_mut().poll_next(cx)).await {
+        assert!(tokens.insert(lease.unwrap().value.token));
+    }
+    assert_eq!(tokens, guards.iter().map(LockGuard::token).collect());
+}
+
+#[tokio::test(start_paused = true)]
+async fn failure_ends_a_listing() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    store.inject(Operation::List, Fault::Refused);
+    let mut listed = alice.list_all(ListQuery::all());
+    let failed = poll_fn(|cx| listed.as_mut().poll_next(cx)).await.unwrap();
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(poll_fn(|cx| listed.as_mut().poll_next(cx)).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_one_key_are_not_those_of_longer_keys() {
+    let alice = manager(&MemoryBackend::new(), "alice");
+    let mut events = alice.watch_key("key", None).await.unwrap();
+    drop(alice.acquire("key/longer").await.unwrap());
+    let guard = alice.acquire("key").await.unwrap();
+    let Some(Watched::Event(event)) = poll_fn(|cx| events.as_mut().poll_next(cx)).await else {
+        panic!("an event")
+    };
+    assert_eq!(event.key(), guard.key());
 }

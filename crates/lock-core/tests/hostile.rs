@@ -47,16 +47,6 @@ async fn grant_is_found_although_every_answer_is_slow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_renewals_keep_the_lease() {
-    let store = faulty();
-    let alice = manager(&store, "alice");
-    let g = alice.acquire("key").ttl(secs(3)).await.unwrap();
-    store.inject(Operation::Renew, Fault::AnswerDelayed(millis(700)));
-    sleep(secs(10)).await;
-    assert!(!g.is_lost());
-}
-
-#[tokio::test(start_paused = true)]
 async fn lease_whose_taking_out_was_dropped_is_given_back() {
     let store = faulty();
     let alice = manager(&store, "alice");

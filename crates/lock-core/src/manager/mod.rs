@@ -10,6 +10,7 @@ mod evidence;
 mod guard;
 mod hold;
 mod life;
+mod listing;
 mod mailbox;
 mod news;
 mod operate;
@@ -23,6 +24,7 @@ pub use acquire::{Acquire, Attempt, Once, Queueing};
 pub use config::ManagerConfig;
 pub use guard::{GuardError, LockGuard};
 pub use hold::LossReason;
+pub use listing::LeaseStream;
 
 use std::fmt;
 use std::sync::Arc;
@@ -266,7 +268,7 @@ impl LockManager {
             loop {
                 renewals.until_drained().await;
                 stays.wait().await;
-                if renewals.is_drained() {
+                if renewals.is_drained() && stays.is_empty() {
                     break;
                 }
             }

@@ -328,9 +328,9 @@ fn due(since: Instant, lasts: Option<Duration>) -> (Instant, Duration) {
     (since + lasts / 3, lasts / 12)
 }
 
-/// How long to wait for the answer to a renewal: so short that there is time for another after it.
+/// How long to wait for the answer to a renewal: so short that there is time for others after it.
 fn time_to_answer(now: Instant, deadline: Option<Instant>, longest: Duration) -> Duration {
-    (left(now, deadline) / 2).min(longest).max(SHORTEST_PAUSE)
+    (left(now, deadline) / 3).min(longest).max(SHORTEST_PAUSE)
 }
 
 /// How long after a failure to repeat a renewal: a quarter of the time that is left, so that the
@@ -348,10 +348,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_waited_for_so_long_that_there_is_time_for_another() {
+    fn answers_are_waited_for_so_long_that_there_is_time_for_others() {
         let now = Instant::now();
         let answer = |left| time_to_answer(now, Some(now + left), Duration::from_secs(5));
-        assert_eq!(answer(Duration::from_secs(6)), Duration::from_secs(3));
+        assert_eq!(answer(Duration::from_secs(6)), Duration::from_secs(2));
         assert_eq!(answer(Duration::from_secs(60)), Duration::from_secs(5));
         assert_eq!(answer(Duration::ZERO), SHORTEST_PAUSE);
     }

@@ -39,20 +39,23 @@ local function evict_waiter()
   tell_end(waiter.mailbox, only, 0, ending)
   record('waiter evicted', taken, ending)
   mark(only, 0, ending, silent)
+  promote()
 end
 
 begin()
 open(SHARED_KEYS, ARGV[2])
 if target == 'waiter' then
   evict_waiter()
-elseif target == 'all' then
-  evict_all()
 else
-  local lease = named(only, token)
-  if lease then
-    evict_lease(lease)
+  if target == 'all' then
+    evict_all()
+  else
+    local lease = named(only, token)
+    if lease then
+      evict_lease(lease)
+    end
   end
+  promote()
 end
-promote()
 close()
 return { now, leases, taken, more }

@@ -106,7 +106,8 @@ impl Worker {
                 let mut limit = None;
                 if let Patience::For(wait) = patience {
                     asked = asked.wait(wait);
-                    limit = Some(wait);
+                    // The store is given this much for one answer.
+                    limit = Some(wait + Duration::from_millis(100));
                 }
                 let asked = asked.into_future();
                 (limit, Box::pin(async { asked.await.map(Some) }))

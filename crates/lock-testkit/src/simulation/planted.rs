@@ -49,8 +49,8 @@ pub const fn planted() -> &'static [Plant] {
 }
 
 const PLANTED: &[Plant] = &[
-    plant("missed notices are not told", Planted::MissedNoticesAreNotTold, 2460),
-    plant("a notice before the answer is lost", Planted::NoticeBeforeAnswerIsLost, 624),
+    plant("missed notices are not told", Planted::MissedNoticesAreNotTold, 515),
+    plant("a notice before the answer is lost", Planted::NoticeBeforeAnswerIsLost, 7842),
     plant("a hear claims nothing", Planted::HearClaimsNothing, 1),
     plant("a lease that is over counts", Planted::ExpiredLeaseCounts, 16),
     plant("a promotion is not told", Planted::PromotionIsNotTold, 3),

@@ -102,10 +102,12 @@ impl Store {
     }
 
     pub(super) fn cancel(&mut self, request: &CancelRequest) -> Timed<Cancellation> {
-        self.ledger.note_cancel(request);
         let outstanding = request.answer_outstanding && !self.has(Planted::LateAcquireIsGranted);
-        let request = request.clone().with_answer_outstanding(outstanding);
-        self.run(&request.key, |state, step| state.cancel(step, &request))
+        let cancel = request.clone().with_answer_outstanding(outstanding);
+        let answer = self.run(&request.key, |state, step| state.cancel(step, &cancel));
+        // What its own step grants, it gives back.
+        self.ledger.note_cancel(request);
+        answer
     }
 
     pub(super) fn transfer(&mut self, request: &TransferRequest) -> Timed<Transfer> {

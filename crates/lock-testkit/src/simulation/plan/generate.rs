@@ -94,8 +94,8 @@ impl Generator {
         }
         let ttl = self.pick(&TTLS);
         let ttl = Ttl::parse(millis(ttl)).unwrap_or_default();
-        // An answer to a hear is waited for a twelfth of the keep-alive.
-        let keep_alive = millis(self.pick(&KEEP_ALIVES)).max(self.slowest * 30);
+        // An answer to a hear is waited for a third of the keep-alive at the most.
+        let keep_alive = millis(self.pick(&KEEP_ALIVES)).max(self.slowest * 10);
         let mode = match self.rng.random_range(0..10) {
             0 => Mode::READER,
             1 => Mode::semaphore(2).unwrap_or_default(),
