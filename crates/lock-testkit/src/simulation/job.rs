@@ -265,7 +265,10 @@ impl Worker {
         let adopter = Self { world, life: Arc::clone(receiver), lives };
         receiver.spawn(Box::pin(async move {
             adopter.pause(after).await;
-            let adopted = adopter.call("adopt", adopter.life.manager.adopt(&lease)).await;
+            // The first call of a manager also opens its mailbox.
+            let limit = adopter.life.plan.operation_timeout * 2;
+            let adopt = adopter.life.manager.adopt(&lease);
+            let adopted = adopter.bounded("adopt", limit, adopt).await;
             if let Ok(guard) = adopted {
                 let at = (lease.key.clone(), lease.token);
                 adopter.note(format_args!("adopts {} #{}", at.0, at.1));

@@ -70,6 +70,12 @@ impl Ledger {
         self.head_starts.insert(request.id, request.head_start);
     }
 
+    /// Whether the request was ever asked for, and not made for the receiver of a transfer, who may
+    /// never learn of it.
+    pub(super) fn was_asked(&self, request: RequestId) -> bool {
+        self.head_starts.contains_key(&request)
+    }
+
     /// Remembers that a request was cancelled whose acquire may still arrive.
     pub(super) fn note_cancel(&mut self, request: &CancelRequest) {
         if request.answer_outstanding {

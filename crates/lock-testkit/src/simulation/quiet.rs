@@ -72,6 +72,7 @@ fn grants_are_taken_up(
 ) -> Result<(), Violation> {
     let now = state.store.clock.now();
     let leases = state.store.keys().values().flat_map(|key| key.leases(now));
+    let leases = leases.filter(|lease| state.store.ledger.was_asked(lease.request));
     let leases: Vec<Lease> = leases.cloned().collect();
     // Whoever took the lease over may be slower than its owner.
     let slowest = living.iter().map(|process| process.delay).max().unwrap_or_default();
