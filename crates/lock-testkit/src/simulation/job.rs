@@ -106,8 +106,7 @@ impl Worker {
                 let mut limit = None;
                 if let Patience::For(wait) = patience {
                     asked = asked.wait(wait);
-                    // The store is given this much for one answer.
-                    limit = Some(wait + Duration::from_millis(100));
+                    limit = Some(wait + Duration::from_millis(100)); // for one answer
                 }
                 let asked = asked.into_future();
                 (limit, Box::pin(async { asked.await.map(Some) }))
@@ -265,8 +264,7 @@ impl Worker {
         let adopter = Self { world, life: Arc::clone(receiver), lives };
         receiver.spawn(Box::pin(async move {
             adopter.pause(after).await;
-            // The first call of a manager also opens its mailbox.
-            let limit = adopter.life.plan.operation_timeout * 2;
+            let limit = adopter.life.plan.operation_timeout * 2; // it may open the mailbox, too
             let adopt = adopter.life.manager.adopt(&lease);
             let adopted = adopter.bounded("adopt", limit, adopt).await;
             if let Ok(guard) = adopted {
