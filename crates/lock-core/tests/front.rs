@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{faulty, manager, settle, waiting};
 use lock_core::{
-    AcquireRequest, Acquisition, End, Error, ErrorKind, ListQuery, LockBackend, LockGuard, LockKey,
+    AcquireRequest, Acquisition, End, Error, ErrorKind, ListQuery, LockBackend, LockKey,
     LossReason, ManagerConfig, Metadata, Mode, Operation, RequestId, TransferTo, Ttl, Watched,
 };
 use lock_memory::MemoryBackend;
@@ -276,11 +276,11 @@ async fn everything_listed_is_a_stream_over_all_pages() {
     }
     let query = ListQuery::all().with_limit(NonZeroU32::new(3).unwrap());
     let mut listed = alice.list_all(query);
-    let mut tokens = BTreeSet::new();
+    let mut keys = BTreeSet::new();
     while let Some(lease) = poll_fn(|cx| listed.as_mut().poll_next(cx)).await {
-        assert!(tokens.insert(lease.unwrap().value.token));
+        assert!(keys.insert(lease.unwrap().value.key.to_string()));
     }
-    assert_eq!(tokens, guards.iter().map(LockGuard::token).collect());
+    assert_eq!(keys, guards.iter().map(|guard| guard.key().to_string()).collect());
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,7 +49,7 @@ pub const fn planted() -> &'static [Plant] {
 }
 
 const PLANTED: &[Plant] = &[
-    plant("missed notices are not told", Planted::MissedNoticesAreNotTold, 515),
+    plant("missed notices are not told", Planted::MissedNoticesAreNotTold, 13_132),
     plant("a notice before the answer is lost", Planted::NoticeBeforeAnswerIsLost, 7842),
     plant("a hear claims nothing", Planted::HearClaimsNothing, 1),
     plant("a lease that is over counts", Planted::ExpiredLeaseCounts, 16),
