@@ -30,7 +30,7 @@ fn steps(sh: &Sh, tally: &mut Tally) -> Result<()> {
     section("redis", || redis::run(sh))?;
     section("test", || counted(tally, test::tests(sh)))?;
     section("doctests", || counted(tally, test::doctests(sh)))?;
-    section("simulate", || counted(tally, simulate::new_seeds(sh)))?;
+    section("simulate", || counted(tally, simulate::check(sh)))?;
     section("instructions", || counted(tally, instructions::run(sh, false)?))?;
     section("docs", || doc::run(sh))?;
     section("features", || features::run(sh))?;

@@ -5,8 +5,9 @@ use anyhow::Result;
 use crate::sh::Sh;
 use crate::test::Tally;
 
-/// How many seconds of new seeds a check of everything runs.
-const SECONDS: &str = "60";
+/// How many fixed seeds a check of everything runs, and for how many seconds new ones.
+const SEEDS: &str = "2000";
+const SECONDS: &str = "40";
 
 /// Runs the seeds that `args` tell: `--seed S`, `--seeds N`, `--seconds T`.
 pub(crate) fn run(sh: &Sh, args: &[String]) -> Result<()> {
@@ -17,13 +18,16 @@ pub(crate) fn run(sh: &Sh, args: &[String]) -> Result<()> {
     Ok(cmd.run()?)
 }
 
-/// Runs seeds that were never run before; those that once failed are among the tests.
-pub(crate) fn new_seeds(sh: &Sh) -> Tally {
-    match run(sh, &["--seconds".to_owned(), SECONDS.to_owned()]) {
-        Ok(()) => Tally { passed: 1, ..Tally::default() },
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            Tally::FAILED_STEP
-        }
+/// Runs fixed seeds, which decide, and then seeds that were never run before: one of those that
+/// breaks a promise is printed, to be looked into, and decides nothing about this change.
+pub(crate) fn check(sh: &Sh) -> Tally {
+    let args = |args: &[&str]| args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>();
+    if let Err(error) = run(sh, &args(&["--seed", "0", "--seeds", SEEDS])) {
+        eprintln!("error: {error:#}");
+        return Tally::FAILED_STEP;
     }
+    if run(sh, &args(&["--seconds", SECONDS])).is_err() {
+        eprintln!("warning: NEW SEEDS BREAK A PROMISE: mend that, and add them to seeds.txt");
+    }
+    Tally { passed: 1, ..Tally::default() }
 }

@@ -133,7 +133,7 @@ impl Worker {
                 let guard = Arc::new(guard);
                 let lasts = guard.deadline().map(|at| at.saturating_duration_since(Instant::now()));
                 self.note(format_args!("has {key} #{} for {lasts:?}", guard.token()));
-                self.world.state().witness.believe(&self.life.jobs, terms.mode, &guard);
+                self.world.state().witness.believe(&self.life.jobs, &guard);
                 self.world.look();
                 Some(guard)
             }
@@ -273,7 +273,7 @@ impl Worker {
                 let guard = Arc::new(guard);
                 {
                     let mut state = adopter.world.state();
-                    state.witness.believe(&adopter.life.jobs, mode, &guard);
+                    state.witness.believe(&adopter.life.jobs, &guard);
                     state.witness.parked.remove(&at);
                 }
                 adopter.world.look();

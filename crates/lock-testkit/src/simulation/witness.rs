@@ -86,13 +86,13 @@ impl Call {
 
 impl Witness {
     /// Remembers a guard.
-    pub(super) fn believe(&mut self, life: &Arc<Gate>, mode: Mode, guard: &Arc<LockGuard>) {
+    pub(super) fn believe(&mut self, life: &Arc<Gate>, guard: &Arc<LockGuard>) {
         self.beliefs.retain(|_, belief| belief.guard.strong_count() > 0);
         let belief = Belief {
             life: Arc::clone(life),
             key: guard.key().clone(),
             token: guard.token(),
-            mode,
+            mode: guard.lease().mode,
             guard: Arc::downgrade(guard),
         };
         self.next += 1;
