@@ -7,7 +7,9 @@ mod common;
 use std::time::Duration;
 
 use common::{faulty, manager, settle, waiting};
-use lock_core::{ErrorKind, LockManager, LossReason, ManagerConfig, Operation, OwnerId, Ttl};
+use lock_core::{
+    ErrorKind, LockGuard, LockManager, LossReason, ManagerConfig, Operation, OwnerId, Ttl,
+};
 use lock_memory::MemoryBackend;
 use lock_testkit::Fault;
 use tokio::runtime::{Builder, Runtime};
@@ -186,17 +188,30 @@ async fn shutdown_is_not_held_up_by_a_waiter_whose_store_hangs() {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// Acquires in a runtime that ends then, and waits in the `home` of the manager until it renewed.
+fn renewed_at_home(alice: &LockManager, home: &Runtime) -> LockGuard {
+    let acquire = alice.acquire("key").ttl(Duration::from_secs(3));
+    // Of one clock with the home: time that is paused would run ahead of it.
+    let other = Builder::new_current_thread().enable_all().build().unwrap();
+    let guard = other.block_on(acquire.into_future()).unwrap();
+    drop(other);
+    let first = guard.deadline();
+    home.block_on(async {
+        while guard.deadline() == first && !guard.is_lost() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(!guard.is_lost());
+    guard
+}
+
 #[test]
 fn manager_works_in_the_runtime_it_was_made_in() {
     let store = MemoryBackend::new();
     let home = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let alice = home.block_on(async { manager(&store, "alice") });
-    let guard = runtime()
-        .block_on(async { alice.acquire("key").ttl(Duration::from_millis(300)).await.unwrap() });
-    // The runtime of the acquire is gone, that of the manager renews.
+    let guard = renewed_at_home(&alice, &home);
     home.block_on(async {
-        sleep(Duration::from_millis(900)).await;
-        assert!(!guard.is_lost());
         drop(guard);
         assert_eq!(alice.shutdown().await.untold, 0);
     });
@@ -207,14 +222,8 @@ fn named_runtime_is_the_home() {
     let store = MemoryBackend::new();
     let home = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let alice = manager(&store, "alice").with_runtime(home.handle().clone());
-    let guard = runtime()
-        .block_on(async { alice.acquire("key").ttl(Duration::from_millis(300)).await.unwrap() });
-    home.block_on(async {
-        sleep(Duration::from_millis(900)).await;
-        assert!(!guard.is_lost());
-    });
     // Dropped outside of any runtime.
-    drop(guard);
+    drop(renewed_at_home(&alice, &home));
     assert_eq!(home.block_on(alice.shutdown()).untold, 0);
 }
 
