@@ -158,7 +158,7 @@ fn show_planted(seeds: u64) {
                     simulation::planted().get(next.fetch_add(1, Ordering::Relaxed))
                 {
                     let finds = |seed| Some((seed, finds(seed, plant.switch)?));
-                    let found: Vec<_> = (0..seeds).filter_map(finds).take(5).collect();
+                    let found: Vec<_> = (0..seeds).filter_map(finds).take(2).collect();
                     println!("{}: {found:?}", plant.name);
                 }
             });

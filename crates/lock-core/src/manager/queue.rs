@@ -175,9 +175,12 @@ impl Queue {
 
     /// The error of a wait that took as long as it may: the store answered to the end, or not.
     fn wait_over(&mut self) -> Error {
-        match self.last.as_mut().and_then(|last| last.failure.take()) {
-            Some(failure) => self.silent(failure),
-            None => self.error(ErrorKind::WaitOver),
+        let Some(last) = &mut self.last else { return self.error(ErrorKind::WaitOver) };
+        // An answer that is late is no silence yet.
+        let is_late = last.answered.sent.elapsed() <= self.heartbeat * 2;
+        match last.failure.take() {
+            Some(failure) if !failure.is_unknown() || !is_late => self.silent(failure),
+            _ => self.error(ErrorKind::WaitOver),
         }
     }
 

@@ -117,19 +117,17 @@ async fn send<R: Rounds>(
     let sent = Instant::now();
     let count = batch.requests.len();
     let mut call = pin!(rounds.send(&batch.requests));
-    let in_time = timeout(batch.limit, &mut call).await;
-    let are_late = in_time.is_err();
     let latest = rounds.latest();
-    let answers = match in_time {
-        Ok(answers) => answers,
-        Err(_late) if latest <= batch.limit || planted::has(ManagerFault::IgnoresLateAnswers) => {
-            Vec::new()
+    let (are_late, answers) = match timeout(batch.limit, &mut call).await {
+        Ok(answers) => (false, answers),
+        Err(_) if batch.limit >= latest || planted::has(ManagerFault::IgnoresLateAnswers) => {
+            (false, Vec::new())
         }
-        Err(_late) => {
+        Err(_) => {
             // It is sent again, and what was sent first may still be answered.
             rounds.settle(&batch, unanswered(sent, count));
             rounds.sooner().notify_one();
-            timeout_at(sent + latest, call).await.ok()?
+            (true, timeout_at(sent + latest, call).await.ok()?)
         }
     };
     if answers.len() != count {

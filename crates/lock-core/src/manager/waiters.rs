@@ -331,7 +331,7 @@ impl Rounds for Waiters {
     }
 
     fn settle(&self, batch: &Batch<HearRequest>, answers: Answers<Heard>) {
-        let Answers { sent, answers, .. } = answers;
+        let Answers { sent, are_late, answers } = answers;
         let now = Instant::now();
         // Those that failed together are tried again together.
         let mut pause = None;
@@ -343,6 +343,10 @@ impl Rounds for Waiters {
             let name = (request.request, request.key.clone());
             let Some(row) = table.rows.get_mut(&name) else { continue };
             let Some(wait) = &mut row.wait else { continue };
+            // What was answered since then tells more.
+            if are_late && sent <= wait.standing.answered.sent {
+                continue;
+            }
             let answer = answer.unwrap_or_else(|| {
                 // A slow line is not a dead one.
                 wait.limit = (wait.limit * 2).min(wait.heartbeat);
@@ -363,6 +367,8 @@ impl Rounds for Waiters {
                             wait.answered = is_current.then_some((answered, hurries));
                             if is_current { due } else { (now, Duration::ZERO) }
                         }
+                        // The next answer tells of it in time.
+                        Heard::Granted(lease) if are_late && answered.is_stale(&lease) => continue,
                         Heard::Granted(lease) => {
                             told.extend(row.tell(News::Holds(answered, lease)));
                             continue;
@@ -392,7 +398,10 @@ impl Rounds for Waiters {
                     (now + pause, Duration::ZERO)
                 }
             };
-            table.rows.set_due_again(&name, due, slack);
+            // What is late is on its way again.
+            if !are_late {
+                table.rows.set_due_again(&name, due, slack);
+            }
         }
         drop(guard);
         for told in told {
@@ -405,7 +414,6 @@ impl Rounds for Waiters {
     }
 
     fn latest(&self) -> Duration {
-        // Each answer that does not come in time doubles the limit.
-        Duration::ZERO
+        self.longest
     }
 }
