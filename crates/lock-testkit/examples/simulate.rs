@@ -12,13 +12,14 @@ use lock_testkit::simulation::{self, Outcome, Planted};
 const USAGE: &str = "\
 usage: simulate [--seed S] [--seeds N | --seconds T]
        simulate --history S
-       simulate --planted N
+       simulate --planted N [NAME]
 
   --seed S      the first seed; without, one that the time makes
   --seeds N     so many seeds: 1,000
   --seconds T   as many seeds as that takes
   --history S   print the history of one seed, whatever comes of it
-  --planted N   print the first of N seeds that find each of the planted faults
+  --planted N   print the first of N seeds that find each of the planted faults, or those
+                with NAME in their name
 ";
 
 fn main() -> ExitCode {
@@ -30,10 +31,11 @@ fn main() -> ExitCode {
         print!("{}", simulation::history_of(seed));
         return ExitCode::SUCCESS;
     }
-    if let ["--planted", seeds] = args[..]
+    if let ["--planted", seeds, ref named @ ..] = args[..]
         && let Ok(seeds) = seeds.parse()
+        && named.len() <= 1
     {
-        show_planted(seeds);
+        show_planted(seeds, named.first().copied().unwrap_or_default());
         return ExitCode::SUCCESS;
     }
     match Search::parse(&args) {
@@ -148,15 +150,15 @@ impl Found {
 }
 
 /// Prints the first seeds that find each planted fault, and what they break.
-fn show_planted(seeds: u64) {
+fn show_planted(seeds: u64, named: &str) {
     let next = AtomicUsize::new(0);
+    let planted: Vec<_> =
+        simulation::planted().iter().filter(|plant| plant.name.contains(named)).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(plant) =
-                    simulation::planted().get(next.fetch_add(1, Ordering::Relaxed))
-                {
+                while let Some(plant) = planted.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let finds = |seed| Some((seed, finds(seed, plant.switch)?));
                     let found: Vec<_> = (0..seeds).filter_map(finds).take(2).collect();
                     println!("{}: {found:?}", plant.name);

@@ -148,6 +148,13 @@ pub(super) fn waiter_takes_what_it_can(
     })
 }
 
+/// A key that a living process waits for is held once the leases and the places of the dead are over.
+pub(super) fn somebody_goes_on(key: &LockKey, idle: Duration, bound: Duration) -> Outcome {
+    unless(idle > bound, "A key that somebody waits for is held by somebody.", || {
+        format!("{key} is held by nobody for {idle:?}")
+    })
+}
+
 /// A grant is taken up, and a lease that nobody wants given back, after one notice or answer and
 /// one round trip.
 pub(super) fn grant_is_taken_up(lease: &Lease, unowned: Duration, delay: Duration) -> Outcome {

@@ -13,7 +13,6 @@ use lock_core::{
 use tokio::time::{Instant, sleep};
 
 use super::history::Who;
-use super::invariants::SLACK;
 use super::plan::{HoldEnd, Job, Patience, Terms, Work};
 use super::process::Life;
 use super::quiet;
@@ -54,20 +53,24 @@ impl Worker {
                 }
             }
             Work::EvictAll => {
+                self.begin_force(&key);
                 let evict = self.life.manager.evict_all(key.clone(), "simulated");
                 // It looks first, and ends leases one by one where there are many.
                 let limit = self.life.plan.operation_timeout * 2;
-                self.note_end("evict all", self.bounded("evict all", limit, evict).await);
+                self.note_force(&key, "evict all", self.bounded("evict all", limit, evict).await);
             }
             Work::EvictLease => {
-                let Some(lease) = self.a_lease(&key) else { return };
+                let Some(lease) = self.a_lease(&key).await else { return };
+                self.begin_force(&key);
                 let evict = self.life.manager.evict(&lease, "simulated");
-                self.note_end("evict", self.call("evict", evict).await);
+                self.note_force(&key, "evict", self.call("evict", evict).await);
             }
             Work::EvictWaiter => {
-                let Some(waiter) = self.head(&key) else { return };
-                let evict = self.life.manager.evict_waiter(key, waiter, "simulated");
-                self.note_end("evict a waiter", self.call("evict a waiter", evict).await);
+                let Some(waiter) = self.head(&key).await else { return };
+                self.begin_force(&key);
+                let evict = self.life.manager.evict_waiter(key.clone(), waiter, "simulated");
+                let evicted = self.call("evict a waiter", evict).await;
+                self.note_force(&key, "evict a waiter", evicted);
             }
         }
     }
@@ -201,10 +204,12 @@ impl Worker {
                 self.transfer_to_owner(guard, mode, to, request).await;
             }
             HoldEnd::TransferToWaiter => {
-                let Some(waiter) = self.head(guard.key()) else { return };
+                let key = guard.key().clone();
+                let Some(waiter) = self.head(&key).await else { return };
+                self.begin_force(&key);
                 let transfer = guard.transfer(TransferTo::Waiter(waiter));
                 let transferred = self.call("transfer", transfer).await;
-                self.note_end("transfer", transferred.map_err(Error::from));
+                self.note_force(&key, "transfer", transferred.map_err(Error::from));
             }
         }
     }
@@ -249,12 +254,13 @@ impl Worker {
             request: RequestId::from_bits(request.to_bits() | 0x10_0000),
             metadata: Metadata::default(),
         };
+        self.begin_force(&lease.key);
         let transferred = self.call("transfer", self.life.manager.transfer(&lease, to)).await;
         if let Ok(Transfer::Transferred(lease)) = &transferred {
             self.park(lease, &receiver);
             self.adopt_by(&receiver, lease.clone(), mode, Duration::ZERO);
         }
-        self.note_end("transfer", transferred);
+        self.note_force(&lease.key, "transfer", transferred);
     }
 
     /// Lets some time pass, unless the process is to end.
@@ -333,7 +339,7 @@ impl Worker {
         call: impl Future<Output = T>,
     ) -> T {
         let gate = &self.life.jobs;
-        let limit = limit + SLACK;
+        let limit = limit + self.world.slack();
         let number = self.world.state().witness.begin_call(gate, what.to_owned(), limit);
         let outcome = call.await;
         let call = self.world.state().witness.end_call(number);
@@ -341,13 +347,21 @@ impl Worker {
         outcome
     }
 
-    fn a_lease(&self, key: &LockKey) -> Option<Lease> {
+    async fn a_lease(&self, key: &LockKey) -> Option<Lease> {
+        if self.world.is_real() {
+            let seen = self.life.manager.inspect(key.clone()).await.ok()?;
+            return seen.value.leases.into_iter().next();
+        }
         let state = self.world.state();
         let now = state.store.clock.now();
         state.store.keys().get(key).and_then(|key| key.leases(now).next().cloned())
     }
 
-    fn head(&self, key: &LockKey) -> Option<RequestId> {
+    async fn head(&self, key: &LockKey) -> Option<RequestId> {
+        if self.world.is_real() {
+            let seen = self.life.manager.inspect(key.clone()).await.ok()?;
+            return seen.value.waiters.items.first().map(|waiter| waiter.request);
+        }
         let state = self.world.state();
         let now = state.store.clock.now();
         let head = state.store.keys().get(key).and_then(|key| key.waiters(now).next());
@@ -358,11 +372,24 @@ impl Worker {
         self.world.note(Who::Process(self.life.slot), what);
     }
 
-    fn note_end<T: std::fmt::Debug>(&self, what: &str, outcome: Result<T, Error>) {
+    fn note_end<T>(&self, what: &str, outcome: Result<T>) {
         match outcome {
             Ok(_) => self.note(format_args!("{what}: done")),
             Err(error) => self.note(format_args!("{what}: {:?}", error.kind())),
         }
+    }
+
+    /// Notes that a call begins that ends leases of a key by force.
+    fn begin_force(&self, key: &LockKey) {
+        self.world.state().witness.begin_force(key);
+    }
+
+    /// Notes the end of a call that ends leases of a key by force.
+    fn note_force<T>(&self, key: &LockKey, what: &str, outcome: Result<T>) {
+        if outcome.as_ref().err().is_none_or(|error| !error.is_unknown()) {
+            self.world.state().witness.end_force(key);
+        }
+        self.note_end(what, outcome);
     }
 
     fn note_loss(&self, guard: &LockGuard, reason: &LossReason) {

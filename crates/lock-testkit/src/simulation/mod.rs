@@ -25,6 +25,7 @@ mod quiet;
 mod run;
 mod show;
 mod shrink;
+mod site;
 mod store;
 mod violation;
 mod witness;
@@ -37,6 +38,7 @@ use history::History;
 use plan::Plan;
 pub use planted::{Plant, Planted, planted};
 use run::Ran;
+pub use site::{Site, Trouble, check_on};
 use violation::Violation;
 
 /// How many smaller plans are tried to make a failure small.

@@ -17,6 +17,61 @@ pub(super) struct Plan {
     pub(super) busy: Duration,
 }
 
+impl Plan {
+    /// The plan of a seed for a real store: without what only a simulated one does, and `pace` times
+    /// as fast.
+    pub(super) fn for_a_store(seed: u64, pace: u32) -> Self {
+        let mut plan = Self::new(seed);
+        let limits = [Duration::from_secs(1), Duration::from_secs(3)];
+        let within = |span: Duration| match pace {
+            1 => span,
+            _ => span.clamp(limits[0], limits[1]),
+        };
+        plan.busy /= pace;
+        plan.faults.retain(|fault| !fault.kind.is_of_the_store());
+        for fault in &mut plan.faults {
+            (fault.at, fault.lasts) = (fault.at / pace, fault.lasts / pace);
+        }
+        for job in &mut plan.jobs {
+            job.at /= pace;
+            if let Work::Hold { terms, patience, hold, end, .. } = &mut job.work {
+                *hold /= pace;
+                terms.keep_alive = within(terms.keep_alive);
+                // What never ends stays when its holder dies.
+                let ttl = within(terms.ttl.span().unwrap_or(limits[1]));
+                terms.ttl = Ttl::parse(ttl).unwrap_or_default();
+                match patience {
+                    Patience::For(wait) => *wait /= pace,
+                    Patience::Once | Patience::Endless => {}
+                }
+                if let HoldEnd::Hand { after, .. } = end {
+                    *after /= pace;
+                }
+            }
+        }
+        plan
+    }
+
+    /// How long a lease and a place last that their process left behind.
+    pub(super) fn longest_dead_lease(&self) -> Duration {
+        let longest = self.jobs.iter().filter_map(|job| match &job.work {
+            Work::Hold { terms, .. } => Some(terms.ttl.span()? + terms.keep_alive * 2),
+            _ => None,
+        });
+        longest.max().unwrap_or_default()
+    }
+}
+
+impl FaultKind {
+    /// Whether it happens to the store, and not to a process or its network.
+    const fn is_of_the_store(&self) -> bool {
+        matches!(
+            self,
+            Self::Restart { .. } | Self::JumpForward { .. } | Self::JumpBack { .. } | Self::Stand
+        )
+    }
+}
+
 /// The settings of a process.
 #[derive(Clone, Debug)]
 pub(super) struct ProcessPlan {

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lock_core::{LockManager, ManagerConfig, OwnerId};
+use lock_core::{LockManager, LockStore, ManagerConfig, OwnerId};
 use tokio::sync::Notify;
 
-use super::connection::Connection;
 use super::gate::{Gate, Task};
 use super::history::Who;
 use super::link::Link;
@@ -39,9 +38,9 @@ impl Life {
         slot: usize,
         number: u64,
         plan: &ProcessPlan,
-        seed: u64,
+        link: Arc<Link>,
+        store: Arc<dyn LockStore>,
     ) -> Arc<Self> {
-        let link = Arc::new(Link::new(slot, seed, plan.delay));
         let config = ManagerConfig::default()
             .with_ageing_step(plan.ageing_step)
             .and_then(|config| config.with_operation_timeout(plan.operation_timeout))
@@ -51,8 +50,7 @@ impl Life {
         let tasks = Arc::<Gate>::default();
         let behind = Arc::clone(&tasks);
         let spawn = move |task: Task| behind.spawn(task);
-        let connection = Connection::new(Arc::clone(world), Arc::clone(&link));
-        let manager = LockManager::with_config(connection, owner, config).with_spawner(spawn);
+        let manager = LockManager::with_config(store, owner, config).with_spawner(spawn);
         let (plan, jobs) = (plan.clone(), Arc::default());
         let (is_stopping, stopping) = (AtomicBool::new(false), Notify::new());
         world.note(Who::Process(slot), format_args!("starts, life {number}"));

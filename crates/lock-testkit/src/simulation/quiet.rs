@@ -1,5 +1,6 @@
 //! What must hold once nothing goes wrong any more: whatever can happen happens in time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,6 +123,27 @@ fn waiters_have_places(state: &mut State, quiet_from: Instant) -> Result<(), Vio
         }
         let absent = state.witness.seen_for(label, it.since.max(quiet_from + it.settling));
         invariants::waiter_has_a_place(&key, request, absent, it.delay)?;
+    }
+    Ok(())
+}
+
+/// Checks that a key for which a living process asks is held by somebody, or will be soon.
+pub(super) fn somebody_goes_on(
+    state: &mut State,
+    quiet_from: Instant,
+    bound: Duration,
+) -> Result<(), Violation> {
+    let witness = &mut state.witness;
+    let asking = witness.asking.iter().filter(|(_, it)| it.queues && !it.life.is_dead());
+    let keys: BTreeSet<LockKey> = asking.map(|((key, _), _)| key.clone()).collect();
+    for key in keys {
+        let label = format!("idle {key}");
+        if witness.beliefs().any(|it| it.key == key && it.is_held()) {
+            witness.seen_since.remove(&label);
+            continue;
+        }
+        let idle = witness.seen_for(label, quiet_from);
+        invariants::somebody_goes_on(&key, idle, bound)?;
     }
     Ok(())
 }

@@ -8,13 +8,16 @@ use lock_core::Ttl;
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::connection::Connection;
 use super::history::{History, Who};
 use super::invariants;
 use super::job::{Lives, Worker};
+use super::link::Link;
 use super::plan::{Fault, FaultKind, Job, Plan};
 use super::planted::Planted;
 use super::process::Life;
 use super::quiet::{self, Living};
+use super::site::{Site, check_remains};
 use super::violation::Violation;
 use super::world::World;
 
@@ -53,18 +56,11 @@ pub(super) fn run(plan: &Plan, planted: Option<Planted>, history: History) -> Ra
         let driver = Arc::new(Driver {
             world: Arc::clone(&world),
             plan: plan.clone(),
+            site: None,
             lives: Mutex::default(),
             begun: Instant::now(),
         });
-        tokio::select! {
-            biased;
-            () = world.until_failed() => {}
-            () = driver.drive() => {}
-        }
-        let commands = world.state().commands;
-        let (violation, history, lasted) = world.end();
-        let lasted = lasted.min(plan.busy + QUIET);
-        Ran { violation, history, lasted, commands }
+        driver.run().await
     });
     drop(runtime);
     lock_core::plant(None);
@@ -72,9 +68,18 @@ pub(super) fn run(plan: &Plan, planted: Option<Planted>, history: History) -> Ra
     ran
 }
 
+/// Runs a plan on a real store.
+pub(super) async fn run_on(site: Arc<dyn Site>, plan: Plan, history: History) -> Ran {
+    let world = Arc::new(World::around_a_store(history, site.slack()));
+    let (site, begun) = (Some(site), Instant::now());
+    Arc::new(Driver { world, plan, site, lives: Mutex::default(), begun }).run().await
+}
+
 struct Driver {
     world: Arc<World>,
     plan: Plan,
+    /// Where the store is a real one.
+    site: Option<Arc<dyn Site>>,
     lives: Mutex<Slots>,
     begun: Instant,
 }
@@ -96,9 +101,21 @@ enum Event {
 }
 
 impl Driver {
+    async fn run(self: Arc<Self>) -> Ran {
+        tokio::select! {
+            biased;
+            () = self.world.until_failed() => {}
+            () = self.drive() => {}
+        }
+        let commands = self.world.state().commands;
+        let (violation, history, lasted) = self.world.end();
+        let lasted = lasted.min(self.plan.busy + QUIET);
+        Ran { violation, history, lasted, commands }
+    }
+
     async fn drive(self: &Arc<Self>) {
         for slot in 0..self.plan.processes.len() {
-            self.start(slot);
+            self.start(slot).await;
         }
         let looking = Arc::clone(self);
         let looking = tokio::spawn(async move { looking.look_at_calls().await });
@@ -107,13 +124,22 @@ impl Driver {
             match event {
                 Event::Work(number) => self.work(&self.plan.jobs[number]),
                 Event::Begin(number) => self.begin(number as u64, &self.plan.faults[number]),
-                Event::End(number) => self.end(number as u64, &self.plan.faults[number]),
+                Event::End(number) => self.end(number as u64, &self.plan.faults[number]).await,
             }
         }
         sleep_until(self.begun + self.plan.busy).await;
-        self.stay_quiet().await;
+        match &self.site {
+            None => self.stay_quiet().await,
+            Some(_) => self.let_all_end().await,
+        }
         self.shut_down().await;
         looking.abort();
+        if let Some(site) = &self.site {
+            let bound = self.plan.longest_dead_lease() + self.world.slack();
+            let store = site.connect(0).await;
+            self.world.check(check_remains(&*store, &self.plan, bound).await);
+            return;
+        }
         sleep(LONGEST_LEASE).await;
         sleep(AFTERLIFE).await;
         self.world.check(self.look_for_remains());
@@ -153,7 +179,11 @@ impl Driver {
         Some(life)
     }
 
-    fn start(&self, slot: usize) {
+    async fn start(&self, slot: usize) {
+        let connected = match &self.site {
+            Some(site) => Some(site.connect(slot).await),
+            None => None,
+        };
         let mut slots = self.slots();
         if slots.living.contains_key(&slot) {
             return;
@@ -162,7 +192,12 @@ impl Driver {
         *count += 1;
         let count = *count;
         let seed = self.plan.seed ^ (slot as u64) << 32 ^ count << 48;
-        let life = Life::start(&self.world, slot, count, &self.plan.processes[slot], seed);
+        let plan = &self.plan.processes[slot];
+        let link = Arc::new(Link::new(slot, seed, plan.delay));
+        let store = connected.unwrap_or_else(|| {
+            Arc::new(Connection::new(Arc::clone(&self.world), Arc::clone(&link)))
+        });
+        let life = Life::start(&self.world, slot, count, plan, link, store);
         slots.living.insert(slot, life);
     }
 
@@ -182,6 +217,9 @@ impl Driver {
     fn begin(self: &Arc<Self>, number: u64, fault: &Fault) {
         let lasts = fault.lasts;
         self.world.note(Who::Plan, format_args!("begins for {lasts:?}: {:?}", fault.kind));
+        if let Some(site) = &self.site {
+            site.begin(&fault.kind);
+        }
         match fault.kind {
             FaultKind::Network { process, trouble } => {
                 self.with(process, |life| life.link.begin(number, trouble));
@@ -224,8 +262,11 @@ impl Driver {
         }
     }
 
-    fn end(&self, number: u64, fault: &Fault) {
+    async fn end(&self, number: u64, fault: &Fault) {
         self.world.note(Who::Plan, format_args!("ends: {:?}", fault.kind));
+        if let Some(site) = &self.site {
+            site.end(&fault.kind);
+        }
         match fault.kind {
             FaultKind::Network { process, .. } => self.with(process, |life| {
                 life.link.end(number);
@@ -237,7 +278,7 @@ impl Driver {
             FaultKind::Pause { process } => self.with(process, Life::resume),
             FaultKind::Die { process }
             | FaultKind::ShutDown { process }
-            | FaultKind::LoseRuntime { process } => self.start(process),
+            | FaultKind::LoseRuntime { process } => self.start(process).await,
             FaultKind::Restart { .. } => {
                 self.world.state().store.is_down = false;
                 self.all().iter().for_each(|life| self.rebuild(life, false));
@@ -288,6 +329,19 @@ impl Driver {
             self.world.look();
         }
         self.world.state().strict_from = None;
+    }
+
+    /// Lets nothing go wrong any more until every job has ended, and looks that somebody goes on.
+    async fn let_all_end(&self) {
+        self.world.note(Who::Plan, format_args!("quiet begins"));
+        let quiet_from = Instant::now();
+        while self.all().iter().any(|life| life.jobs.tasks() > 0) {
+            sleep(LOOK).await;
+            self.world.look();
+            let bound = self.plan.longest_dead_lease() + self.world.slack();
+            let outcome = quiet::somebody_goes_on(&mut self.world.state(), quiet_from, bound);
+            self.world.check(outcome);
+        }
     }
 
     async fn shut_down(&self) {

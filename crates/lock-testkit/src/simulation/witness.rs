@@ -24,6 +24,8 @@ pub(super) struct Witness {
     keepers: BTreeMap<(LockKey, FencingToken), Arc<Gate>>,
     /// Since when something is seen that must not last.
     pub(super) seen_since: BTreeMap<String, Instant>,
+    /// What ends leases of each key by force.
+    forced: BTreeMap<LockKey, Force>,
     /// The last process that used each request.
     used: BTreeMap<RequestId, Arc<Gate>>,
     next: u64,
@@ -36,7 +38,16 @@ pub(super) struct Belief {
     pub(super) key: LockKey,
     pub(super) token: FencingToken,
     pub(super) mode: Mode,
+    since: Instant,
     guard: Weak<LockGuard>,
+}
+
+/// What ends leases of a key by force.
+#[derive(Clone, Copy, Debug, Default)]
+struct Force {
+    /// How many commands may still arrive.
+    under_way: usize,
+    last: Option<Instant>,
 }
 
 /// A request whose future is being awaited.
@@ -106,6 +117,7 @@ impl Witness {
             key: guard.key().clone(),
             token: guard.token(),
             mode: guard.lease().mode,
+            since: Instant::now(),
             guard: Arc::downgrade(guard),
         };
         self.next += 1;
@@ -176,6 +188,41 @@ impl Witness {
             }
         }
         Ok(())
+    }
+
+    /// Checks what every process believes against what the others believe.
+    pub(super) fn check_beliefs_alone(&self) -> Result<(), Violation> {
+        let held: Vec<&Belief> = self.beliefs().filter(|belief| belief.is_held()).collect();
+        for (index, &belief) in held.iter().enumerate() {
+            let others = held[index + 1..].iter().filter(|other| other.key == belief.key);
+            for &other in others.filter(|other| !self.may_be_forced(belief, other)) {
+                invariants::beliefs_are_compatible(belief, other)?;
+                let (first, second) = match belief.since <= other.since {
+                    true => (belief, other),
+                    false => (other, belief),
+                };
+                invariants::tokens_increase(&belief.key, Some(first.token), second.token)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that leases of a key may be ended by force from now on.
+    pub(super) fn begin_force(&mut self, key: &LockKey) {
+        self.forced.entry(key.clone()).or_default().under_way += 1;
+    }
+
+    /// Notes that a force on a key certainly took place, or never will.
+    pub(super) fn end_force(&mut self, key: &LockKey) {
+        let forced = self.forced.entry(key.clone()).or_default();
+        forced.under_way -= 1;
+        forced.last = Some(Instant::now());
+    }
+
+    /// Whether one of the two may have lost its lease by force and not know it yet.
+    fn may_be_forced(&self, one: &Belief, other: &Belief) -> bool {
+        let forced = self.forced.get(&one.key);
+        forced.is_some_and(|it| it.under_way > 0 || it.last >= Some(one.since.min(other.since)))
     }
 
     /// For how long this has been seen, since `from` at the earliest.

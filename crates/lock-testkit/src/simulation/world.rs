@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
 use super::history::{History, Who};
+use super::invariants::SLACK;
 use super::link::{Link, NoticeFate};
 use super::planted::Planted;
 use super::show::{self, Show};
@@ -25,6 +26,8 @@ const COMMANDS: u64 = 200_000;
 pub(super) struct World {
     begun: Instant,
     pub(super) planted: Option<Planted>,
+    /// How late everything may be where the store is a real one.
+    real: Option<Duration>,
     state: Mutex<State>,
     failed: Notify,
 }
@@ -61,6 +64,11 @@ pub(super) struct Opened {
 }
 
 impl World {
+    /// A world around a real store, in which everything may be so late.
+    pub(super) fn around_a_store(history: History, slack: Duration) -> Self {
+        Self { real: Some(slack), ..Self::new(history, None) }
+    }
+
     /// A world with an empty store.
     pub(super) fn new(history: History, planted: Option<Planted>) -> Self {
         let state = State {
@@ -74,7 +82,18 @@ impl World {
             strict_from: None,
             unanswered: BTreeSet::new(),
         };
-        Self { begun: Instant::now(), planted, state: Mutex::new(state), failed: Notify::new() }
+        let (begun, state) = (Instant::now(), Mutex::new(state));
+        Self { begun, planted, real: None, state, failed: Notify::new() }
+    }
+
+    /// Whether the store is a real one, of which only the processes' side is seen.
+    pub(super) const fn is_real(&self) -> bool {
+        self.real.is_some()
+    }
+
+    /// How late calls may end.
+    pub(super) fn slack(&self) -> Duration {
+        self.real.unwrap_or(SLACK)
     }
 
     /// Everything at once.
@@ -169,7 +188,10 @@ impl World {
     pub(super) fn look(&self) {
         let outcome = {
             let state = self.state();
-            state.witness.check_beliefs(&state.store.ledger)
+            match self.is_real() {
+                true => state.witness.check_beliefs_alone(),
+                false => state.witness.check_beliefs(&state.store.ledger),
+            }
         };
         self.check(outcome);
     }

@@ -1,0 +1,103 @@
+//! The random programs of the simulation, through real connections to a real server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lock_core::LockStore;
+use lock_redis::{RedisBackend, RedisConfig};
+use lock_testkit::proxy::Proxy;
+use lock_testkit::server::RedisServer;
+use lock_testkit::simulation::{self, Site, Trouble};
+use tokio::task::JoinSet;
+
+/// How many programs run at one time.
+const SIDE_BY_SIDE: u64 = 8;
+/// How many programs run, the first of all seeds.
+const PROGRAMS: u64 = 32;
+
+/// The keys of one program, on a server that others use, too.
+#[derive(Debug)]
+struct OnRedis {
+    prefix: String,
+    lines: Vec<Proxy>,
+}
+
+impl OnRedis {
+    async fn new(server: &RedisServer, seed: u64) -> Self {
+        let mut lines = Vec::new();
+        for _ in 0..8 {
+            lines.push(Proxy::start(server.addr()).await);
+        }
+        Self { prefix: format!("program-{seed}"), lines }
+    }
+}
+
+#[async_trait]
+impl Site for OnRedis {
+    async fn connect(&self, process: usize) -> Arc<dyn LockStore> {
+        let line = &self.lines[process];
+        loop {
+            // Whoever starts is in nobody's way.
+            line.heal();
+            let config = RedisConfig::parse(&line.url()).expect("a URL");
+            let config = config.with_prefix(&self.prefix).expect("a prefix");
+            match RedisBackend::connect(config).await {
+                Ok(store) => return Arc::new(store),
+                Err(error) => assert!(error.is_retryable(), "{error:?}"),
+            }
+        }
+    }
+
+    fn trouble(&self, process: usize, trouble: Trouble) {
+        let line = &self.lines[process];
+        line.heal();
+        match trouble {
+            Trouble::Slow(longest) | Trouble::DelaysNotices(longest) => line.delay(longest / 20),
+            Trouble::LosesRequests => line.black_hole(),
+            Trouble::LosesAnswers => line.swallow_replies(),
+            Trouble::LosesNotices => line.stall(),
+            Trouble::Refuses => {
+                line.refuse();
+                line.cut();
+            }
+            Trouble::Cut => line.cut(),
+            other => unreachable!("a trouble that this line has not: {other:?}"),
+        }
+    }
+
+    fn heal(&self, process: usize) {
+        self.lines[process].heal();
+    }
+
+    fn slack(&self) -> Duration {
+        // No timing of a busy machine decides.
+        Duration::from_secs(20)
+    }
+}
+
+#[tokio::test]
+async fn programs_fit_together_on_a_real_server() {
+    let server = Arc::new(RedisServer::start().await);
+    let next = Arc::new(AtomicU64::new(0));
+    let mut running = JoinSet::new();
+    for _ in 0..SIDE_BY_SIDE {
+        let (server, next) = (Arc::clone(&server), Arc::clone(&next));
+        running.spawn(async move {
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= PROGRAMS {
+                    return;
+                }
+                let site = OnRedis::new(&server, seed).await;
+                if let Err(failure) = simulation::check_on(Arc::new(site), seed).await {
+                    panic!("{failure}");
+                }
+            }
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        ended.expect("every program fits together");
+    }
+}

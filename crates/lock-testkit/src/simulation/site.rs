@@ -1,0 +1,143 @@
+//! The programs of the simulation on a real store: what the processes see of it must fit together.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lock_core::{InspectQuery, ListQuery, LockStore, Result};
+use tokio::time::{Instant, sleep};
+
+use super::history::History;
+use super::job;
+use super::plan::{self, FaultKind, Plan};
+use super::run::{self, Ran};
+use super::violation::Violation;
+use super::{Broken, Failure, Outcome, invariants};
+
+/// How much sooner everything happens where time cannot be skipped.
+const PACE: u32 = 20;
+/// How often it is looked whether anything is left.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A real store, and what lies between it and the processes of a program.
+#[async_trait]
+pub trait Site: Debug + Send + Sync + 'static {
+    /// Connects a process, by its number, which is below 8.
+    async fn connect(&self, process: usize) -> Arc<dyn LockStore>;
+
+    /// Lets something go wrong between a process and the store, instead of what went wrong before.
+    fn trouble(&self, process: usize, trouble: Trouble);
+
+    /// Ends what goes wrong between a process and the store.
+    fn heal(&self, process: usize);
+
+    /// How late everything may be: nothing where time is virtual.
+    fn slack(&self) -> Duration;
+}
+
+/// What goes wrong between a process and a real store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// Commands and answers take up to this long.
+    Slow(Duration),
+    /// Commands do not arrive.
+    LosesRequests,
+    /// Answers do not arrive.
+    LosesAnswers,
+    /// Notices do not arrive.
+    LosesNotices,
+    /// Notices take up to this long.
+    DelaysNotices(Duration),
+    /// Every command is refused.
+    Refuses,
+    /// The connection is cut.
+    Cut,
+}
+
+/// Runs the program of a seed on a real store.
+///
+/// # Errors
+/// The sentence that was broken, with the history.
+pub async fn check_on(
+    site: Arc<dyn Site>,
+    seed: u64,
+) -> std::result::Result<Outcome, Failure> {
+    let pace = if site.slack().is_zero() { 1 } else { PACE };
+    let plan = Plan::for_a_store(seed, pace);
+    let Ran { violation, history, lasted, commands } =
+        run::run_on(site, plan.clone(), History::kept()).await;
+    match violation {
+        None => Ok(Outcome { digest: history.digest(), lasted, commands }),
+        Some(violation) => {
+            let history = history.into_text();
+            Err(Failure(Box::new(Broken { seed, violation, plan, history })))
+        }
+    }
+}
+
+impl dyn Site {
+    pub(super) fn begin(&self, fault: &FaultKind) {
+        match *fault {
+            FaultKind::Network { process, trouble } => {
+                if let Some(trouble) = Trouble::of(trouble) {
+                    self.trouble(process, trouble);
+                }
+            }
+            FaultKind::Cut { process, .. } => self.trouble(process, Trouble::Cut),
+            _ => {}
+        }
+    }
+
+    pub(super) fn end(&self, fault: &FaultKind) {
+        if let FaultKind::Network { process, .. } | FaultKind::Cut { process, .. } = *fault {
+            self.heal(process);
+        }
+    }
+}
+
+impl Trouble {
+    const fn of(trouble: plan::Trouble) -> Option<Self> {
+        Some(match trouble {
+            plan::Trouble::Slow(longest) => Self::Slow(longest),
+            plan::Trouble::LosesRequests(_) => Self::LosesRequests,
+            plan::Trouble::LosesAnswers(_) => Self::LosesAnswers,
+            plan::Trouble::LosesNotices => Self::LosesNotices,
+            plan::Trouble::DelaysNotices(longest) => Self::DelaysNotices(longest),
+            plan::Trouble::Refuses => Self::Refuses,
+            plan::Trouble::RepeatsRequests(_) | plan::Trouble::RepeatsNotices(_) => return None,
+        })
+    }
+}
+
+/// Waits until the leases and the waiters of the dead are over, for so long at the most.
+pub(super) async fn check_remains(
+    store: &dyn LockStore,
+    plan: &Plan,
+    bound: Duration,
+) -> std::result::Result<(), Violation> {
+    let begun = Instant::now();
+    loop {
+        let left = remains(store, plan).await;
+        let left = left.map_err(|error| {
+            Violation::new("A store that is well answers.", format!("{error}"))
+        })?;
+        if left == 0 || begun.elapsed() > bound {
+            return invariants::nothing_is_left("leases and waiters", left);
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// How many leases and waiters there are of the keys of a plan.
+async fn remains(store: &dyn LockStore, plan: &Plan) -> Result<usize> {
+    let mut left = 0;
+    let keys: BTreeSet<usize> = plan.jobs.iter().map(|job| job.key).collect();
+    for key in keys {
+        let seen = store.inspect(&InspectQuery::new(job::key(key))).await?.value;
+        left += seen.leases.len() + usize::try_from(seen.waiting).unwrap_or(usize::MAX);
+    }
+    Ok(left + store.list(&ListQuery::all()).await?.value.items.len())
+}
