@@ -1,11 +1,14 @@
 //! Processes that take turns on a real Redis while faults strike: `cargo xtask soak`.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lock_core::{InspectQuery, LockInspector, LockKey, LockStore, Result};
+use lock_core::{
+    AcquireRequest, Acquisition, LockKey, LockStore, OwnerId, ReleaseRequest, RequestId, Result,
+};
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::proxy::Proxy;
 use lock_testkit::server::{RedisServer, ServerConfig};
@@ -88,26 +91,36 @@ impl Target for Redis {
     }
 
     async fn leftovers(&self, keys: &[LockKey]) -> Vec<String> {
-        let store =
-            RedisBackend::connect(RedisConfig::parse(&self.direct_url()).expect("a valid URL"));
-        let store = store.await.expect("the server answers");
+        let store = Self::connect(&self.direct_url()).await.expect("the server answers");
         for key in keys {
-            // What is over goes when somebody looks at it.
-            let _ =
-                store.inspect(&InspectQuery::new(key.clone())).await.expect("the server answers");
+            // What is over goes when somebody takes a turn.
+            let owner = OwnerId::parse("cleaner").expect("a valid owner");
+            let request = AcquireRequest::new(RequestId::random(), key.clone(), owner);
+            let answer = store.acquire(&request).await.expect("the server answers");
+            if let Acquisition::Granted(lease) = answer.value {
+                let released = store.release(&ReleaseRequest::new(lease.name())).await;
+                let _ = released.expect("the server answers");
+            }
         }
-        // A server has its last token and the version of the layout; marks last for minutes.
-        let left = self.server.command(&["KEYS", "*"]).await;
-        let stays = |name: &&str| {
-            [":token", ":layout", ":sweep"].iter().any(|end| name.ends_with(end))
-                || name.contains("}:marks:")
-        };
+        let names = self.server.command(&["KEYS", "*"]).await;
         let size = self.server.command(&["DBSIZE"]).await;
-        let (stay, left): (Vec<_>, Vec<_>) = left.lines().partition(stays);
-        let left: Vec<_> = left.into_iter().map(str::to_owned).collect();
-        if left.is_empty() && size.trim_start_matches("(integer) ").parse() != Ok(stay.len()) {
-            return vec![format!("DBSIZE {size}, of which {stay:?}")];
+        let names: BTreeSet<&str> = names.lines().collect();
+        let left: Vec<_> = names.iter().filter(|name| !stays(name, &names)).collect();
+        let size = size.trim_start_matches("(integer) ").parse();
+        if left.is_empty() && size != Ok(names.len()) {
+            return vec![format!("DBSIZE is {size:?}, and there are {names:?}")];
         }
-        left
+        left.into_iter().map(|name| (*name).to_owned()).collect()
     }
+}
+
+/// Whether a key in the server has nothing to do with what is held or waited for: the last token,
+/// the version of the layout, and for some minutes the marks of what was ended, with the letter in
+/// the state that tells of them.
+fn stays(name: &str, all: &BTreeSet<&str>) -> bool {
+    let is_of_store =
+        [":token", ":layout", ":sweep", ":probe"].iter().any(|end| name.ends_with(end));
+    let is_mark = name.contains("}:marks:") || name.contains("}:fading:");
+    let marks = name.replacen("}:state:", "}:marks:", 1);
+    is_of_store || is_mark || marks != name && all.contains(marks.as_str())
 }

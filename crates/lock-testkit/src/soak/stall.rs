@@ -16,9 +16,9 @@ pub(super) const LONGEST: Moment = millis(100);
 /// process is well.
 pub(super) fn check(requests: &[Request], history: &History, verdict: &mut Verdict) {
     let taken = requests.iter().flat_map(|request| taken(request, history));
-    let taken = taken.chain(history.silences.iter().copied());
     let waiting = requests.iter().flat_map(|request| waiting(request, history));
-    let waiting = Spans::union(waiting);
+    let silences = Spans::union(history.silences.iter().copied());
+    let waiting = Spans::union(waiting).without(&silences);
     let free = waiting.without(&Spans::union(taken));
     verdict.judged += waiting.total();
     for (from, to) in free.iter() {

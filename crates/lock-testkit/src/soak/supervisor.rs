@@ -168,7 +168,7 @@ impl<T: Target> Round<'_, T> {
             if left.is_empty() || Instant::now() > deadline {
                 return left;
             }
-            sleep(GLANCE * 5).await;
+            sleep(GLANCE * 20).await;
         }
     }
 }
