@@ -9,25 +9,24 @@ use crate::test::Tally;
 /// For how many seconds a check of everything soaks.
 const SECONDS: &str = "30";
 
-/// A store that can be soaked: the package whose example `soak` is the program.
-const TARGETS: &[(&str, &str)] = &[("redis", "lock-redis")];
+/// The stores that can be soaked: each has an example, which is the program.
+const TARGETS: [&str; 1] = ["redis"];
 
 /// Soaks a store as `args` tell: `--seconds N`, `--seed S`, `--planted`.
 pub(crate) fn run(sh: &Sh, target: &str, args: &[String]) -> Result<()> {
-    let Some((_, package)) = TARGETS.iter().find(|(name, _)| *name == target) else {
-        let names: Vec<_> = TARGETS.iter().map(|(name, _)| *name).collect();
-        bail!("no store {target} to soak; there is: {}", names.join(", "));
-    };
+    if !TARGETS.contains(&target) {
+        bail!("no store {target} to soak; there is: {}", TARGETS.join(", "));
+    }
     redis::run(sh)?;
-    // As the tests are built, so that nothing is built twice.
-    let program = ["run", "--quiet", "--package", package, "--all-features", "--example", "soak"];
+    // With all features of all packages, as the tests are built: so nothing is built twice.
+    let program = ["run", "--quiet", "--all-features", "--example", &format!("soak_{target}")];
     Ok(sh.cargo(&program).arg("--").args(args).run()?)
 }
 
 /// Soaks every store for a while, after a planted fault was found.
 pub(crate) fn check(sh: &Sh) -> Tally {
     let args = |args: &[&str]| args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>();
-    for (target, _) in TARGETS {
+    for target in TARGETS {
         for args in [args(&["--planted"]), args(&["--seconds", SECONDS])] {
             if let Err(error) = run(sh, target, &args) {
                 eprintln!("error: {error:#}");

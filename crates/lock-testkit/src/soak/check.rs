@@ -53,8 +53,8 @@ pub(super) struct Verdict {
     pub(super) findings: Vec<Finding>,
     /// The longest time that a free key was not taken by a living waiter.
     pub(super) longest_stall: Moment,
-    /// How long keys were free and judged while somebody waited, and how long somebody waited.
-    pub(super) judged: Moment,
+    /// How often a free key was taken by a waiter while nothing excused a delay.
+    pub(super) handoffs: usize,
 }
 
 /// Checks every promise.

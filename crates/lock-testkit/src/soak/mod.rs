@@ -53,6 +53,10 @@ usage: soak [--seconds N] [--seed S]
 const SHOWN: usize = 8;
 
 /// The whole program: the supervisor, and each of the processes that it starts.
+///
+/// # Panics
+/// When the system gives no processes and no files.
+#[must_use]
 pub fn main<T: Target>() -> ExitCode {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime can start");
@@ -182,11 +186,13 @@ impl fmt::Display for Round {
         let percentile = |percent| waits.get(waits.len() * percent / 100).copied().unwrap_or(0);
         write!(
             f,
-            "{} of {} requests granted, wait p50 {:.1} ms and p99 {:.1} ms, key free at most {:.1} ms",
+            "{} of {} requests granted, wait p50 {:.1} ms and p99 {:.1} ms, {} hand-offs judged, the \
+             longest took {:.1} ms",
             waits.len(),
             self.requests.len(),
             percentile(50) as f64 / 1e3,
             percentile(99) as f64 / 1e3,
+            self.verdict.handoffs,
             self.verdict.longest_stall as f64 / 1e3,
         )
     }
@@ -199,9 +205,10 @@ struct Sum {
     requests: usize,
     granted: usize,
     faults: BTreeMap<Fault, usize>,
-    /// The longest that a free key was not taken, and how long somebody waited while it was judged.
+    /// How often a free key was taken by a waiter while nothing excused a delay, and the longest
+    /// that this took.
+    handoffs: usize,
     longest_stall: Moment,
-    judged: Moment,
     findings: BTreeMap<Broken, usize>,
 }
 
@@ -214,7 +221,7 @@ impl Sum {
             *self.faults.entry(blow.fault).or_default() += 1;
         }
         self.longest_stall = self.longest_stall.max(round.verdict.longest_stall);
-        self.judged += round.verdict.judged;
+        self.handoffs += round.verdict.handoffs;
         for finding in &round.verdict.findings {
             *self.findings.entry(finding.broken).or_default() += 1;
         }
@@ -223,16 +230,12 @@ impl Sum {
 
 impl fmt::Display for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rounds, requests, granted, faults, longest_stall, judged, findings } = self;
+        let Self { rounds, requests, granted, faults, handoffs, longest_stall, findings } = self;
         let faults: Vec<_> =
             faults.iter().map(|(fault, count)| format!("{count} {fault}")).collect();
-        let (free, judged) = (*longest_stall as f64 / 1e3, judged / 1_000_000);
-        write!(
-            f,
-            "{rounds} rounds, {requests} requests, {granted} granted; {}; ",
-            faults.join(", ")
-        )?;
-        write!(f, "a free key was taken after at most {free:.1} ms, in {judged} s of waiting; ")?;
+        let (faults, free) = (faults.join(", "), *longest_stall as f64 / 1e3);
+        write!(f, "{rounds} rounds, {requests} requests, {granted} granted; {faults}; ")?;
+        write!(f, "{handoffs} hand-offs judged, the longest took {free:.1} ms; ")?;
         match findings.is_empty() {
             true => f.write_str("nothing is broken;"),
             false => write!(f, "BROKEN: {findings:?};"),

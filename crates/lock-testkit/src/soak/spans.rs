@@ -46,11 +46,6 @@ impl Spans {
     pub(super) fn iter(&self) -> impl Iterator<Item = (Moment, Moment)> {
         self.0.iter().copied()
     }
-
-    /// How many microseconds there are.
-    pub(super) fn total(&self) -> Moment {
-        self.0.iter().map(|(from, to)| to - from).sum()
-    }
 }
 
 #[cfg(test)]
@@ -61,7 +56,6 @@ mod tests {
     fn spans_that_touch_become_one() {
         let spans = Spans::union([(5, 9), (1, 3), (3, 4), (8, 12), (7, 7)]);
         assert_eq!(spans.iter().collect::<Vec<_>>(), [(1, 4), (5, 12)]);
-        assert_eq!(spans.total(), 10);
     }
 
     #[test]

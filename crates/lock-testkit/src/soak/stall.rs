@@ -13,17 +13,23 @@ pub(super) const LONGEST: Moment = millis(100);
 /// A key counts as free when nobody has a guard and nobody who is gone or disturbed may have a
 /// lease of it. A waiter that was granted the lock and does not know counts as one that waits: so a
 /// notice that is lost is a stall. A waiter is alive from an answer that it waits on, as long as its
-/// process is well.
+/// process is well. After a disturbance, the next answer shows that commands arrive; notices may
+/// arrive later, and until then what is granted is noticed at the next heartbeat.
 pub(super) fn check(requests: &[Request], history: &History, verdict: &mut Verdict) {
     let taken = requests.iter().flat_map(|request| taken(request, history));
     let waiting = requests.iter().flat_map(|request| waiting(request, history));
     let silences = Spans::union(history.silences.iter().copied());
     let waiting = Spans::union(waiting).without(&silences);
     let free = waiting.without(&Spans::union(taken));
-    verdict.judged += waiting.total();
+    let deaf: Vec<_> = requests.iter().flat_map(|request| deaf(request, history)).collect();
     for (from, to) in free.iter() {
-        verdict.longest_stall = verdict.longest_stall.max(to - from);
-        if to - from > LONGEST {
+        let is_deaf = deaf.iter().any(|span| span.0 < to && from < span.1);
+        let limit = if is_deaf { LONGEST + history.terms.heartbeat() } else { LONGEST };
+        verdict.handoffs += 1;
+        if !is_deaf {
+            verdict.longest_stall = verdict.longest_stall.max(to - from);
+        }
+        if to - from > limit {
             let waits = requests
                 .iter()
                 .filter(|it| self::waiting(it, history).any(|span| span.0 < to && from < span.1));
@@ -96,10 +102,20 @@ fn taken(request: &Request, history: &History) -> Vec<(Moment, Moment)> {
     spans
 }
 
-/// When the request is certainly in the queue again after a disturbance, and told things.
+/// When the request is certainly in the queue again after a disturbance.
 fn waits_again(request: &Request, disturbance: &Disturbance) -> Option<Moment> {
-    let well = disturbance.until + disturbance.settling;
-    request.queued.iter().find(|(sent, _)| *sent >= well).map(|(_, at)| *at)
+    request.queued.iter().find(|(sent, _)| *sent >= disturbance.until).map(|(_, at)| *at)
+}
+
+/// When the process of the request may not be told of grants yet, while it asked for the key.
+fn deaf<'a>(
+    request: &'a Request,
+    history: &'a History,
+) -> impl Iterator<Item = (Moment, Moment)> + 'a {
+    let end = request.gone.or(request.killed).unwrap_or(Moment::MAX);
+    let spans = disturbances(request, history)
+        .map(move |it| (it.from.max(request.asked), (it.until + it.settling).min(end)));
+    spans.filter(|(from, to)| from < to)
 }
 
 /// When the request certainly waits, and its process would notice what it is told.

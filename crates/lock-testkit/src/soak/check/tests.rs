@@ -70,7 +70,10 @@ fn turns() -> Story {
 
 #[test]
 fn turns_break_nothing() {
-    assert_eq!(turns().broken(), []);
+    let mut story = turns();
+    assert_eq!(story.broken(), []);
+    let verdict = check(&story.history);
+    assert_eq!((verdict.handoffs, verdict.longest_stall), (1, 2 * MS));
 }
 
 #[test]
@@ -194,16 +197,20 @@ fn stall_while_the_store_is_silent_or_the_waiter_does_not_run_is_none() {
 
 #[test]
 fn stall_of_a_disturbed_waiter_counts_from_its_next_answer() {
-    let disturbed = |heard: u64| {
+    // 2 is disturbed until 200 ms, and may be deaf for a while after that.
+    let disturbed = |heard: u64, settling: u64| {
         let mut story = Story::new(2);
         story.asks(0, 0, 1, 0).asks(5, 1, 2, 0).queues(7, 1, 2).queues(heard, 1, 2);
         story.holds(2, 50, 0, 1, 10).holds(700, 800, 1, 2, 11);
-        let (from, until) = (40 * MS, 200 * MS);
-        story.history.disturbances.push(Disturbance { worker: Some(1), from, until, settling: MS });
+        let (from, until, settling) = (40 * MS, 200 * MS, settling * MS);
+        story.history.disturbances.push(Disturbance { worker: Some(1), from, until, settling });
         story.broken()
     };
-    assert_eq!(disturbed(620), []);
-    assert_eq!(disturbed(590), [Broken::Stall]);
+    assert_eq!(disturbed(620, 1), []);
+    assert_eq!(disturbed(590, 1), [Broken::Stall]);
+    // A heartbeat takes 300 ms.
+    assert_eq!(disturbed(310, 1_000), []);
+    assert_eq!(disturbed(290, 1_000), [Broken::Stall]);
 }
 
 #[test]
