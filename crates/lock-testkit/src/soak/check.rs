@@ -53,8 +53,9 @@ pub(super) struct Verdict {
     pub(super) findings: Vec<Finding>,
     /// The longest time that a free key was not taken by a living waiter.
     pub(super) longest_stall: Moment,
-    /// How often a free key was taken by a waiter while nothing excused a delay.
-    pub(super) handoffs: usize,
+    /// How often a key was free while somebody waited and nothing excused it. A notice that comes
+    /// before the answer to the release leaves no time in between.
+    pub(super) times_free: usize,
 }
 
 /// Checks every promise.

@@ -186,13 +186,13 @@ impl fmt::Display for Round {
         let percentile = |percent| waits.get(waits.len() * percent / 100).copied().unwrap_or(0);
         write!(
             f,
-            "{} of {} requests granted, wait p50 {:.1} ms and p99 {:.1} ms, {} hand-offs judged, the \
-             longest took {:.1} ms",
+            "{} of {} requests granted, wait p50 {:.1} ms and p99 {:.1} ms, a key was free {} \
+             times, for at most {:.1} ms",
             waits.len(),
             self.requests.len(),
             percentile(50) as f64 / 1e3,
             percentile(99) as f64 / 1e3,
-            self.verdict.handoffs,
+            self.verdict.times_free,
             self.verdict.longest_stall as f64 / 1e3,
         )
     }
@@ -205,9 +205,9 @@ struct Sum {
     requests: usize,
     granted: usize,
     faults: BTreeMap<Fault, usize>,
-    /// How often a free key was taken by a waiter while nothing excused a delay, and the longest
-    /// that this took.
-    handoffs: usize,
+    /// How often a key was free while somebody waited and nothing excused it, and for how long at
+    /// the most.
+    times_free: usize,
     longest_stall: Moment,
     findings: BTreeMap<Broken, usize>,
 }
@@ -221,7 +221,7 @@ impl Sum {
             *self.faults.entry(blow.fault).or_default() += 1;
         }
         self.longest_stall = self.longest_stall.max(round.verdict.longest_stall);
-        self.handoffs += round.verdict.handoffs;
+        self.times_free += round.verdict.times_free;
         for finding in &round.verdict.findings {
             *self.findings.entry(finding.broken).or_default() += 1;
         }
@@ -230,12 +230,15 @@ impl Sum {
 
 impl fmt::Display for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rounds, requests, granted, faults, handoffs, longest_stall, findings } = self;
+        let Self { rounds, requests, granted, faults, times_free, longest_stall, findings } = self;
         let faults: Vec<_> =
             faults.iter().map(|(fault, count)| format!("{count} {fault}")).collect();
         let (faults, free) = (faults.join(", "), *longest_stall as f64 / 1e3);
         write!(f, "{rounds} rounds, {requests} requests, {granted} granted; {faults}; ")?;
-        write!(f, "{handoffs} hand-offs judged, the longest took {free:.1} ms; ")?;
+        write!(
+            f,
+            "a key was free {times_free} times while somebody waited, for at most {free:.1} ms; "
+        )?;
         match findings.is_empty() {
             true => f.write_str("nothing is broken;"),
             false => write!(f, "BROKEN: {findings:?};"),

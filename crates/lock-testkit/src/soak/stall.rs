@@ -25,7 +25,7 @@ pub(super) fn check(requests: &[Request], history: &History, verdict: &mut Verdi
     for (from, to) in free.iter() {
         let is_deaf = deaf.iter().any(|span| span.0 < to && from < span.1);
         let limit = if is_deaf { LONGEST + history.terms.heartbeat() } else { LONGEST };
-        verdict.handoffs += 1;
+        verdict.times_free += 1;
         if !is_deaf {
             verdict.longest_stall = verdict.longest_stall.max(to - from);
         }
@@ -74,7 +74,7 @@ fn taken(request: &Request, history: &History) -> Vec<(Moment, Moment)> {
     if let Some(grant) = granted {
         // Granted at once, it has the key from the sending on.
         let sent = request.sent.last().copied().unwrap_or(request.asked);
-        let is_direct = request.queued.last().is_none_or(|(of, _)| *of < sent);
+        let is_direct = request.queued.last().is_none_or(|(_, answered)| *answered < sent);
         let from = if is_direct { sent } else { grant.at };
         let left = grant.over.unwrap_or(grant.at).max(grant.until.min(grant.at + terms.ttl));
         spans.push((from, gone.unwrap_or(left + lapse)));
