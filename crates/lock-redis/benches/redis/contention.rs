@@ -18,12 +18,12 @@ pub(crate) const CONTESTANTS: [Name; 4] =
 /// How many workers there are, and how many milliseconds each holds the lock.
 pub(crate) const SETTINGS: [(usize, u64); 9] =
     [(1, 0), (2, 0), (3, 0), (10, 0), (10, 1), (100, 0), (100, 1), (1_000, 0), (10_000, 0)];
-/// So few workers are measured for longer, so that with the [processes](crate::processes) it is a
-/// minute for each round of five.
+/// So few workers are measured for longer: with the [processes](crate::processes), five rounds of
+/// these are more than a minute.
 pub(crate) const FEW: [usize; 2] = [2, 3];
 pub(crate) const SPAN_OF_FEW: Duration = Duration::from_millis(2400);
 
-const SPAN: Duration = Duration::from_millis(1200);
+const SPAN: Duration = Duration::from_millis(1000);
 /// How long workers may take to have had a turn each; one that has to fight may never have one.
 const WARM_UP: Duration = Duration::from_millis(1500);
 /// How long the workers may take to end; whoever does not is stopped.
