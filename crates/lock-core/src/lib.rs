@@ -49,6 +49,8 @@ pub use manager::{
     Acquire, Attempt, GuardError, LeaseStream, LockGuard, LockManager, LossReason, ManagerConfig,
     Once, Queueing, ShutdownReport,
 };
+#[cfg(feature = "test-util")]
+pub use manager::{ManagerFault, plant};
 pub use metadata::Metadata;
 pub use mode::Mode;
 pub use notice::{End, Notice, NoticeStream};

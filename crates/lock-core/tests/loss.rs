@@ -90,6 +90,21 @@ async fn renewal_survives_failed_tries() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_that_are_slower_than_the_next_renewal_keep_the_lease() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    let ttl = Duration::from_secs(3);
+    let guard = alice.acquire("key").ttl(ttl).await.unwrap();
+    store.inject(Operation::Renew, Fault::AnswerDelayed(ttl / 3));
+    sleep(20 * ttl).await;
+    assert!(!guard.is_lost());
+    // Those that were sent meanwhile are few: the line is slow, not dead.
+    let renewals = store.commands(Operation::Renew);
+    assert!(renewals <= 20 * 6, "{renewals} renewals in 20 ttls");
+    guard.release().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn loss_is_known_before_the_store_gives_the_key_to_another() {
     for fault in [Fault::Refused, Fault::Hangs] {
         let store = faulty();

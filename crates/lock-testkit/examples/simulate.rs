@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use lock_testkit::simulation::{self, Outcome};
+use lock_testkit::simulation::{self, Outcome, Planted};
 
 const USAGE: &str = "\
 usage: simulate [--seed S] [--seeds N | --seconds T]
@@ -18,7 +18,7 @@ usage: simulate [--seed S] [--seeds N | --seconds T]
   --seeds N     so many seeds: 1,000
   --seconds T   as many seeds as that takes
   --history S   print the history of one seed, whatever comes of it
-  --planted N   print which of N seeds find each of the planted faults
+  --planted N   print the first of N seeds that find each of the planted faults
 ";
 
 fn main() -> ExitCode {
@@ -147,22 +147,29 @@ impl Found {
     }
 }
 
+/// Prints the first seeds that find each planted fault, and what they break.
 fn show_planted(seeds: u64) {
-    for plant in simulation::planted() {
-        let mut found = BTreeMap::<&str, Vec<u64>>::new();
-        for seed in 0..seeds {
-            // A seed that fails in any case says nothing.
-            if let Some(sentence) = simulation::broken_by(seed, Some(plant.switch))
-                && simulation::broken_by(seed, None).is_none()
-            {
-                let seeds = found.entry(sentence).or_default();
-                if seeds.len() < 5 {
-                    seeds.push(seed);
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(plant) =
+                    simulation::planted().get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    let finds = |seed| Some((seed, finds(seed, plant.switch)?));
+                    let found: Vec<_> = (0..seeds).filter_map(finds).take(2).collect();
+                    println!("{}: {found:?}", plant.name);
                 }
-            }
+            });
         }
-        println!("{}: {found:?}", plant.name);
-    }
+    });
+}
+
+/// The sentence that a seed breaks with a fault, and does not break without.
+fn finds(seed: u64, planted: Planted) -> Option<&'static str> {
+    let sentence = simulation::broken_by(seed, Some(planted))?;
+    simulation::broken_by(seed, None).is_none().then_some(sentence)
 }
 
 fn seed_of_the_time() -> u64 {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::backoff::Backoff;
 use super::bounded::{bounded, unwinding};
+use super::planted::{self, ManagerFault};
 use super::{Shared, Stay};
 use crate::{CancelRequest, LockKey, Operation, ReleaseRequest, Result};
 
@@ -71,6 +72,9 @@ impl Departure {
             }
             tracing::warn!(lock.key = %key, %error, "a request could not be ended yet");
             let pause = backoff.next();
+            if planted::has(ManagerFault::ForgetsDepartures) {
+                break;
+            }
             if self.gone_by.is_some_and(|gone_by| gone_by <= Instant::now() + pause) {
                 break;
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{Grant, Timestamp};
+use crate::{Grant, Lease, Timestamp};
 
 /// When a command was sent, by the client's clock, and when the store answered it, by its own.
 ///
@@ -22,6 +22,11 @@ impl Answered {
     /// How long after [`sent`](Self::sent) the client may rely on a lease that ends at `expires_at`.
     pub(super) fn lasts(&self, expires_at: Option<Timestamp>) -> Option<Duration> {
         expires_at.map(|end| end.since(self.observed_at))
+    }
+
+    /// Whether more than half of the lease was over before the answer came.
+    pub(super) fn is_stale(&self, lease: &Lease) -> bool {
+        self.lasts(lease.expires_at).is_some_and(|lasts| self.sent.elapsed() > lasts / 2)
     }
 
     /// From when on, and for how long, the client may rely on a lease that it was told of after this

@@ -11,6 +11,7 @@ use tracing::Instrument;
 use super::bounded::bounded;
 use super::departure::{Departing, Departure};
 use super::hold::{Hold, LossReason, deadline};
+use super::planted::{self, ManagerFault};
 use super::renewal::RenewedOnce;
 use super::{Shared, Stay};
 use crate::{
@@ -281,7 +282,7 @@ impl LockGuard {
             return lease;
         }
         let mut lease = self.lease.clone();
-        if !self.hold.is_claimed() {
+        if !self.hold.is_claimed() && !planted::has(ManagerFault::TakesOutUnclaimed) {
             match self.claim().await {
                 Ok(expires_at) => lease.expires_at = expires_at,
                 Err(error) => return Err(GuardError { guard: self, error }),

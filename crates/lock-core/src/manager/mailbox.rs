@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::backoff::Backoff;
 use super::bounded::{bounded, unwinding};
 use super::hold::LossReason;
+use super::planted::{self, ManagerFault};
 use super::renewal::Renewals;
 use super::waiters::Waiters;
 use crate::{LeaseName, LockStore, MailboxId, Notice, Operation};
@@ -102,6 +103,7 @@ impl Mailbox {
                 // A waiter may have been granted that lease and not know it yet: the store tells.
                 self.waiters.ask(request, key);
             }
+            Notice::MayHaveMissed if planted::has(ManagerFault::IgnoresMayHaveMissed) => {}
             Notice::MayHaveMissed => {
                 self.renewals.renew_all();
                 self.waiters.ask_all();

@@ -15,6 +15,7 @@ mod mailbox;
 mod news;
 mod operate;
 mod pending;
+mod planted;
 mod queue;
 mod renewal;
 mod rounds;
@@ -25,6 +26,8 @@ pub use config::ManagerConfig;
 pub use guard::{GuardError, LockGuard};
 pub use hold::LossReason;
 pub use listing::LeaseStream;
+#[cfg(feature = "test-util")]
+pub use planted::{ManagerFault, plant};
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,6 +41,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::{InvalidInput, LockKey, LockStore, MailboxId, Operation, OwnerId, Result};
 use life::{Life, Task};
 use mailbox::Mailbox;
+#[cfg(not(feature = "test-util"))]
+use planted::ManagerFault;
 use renewal::Renewals;
 use waiters::Waiters;
 
@@ -274,7 +279,9 @@ impl LockManager {
             }
         };
         // Where the runtime is gone, nobody is left to do more.
-        if !life.is_orphaned() {
+        if planted::has(ManagerFault::ShutdownWaits) {
+            all.await;
+        } else if !life.is_orphaned() {
             let _ = timeout_at(until, all).await;
         }
         let in_use = renewals.abandon();

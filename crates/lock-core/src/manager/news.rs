@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::evidence::Answered;
+use super::planted::{self, ManagerFault};
 use crate::{End, Error, Grant, Lease, QueuePosition};
 
 /// How long after the next possible change the head of the queue is heard, for clocks that are
@@ -78,6 +79,7 @@ pub(super) fn due(
         return (answered.sent, Duration::ZERO);
     }
     let stagger = match position.position {
+        2.. if planted::has(ManagerFault::OnlyHeadWatches) => return at_heartbeat,
         eager @ 0..=LAST_EAGER => STAGGER * u32::try_from(eager.max(1) - 1).unwrap_or(0),
         _ => return at_heartbeat,
     };

@@ -11,6 +11,7 @@ use super::departure::{Departing, Departure};
 use super::evidence::Answered;
 use super::hold::LossReason;
 use super::news::{News, Standing, Told};
+use super::planted::{self, ManagerFault};
 use super::waiters::Entered;
 use super::{LockGuard, Shared, Stay};
 use crate::{
@@ -60,6 +61,8 @@ impl Pending {
             self.outstanding -= 1;
         }
         let Timed { observed_at, value, .. } = reply?;
+        let sent =
+            if planted::has(ManagerFault::CountsFromArrival) { Instant::now() } else { sent };
         self.has_place = matches!(value, Acquisition::Queued(_));
         Ok(Answer { answered: Answered { sent, observed_at }, value })
     }
@@ -101,7 +104,12 @@ impl Pending {
         grant: &Grant,
         answered: Option<Answered>,
     ) -> Option<LockGuard> {
-        let (since, lasts) = answered?.lasts_by_notice(grant, Instant::now())?;
+        let now = Instant::now();
+        let (since, lasts) = if planted::has(ManagerFault::TrustsEveryNotice) {
+            (now, grant.expires_at.map(|end| end.since(grant.granted_at)))
+        } else {
+            answered?.lasts_by_notice(grant, now)?
+        };
         let lease = Lease::granted(&self.request, grant.token, grant.granted_at);
         let lease = lease.with_expires_at(grant.expires_at);
         Some(self.turn_into_guard(lease, since, lasts, false))
@@ -167,7 +175,8 @@ pub(super) struct Answer {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        let answer_outstanding = self.outstanding > 0;
+        let answer_outstanding =
+            self.outstanding > 0 && !planted::has(ManagerFault::ForgetsUnanswered);
         if !self.has_place && !answer_outstanding {
             return;
         }

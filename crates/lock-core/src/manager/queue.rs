@@ -9,6 +9,7 @@ use super::backoff::Backoff;
 use super::evidence::Answered;
 use super::news::{News, Standing};
 use super::pending::{Answer, Pending};
+use super::planted::{self, ManagerFault};
 use crate::{Acquisition, End, Error, ErrorKind, Operation, QueuePosition, Result, Timed};
 
 /// How long the task that hears the waiters may be late before it is taken for stopped.
@@ -64,7 +65,11 @@ impl Queue {
                         return Err(self.pending.corrupt(cause));
                     }
                 },
-                Err(error) if !error.is_retryable() => return Err(error),
+                Err(error)
+                    if !error.is_retryable() || planted::has(ManagerFault::FailureEndsWait) =>
+                {
+                    return Err(error);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a request was not answered");
                     Box::pin(self.pause(backoff.next(), error)).await?;
@@ -107,8 +112,15 @@ impl Queue {
                 Some(News::Failed(error)) => return Some(Err(error)),
                 Some(News::Absent) => {
                     self.last = self.pending.standing();
+                    if planted::has(ManagerFault::LostPlaceEndsWait) {
+                        return Some(Err(self.error(ErrorKind::Unavailable)));
+                    }
                     self.pending.forget_place();
                     return None;
+                }
+                None if self.is_time_up() && planted::has(ManagerFault::AsksWhenOver) => {
+                    let answer = self.pending.acquire(Duration::from_millis(1)).await;
+                    return Some(Err(answer.err().unwrap_or_else(|| self.wait_over())));
                 }
                 None if self.is_time_up() => {
                     self.last = self.pending.standing();
@@ -163,9 +175,12 @@ impl Queue {
 
     /// The error of a wait that took as long as it may: the store answered to the end, or not.
     fn wait_over(&mut self) -> Error {
-        match self.last.as_mut().and_then(|last| last.failure.take()) {
-            Some(failure) => self.silent(failure),
-            None => self.error(ErrorKind::WaitOver),
+        let Some(last) = &mut self.last else { return self.error(ErrorKind::WaitOver) };
+        // An answer that is late is no silence yet.
+        let is_late = last.answered.sent.elapsed() <= self.heartbeat * 2;
+        match last.failure.take() {
+            Some(failure) if !failure.is_unknown() || !is_late => self.silent(failure),
+            _ => self.error(ErrorKind::WaitOver),
         }
     }
 

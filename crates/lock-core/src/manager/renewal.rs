@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::agenda::Agenda;
 use super::evidence::Answered;
 use super::hold::{Hold, LossReason, deadline};
+use super::planted::{self, ManagerFault};
 use super::rounds::{Answers, Batch, Plan, Rounds, STEP, batches};
 use crate::{
     Lease, LeaseName, LockStore, MailboxId, RenewRequest, Renewal, Result, Timed, Timestamp, Ttl,
@@ -279,12 +280,13 @@ impl Rounds for Renewals {
     }
 
     fn settle(&self, batch: &Batch<RenewRequest>, answers: Answers<Renewal>) {
-        let Answers { sent, answers } = answers;
+        let Answers { sent, are_late, answers } = answers;
         let now = Instant::now();
         let mut lost = Vec::new();
         let mut schedule = self.schedule();
         // What was due again since then was answered too early.
-        let again = batch.hurries != schedule.held.hurries();
+        let again = batch.hurries != schedule.held.hurries()
+            && !planted::has(ManagerFault::KeepsEarlierAnswers);
         for (request, answer) in batch.requests.iter().zip(answers) {
             let lease = &request.lease;
             match answer {
@@ -292,7 +294,8 @@ impl Rounds for Renewals {
                     Renewal::Renewed { expires_at } => {
                         let lasts = Answered { sent, observed_at }.lasts(expires_at);
                         let due = schedule.note_renewed(lease, sent, lasts, again);
-                        if let Some((due, slack)) = due {
+                        // What is late is on its way again.
+                        if let Some((due, slack)) = due.filter(|_| !are_late) {
                             schedule.held.set_due_again(lease, due, slack);
                         }
                     }
@@ -319,6 +322,11 @@ impl Rounds for Renewals {
 
     fn sooner(&self) -> &Notify {
         &self.sooner
+    }
+
+    fn latest(&self) -> Duration {
+        // A renewal that was done lasts, however late its answer comes.
+        self.longest
     }
 }
 

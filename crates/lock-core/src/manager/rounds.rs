@@ -1,13 +1,15 @@
 //! Commands that are sent again and again for many at once: what is due goes in batches.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use super::planted::{self, ManagerFault};
 use crate::{Result, Timed};
 
 /// The most names in one command: 10,000 take at most 100 commands.
@@ -34,6 +36,9 @@ pub(super) trait Rounds: Send + Sync + 'static {
 
     /// Tells that something is due sooner than was planned.
     fn sooner(&self) -> &Notify;
+
+    /// How long an answer is of use that comes too late for its batch, since the sending.
+    fn latest(&self) -> Duration;
 }
 
 /// What to send now, and when to look again.
@@ -43,7 +48,7 @@ pub(super) struct Plan<R> {
     pub(super) next: Option<Instant>,
 }
 
-/// Requests for one command, which is given this time for its answer.
+/// Requests for one command, which are sent again when no answer comes within `limit`.
 #[derive(Debug)]
 pub(super) struct Batch<R> {
     pub(super) requests: Vec<R>,
@@ -56,13 +61,15 @@ pub(super) struct Batch<R> {
 #[derive(Debug)]
 pub(super) struct Answers<A> {
     pub(super) sent: Instant,
+    /// Whether the batch is being sent again already.
+    pub(super) are_late: bool,
     /// One for each request.
     pub(super) answers: Vec<Option<Result<Timed<A>>>>,
 }
 
 /// Sends what is due, for ever. A slow answer holds up nobody but those in its batch.
 pub(super) async fn keep<R: Rounds>(rounds: Arc<R>) {
-    let mut under_way: JoinSet<Answers<R::Answer>> = JoinSet::new();
+    let mut under_way: JoinSet<Option<Answers<R::Answer>>> = JoinSet::new();
     let mut batches: HashMap<Id, Arc<Batch<R::Request>>> = HashMap::new();
     loop {
         let now = Instant::now();
@@ -84,14 +91,15 @@ pub(super) async fn keep<R: Rounds>(rounds: Arc<R>) {
             biased;
             Some(joined) = under_way.join_next_with_id() => {
                 let (task, answers) = match joined {
-                    Ok((task, answers)) => (task, Some(answers)),
+                    Ok(joined) => joined,
                     Err(error) => {
                         tracing::error!(%error, "the store panicked");
-                        (error.id(), None)
+                        let task = error.id();
+                        let count = batches.get(&task).map_or(0, |batch| batch.requests.len());
+                        (task, Some(unanswered(now, count)))
                     }
                 };
-                if let Some(batch) = batches.remove(&task) {
-                    let answers = answers.unwrap_or_else(|| unanswered(now, batch.requests.len()));
+                if let (Some(batch), Some(answers)) = (batches.remove(&task), answers) {
                     rounds.settle(&batch, answers);
                 }
             }
@@ -101,20 +109,39 @@ pub(super) async fn keep<R: Rounds>(rounds: Arc<R>) {
     }
 }
 
-async fn send<R: Rounds>(rounds: Arc<R>, batch: Arc<Batch<R::Request>>) -> Answers<R::Answer> {
+/// Sends a batch, and waits for its answers; none when they came neither in time nor late.
+async fn send<R: Rounds>(
+    rounds: Arc<R>,
+    batch: Arc<Batch<R::Request>>,
+) -> Option<Answers<R::Answer>> {
     let sent = Instant::now();
     let count = batch.requests.len();
-    let answers = timeout(batch.limit, rounds.send(&batch.requests)).await.unwrap_or_default();
+    let mut call = pin!(rounds.send(&batch.requests));
+    let latest = rounds.latest();
+    let (are_late, answers) = match timeout(batch.limit, &mut call).await {
+        Ok(answers) => (false, answers),
+        Err(_) if batch.limit >= latest || planted::has(ManagerFault::IgnoresLateAnswers) => {
+            (false, Vec::new())
+        }
+        Err(_) => {
+            // It is sent again, and what was sent first may still be answered.
+            rounds.settle(&batch, unanswered(sent, count));
+            rounds.sooner().notify_one();
+            (true, timeout_at(sent + latest, call).await.ok()?)
+        }
+    };
     if answers.len() != count {
         tracing::warn!(count, "the store did not answer a batch");
     }
     let mut answers: Vec<_> = answers.into_iter().map(Some).collect();
     answers.resize_with(count, || None);
-    Answers { sent, answers }
+    let sent = if planted::has(ManagerFault::CountsFromArrival) { Instant::now() } else { sent };
+    Some(Answers { sent, are_late, answers })
 }
 
 fn unanswered<A>(sent: Instant, count: usize) -> Answers<A> {
-    Answers { sent, answers: std::iter::repeat_with(|| None).take(count).collect() }
+    let answers = std::iter::repeat_with(|| None).take(count).collect();
+    Answers { sent, are_late: false, answers }
 }
 
 /// Puts requests together that can wait about as long for their answer, the most urgent first.

@@ -11,6 +11,7 @@ use super::backoff::Backoff;
 use super::bounded::unanswered;
 use super::evidence::Answered;
 use super::news::{News, Standing, Told, due, first_limit};
+use super::planted::{self, ManagerFault};
 use super::rounds::{Answers, Batch, Plan, Rounds, STEP, batches};
 use crate::{
     End, FencingToken, Grant, HearRequest, Heard, LockKey, LockStore, MailboxId, Operation,
@@ -96,6 +97,7 @@ impl Waiters {
         let hurries = table.rows.hurries();
         let Some(row) = table.rows.get_mut(&name) else { return };
         let told = match row.wait.as_ref().map(|wait| wait.answered) {
+            None if planted::has(ManagerFault::EntersAfterSending) => None,
             // The answer that it counts from is still to come.
             None => row.tell(News::Granted(grant, None)),
             Some(Some((answered, at))) if at == hurries => {
@@ -329,7 +331,7 @@ impl Rounds for Waiters {
     }
 
     fn settle(&self, batch: &Batch<HearRequest>, answers: Answers<Heard>) {
-        let Answers { sent, answers } = answers;
+        let Answers { sent, are_late, answers } = answers;
         let now = Instant::now();
         // Those that failed together are tried again together.
         let mut pause = None;
@@ -341,6 +343,10 @@ impl Rounds for Waiters {
             let name = (request.request, request.key.clone());
             let Some(row) = table.rows.get_mut(&name) else { continue };
             let Some(wait) = &mut row.wait else { continue };
+            // What was answered since then tells more.
+            if are_late && sent <= wait.standing.answered.sent {
+                continue;
+            }
             let answer = answer.unwrap_or_else(|| {
                 // A slow line is not a dead one.
                 wait.limit = (wait.limit * 2).min(wait.heartbeat);
@@ -356,10 +362,13 @@ impl Rounds for Waiters {
                             let due = due(answered, &position, wait.heartbeat);
                             wait.standing = Standing { answered, position, failure: None };
                             // After all were told to ask, no earlier question counts.
-                            let is_current = batch.hurries == hurries;
+                            let is_current = batch.hurries == hurries
+                                || planted::has(ManagerFault::KeepsEarlierAnswers);
                             wait.answered = is_current.then_some((answered, hurries));
                             if is_current { due } else { (now, Duration::ZERO) }
                         }
+                        // The next answer tells of it in time.
+                        Heard::Granted(lease) if are_late && answered.is_stale(&lease) => continue,
                         Heard::Granted(lease) => {
                             told.extend(row.tell(News::Holds(answered, lease)));
                             continue;
@@ -381,12 +390,18 @@ impl Rounds for Waiters {
                 Err(error) => {
                     tracing::warn!(lock.key = %request.key, %error, "a waiter was not heard");
                     wait.standing.failure = Some(error);
-                    let next = wait.backoff.next();
+                    let next = match planted::has(ManagerFault::FailurePausesLong) {
+                        true => wait.heartbeat / 4,
+                        false => wait.backoff.next(),
+                    };
                     let pause = *pause.get_or_insert(next);
                     (now + pause, Duration::ZERO)
                 }
             };
-            table.rows.set_due_again(&name, due, slack);
+            // What is late is on its way again.
+            if !are_late {
+                table.rows.set_due_again(&name, due, slack);
+            }
         }
         drop(guard);
         for told in told {
@@ -396,5 +411,9 @@ impl Rounds for Waiters {
 
     fn sooner(&self) -> &Notify {
         &self.sooner
+    }
+
+    fn latest(&self) -> Duration {
+        self.longest
     }
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use lock_core::machine::MARK_SPAN;
-use lock_core::{FencingToken, Lease, LockKey, LossReason, Mode, Waiter};
+use lock_core::{Error, ErrorKind, FencingToken, Lease, LockKey, LossReason, Mode, Waiter};
 use tokio::time::Instant;
 
 use super::ledger::{Ending, LeaseRecord, Told};
 use super::show;
 use super::violation::Violation;
-use super::witness::{Asking, Belief, Call};
+use super::witness::{Asking, Belief, Call, Wait};
 
 type Outcome = Result<(), Violation>;
 
@@ -21,6 +21,8 @@ const STAGGER: Duration = Duration::from_millis(20);
 const LAST_EAGER: u64 = 50;
 /// What timers of whole milliseconds and the intervals of looking add to a bound.
 pub(super) const SLACK: Duration = Duration::from_millis(40);
+/// The time that a store is given for its answer, however short the wait.
+const SHORTEST_ANSWER: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts at a store that failed.
 pub(super) const BACKOFF: Duration = Duration::from_secs(1);
 
@@ -152,6 +154,37 @@ pub(super) fn grant_is_taken_up(lease: &Lease, unowned: Duration, delay: Duratio
     let sentence = "A grant is taken up after one notice, and what nobody wants is given back.";
     unless(unowned > delay * 4 + SLACK, sentence, || {
         format!("{} of {} is nobody's for {unowned:?}", show::name(&lease.name()), lease.owner)
+    })
+}
+
+/// A wait goes on while the store is away, until its time is over.
+pub(super) fn wait_outlasts_an_outage(wait: &Wait, error: &Error) -> Outcome {
+    let is_early = wait.limit.is_none_or(|limit| wait.lasted < limit);
+    unless(is_early && error.is_retryable(), "A wait outlasts an outage.", || {
+        let Wait { limit, lasted, .. } = wait;
+        format!("a wait of {limit:?} ended after {lasted:?}: {:?}", error.kind())
+    })
+}
+
+/// A wait in vain at a store that answers ends in the word that it was not its turn.
+pub(super) fn wait_in_vain_is_known(wait: &Wait, error: &Error) -> Outcome {
+    // However short the wait, the store is given the time for one answer.
+    let has_time = wait.limit.is_some_and(|limit| limit > SHORTEST_ANSWER + wait.delay * 6);
+    let broken = has_time && error.is_retryable() && error.kind() != ErrorKind::WaitOver;
+    unless(broken, "A wait in vain is not unknown where the store answers.", || {
+        format!("a wait of {:?} ended: {:?}", wait.limit, error.kind())
+    })
+}
+
+/// A lease that was taken out of its guard is no longer that of a claim window.
+pub(super) fn taken_out_is_of_full_length(lease: &Lease, record: &LeaseRecord) -> Outcome {
+    let lasts = record.until.map(|until| until.saturating_duration_since(record.granted));
+    let broken = match (lasts, lease.ttl.span()) {
+        (Some(lasts), Some(ttl)) => lasts + SLACK < ttl,
+        (lasts, ttl) => lasts.is_some() != ttl.is_some(),
+    };
+    unless(broken, "A lease that is taken out of its guard is of full length.", || {
+        format!("{} of {:?} lasts {lasts:?}", show::name(&lease.name()), lease.ttl)
     })
 }
 

@@ -18,7 +18,7 @@ use super::plan::{HoldEnd, Job, Patience, Terms, Work};
 use super::process::Life;
 use super::quiet;
 use super::show;
-use super::witness::Asking;
+use super::witness::{Asking, Wait};
 use super::world::World;
 
 /// What the request of a job has that was to succeed one that is still in use.
@@ -124,6 +124,7 @@ impl Worker {
                 outcome = polled => outcome,
             }
         };
+        let since = Instant::now();
         let outcome = match limit {
             Some(limit) => self.bounded(&what, limit, asked).await,
             None => asked.await,
@@ -143,6 +144,15 @@ impl Worker {
             }
             Some(Err(error)) => {
                 self.note(format_args!("{what}: {:?}", error.kind()));
+                let limit = match patience {
+                    Patience::Once => return None,
+                    Patience::For(wait) => Some(wait),
+                    Patience::Endless => None,
+                };
+                let (lasted, delay) = (since.elapsed(), self.life.delay());
+                let wait = Wait { limit, lasted, keep_alive: terms.keep_alive, delay };
+                let outcome = quiet::check_wait(&self.world.state(), &wait, &error);
+                self.world.check(outcome);
                 None
             }
             None => {
@@ -206,6 +216,7 @@ impl Worker {
         let taken_out = self.call("take out", guard.into_lease()).await;
         self.note(format_args!("takes {key} #{token} out: {}", taken_out.is_ok()));
         let Ok(lease) = taken_out else { return };
+        self.look_at(&lease);
         self.park(&lease, &receiver);
         self.adopt_by(&receiver, lease, mode, after);
     }
@@ -216,6 +227,7 @@ impl Worker {
         let Some(ttl) = guard.lease().ttl.span() else { return };
         let Ok(lease) = self.call("take out", guard.into_lease()).await else { return };
         self.note(format_args!("takes {} #{} out", lease.key, lease.token));
+        self.look_at(&lease);
         self.park(&lease, &receiver);
         self.pause(ttl * 2).await;
         let keep_alive = Duration::from_secs(3);
@@ -223,7 +235,7 @@ impl Worker {
         let terms = Terms { ttl, keep_alive, priority, mode };
         let patience = Patience::For(Duration::from_secs(20));
         let again = self.ask(&lease.key, request, &terms, patience, None).await;
-        self.world.state().witness.parked.remove(&(lease.key.clone(), lease.token));
+        self.world.state().witness.unpark(&lease);
         let Some(again) = again.filter(|again| again.token() != lease.token) else { return };
         self.adopt_by(&receiver, lease, mode, Duration::ZERO);
         self.hold(again, mode, Duration::from_secs(2), HoldEnd::Release, request).await;
@@ -255,8 +267,13 @@ impl Worker {
     }
 
     fn park(&self, lease: &Lease, receiver: &Life) {
-        let at = (lease.key.clone(), lease.token);
-        self.world.state().witness.parked.insert(at, Arc::clone(&receiver.jobs));
+        self.world.state().witness.park(lease, &receiver.jobs);
+    }
+
+    /// Looks at a lease that was taken out of its guard.
+    fn look_at(&self, lease: &Lease) {
+        let outcome = quiet::check_taken_out(&self.world.state(), lease);
+        self.world.check(outcome);
     }
 
     fn adopt_by(&self, receiver: &Arc<Life>, lease: Lease, mode: Mode, after: Duration) {
@@ -274,7 +291,7 @@ impl Worker {
                 {
                     let mut state = adopter.world.state();
                     state.witness.believe(&adopter.life.jobs, &guard);
-                    state.witness.parked.remove(&at);
+                    state.witness.unpark(&lease);
                 }
                 adopter.world.look();
                 let request = lease.request;

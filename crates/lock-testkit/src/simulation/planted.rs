@@ -1,5 +1,7 @@
 //! Faults that are planted to see that the simulation finds them.
 
+use lock_core::ManagerFault;
+
 /// A fault that is planted in the simulated store or network, or in the manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -28,6 +30,10 @@ pub enum Planted {
     QueueDeadlinesDrift,
     /// A fail-over loses the last write, and the successor's clock is behind.
     FailoverLosesTokens,
+    /// Nobody is told of an end by force.
+    ForceIsNotTold,
+    /// A fault of the managers.
+    Manager(ManagerFault),
 }
 
 /// A planted fault, and the seeds in which it is found.
@@ -49,11 +55,12 @@ pub const fn planted() -> &'static [Plant] {
 }
 
 const PLANTED: &[Plant] = &[
-    plant("missed notices are not told", Planted::MissedNoticesAreNotTold, 13_132),
-    plant("a notice before the answer is lost", Planted::NoticeBeforeAnswerIsLost, 7842),
+    plant("missed notices are not told", Planted::MissedNoticesAreNotTold, 0),
+    plant("a notice before the answer is lost", Planted::NoticeBeforeAnswerIsLost, 0),
     plant("a hear claims nothing", Planted::HearClaimsNothing, 1),
     plant("a lease that is over counts", Planted::ExpiredLeaseCounts, 16),
     plant("a promotion is not told", Planted::PromotionIsNotTold, 3),
+    plant("an end by force is not told", Planted::ForceIsNotTold, 0),
     plant("a late acquire is granted", Planted::LateAcquireIsGranted, 23),
     plant("a renewal ignores the token", Planted::RenewalIgnoresToken, 0),
     plant("tokens follow the clock", Planted::TokensFollowTheClock, 16),
@@ -61,7 +68,26 @@ const PLANTED: &[Plant] = &[
     plant("renewals cease", Planted::RenewalsCease, 117),
     plant("the queue's deadlines drift", Planted::QueueDeadlinesDrift, 14),
     plant("a fail-over loses tokens", Planted::FailoverLosesTokens, 103),
+    manager("leases count from the arrival of an answer", ManagerFault::CountsFromArrival, 0),
+    manager("every notice is relied on", ManagerFault::TrustsEveryNotice, 0),
+    manager("a waiter is entered after it was sent", ManagerFault::EntersAfterSending, 0),
+    manager("what was not answered is not cancelled", ManagerFault::ForgetsUnanswered, 0),
+    manager("what could not be told is forgotten", ManagerFault::ForgetsDepartures, 0),
+    manager("missed notices have no effect", ManagerFault::IgnoresMayHaveMissed, 0),
+    manager("answers from before a gap count", ManagerFault::KeepsEarlierAnswers, 0),
+    manager("only the head watches", ManagerFault::OnlyHeadWatches, 0),
+    manager("a failure makes deaf", ManagerFault::FailurePausesLong, 0),
+    manager("a failure ends the wait", ManagerFault::FailureEndsWait, 0),
+    manager("a lost place ends the wait", ManagerFault::LostPlaceEndsWait, 0),
+    manager("a wait that is over asks again", ManagerFault::AsksWhenOver, 0),
+    manager("a lease is taken out unclaimed", ManagerFault::TakesOutUnclaimed, 0),
+    manager("late answers are thrown away", ManagerFault::IgnoresLateAnswers, 0),
+    manager("a shutdown waits for ever", ManagerFault::ShutdownWaits, 0),
 ];
+
+const fn manager(name: &'static str, fault: ManagerFault, seed: u64) -> Plant {
+    plant(name, Planted::Manager(fault), seed)
+}
 
 /// A row whose `seed` finds the fault by the plans as they are now; ten more follow, in case that a
 /// change of the plans moves it.

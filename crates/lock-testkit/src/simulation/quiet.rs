@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{Lease, LockKey, LossReason, RequestId};
+use lock_core::{Error, Lease, LockKey, LossReason, RequestId};
 use tokio::time::Instant;
 
 use super::gate::Gate;
 use super::invariants;
 use super::ledger::Ending;
 use super::violation::Violation;
+use super::witness::Wait;
 use super::world::State;
 
 /// How long after the last fault what was outstanding is over: after a time-out, a back-off and some
@@ -80,13 +81,13 @@ fn grants_are_taken_up(
         let at = (lease.key.clone(), lease.token);
         let label = format!("unowned {} {}", at.0, at.1);
         let process = living.iter().find(|it| it.owner == lease.owner.as_str());
-        let is_parked = state.witness.parked.contains_key(&at);
+        let is_excused = state.witness.is_nobodys_fault(&at);
         let is_owned = state
             .witness
             .beliefs()
             .any(|it| it.is_there() && it.key == lease.key && it.token == lease.token);
         match process {
-            Some(process) if !is_owned && !is_parked && !is_outlived(state, &lease) => {
+            Some(process) if !is_owned && !is_excused && !is_outlived(state, &lease) => {
                 let unowned = state.witness.seen_for(label, quiet_from + process.settling);
                 invariants::grant_is_taken_up(&lease, unowned, slowest)?;
             }
@@ -136,6 +137,22 @@ fn force_is_told(state: &State, living: &[Living], quiet_from: Instant) -> Resul
         }
     }
     Ok(())
+}
+
+/// Checks the end of a wait that was not granted.
+pub(super) fn check_wait(state: &State, wait: &Wait, error: &Error) -> Result<(), Violation> {
+    invariants::wait_outlasts_an_outage(wait, error)?;
+    let since_last_hear = (wait.keep_alive / 3).min(Duration::from_secs(10));
+    let is_strict = state.strict_from.is_some_and(|from| Instant::now() >= from + since_last_hear);
+    if is_strict { invariants::wait_in_vain_is_known(wait, error) } else { Ok(()) }
+}
+
+/// Checks a lease that was taken out of its guard.
+pub(super) fn check_taken_out(state: &State, lease: &Lease) -> Result<(), Violation> {
+    let record = state.store.ledger.lease(&lease.key, lease.token);
+    let record = record.filter(|record| !state.store.ledger.is_excused(record));
+    let Some(record) = record.filter(|_| !state.store.clock.was_slow()) else { return Ok(()) };
+    invariants::taken_out_is_of_full_length(lease, record)
 }
 
 /// Checks that a lease was not lost for no reason, when there was no fault for long enough.

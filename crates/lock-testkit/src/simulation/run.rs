@@ -40,6 +40,9 @@ pub(super) struct Ran {
 /// Runs a plan from its beginning to its end, or until a sentence is broken.
 pub(super) fn run(plan: &Plan, planted: Option<Planted>, history: History) -> Ran {
     lock_core::seed_random(Some(plan.seed));
+    if let Some(Planted::Manager(fault)) = planted {
+        lock_core::plant(Some(fault));
+    }
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -64,6 +67,7 @@ pub(super) fn run(plan: &Plan, planted: Option<Planted>, history: History) -> Ra
         Ran { violation, history, lasted, commands }
     });
     drop(runtime);
+    lock_core::plant(None);
     lock_core::seed_random(None);
     ran
 }

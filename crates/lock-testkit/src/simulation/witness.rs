@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use lock_core::{FencingToken, LockGuard, LockKey, Mode, RequestId};
+use lock_core::{FencingToken, Lease, LockGuard, LockKey, Mode, RequestId};
 use tokio::time::Instant;
 
 use super::gate::Gate;
@@ -19,7 +19,9 @@ pub(super) struct Witness {
     pub(super) asking: BTreeMap<(LockKey, RequestId), Asking>,
     pub(super) calls: BTreeMap<u64, Call>,
     /// Leases that were taken out of their guards, and the process that is to adopt each.
-    pub(super) parked: BTreeMap<(LockKey, FencingToken), Arc<Gate>>,
+    parked: BTreeMap<(LockKey, FencingToken), Arc<Gate>>,
+    /// The process that had each lease last.
+    keepers: BTreeMap<(LockKey, FencingToken), Arc<Gate>>,
     /// Since when something is seen that must not last.
     pub(super) seen_since: BTreeMap<String, Instant>,
     /// The last process that used each request.
@@ -48,6 +50,17 @@ pub(super) struct Asking {
     /// How long after the last fault what was outstanding is over.
     pub(super) settling: Duration,
     pub(super) queues: bool,
+}
+
+/// A wait that ended without a grant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    /// How long it was to last; `None` is for ever.
+    pub(super) limit: Option<Duration>,
+    pub(super) lasted: Duration,
+    pub(super) keep_alive: Duration,
+    /// The longest time that a message of the process takes one way.
+    pub(super) delay: Duration,
 }
 
 /// A call that has not ended.
@@ -96,7 +109,25 @@ impl Witness {
             guard: Arc::downgrade(guard),
         };
         self.next += 1;
+        self.keepers.insert((belief.key.clone(), belief.token), Arc::clone(life));
         self.beliefs.insert(self.next, belief);
+    }
+
+    /// Remembers a lease that was taken out of its guard, until the process adopts it.
+    pub(super) fn park(&mut self, lease: &Lease, receiver: &Arc<Gate>) {
+        let at = (lease.key.clone(), lease.token);
+        self.keepers.insert(at.clone(), Arc::clone(receiver));
+        self.parked.insert(at, Arc::clone(receiver));
+    }
+
+    /// Forgets that a lease was taken out of its guard.
+    pub(super) fn unpark(&mut self, lease: &Lease) {
+        self.parked.remove(&(lease.key.clone(), lease.token));
+    }
+
+    /// Whether a lease waits for the process that is to adopt it, or the last that had it is gone.
+    pub(super) fn is_nobodys_fault(&self, at: &(LockKey, FencingToken)) -> bool {
+        self.parked.contains_key(at) || self.keepers.get(at).is_some_and(|life| life.is_dead())
     }
 
     /// All guards.

@@ -183,7 +183,12 @@ impl World {
             };
             let (number, link) = (*number, Arc::clone(link));
             drop(state);
-            if self.has(Planted::PromotionIsNotTold) && matches!(notice, Notice::Granted(_)) {
+            let is_untold = match notice {
+                Notice::Granted(_) => self.has(Planted::PromotionIsNotTold),
+                Notice::Ended { .. } => self.has(Planted::ForceIsNotTold),
+                _ => false,
+            };
+            if is_untold {
                 continue;
             }
             match link.notify() {

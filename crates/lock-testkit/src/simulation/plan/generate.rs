@@ -14,11 +14,45 @@ const TTLS: [u64; 8] = [60, 300, 1_000, 3_000, 10_000, 30_000, 30_000, 120_000];
 const LATEST: u64 = 25_000;
 /// The keep-alives in milliseconds that jobs choose from.
 const KEEP_ALIVES: [u64; 6] = [600, 1_500, 3_000, 10_000, 10_000, 30_000];
+/// How long jobs hold, in milliseconds.
+const HOLDS: [u64; 7] = [0, 50, 400, 2_000, 2_000, 8_000, 20_000];
+/// How long jobs hold where many are to meet, in milliseconds.
+const SHORT_HOLDS: [u64; 4] = [0, 20, 50, 150];
+
+/// What a plan is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Theme {
+    /// Anything.
+    All,
+    /// Faults that end together, after which little is needed to go on, and long heartbeats, so that
+    /// it shows who waits for the next.
+    Aftermath,
+    /// Many short turns on a slow network, most of them when nothing goes wrong any more.
+    Rush,
+    /// Many short gaps in what is told, among short turns on a slow network.
+    Gaps,
+}
+
+impl Theme {
+    /// Most plans are of anything: what chance hardly ever brings together is made of the others.
+    const fn of(seed: u64) -> Self {
+        match seed % 8 {
+            2 => Self::Aftermath,
+            5 => Self::Rush,
+            7 => Self::Gaps,
+            _ => Self::All,
+        }
+    }
+
+    const fn has_short_turns(self) -> bool {
+        matches!(self, Self::Rush | Self::Gaps)
+    }
+}
 
 impl Plan {
     /// The plan of a seed.
     pub(in crate::simulation) fn new(seed: u64) -> Self {
-        let mut rng = StdRng::seed_from_u64(seed);
+        let (theme, mut rng) = (Theme::of(seed), StdRng::seed_from_u64(seed));
         let processes = match rng.random_range(0..100) {
             0..20 => 1,
             20..55 => 2,
@@ -26,8 +60,9 @@ impl Plan {
             _ => rng.random_range(4..=8),
         };
         let keys = if rng.random_bool(0.6) { 1 } else { rng.random_range(1..=5) };
-        let busy = millis(rng.random_range(2_000..60_000));
-        let mut generator = Generator { rng, keys, processes, busy, slowest: Duration::ZERO };
+        let longest = if theme == Theme::All { 60_000 } else { 8_000 };
+        let busy = millis(rng.random_range(2_000..longest));
+        let mut generator = Generator { theme, rng, keys, processes, busy, slowest: Duration::ZERO };
         let processes: Vec<_> = (0..processes).map(|_| generator.process()).collect();
         generator.slowest = processes.iter().map(|it| it.delay).max().unwrap_or_default();
         let jobs = generator.jobs();
@@ -37,6 +72,7 @@ impl Plan {
 }
 
 struct Generator {
+    theme: Theme,
     rng: StdRng,
     keys: usize,
     processes: usize,
@@ -48,19 +84,23 @@ struct Generator {
 impl Generator {
     fn process(&mut self) -> ProcessPlan {
         let steps = [Duration::ZERO, millis(500), millis(5_000), millis(120_000)];
+        let is_slow = self.theme.has_short_turns();
+        let timeouts = if self.theme == Theme::All { [500, 2_000, 5_000, 5_000] } else { [500; 4] };
         ProcessPlan {
             ageing_step: self.pick(&steps),
-            operation_timeout: millis(self.pick(&[500, 2_000, 5_000, 5_000])),
+            operation_timeout: millis(self.pick(&timeouts)),
             shutdown_timeout: millis(self.pick(&[1_000, 10_000, 30_000])),
             delay: match self.rng.random_range(0..4) {
                 0 => millis(self.rng.random_range(20..=100)),
+                1 if is_slow => millis(self.rng.random_range(50..=100)),
                 _ => millis(self.rng.random_range(0..=8)),
             },
         }
     }
 
     fn jobs(&mut self) -> Vec<Job> {
-        let count = self.rng.random_range(3..=12 + 6 * self.processes as u128);
+        let more = if self.theme.has_short_turns() { 20 } else { 0 };
+        let count = self.rng.random_range(3 + more..=12 + 6 * self.processes as u128 + more);
         let mut jobs: Vec<Job> = (1..=count).map(|number| self.job(number)).collect();
         jobs.sort_by_key(|job| job.at);
         // A successor asks for what a job before it asked for.
@@ -95,7 +135,11 @@ impl Generator {
         let ttl = self.pick(&TTLS);
         let ttl = Ttl::parse(millis(ttl)).unwrap_or_default();
         // An answer to a hear is waited for a third of the keep-alive at the most.
-        let keep_alive = millis(self.pick(&KEEP_ALIVES)).max(self.slowest * 10);
+        let keep_alives = match self.theme {
+            Theme::Aftermath => [10_000, 10_000, 30_000, 30_000, 30_000, 30_000],
+            _ => KEEP_ALIVES,
+        };
+        let keep_alive = millis(self.pick(&keep_alives)).max(self.slowest * 10);
         let mode = match self.rng.random_range(0..10) {
             0 => Mode::READER,
             1 => Mode::semaphore(2).unwrap_or_default(),
@@ -113,7 +157,10 @@ impl Generator {
             _ => Patience::Endless,
         };
         let polls = self.rng.random_bool(0.15).then(|| self.rng.random_range(0..12));
-        let hold = millis(self.pick(&[0, 50, 400, 2_000, 2_000, 8_000, 20_000]));
+        let hold = match self.theme.has_short_turns() {
+            true => millis(self.pick(&SHORT_HOLDS)),
+            false => millis(self.pick(&HOLDS)),
+        };
         Work::Hold { terms, patience, polls, hold, end: self.hold_end() }
     }
 
@@ -133,6 +180,11 @@ impl Generator {
     }
 
     fn faults(&mut self) -> Vec<Fault> {
+        match self.theme {
+            Theme::Aftermath => return (0..4).map(|_| self.lasting_fault()).collect(),
+            Theme::Gaps => return self.gaps(),
+            Theme::All | Theme::Rush => {}
+        }
         let count = match self.rng.random_range(0..10) {
             0 => 0,
             1..5 => self.rng.random_range(1..=2),
@@ -145,6 +197,37 @@ impl Generator {
         let mut faults: Vec<Fault> = (0..count).map(|_| self.fault(shakes_clock)).collect();
         faults.sort_by_key(|fault| fault.at);
         faults
+    }
+
+    /// A fault of the network that lasts until all end.
+    fn lasting_fault(&mut self) -> Fault {
+        let last = self.busy / 2;
+        let at = self.busy - millis(self.rng.random_range(1..=last.as_millis() as u64));
+        let process = self.any_process();
+        let kind = match self.rng.random_range(0..5) {
+            0 => FaultKind::Network { process, trouble: self.trouble() },
+            1 => FaultKind::Cut { process, ends_notices: self.rng.random_bool(0.3) },
+            _ => FaultKind::Network { process, trouble: Trouble::LosesNotices },
+        };
+        Fault { at, lasts: self.busy - at, kind }
+    }
+
+    /// Short gaps in the notices, one after the other.
+    fn gaps(&mut self) -> Vec<Fault> {
+        let (mut faults, mut at) = (Vec::new(), Duration::ZERO);
+        loop {
+            at += millis(self.rng.random_range(1..=400));
+            let lasts = millis(self.rng.random_range(1..=300));
+            if at + lasts >= self.busy {
+                return faults;
+            }
+            let process = self.any_process();
+            let kind = match self.rng.random_range(0..8) {
+                0 => FaultKind::Cut { process, ends_notices: self.rng.random_bool(0.3) },
+                _ => FaultKind::Network { process, trouble: Trouble::LosesNotices },
+            };
+            faults.push(Fault { at, lasts, kind });
+        }
     }
 
     fn fault(&mut self, shakes_clock: bool) -> Fault {
@@ -193,8 +276,12 @@ impl Generator {
 
     /// A moment at which a job begins: some do when nothing goes wrong any more.
     fn beginning(&mut self) -> Duration {
-        if self.rng.random_bool(0.25) {
-            return self.busy + millis(self.rng.random_range(0..LATEST));
+        let (quiet, latest) = match self.theme {
+            Theme::Rush => (0.6, 8_000),
+            _ => (0.25, LATEST),
+        };
+        if self.rng.random_bool(quiet) {
+            return self.busy + millis(self.rng.random_range(0..latest));
         }
         self.moment()
     }
