@@ -13,6 +13,10 @@ usage: cargo xtask COMMAND
   test --valkey  only the tests that start a Redis, with a Valkey in its place
   simulate [--seed S] [--seeds N | --seconds T]
                  whole systems in virtual time, many seeds on all cores
+  soak --target redis [--seconds N] [--seed S]
+                 real processes on a real store while faults strike
+  soak --target redis --planted
+                 the same with notices that are lost, which must be found
   doc            the documentation, warnings are errors
   api [--bless]  compare the public API with api/*.txt, or write it there
   features       check the crates under each of their features
@@ -37,6 +41,7 @@ pub(crate) enum Command {
     Redis,
     Test { valkey: bool },
     Simulate { args: Vec<String> },
+    Soak { target: String, args: Vec<String> },
     Doc,
     Api { bless: bool },
     Features,
@@ -61,6 +66,12 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Option<Command> {
         ["test", "--valkey"] => Command::Test { valkey: true },
         ["simulate", ref args @ ..] if are_numbered(args, &["--seed", "--seeds", "--seconds"]) => {
             Command::Simulate { args: args.iter().map(|&arg| arg.to_owned()).collect() }
+        }
+        ["soak", "--target", target, ref args @ ..]
+            if matches!(args, ["--planted"]) || are_numbered(args, &["--seed", "--seconds"]) =>
+        {
+            let args = args.iter().map(|&arg| arg.to_owned()).collect();
+            Command::Soak { target: target.to_owned(), args }
         }
         ["doc"] => Command::Doc,
         ["api"] => Command::Api { bless: false },
@@ -101,6 +112,14 @@ mod tests {
         assert_eq!(parsed("test --valkey"), Some(Command::Test { valkey: true }));
         let args = vec!["--seeds".to_owned(), "7".to_owned()];
         assert_eq!(parsed("simulate --seeds 7"), Some(Command::Simulate { args }));
+        let soak = |args: &[&str]| {
+            let args = args.iter().map(|&arg| arg.to_owned()).collect();
+            Some(Command::Soak { target: "redis".to_owned(), args })
+        };
+        assert_eq!(parsed("soak --target redis"), soak(&[]));
+        let numbers = ["--seconds", "600", "--seed", "7"];
+        assert_eq!(parsed("soak --target redis --seconds 600 --seed 7"), soak(&numbers));
+        assert_eq!(parsed("soak --target redis --planted"), soak(&["--planted"]));
         assert_eq!(parsed("api"), Some(Command::Api { bless: false }));
         assert_eq!(parsed("instructions --bless"), Some(Command::Instructions { bless: true }));
         let bench = |name: &str, charts| Some(Command::Bench { name: name.to_owned(), charts });
@@ -113,6 +132,7 @@ mod tests {
     fn what_is_unknown_is_refused() {
         let lines = ["", "sing", "ci --fix", "fmt --bless", "bench", "bench --memory", "api x"];
         let lines = lines.into_iter().chain(["simulate --seeds", "simulate --seeds x"]);
+        let lines = lines.chain(["soak", "soak redis", "soak --target redis --seconds x"]);
         for line in lines.chain(["bench memory --charts"]) {
             assert_eq!(parsed(line), None, "{line}");
         }

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::sh::{Sh, section};
 use crate::test::Tally;
-use crate::{api, deny, doc, features, fmt, instructions, lint, redis, simulate, test, tidy};
+use crate::{api, deny, doc, features, fmt, instructions, lint, redis, simulate, soak, test, tidy};
 
 /// Runs every check, and ends with the sum of the tests.
 pub(crate) fn run(sh: &Sh) -> ExitCode {
@@ -31,6 +31,7 @@ fn steps(sh: &Sh, tally: &mut Tally) -> Result<()> {
     section("test", || counted(tally, test::tests(sh)))?;
     section("doctests", || counted(tally, test::doctests(sh)))?;
     section("simulate", || counted(tally, simulate::check(sh)))?;
+    section("soak", || counted(tally, soak::check(sh)))?;
     section("instructions", || counted(tally, instructions::run(sh, false)?))?;
     section("docs", || doc::run(sh))?;
     section("features", || features::run(sh))?;

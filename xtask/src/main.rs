@@ -14,6 +14,7 @@ mod lint;
 mod redis;
 mod sh;
 mod simulate;
+mod soak;
 mod test;
 mod tidy;
 
@@ -55,6 +56,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             instructions::run(&sh, bless)?;
         }
         Command::Simulate { args } => simulate::run(&sh, &args)?,
+        Command::Soak { target, args } => soak::run(&sh, &target, &args)?,
         Command::Bench { name, charts } => bench::run(&sh, &name, charts)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -15,6 +15,8 @@ pub mod proxy;
 pub mod server;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+#[cfg(feature = "soak")]
+pub mod soak;
 
 pub use faulty::{Fault, Faulty, NoticeFault};
 pub use fixture::Fixture;

@@ -19,6 +19,7 @@ mod planted;
 mod queue;
 mod renewal;
 mod rounds;
+mod row;
 mod waiters;
 
 pub use acquire::{Acquire, Attempt, Once, Queueing};

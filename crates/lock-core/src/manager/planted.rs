@@ -1,6 +1,9 @@
 //! Faults of a manager that a test switches on, to see that it would find them.
 
-#![cfg_attr(not(feature = "test-util"), expect(unreachable_pub, reason = "exported for tests only"))]
+#![cfg_attr(
+    not(feature = "test-util"),
+    expect(unreachable_pub, reason = "exported for tests only")
+)]
 
 /// A fault that a manager has while a test plants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

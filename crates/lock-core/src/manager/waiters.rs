@@ -13,6 +13,7 @@ use super::evidence::Answered;
 use super::news::{News, Standing, Told, due, first_limit};
 use super::planted::{self, ManagerFault};
 use super::rounds::{Answers, Batch, Plan, Rounds, STEP, batches};
+use super::row::{Row, Wait};
 use crate::{
     End, FencingToken, Grant, HearRequest, Heard, LockKey, LockStore, MailboxId, Operation,
     QueuePosition, RequestId, Result, Timed,
@@ -40,40 +41,6 @@ struct Table {
 }
 
 type Name = (RequestId, LockKey);
-
-/// A request in the table.
-#[derive(Debug)]
-struct Row {
-    /// The number of futures that share it: nearly always one.
-    sharers: usize,
-    /// How often all had been told to ask when it was entered or last waited.
-    hurries: u64,
-    /// Whether the store is to be asked as soon as the request waits.
-    ask: bool,
-    /// The last news, and its number.
-    news: Option<Box<News>>,
-    version: u64,
-    told: Option<Arc<Notify>>,
-    /// The last lease of the request that was ended by force, for a guard that is made after it was
-    /// told.
-    ended: Option<Box<(FencingToken, End)>>,
-    wait: Option<Box<Wait>>,
-}
-
-/// A row whose request has a place in the queue.
-#[derive(Debug)]
-struct Wait {
-    heartbeat: Duration,
-    /// The last answer, with the number of times that all had been told to ask; a grant that is told
-    /// counts from it unless that number moved on.
-    answered: Option<(Answered, u64)>,
-    standing: Standing,
-    backoff: Backoff,
-    /// How long the next answer is waited for; longer after each that did not come in time.
-    limit: Duration,
-    /// When the task last took it up.
-    tried: Instant,
-}
 
 impl Waiters {
     pub(super) fn new(store: Arc<dyn LockStore>, mailbox: MailboxId, longest: Duration) -> Self {
@@ -150,35 +117,6 @@ impl Waiters {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Row {
-    const fn new(hurries: u64) -> Self {
-        Self {
-            sharers: 0,
-            hurries,
-            ask: false,
-            news: None,
-            version: 0,
-            told: None,
-            ended: None,
-            wait: None,
-        }
-    }
-
-    /// Keeps the news; whom to wake, once the table is free, is returned: a waker may do anything.
-    #[must_use]
-    fn tell(&mut self, news: News) -> Option<Arc<Notify>> {
-        self.news = Some(Box::new(news));
-        self.version += 1;
-        self.told.clone()
-    }
-
-    const fn forget_answers(&mut self) {
-        if let Some(wait) = &mut self.wait {
-            wait.answered = None;
-        }
     }
 }
 

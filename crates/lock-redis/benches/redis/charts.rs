@@ -12,6 +12,7 @@ use crate::machine::Machine;
 use crate::pairs::{self, TASKS};
 use crate::report::FOLDER;
 use crate::samples::Samples;
+use crate::table::short;
 
 const FONT: &str = "sans-serif";
 const COLORS: [RGBColor; 6] = [
@@ -22,6 +23,9 @@ const COLORS: [RGBColor; 6] = [
     RGBColor(0, 158, 115),
     RGBColor(213, 94, 0),
 ];
+
+/// Contenders of one process that do not hold the lock longer than it takes to give it back.
+const CONTENDERS: [usize; 6] = [1, 2, 3, 10, 100, 1_000];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -50,9 +54,7 @@ fn pairs(samples: &Samples, machine: &Machine) -> Result<(), Box<dyn Error>> {
     let line = |(name, color): (&Name, &RGBColor)| Line {
         name: name.text().to_owned(),
         color: *color,
-        points: points(&TASKS, |tasks| {
-            samples.median(&format!("pair/{tasks}/{}/p50", name.text()))
-        }),
+        points: points(&TASKS, |tasks| samples.median(&format!("pair/{tasks}/{}/p50", name.id()))),
     };
     let lines: Vec<_> = pairs::CONTESTANTS.iter().zip(&COLORS).map(line).collect();
     let axes = Axes { title: "Acquire and release: p50", x: "tasks at once", y: "us" };
@@ -63,20 +65,26 @@ fn pairs(samples: &Samples, machine: &Machine) -> Result<(), Box<dyn Error>> {
 
 fn contended(samples: &Samples, machine: &Machine) -> Result<(), Box<dyn Error>> {
     let path = Path::new(FOLDER).join("redis-contended.svg");
-    let area = page(&path, (1160, 520), machine)?;
-    let (left, right) = area.split_horizontally(580);
+    let area = page(&path, (1560, 520), machine)?;
+    let (left, rest) = area.split_horizontally(520);
+    let (middle, right) = rest.split_horizontally(520);
     let lines = |what: &str, scale: f64| {
-        [("trait", COLORS[3]), ("rslock", COLORS[5])].map(|(name, color)| Line {
-            name: name.to_owned(),
-            color,
-            points: points(&[2, 3, 10, 100, 1_000, 10_000], |workers| {
-                samples.median(&format!("contend/{workers}/0ms/{name}/{what}")) * scale
+        let names = [Name::Trait, Name::Guard, Name::Rslock].into_iter().zip(&COLORS[3..]);
+        let line = |(name, color): (Name, &RGBColor)| Line {
+            name: name.text().to_owned(),
+            color: *color,
+            points: points(&CONTENDERS, |workers| {
+                samples.median(&format!("contend/{workers}/0ms/{}/{what}", name.id())) * scale
             }),
-        })
+        };
+        names.map(line).collect::<Vec<_>>()
     };
-    let axes = Axes { title: "Hand-offs a second", x: "workers", y: "hand-offs/s" };
-    chart(&left, &axes, &lines("handoffs", 1.0))?;
-    let axes = Axes { title: "Wait: p99", x: "workers", y: "ms" };
+    let x = "contenders for one lock";
+    let axes = Axes { title: "Locks acquired a second", x, y: "acquired/s" };
+    chart(&left, &axes, &lines("acquisitions", 1.0))?;
+    let axes = Axes { title: "Of these handed on to another", x, y: "handed on/s" };
+    chart(&middle, &axes, &lines("handoffs", 1.0))?;
+    let axes = Axes { title: "Wait: p99", x, y: "ms" };
     chart(&right, &axes, &lines("wait", 1e-3))?;
     area.present()?;
     Ok(())
@@ -122,7 +130,7 @@ fn chart(area: &Area<'_>, axes: &Axes, lines: &[Line]) -> Result<(), Box<dyn Err
         .x_desc(axes.x)
         .y_desc(axes.y)
         .x_label_formatter(&|value| format!("{value:.0}"))
-        .y_label_formatter(&|value| format!("{value:.0}"))
+        .y_label_formatter(&|value| short(*value))
         .label_style((FONT, 13))
         .draw()?;
     for line in lines {

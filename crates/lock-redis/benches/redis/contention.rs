@@ -13,16 +13,40 @@ use crate::contestants::{Field, Key, Name};
 use crate::meter::Meter;
 use crate::samples::{Samples, Times};
 
-pub(crate) const CONTESTANTS: [Name; 3] = [Name::Trait, Name::Rslock, Name::RslockSpin];
+pub(crate) const CONTESTANTS: [Name; 4] =
+    [Name::Trait, Name::Guard, Name::Rslock, Name::RslockSpin];
 /// How many workers there are, and how many milliseconds each holds the lock.
-pub(crate) const SETTINGS: [(usize, u64); 10] =
-    [(2, 0), (2, 1), (3, 0), (3, 1), (10, 0), (10, 1), (100, 0), (100, 1), (1_000, 0), (10_000, 0)];
+pub(crate) const SETTINGS: [(usize, u64); 9] =
+    [(1, 0), (2, 0), (3, 0), (10, 0), (10, 1), (100, 0), (100, 1), (1_000, 0), (10_000, 0)];
+/// So few workers are measured for longer: with the [processes](crate::processes), five rounds of
+/// these are more than a minute.
+pub(crate) const FEW: [usize; 2] = [2, 3];
+pub(crate) const SPAN_OF_FEW: Duration = Duration::from_millis(2400);
 
-const SPAN: Duration = Duration::from_millis(2500);
+const SPAN: Duration = Duration::from_millis(1000);
 /// How long workers may take to have had a turn each; one that has to fight may never have one.
 const WARM_UP: Duration = Duration::from_millis(1500);
 /// How long the workers may take to end; whoever does not is stopped.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// In how many of the rounds a contestant takes part.
+///
+/// Crowds of `rslock` take long and are there to be seen, as are retries without a pause.
+pub(crate) fn rounds_of(name: Name, (workers, millis): (usize, u64), rounds: usize) -> usize {
+    match name {
+        Name::Trait => rounds,
+        Name::Guard if millis == 0 && workers <= 100 => rounds,
+        Name::Rslock if workers <= 100 => rounds,
+        Name::Rslock => rounds.min(1),
+        Name::RslockSpin if [10, 100].contains(&workers) => rounds.min(1),
+        _ => 0,
+    }
+}
+
+fn span_of(workers: usize) -> Duration {
+    // Of 10,000 workers each has a turn in that time.
+    if FEW.contains(&workers) || workers > 1_000 { SPAN_OF_FEW } else { SPAN }
+}
 
 pub(crate) async fn measure(
     field: &Field,
@@ -33,17 +57,15 @@ pub(crate) async fn measure(
     let hold = Hold::new();
     for round in 0..rounds {
         for (workers, millis) in SETTINGS {
-            for name in CONTESTANTS {
-                // The retries without a pause are there to be seen, no target is about them.
-                let is_crowd = workers > 100;
-                let few = if name == Name::RslockSpin { 2 } else { 3 };
-                let most = if is_crowd || name == Name::RslockSpin { few } else { rounds };
-                if round >= most || is_crowd && name == Name::RslockSpin {
-                    continue;
+            // Nobody always comes after the same.
+            for place in 0..CONTESTANTS.len() {
+                let name = CONTESTANTS[(place + round) % CONTESTANTS.len()];
+                if round < rounds_of(name, (workers, millis), rounds) {
+                    let key = Key::new(format!("contend/{}-{workers}-{millis}-{round}", name.id()));
+                    let course =
+                        Course::new(field.clone(), name, key, workers, millis, hold.clone());
+                    course.measure(meter, samples).await;
                 }
-                let key = Key::new(format!("contend/{}-{workers}-{millis}-{round}", name.text()));
-                let course = Course::new(field.clone(), name, key, workers, millis, hold.clone());
-                course.measure(meter, samples).await;
             }
         }
     }
@@ -124,7 +146,7 @@ impl Course {
         let before = meter.read().await;
         self.is_measuring.store(true, Ordering::Relaxed);
         let start = Instant::now();
-        sleep(SPAN).await;
+        sleep(span_of(self.workers)).await;
         self.is_measuring.store(false, Ordering::Relaxed);
         let span = start.elapsed().as_secs_f64();
         let work = meter.read().await.since(before);
@@ -136,7 +158,7 @@ impl Course {
         let acquisitions = self.acquisitions.load(Ordering::Relaxed) as f64;
         let handoffs = self.handoffs.load(Ordering::Relaxed) as f64;
         let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
-        let id = format!("contend/{}/{}ms/{}", self.workers, self.millis, self.name.text());
+        let id = format!("contend/{}/{}ms/{}", self.workers, self.millis, self.name.id());
         let mut push = |what: &str, value| samples.push(format!("{id}/{what}"), value);
         push("acquisitions", acquisitions / span);
         push("handoffs", handoffs / span);
@@ -152,10 +174,12 @@ impl Course {
             all.gaps.append(notes.gaps);
             all.holds.append(notes.holds);
         }
-        let (gap, wait) = (all.gaps.percentile(50), all.waits.percentile(99));
+        let (gap, wait) = (all.gaps.percentile(50.0), all.waits.percentile(99.0));
         push("gap", gap);
         push("wait", wait);
-        push("wait-of-ideal", wait / (self.workers as f64 * (all.holds.percentile(50) + gap)));
+        push("wait-p999", all.waits.percentile(99.9));
+        push("wait-longest", all.waits.percentile(100.0));
+        push("wait-of-ideal", wait / (self.workers as f64 * (all.holds.percentile(50.0) + gap)));
     }
 
     async fn work(self: Arc<Self>, worker: usize) {

@@ -1,23 +1,15 @@
 //! What is compared, each with one connection for the whole process.
 
-use std::collections::HashMap;
-use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{
-    AcquireRequest, Acquisition, FencingToken, KeepAlive, LeaseName, LockBackend, LockKey,
-    LockManager, MailboxId, Notice, NoticeStream, OwnerId, Release, ReleaseRequest, RequestId,
-};
-use lock_redis::{RedisBackend, RedisConfig};
+use lock_core::{KeepAlive, LockKey, LockManager};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, Cmd};
-use tokio::sync::oneshot;
 
 use crate::meter;
+use crate::store::{Store, backend, owner};
 
-/// So long that no waiter is ever dropped for its silence.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// What the others keep a lock for when nobody releases it.
 const TTL: Duration = Duration::from_secs(30);
 
@@ -46,15 +38,29 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    pub(crate) const fn text(self) -> &'static str {
+    /// The name in samples and figures.
+    pub(crate) const fn id(self) -> &'static str {
         match self {
             Self::Ping => "ping",
-            Self::SetAndScript => "set+script",
-            Self::TwoScripts => "two-scripts",
+            Self::SetAndScript => "set-and-script",
+            Self::TwoScripts => "two-bare-scripts",
             Self::Trait => "trait",
             Self::Guard => "guard",
             Self::Rslock => "rslock",
-            Self::RslockSpin => "rslock-spin",
+            Self::RslockSpin => "rslock-without-pause",
+        }
+    }
+
+    /// The name in tables and charts.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Ping => "PING alone",
+            Self::SetAndScript => "bare SET NX, bare script",
+            Self::TwoScripts => "two bare scripts",
+            Self::Trait => "this project, trait",
+            Self::Guard => "this project, guard",
+            Self::Rslock => "rslock",
+            Self::RslockSpin => "rslock without pause",
         }
     }
 }
@@ -87,15 +93,14 @@ impl Key {
 
 impl Field {
     pub(crate) async fn connect(url: &str) -> Self {
-        let managed = Store::connect(url, "guard").await.backend;
         let mut rslock_spin = rslock::LockManager::new(vec![url]);
         // After one try it starts afresh, without the pause that comes before a second.
         rslock_spin.set_retry(1, Duration::ZERO);
         Self(Arc::new(Members {
             ping: meter::connect(url).await,
             raw: Raw::connect(url).await,
-            store: Store::connect(url, "trait").await,
-            manager: LockManager::new(managed, owner()),
+            store: Store::connect(url, "trait", KeepAlive::default()).await,
+            manager: LockManager::new(backend(url, "guard").await, owner()),
             rslock: rslock::LockManager::new(vec![url]),
             rslock_spin,
         }))
@@ -181,95 +186,4 @@ impl Raw {
         let given: u64 = give.query_async(&mut connection).await.expect("the server answers");
         assert_eq!(given, 1, "held until released");
     }
-}
-
-/// The store through its trait, with a new request for every turn and one mailbox for all.
-#[derive(Clone)]
-pub(crate) struct Store {
-    pub(crate) backend: RedisBackend,
-    owner: OwnerId,
-    keep_alive: KeepAlive,
-    mailbox: MailboxId,
-    expected: Expected,
-}
-
-/// The requests whose grant somebody waits for.
-type Expected = Arc<Mutex<HashMap<RequestId, oneshot::Sender<FencingToken>>>>;
-
-fn owner() -> OwnerId {
-    OwnerId::parse("acme/infra#1234").expect("a valid owner")
-}
-
-impl Store {
-    /// Connects to keys of its own.
-    pub(crate) async fn connect(url: &str, prefix: &str) -> Self {
-        let config = RedisConfig::parse(url).and_then(|config| config.with_prefix(prefix));
-        let config = config.expect("a valid configuration").with_timeout(Duration::from_secs(30));
-        let backend = RedisBackend::connect(config).await.expect("the server answers");
-        let keep_alive = KeepAlive::parse(PATIENCE).expect("a valid keep-alive");
-        let (mailbox, expected) = (MailboxId::random(), Expected::default());
-        let notices = backend.listen(mailbox).await.expect("the mailbox opens");
-        tokio::spawn(deliver(notices, Arc::clone(&expected)));
-        Self { backend, owner: owner(), keep_alive, mailbox, expected }
-    }
-
-    /// A new request that would wait.
-    pub(crate) fn ask(&self, key: &LockKey) -> AcquireRequest {
-        AcquireRequest::new(RequestId::random(), key.clone(), self.owner.clone())
-            .queueing(self.keep_alive)
-            .with_mailbox(self.mailbox)
-    }
-
-    /// The token of the lease of the request, as soon as a notice tells it.
-    pub(crate) fn expect(&self, request: RequestId) -> impl Future<Output = FencingToken> {
-        let (sender, told) = oneshot::channel();
-        expected(&self.expected).insert(request, sender);
-        async { told.await.expect("the mailbox stays open") }
-    }
-
-    async fn until_granted(&self, request: &AcquireRequest) -> LeaseName {
-        // Before it is sent, so that no notice comes too early.
-        let told = self.expect(request.id);
-        let answer = self.backend.acquire(request).await;
-        match answer.expect("the server answers").value {
-            Acquisition::Granted(lease) => {
-                expected(&self.expected).remove(&request.id);
-                lease.name()
-            }
-            Acquisition::Queued(_) => LeaseName::new(request.key.clone(), request.id, told.await),
-            other => unreachable!("neither granted nor queued: {other:?}"),
-        }
-    }
-
-    async fn turn(&self, key: &LockKey, work: impl Future<Output = ()>) {
-        let held = self.until_granted(&self.ask(key)).await;
-        work.await;
-        let answer = self.backend.release(&ReleaseRequest::new(held)).await;
-        let released = answer.map(|answer| answer.value);
-        assert!(matches!(released, Ok(Release::Released)), "the lease lasted until its release");
-    }
-}
-
-/// Tells everybody of its grant, as long as the store lives.
-async fn deliver(mut notices: NoticeStream, waiting: Expected) {
-    while let Some(notice) = poll_fn(|cx| notices.as_mut().poll_next(cx)).await {
-        match notice {
-            Notice::Granted(grant) => {
-                if let Some(sender) = expected(&waiting).remove(&grant.request) {
-                    // Nobody waits any more where the worker was stopped.
-                    let _ = sender.send(grant.token);
-                }
-            }
-            // Nobody shares, so no command leaves anybody to ask; and nothing is missed here.
-            other => {
-                // Whoever waits ends, too, and does not wait for ever.
-                expected(&waiting).clear();
-                unreachable!("not a grant: {other:?}");
-            }
-        }
-    }
-}
-
-fn expected(of: &Expected) -> MutexGuard<'_, HashMap<RequestId, oneshot::Sender<FencingToken>>> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use lock_core::{
-    Acquisition, FencingToken, LeaseName, LockBackend, LockKey, Release, ReleaseRequest, RequestId,
+    Acquisition, FencingToken, KeepAlive, LeaseName, LockBackend, LockKey, Release, ReleaseRequest,
+    RequestId,
 };
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::contestants::Store;
 use crate::meter::Meter;
 use crate::samples::{Samples, Times};
+use crate::store::Store;
 
 /// How many requests wait.
 pub(crate) const WAITING: [usize; 4] = [10, 1_000, 10_000, 100_000];
@@ -19,34 +20,26 @@ pub(crate) const WAITING: [usize; 4] = [10, 1_000, 10_000, 100_000];
 const HANDOFFS: usize = 2_000;
 /// How many requests are on their way at once while the queue grows.
 const AT_ONCE: usize = 512;
-/// No more rounds than this: a long queue takes long to grow.
-const MOST_ROUNDS: usize = 3;
+/// So long that no waiter is dropped for its silence: nobody hears these, and a long queue takes
+/// long to grow.
+const KEEP_ALIVE: Duration = Duration::from_secs(60 * 60);
 
 pub(crate) async fn measure(url: &str, meter: &mut Meter, samples: &mut Samples, rounds: usize) {
-    for round in 0..rounds.min(MOST_ROUNDS) {
+    let keep_alive = KeepAlive::parse(KEEP_ALIVE).expect("a valid keep-alive");
+    for round in 0..rounds {
         for waiting in WAITING {
             let prefix = format!("growth-{waiting}-{round}");
-            let store = Store::connect(url, &prefix).await;
-            let key = LockKey::parse("acme/infra/project-0042").expect("a valid key");
+            let store = Store::connect(url, &prefix, keep_alive).await;
+            let key = LockKey::parse("acme/infra/proj-0042").expect("a valid key");
             let mut line = fill(&store, &key, waiting).await;
             let id = format!("growth/{waiting}");
             hand_on(&store, &key, &mut line, meter, samples, &id).await;
-            let keys = keys_of(meter, &prefix).await;
+            let keys = meter.keys_of(&prefix).await;
             let bytes = meter.memory_of(&keys).await;
             samples.push(format!("{id}/bytes"), bytes / waiting as f64);
-            // At once, so that nothing that is measured next includes it.
-            let mut words = vec!["DEL"];
-            words.extend(keys.iter().map(String::as_str));
-            let _: u64 = meter.ask(&words).await;
+            meter.forget(&keys).await;
         }
     }
-}
-
-/// The keys of the server that only exist because of the lock.
-async fn keys_of(meter: &mut Meter, prefix: &str) -> Vec<String> {
-    let mut keys: Vec<String> = meter.ask(&["KEYS", &format!("{{{prefix}:*")]).await;
-    keys.retain(|key| !key.ends_with(":token"));
-    keys
 }
 
 /// The lease of the key, and those that wait for it in their order.
@@ -105,7 +98,7 @@ async fn hand_on(
     }
     let work = meter.read().await.since(before);
     let handoffs = HANDOFFS as f64;
-    samples.push(format!("{id}/latency"), times.percentile(50));
+    samples.push(format!("{id}/latency"), times.percentile(50.0));
     samples.push(format!("{id}/cpu"), work.cpu / handoffs);
     samples.push(format!("{id}/script"), work.script_time / handoffs);
     samples.push(format!("{id}/commands"), work.commands / handoffs);

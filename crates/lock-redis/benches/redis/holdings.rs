@@ -1,26 +1,24 @@
 //! What many held locks cost: their memory, and to renew them all.
 
-use lock_core::{Acquisition, LockBackend, LockKey, RenewRequest, Renewal};
+use lock_core::{Acquisition, KeepAlive, LockBackend, LockKey, RenewRequest, Renewal};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::contestants::Store;
 use crate::meter::Meter;
 use crate::samples::Samples;
+use crate::store::Store;
 
 /// How many locks are held.
 pub(crate) const HELD: usize = 10_000;
 /// How many requests are on their way at once.
 const AT_ONCE: usize = 512;
-/// How often all are renewed.
-const RENEWALS: usize = 5;
 
-pub(crate) async fn measure(url: &str, meter: &mut Meter, samples: &mut Samples) {
-    let store = Store::connect(url, "holdings").await;
-    let before = meter.memory().await;
+pub(crate) async fn measure(url: &str, meter: &mut Meter, samples: &mut Samples, rounds: usize) {
+    let store = Store::connect(url, "holdings", KeepAlive::default()).await;
     let held = hold(&store).await;
-    samples.push("held/bytes".to_owned(), (meter.memory().await - before) / HELD as f64);
-    for _ in 0..RENEWALS {
+    let keys = meter.keys_of("holdings").await;
+    samples.push("held/bytes".to_owned(), meter.memory_of(&keys).await / HELD as f64);
+    for _ in 0..rounds {
         let before = meter.read().await;
         let start = Instant::now();
         let answers = store.backend.renew(&held).await;
@@ -32,6 +30,7 @@ pub(crate) async fn measure(url: &str, meter: &mut Meter, samples: &mut Samples)
         samples.push("renew/millis".to_owned(), millis);
         samples.push("renew/cpu".to_owned(), work.cpu / HELD as f64);
     }
+    meter.forget(&keys).await;
 }
 
 async fn hold(store: &Store) -> Vec<RenewRequest> {
@@ -44,7 +43,7 @@ async fn hold(store: &Store) -> Vec<RenewRequest> {
         }
         let store = store.clone();
         acquiring.spawn(async move {
-            let key = LockKey::parse(format!("acme/infra/project-{number:05}"));
+            let key = LockKey::parse(format!("acme/infra/prj-{number:05}"));
             let request = store.ask(&key.expect("a valid key"));
             match store.backend.acquire(&request).await.map(|answer| answer.value) {
                 Ok(Acquisition::Granted(lease)) => RenewRequest::new(lease.name(), lease.ttl),

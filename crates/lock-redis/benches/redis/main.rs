@@ -1,9 +1,11 @@
 //! What a lock in Redis costs, beside a bare connection, two bare scripts and another lock.
 //!
-//! `pair` is one acquire and its release by tasks that are in nobody's way, `contend` is many
-//! workers that take one lock in turn, `growth` is one lock with ever more waiters. The contestants
-//! take turns within every round, and what counts is the median of the rounds, or of their ratios:
-//! the machine is never the same for long.
+//! `pair` is one acquire and its release by tasks that are in nobody's way, `distance` the same over
+//! a line with a round trip of 20 ms; `contend` is workers of one process that take one lock in
+//! turn, `processes` the same with processes; `growth` is one lock with ever more waiters,
+//! `heartbeats` what waiters cost while nothing happens, `held` and `renew` many held locks. The
+//! contestants take turns within every round, and what counts is the median of the rounds, or of
+//! their ratios: the machine is never the same for long.
 //!
 //! `LOCK_BENCH_ROUNDS` is the number of rounds, 5 if not given. With `LOCK_BENCH_CHARTS=1` the
 //! tables and charts in `docs/bench` are written anew.
@@ -12,14 +14,18 @@
 mod charts;
 mod contention;
 mod contestants;
+mod distance;
 mod figures;
 mod growth;
+mod heartbeats;
 mod holdings;
 mod machine;
 mod meter;
 mod pairs;
+mod processes;
 mod report;
 mod samples;
+mod store;
 mod table;
 
 use std::env;
@@ -41,6 +47,9 @@ fn main() {
 }
 
 async fn run() {
+    if processes::work_if_told().await {
+        return;
+    }
     let rounds = env::var("LOCK_BENCH_ROUNDS").ok().and_then(|text| text.parse().ok());
     let rounds: usize = rounds.unwrap_or(5).max(1);
     let server = RedisServer::start().await;
@@ -51,8 +60,11 @@ async fn run() {
 
     pairs::measure(&field, &mut meter, &mut samples, rounds).await;
     contention::measure(&field, &mut meter, &mut samples, rounds).await;
+    processes::measure(&url, &mut meter, &mut samples, rounds).await;
+    distance::measure(server.addr(), &mut samples, rounds).await;
     growth::measure(&url, &mut meter, &mut samples, rounds).await;
-    holdings::measure(&url, &mut meter, &mut samples).await;
+    heartbeats::measure(&url, &mut meter, &mut samples).await;
+    holdings::measure(&url, &mut meter, &mut samples, rounds).await;
 
     let machine = Machine::look(&mut meter).await;
     let (tables, figures) = (report::tables(&samples), figures::all(&samples));

@@ -1,9 +1,11 @@
 //! What the server counts of its own work.
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo};
 
 /// Commands that clients send, and not scripts.
 const SENT: [&str; 2] = ["evalsha", "fcall"];
@@ -43,7 +45,10 @@ pub(crate) struct Reading {
 }
 
 pub(crate) async fn connect(url: &str) -> MultiplexedConnection {
-    let client = Client::open(url).expect("a valid URL");
+    // As this project does: otherwise the system may hold a command back for a round trip.
+    let tcp = TcpSettings::default().set_nodelay(true);
+    let server = url.into_connection_info().expect("a valid URL").set_tcp_settings(tcp);
+    let client = Client::open(server).expect("a valid URL");
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
     let connection = client.get_multiplexed_async_connection_with_config(&config).await;
     connection.expect("the server answers")
@@ -91,19 +96,35 @@ impl Meter {
         reading
     }
 
-    /// The bytes that the values of these keys take, with their names.
+    /// The keys of the server that only exist because of the locks of a prefix.
+    pub(crate) async fn keys_of(&mut self, prefix: &str) -> Vec<String> {
+        let mut keys: Vec<String> = self.ask(&["KEYS", &format!("{{{prefix}:*")]).await;
+        keys.retain(|key| !key.ends_with(":token") && !key.ends_with(":layout"));
+        keys
+    }
+
+    /// The bytes that these keys take with their names and all of their values.
     pub(crate) async fn memory_of(&mut self, keys: &[String]) -> f64 {
         let mut bytes = 0;
-        for key in keys {
-            let own: Option<u64> = self.ask(&["MEMORY", "USAGE", key, "SAMPLES", "0"]).await;
-            bytes += own.unwrap_or(0);
+        for some in keys.chunks(1_000) {
+            let mut line = redis::pipe();
+            for key in some {
+                line.cmd("MEMORY").arg("USAGE").arg(key).arg("SAMPLES").arg(0);
+            }
+            let own: Vec<Option<u64>> =
+                line.query_async(&mut self.0).await.expect("the server answers");
+            bytes += own.into_iter().flatten().sum::<u64>();
         }
         bytes as f64
     }
 
-    /// The bytes that the server takes in all.
-    pub(crate) async fn memory(&mut self) -> f64 {
-        number(self.info("memory").await.get("used_memory"))
+    /// Takes these keys away, so that nothing that is measured next includes them.
+    pub(crate) async fn forget(&mut self, keys: &[String]) {
+        for some in keys.chunks(1_000) {
+            let mut words = vec!["DEL"];
+            words.extend(some.iter().map(String::as_str));
+            let _: u64 = self.ask(&words).await;
+        }
     }
 }
 

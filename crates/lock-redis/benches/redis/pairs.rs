@@ -42,10 +42,10 @@ pub(crate) async fn measure(
                 let span = start.elapsed().as_secs_f64();
                 let work = meter.read().await.since(before);
                 let pairs = times.len() as f64;
-                let id = format!("pair/{tasks}/{}", name.text());
+                let id = format!("pair/{tasks}/{}", name.id());
                 samples.push(format!("{id}/rate"), pairs / span);
-                samples.push(format!("{id}/p50"), times.percentile(50));
-                samples.push(format!("{id}/p99"), times.percentile(99));
+                samples.push(format!("{id}/p50"), times.percentile(50.0));
+                samples.push(format!("{id}/p99"), times.percentile(99.0));
                 samples.push(format!("{id}/cpu"), work.cpu / pairs);
                 samples.push(format!("{id}/commands"), work.commands / pairs);
                 samples.push(format!("{id}/calls"), work.calls / pairs);
@@ -55,7 +55,7 @@ pub(crate) async fn measure(
 }
 
 /// Lets the tasks take pairs for a while.
-async fn run(field: &Field, name: Name, tasks: usize, span: Duration) -> Times {
+pub(crate) async fn run(field: &Field, name: Name, tasks: usize, span: Duration) -> Times {
     let is_over = Arc::new(AtomicBool::new(false));
     let mut running = JoinSet::new();
     for number in 0..tasks {

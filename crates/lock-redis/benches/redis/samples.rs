@@ -20,6 +20,11 @@ impl Samples {
         median(self.of(name).to_vec())
     }
 
+    /// The highest of the rounds; not a number when nothing was measured.
+    pub(crate) fn highest(&self, name: &str) -> f64 {
+        self.of(name).iter().copied().fold(f64::NAN, f64::max)
+    }
+
     /// The median of what the rounds have as the ratio of the one to the other.
     pub(crate) fn ratio(&self, one: &str, other: &str) -> f64 {
         let rounds = self.of(one).iter().zip(self.of(other));
@@ -53,12 +58,12 @@ impl Times {
         self.0.len()
     }
 
-    /// The time in microseconds that this many of a hundred do not exceed.
-    pub(crate) fn percentile(&mut self, percent: usize) -> f64 {
+    /// The time in microseconds that this many of a hundred do not exceed; 100 is the longest.
+    pub(crate) fn percentile(&mut self, percent: f64) -> f64 {
         if self.0.is_empty() {
             return f64::NAN;
         }
-        let rank = (self.0.len() * percent / 100).min(self.0.len() - 1);
+        let rank = ((self.0.len() as f64 * percent / 100.0) as usize).min(self.0.len() - 1);
         *self.0.select_nth_unstable(rank).1 as f64 / 1e3
     }
 }

@@ -53,7 +53,7 @@ impl Table {
 /// A number with about three digits that matter.
 pub(crate) fn short(number: f64) -> String {
     match number.abs() {
-        size if size.is_nan() => "-".to_owned(),
+        size if !size.is_finite() => "-".to_owned(),
         size if size >= 100.0 => format!("{number:.0}"),
         size if size >= 10.0 => format!("{number:.1}"),
         size if (0.99..1.0).contains(&size) => format!("{number:.4}"),

@@ -7,8 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lock_core::{
-    Attempt, Error, Lease, LockGuard, LockKey, LossReason, Metadata, Mode, Priority, RequestId,
-    Result, Transfer, TransferTo,
+    Attempt, Error, Lease, LockGuard, LockKey, LossReason, Mode, RequestId, Result, TransferTo,
 };
 use tokio::time::{Instant, sleep};
 
@@ -75,7 +74,7 @@ impl Worker {
         }
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         key: &LockKey,
         request: RequestId,
@@ -165,7 +164,7 @@ impl Worker {
         }
     }
 
-    async fn hold(
+    pub(super) async fn hold(
         &self,
         guard: Arc<LockGuard>,
         mode: Mode,
@@ -214,99 +213,13 @@ impl Worker {
         }
     }
 
-    /// Hands a lease over to another process, which adopts it after a while.
-    async fn hand(&self, guard: LockGuard, mode: Mode, to: usize, after: Duration) {
-        let Some(receiver) = (self.lives)(to) else { return };
-        let (key, token) = (guard.key().clone(), guard.token());
-        let taken_out = self.call("take out", guard.into_lease()).await;
-        self.note(format_args!("takes {key} #{token} out: {}", taken_out.is_ok()));
-        let Ok(lease) = taken_out else { return };
-        self.look_at(&lease);
-        self.park(&lease, &receiver);
-        self.adopt_by(&receiver, lease, mode, after);
-    }
-
-    /// Takes a lease out, and has it adopted when it is over and the request holds another.
-    async fn hand_too_late(&self, guard: LockGuard, mode: Mode, to: usize, request: RequestId) {
-        let Some(receiver) = (self.lives)(to) else { return };
-        let Some(ttl) = guard.lease().ttl.span() else { return };
-        let Ok(lease) = self.call("take out", guard.into_lease()).await else { return };
-        self.note(format_args!("takes {} #{} out", lease.key, lease.token));
-        self.look_at(&lease);
-        self.park(&lease, &receiver);
-        self.pause(ttl * 2).await;
-        let keep_alive = Duration::from_secs(3);
-        let (ttl, priority) = (lease.ttl, Priority::Critical);
-        let terms = Terms { ttl, keep_alive, priority, mode };
-        let patience = Patience::For(Duration::from_secs(20));
-        let again = self.ask(&lease.key, request, &terms, patience, None).await;
-        self.world.state().witness.unpark(&lease);
-        let Some(again) = again.filter(|again| again.token() != lease.token) else { return };
-        self.adopt_by(&receiver, lease, mode, Duration::ZERO);
-        self.hold(again, mode, Duration::from_secs(2), HoldEnd::Release, request).await;
-    }
-
-    async fn transfer_to_owner(&self, guard: LockGuard, mode: Mode, to: usize, request: RequestId) {
-        let Some(receiver) = (self.lives)(to) else { return };
-        let lease = guard.lease().clone();
-        let to = TransferTo::Owner {
-            owner: receiver.manager.owner().clone(),
-            request: RequestId::from_bits(request.to_bits() | 0x10_0000),
-            metadata: Metadata::default(),
-        };
-        self.begin_force(&lease.key);
-        let transferred = self.call("transfer", self.life.manager.transfer(&lease, to)).await;
-        if let Ok(Transfer::Transferred(lease)) = &transferred {
-            self.park(lease, &receiver);
-            self.adopt_by(&receiver, lease.clone(), mode, Duration::ZERO);
-        }
-        self.note_force(&lease.key, "transfer", transferred);
-    }
-
     /// Lets some time pass, unless the process is to end.
-    async fn pause(&self, span: Duration) {
+    pub(super) async fn pause(&self, span: Duration) {
         tokio::select! {
             biased;
             () = self.life.until_stopping() => {}
             () = sleep(span) => {}
         }
-    }
-
-    fn park(&self, lease: &Lease, receiver: &Life) {
-        self.world.state().witness.park(lease, &receiver.jobs);
-    }
-
-    /// Looks at a lease that was taken out of its guard.
-    fn look_at(&self, lease: &Lease) {
-        let outcome = quiet::check_taken_out(&self.world.state(), lease);
-        self.world.check(outcome);
-    }
-
-    fn adopt_by(&self, receiver: &Arc<Life>, lease: Lease, mode: Mode, after: Duration) {
-        let (world, lives) = (Arc::clone(&self.world), Arc::clone(&self.lives));
-        let adopter = Self { world, life: Arc::clone(receiver), lives };
-        receiver.spawn(Box::pin(async move {
-            adopter.pause(after).await;
-            let limit = adopter.life.plan.operation_timeout * 2; // it may open the mailbox, too
-            let adopt = adopter.life.manager.adopt(&lease);
-            let adopted = adopter.bounded("adopt", limit, adopt).await;
-            if let Ok(guard) = adopted {
-                let at = (lease.key.clone(), lease.token);
-                adopter.note(format_args!("adopts {} #{}", at.0, at.1));
-                let guard = Arc::new(guard);
-                {
-                    let mut state = adopter.world.state();
-                    state.witness.believe(&adopter.life.jobs, &guard);
-                    state.witness.unpark(&lease);
-                }
-                adopter.world.look();
-                let request = lease.request;
-                let hold = Duration::from_millis(700);
-                Box::pin(adopter.hold(guard, mode, hold, HoldEnd::Release, request)).await;
-            } else {
-                adopter.note(format_args!("adopts {}: {adopted:?}", lease.key));
-            }
-        }));
     }
 
     /// Enters a request that is being awaited, until what is returned is dropped.
@@ -368,7 +281,7 @@ impl Worker {
         head.map(|waiter| waiter.request)
     }
 
-    fn note(&self, what: std::fmt::Arguments<'_>) {
+    pub(super) fn note(&self, what: std::fmt::Arguments<'_>) {
         self.world.note(Who::Process(self.life.slot), what);
     }
 
@@ -380,12 +293,12 @@ impl Worker {
     }
 
     /// Notes that a call begins that ends leases of a key by force.
-    fn begin_force(&self, key: &LockKey) {
+    pub(super) fn begin_force(&self, key: &LockKey) {
         self.world.state().witness.begin_force(key);
     }
 
     /// Notes the end of a call that ends leases of a key by force.
-    fn note_force<T>(&self, key: &LockKey, what: &str, outcome: Result<T>) {
+    pub(super) fn note_force<T>(&self, key: &LockKey, what: &str, outcome: Result<T>) {
         if outcome.as_ref().err().is_none_or(|error| !error.is_unknown()) {
             self.world.state().witness.end_force(key);
         }

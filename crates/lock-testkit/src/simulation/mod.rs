@@ -13,6 +13,7 @@
 mod clock;
 mod connection;
 mod gate;
+mod handing;
 mod history;
 mod invariants;
 mod job;

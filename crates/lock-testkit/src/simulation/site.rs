@@ -61,10 +61,7 @@ pub enum Trouble {
 ///
 /// # Errors
 /// The sentence that was broken, with the history.
-pub async fn check_on(
-    site: Arc<dyn Site>,
-    seed: u64,
-) -> std::result::Result<Outcome, Failure> {
+pub async fn check_on(site: Arc<dyn Site>, seed: u64) -> std::result::Result<Outcome, Failure> {
     let pace = if site.slack().is_zero() { 1 } else { PACE };
     let plan = Plan::for_a_store(seed, pace);
     let Ran { violation, history, lasted, commands } =
@@ -121,9 +118,8 @@ pub(super) async fn check_remains(
     let begun = Instant::now();
     loop {
         let left = remains(store, plan).await;
-        let left = left.map_err(|error| {
-            Violation::new("A store that is well answers.", format!("{error}"))
-        })?;
+        let left = left
+            .map_err(|error| Violation::new("A store that is well answers.", format!("{error}")))?;
         if left == 0 || begun.elapsed() > bound {
             return invariants::nothing_is_left("leases and waiters", left);
         }

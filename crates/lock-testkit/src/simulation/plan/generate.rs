@@ -62,7 +62,8 @@ impl Plan {
         let keys = if rng.random_bool(0.6) { 1 } else { rng.random_range(1..=5) };
         let longest = if theme == Theme::All { 60_000 } else { 8_000 };
         let busy = millis(rng.random_range(2_000..longest));
-        let mut generator = Generator { theme, rng, keys, processes, busy, slowest: Duration::ZERO };
+        let mut generator =
+            Generator { theme, rng, keys, processes, busy, slowest: Duration::ZERO };
         let processes: Vec<_> = (0..processes).map(|_| generator.process()).collect();
         generator.slowest = processes.iter().map(|it| it.delay).max().unwrap_or_default();
         let jobs = generator.jobs();
