@@ -25,7 +25,7 @@ pub enum ManagerFault {
     KeepsEarlierAnswers,
     /// Only the head of the queue asks when something may change by time alone.
     OnlyHeadWatches,
-    /// A hear that failed is repeated after a quarter of a heartbeat, without a limit.
+    /// A hear that failed is repeated after 0.3 of a heartbeat, without a limit.
     FailurePausesLong,
     /// A wait ends with the first answer that does not come.
     FailureEndsWait,

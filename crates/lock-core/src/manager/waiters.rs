@@ -136,7 +136,9 @@ impl Entered {
         let table = &mut *guard;
         let hurries = table.rows.hurries();
         let Some(row) = table.rows.get_mut(&self.name) else { return };
-        let ask = std::mem::take(&mut row.ask) || row.hurries != hurries;
+        let is_earlier =
+            row.hurries != hurries && !planted::has(ManagerFault::KeepsEarlierAnswers);
+        let ask = std::mem::take(&mut row.ask) || is_earlier;
         row.hurries = hurries;
         if let Some(News::Granted(grant, told_early @ None)) = row.news.as_deref_mut()
             && !ask
@@ -329,7 +331,7 @@ impl Rounds for Waiters {
                     tracing::warn!(lock.key = %request.key, %error, "a waiter was not heard");
                     wait.standing.failure = Some(error);
                     let next = match planted::has(ManagerFault::FailurePausesLong) {
-                        true => wait.heartbeat / 4,
+                        true => wait.heartbeat * 3 / 10,
                         false => wait.backoff.next(),
                     };
                     let pause = *pause.get_or_insert(next);

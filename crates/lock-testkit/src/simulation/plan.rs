@@ -62,7 +62,30 @@ impl Plan {
     }
 }
 
+impl Trouble {
+    /// Whether commands and their answers go on as if nothing was wrong.
+    pub(super) const fn is_of_notices(self) -> bool {
+        matches!(self, Self::LosesNotices | Self::DelaysNotices(_) | Self::RepeatsNotices(_))
+    }
+}
+
 impl FaultKind {
+    /// The process that it happens to; `None` is all.
+    pub(super) const fn process(&self) -> Option<usize> {
+        match *self {
+            Self::Network { process, .. }
+            | Self::Cut { process, .. }
+            | Self::Pause { process }
+            | Self::Die { process }
+            | Self::LoseRuntime { process }
+            | Self::ShutDown { process } => Some(process),
+            Self::Restart { .. }
+            | Self::JumpForward { .. }
+            | Self::JumpBack { .. }
+            | Self::Stand => None,
+        }
+    }
+
     /// Whether it happens to the store, and not to a process or its network.
     const fn is_of_the_store(&self) -> bool {
         matches!(

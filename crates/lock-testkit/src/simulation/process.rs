@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lock_core::{LockManager, LockStore, ManagerConfig, OwnerId};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::gate::{Gate, Task};
 use super::history::Who;
@@ -125,8 +126,8 @@ impl Life {
     }
 
     /// What the bounds of a quiet time need to know.
-    pub(super) fn living(&self) -> Living {
+    pub(super) fn living(&self, calm_from: Instant) -> Living {
         let (owner, life) = (self.manager.owner().as_str().to_owned(), Arc::clone(&self.jobs));
-        Living { owner, life, delay: self.delay(), settling: self.settling() }
+        Living { owner, life, delay: self.delay(), settling: self.settling(), calm_from }
     }
 }

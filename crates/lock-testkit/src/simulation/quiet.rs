@@ -30,6 +30,8 @@ pub(super) struct Living {
     pub(super) life: Arc<Gate>,
     pub(super) delay: Duration,
     pub(super) settling: Duration,
+    /// From when on nothing is wrong with it, and what was outstanding is over.
+    pub(super) calm_from: Instant,
 }
 
 /// Checks everything that must hold when there was no fault since `quiet_from`.
@@ -41,7 +43,7 @@ pub(super) fn check(
     let longest = living.iter().map(|process| process.settling).max().unwrap_or_default();
     state.strict_from = Some(quiet_from + longest);
     takes_what_it_can(state, quiet_from)?;
-    grants_are_taken_up(state, living, quiet_from)?;
+    grants_are_taken_up(state, living)?;
     waiters_have_places(state, quiet_from)?;
     force_is_told(state, living, quiet_from)
 }
@@ -67,11 +69,8 @@ fn takes_what_it_can(state: &State, quiet_from: Instant) -> Result<(), Violation
     Ok(())
 }
 
-fn grants_are_taken_up(
-    state: &mut State,
-    living: &[Living],
-    quiet_from: Instant,
-) -> Result<(), Violation> {
+/// Checks that what was granted to the processes with which nothing is wrong is had by them.
+pub(super) fn grants_are_taken_up(state: &mut State, living: &[Living]) -> Result<(), Violation> {
     let now = state.store.clock.now();
     let leases = state.store.keys().values().flat_map(|key| key.leases(now));
     let leases = leases.filter(|lease| state.store.ledger.was_asked(lease.request));
@@ -82,14 +81,14 @@ fn grants_are_taken_up(
         let at = (lease.key.clone(), lease.token);
         let label = format!("unowned {} {}", at.0, at.1);
         let process = living.iter().find(|it| it.owner == lease.owner.as_str());
-        let is_excused = state.witness.is_nobodys_fault(&at);
+        let is_excused = state.witness.is_nobodys_fault(&at, process);
         let is_owned = state
             .witness
             .beliefs()
             .any(|it| it.is_there() && it.key == lease.key && it.token == lease.token);
         match process {
             Some(process) if !is_owned && !is_excused && !is_outlived(state, &lease) => {
-                let unowned = state.witness.seen_for(label, quiet_from + process.settling);
+                let unowned = state.witness.seen_for(label, process.calm_from);
                 invariants::grant_is_taken_up(&lease, unowned, slowest)?;
             }
             _ => drop(state.witness.seen_since.remove(&label)),

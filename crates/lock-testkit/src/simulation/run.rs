@@ -13,7 +13,7 @@ use super::history::{History, Who};
 use super::invariants;
 use super::job::{Lives, Worker};
 use super::link::Link;
-use super::plan::{Fault, FaultKind, Job, Plan};
+use super::plan::{Fault, FaultKind, Job, Plan, ProcessPlan};
 use super::planted::Planted;
 use super::process::Life;
 use super::quiet::{self, Living};
@@ -91,6 +91,15 @@ struct Slots {
     leaving: Vec<Arc<Life>>,
     /// The number of lives that each process had so far.
     counts: BTreeMap<usize, u64>,
+    troubles: BTreeMap<usize, Troubles>,
+}
+
+/// What goes wrong with a process.
+#[derive(Debug, Default)]
+struct Troubles {
+    lasting: usize,
+    /// When what was outstanding after the last is over.
+    calm_from: Option<Instant>,
 }
 
 /// What happens at a moment of the plan.
@@ -98,6 +107,13 @@ enum Event {
     Begin(usize),
     End(usize),
     Work(usize),
+}
+
+impl Troubles {
+    /// Notes that what is outstanding now is over after this time.
+    fn settle(&mut self, after: Duration) {
+        self.calm_from = self.calm_from.max(Some(Instant::now() + after));
+    }
 }
 
 impl Driver {
@@ -191,6 +207,8 @@ impl Driver {
         let count = slots.counts.entry(slot).or_default();
         *count += 1;
         let count = *count;
+        let delay = self.plan.processes[slot].delay;
+        slots.troubles.entry(slot).or_default().settle(delay * 4);
         let seed = self.plan.seed ^ (slot as u64) << 32 ^ count << 48;
         let plan = &self.plan.processes[slot];
         let link = Arc::new(Link::new(slot, seed, plan.delay));
@@ -217,6 +235,7 @@ impl Driver {
     fn begin(self: &Arc<Self>, number: u64, fault: &Fault) {
         let lasts = fault.lasts;
         self.world.note(Who::Plan, format_args!("begins for {lasts:?}: {:?}", fault.kind));
+        self.for_troubles_of(&fault.kind, |_, troubles| troubles.lasting += 1);
         if let Some(site) = &self.site {
             site.begin(&fault.kind);
         }
@@ -264,13 +283,22 @@ impl Driver {
 
     async fn end(&self, number: u64, fault: &Fault) {
         self.world.note(Who::Plan, format_args!("ends: {:?}", fault.kind));
+        let is_of_notices =
+            matches!(fault.kind, FaultKind::Network { trouble, .. } if trouble.is_of_notices());
+        self.for_troubles_of(&fault.kind, |plan, troubles| {
+            troubles.lasting -= 1;
+            let settling = quiet::settling(plan.operation_timeout, plan.delay);
+            troubles.settle(if is_of_notices { plan.delay * 4 } else { settling });
+        });
         if let Some(site) = &self.site {
             site.end(&fault.kind);
         }
         match fault.kind {
             FaultKind::Network { process, .. } => self.with(process, |life| {
                 life.link.end(number);
-                self.world.tell_missed(&life.link, false);
+                if is_of_notices {
+                    self.world.tell_missed(&life.link, false);
+                }
             }),
             FaultKind::Cut { process, ends_notices } => {
                 self.with(process, |life| self.rebuild(life, ends_notices));
@@ -286,6 +314,27 @@ impl Driver {
             FaultKind::Stand => self.with_clock(|store| store.clock.stand(false)),
             FaultKind::JumpForward { .. } | FaultKind::JumpBack { .. } => {}
         }
+    }
+
+    /// Changes what is known to go wrong with the processes that a fault happens to.
+    fn for_troubles_of(&self, kind: &FaultKind, change: impl Fn(&ProcessPlan, &mut Troubles)) {
+        let mut slots = self.slots();
+        for (slot, plan) in self.plan.processes.iter().enumerate() {
+            if kind.process().is_none_or(|process| process == slot) {
+                change(plan, slots.troubles.entry(slot).or_default());
+            }
+        }
+    }
+
+    /// The processes with which nothing is wrong.
+    fn calm(&self) -> Vec<Living> {
+        let slots = self.slots();
+        let living = slots.living.iter();
+        let calm = living.filter_map(|(slot, life)| {
+            let troubles = slots.troubles.get(slot).filter(|troubles| troubles.lasting == 0)?;
+            Some(life.living(troubles.calm_from?))
+        });
+        calm.collect()
     }
 
     fn rebuild(&self, life: &Life, ends_notices: bool) {
@@ -309,9 +358,13 @@ impl Driver {
     /// Looks whether calls end in time, for as long as the run lasts.
     async fn look_at_calls(&self) {
         loop {
-            sleep(Duration::from_millis(200)).await;
+            sleep(LOOK * 2).await;
             let outcome = quiet::check_calls(&self.world.state());
             self.world.check(outcome);
+            if self.site.is_none() {
+                let outcome = quiet::grants_are_taken_up(&mut self.world.state(), &self.calm());
+                self.world.check(outcome);
+            }
             let outcome = self.all().iter().try_for_each(|life| life.check());
             self.world.check(outcome);
         }
@@ -321,7 +374,7 @@ impl Driver {
     async fn stay_quiet(&self) {
         self.world.note(Who::Plan, format_args!("quiet begins"));
         let quiet_from = Instant::now();
-        let living: Vec<Living> = self.slots().living.values().map(|life| life.living()).collect();
+        let living = self.calm();
         while quiet_from.elapsed() < QUIET {
             sleep(LOOK).await;
             let outcome = quiet::check(&mut self.world.state(), &living, quiet_from);

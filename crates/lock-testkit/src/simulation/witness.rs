@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::gate::Gate;
 use super::invariants;
 use super::ledger::{LeaseRecord, Ledger};
+use super::quiet::Living;
 use super::violation::Violation;
 
 /// What an observer of the processes knows.
@@ -137,9 +138,16 @@ impl Witness {
         self.parked.remove(&(lease.key.clone(), lease.token));
     }
 
-    /// Whether a lease waits for the process that is to adopt it, or the last that had it is gone.
-    pub(super) fn is_nobodys_fault(&self, at: &(LockKey, FencingToken)) -> bool {
-        self.parked.contains_key(at) || self.keepers.get(at).is_some_and(|life| life.is_dead())
+    /// Whether a lease waits for the process that is to adopt it, or another than its owner had it
+    /// last.
+    pub(super) fn is_nobodys_fault(
+        &self,
+        at: &(LockKey, FencingToken),
+        owner: Option<&Living>,
+    ) -> bool {
+        let is_other =
+            |keeper: &Arc<Gate>| owner.is_none_or(|owner| !Arc::ptr_eq(keeper, &owner.life));
+        self.parked.contains_key(at) || self.keepers.get(at).is_some_and(is_other)
     }
 
     /// All guards.

@@ -140,7 +140,8 @@ impl Generator {
             Theme::Aftermath => [10_000, 10_000, 30_000, 30_000, 30_000, 30_000],
             _ => KEEP_ALIVES,
         };
-        let keep_alive = millis(self.pick(&keep_alives)).max(self.slowest * 10);
+        let least = if self.theme == Theme::Rush { 7 } else { 10 };
+        let keep_alive = millis(self.pick(&keep_alives)).max(self.slowest * least);
         let mode = match self.rng.random_range(0..10) {
             0 => Mode::READER,
             1 => Mode::semaphore(2).unwrap_or_default(),
@@ -182,7 +183,7 @@ impl Generator {
 
     fn faults(&mut self) -> Vec<Fault> {
         match self.theme {
-            Theme::Aftermath => return (0..4).map(|_| self.lasting_fault()).collect(),
+            Theme::Aftermath => return (0..5).map(|_| self.lasting_fault()).collect(),
             Theme::Gaps => return self.gaps(),
             Theme::All | Theme::Rush => {}
         }
@@ -205,9 +206,10 @@ impl Generator {
         let last = self.busy / 2;
         let at = self.busy - millis(self.rng.random_range(1..=last.as_millis() as u64));
         let process = self.any_process();
-        let kind = match self.rng.random_range(0..5) {
-            0 => FaultKind::Network { process, trouble: self.trouble() },
-            1 => FaultKind::Cut { process, ends_notices: self.rng.random_bool(0.3) },
+        let kind = match self.rng.random_range(0..6) {
+            0 => FaultKind::Cut { process, ends_notices: self.rng.random_bool(0.3) },
+            1 => FaultKind::Die { process },
+            2 | 3 => FaultKind::Network { process, trouble: self.trouble() },
             _ => FaultKind::Network { process, trouble: Trouble::LosesNotices },
         };
         Fault { at, lasts: self.busy - at, kind }
