@@ -41,7 +41,8 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
 
     /// The names of cells from `scan.from` on, the lowest first, at most `scan.limit`.
     ///
-    /// Names are ordered as the bytes that they are. More cells than the filter asks for may be
+    /// Names are ordered as the bytes that they are; those of cells that are due may come in any order.
+    /// More cells than the filter asks for may be
     /// named, and never fewer.
     ///
     /// # Errors

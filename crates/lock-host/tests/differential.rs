@@ -21,6 +21,8 @@ fn lasting() -> HostConfig {
 #[tokio::test]
 async fn the_map_agrees_with_the_machine() {
     let settings = Settings::from_env().with_notices().with_events();
+    // Every command on a crowd reads and writes all of it.
+    let settings = settings.clone().with_sequences(settings.sequences.div_ceil(20));
     let checked =
         check(&settings, async |clock| Map::new(Manners::rough(), clock).host(&lasting())).await;
     let report = checked.unwrap_or_else(|failure| panic!("{failure}"));
