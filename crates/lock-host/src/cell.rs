@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::StoreError;
 
 /// The version that stands in front of every cell.
-const VERSION: u8 = b'1';
+const VERSION: u8 = 1;
 
 /// The cell that keeps the highest token of all cells that went. Keys have no control characters.
 pub(crate) const FLOOR: &str = "\u{1}floor";
@@ -50,10 +50,9 @@ impl Record {
 /// Reads what [`write`] wrote.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     match bytes.split_first() {
-        Some((&VERSION, rest)) => serde_json::from_slice(rest).map_err(damaged),
+        Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(damaged),
         Some((version, _)) => {
-            let version = char::from(*version);
-            let what = format!("the cell has version `{version}`, newer than this program");
+            let what = format!("the cell has version {version}, which is not known");
             Err(StoreError::new(ErrorKind::Unsupported, what))
         }
         None => Err(damaged("it is empty")),
@@ -61,9 +60,7 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
 }
 
 pub(crate) fn write(what: &impl Serialize) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
-    serde_json::to_writer(&mut bytes, what).expect("what is known of a key can be written out");
-    bytes
+    postcard::to_extend(what, vec![VERSION]).expect("what is known of a key can be written out")
 }
 
 fn damaged(why: impl std::fmt::Display) -> StoreError {

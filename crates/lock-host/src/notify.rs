@@ -11,6 +11,7 @@ use futures_core::Stream;
 use lock_core::{MailboxId, Notice};
 use tokio::sync::mpsc;
 
+use crate::cell;
 use crate::watch::Watching;
 
 /// What keeps a mailbox of a store open: dropping it closes the mailbox.
@@ -97,7 +98,7 @@ impl Inbox {
     /// Puts a notice in, as [`notify`](crate::StateStore::notify) was given it.
     pub fn deliver(&self, notice: &[u8]) {
         // What cannot be read may have been anything.
-        self.put(serde_json::from_slice(notice).unwrap_or(Notice::MayHaveMissed));
+        self.put(cell::read(notice).unwrap_or(Notice::MayHaveMissed));
     }
 
     /// Says that notices may have been lost.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lock_core::{ChangeKinds, LockKey, MailboxId, Notice, Timestamp};
 
+use crate::cell;
 use crate::command::Work;
 use crate::journal::Recording;
 use crate::notify::Mailboxes;
@@ -184,8 +185,7 @@ impl<S: StateStore> Worker<S> {
         if let Some(notice) = self.mailboxes.tell(mailbox, notice)
             && self.properties.pushes
         {
-            let notice = serde_json::to_vec(&notice).expect("a notice can be written out");
-            self.store.notify(mailbox, &notice);
+            self.store.notify(mailbox, &cell::write(&notice));
         }
     }
 }
