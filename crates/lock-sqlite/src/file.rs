@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +17,9 @@ use crate::schema::{self, Found};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What an SQLite file begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// How long the part of it is that says what it is.
+const HEADER: usize = 100;
 
 /// The type of a file system that other machines may use, too, as `statfs` names it.
 const NETWORKS: [(u64, &str); 8] = [
@@ -97,21 +101,42 @@ pub(crate) fn look(path: &Path) -> Result<(), SqliteError> {
         return foreign("no ordinary file");
     }
     let mut start = Vec::new();
-    file.take(MAGIC.len() as u64).read_to_end(&mut start).map_err(io)?;
+    file.take(HEADER as u64).read_to_end(&mut start).map_err(io)?;
     if start.is_empty() {
         return Ok(());
     }
-    if start != MAGIC {
+    if start.len() < HEADER || !start.starts_with(MAGIC) {
         return foreign("no SQLite file");
     }
     let sqlite = |error| SqliteError::sqlite(path, &error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
-    connection.busy_timeout(PATIENCE).map_err(sqlite)?;
-    match schema::look(&connection).map_err(sqlite)? {
-        Found::Foreign => foreign("an SQLite file of another program"),
+    // A connection that takes the file for one that nobody changes makes no files beside it.
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(immutable(path), flags).map_err(sqlite)?;
+    judge(path, &connection)
+}
+
+/// The address of a file that is only read.
+fn immutable(path: &Path) -> String {
+    let mut address = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => address.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => address.push(char::from(*byte)),
+            byte => address.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    address + "?immutable=1"
+}
+
+/// Whether the file is one to use, as far as the connection shows.
+fn judge(path: &Path, connection: &Connection) -> Result<(), SqliteError> {
+    let path = path.to_owned();
+    match schema::look(connection).map_err(|error| SqliteError::sqlite(&path, &error))? {
+        Found::Foreign => {
+            Err(SqliteError::Foreign { path, what: "an SQLite file of another program" })
+        }
         Found::Ours(found) if found > schema::VERSION => {
-            Err(SqliteError::Newer { path: path.to_owned(), found, known: schema::VERSION })
+            Err(SqliteError::Newer { path, found, known: schema::VERSION })
         }
         Found::Empty | Found::Ours(_) => Ok(()),
     }
@@ -132,6 +157,8 @@ pub(crate) fn open(
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(PATIENCE).map_err(sqlite)?;
+    // What was written last may be in the log alone.
+    judge(path, &connection)?;
     schema::migrate(&mut connection).map_err(sqlite)?;
     let log = "PRAGMA journal_mode = WAL";
     let mode: String = connection.query_row(log, [], |row| row.get(0)).map_err(sqlite)?;

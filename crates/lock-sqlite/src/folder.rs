@@ -37,7 +37,10 @@ impl Folder {
     }
 
     pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         let opened = File::open(&path)?;
         Ok(Self { path, opened })
     }

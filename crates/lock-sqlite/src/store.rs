@@ -46,12 +46,15 @@ impl SqliteStore {
         // A path that is relative would mean another file after the process changed its folder.
         let path = std::path::absolute(&config.path);
         let path = path.map_err(|error| SqliteError::io(&config.path, &error))?;
-        file::look(&path)?;
         let at = Folder::path_of(&path);
+        if !at.exists() {
+            // A file that is not ours gets no folder.
+            file::look(&path)?;
+        }
         let unusable = |error| SqliteError::io(&at, &error);
         let folder = Arc::new(Folder::open(at.clone()).map_err(unusable)?);
         let turn = folder.turn().map_err(unusable)?;
-        // Another process may have made it since.
+        // From here on no other process makes it or brings it to another version.
         file::look(&path)?;
         let (mut connection, file) = file::open(&path, config.synchronous)?;
         let sqlite = |error| SqliteError::sqlite(&path, &error);
