@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use async_trait::async_trait;
 use lock_core::machine::{KeyState, Step};
 use lock_core::{
-    Capabilities, Error, ErrorKind, EventCursor, EventFilter, EventStream, Health,
-    InspectQuery, Inspection, Lease, ListQuery, LockInspector, LockKey, Operation, Page, Result,
-    Timed, Timestamp, Waiter, WaitsQuery, Watched,
+    Capabilities, Error, ErrorKind, EventCursor, EventFilter, EventStream, Health, InspectQuery,
+    Inspection, Lease, ListQuery, LockInspector, LockKey, Operation, Page, Result, Timed,
+    Timestamp, Waiter, WaitsQuery, Watched,
 };
 
 use crate::backend::HostBackend;
@@ -73,8 +73,7 @@ impl<S: StateStore> LockInspector for HostBackend<S> {
     async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
         let cursor = query.cursor.as_ref().map(WaitsCursor::read).transpose()?;
         let from = cursor.as_ref().map(|cursor| cursor.key.clone());
-        let (keys, next_key) =
-            self.keys(Operation::WaitsOf, ScanFilter::Waits, "", from).await?;
+        let (keys, next_key) = self.keys(Operation::WaitsOf, ScanFilter::Waits, "", from).await?;
         let limit = query.limit.get() as usize;
         let begun = cursor.and_then(|cursor| Some((cursor.key, cursor.within?)));
         let look = keys.iter().map(|key| {
@@ -168,9 +167,9 @@ impl<S: StateStore> HostBackend<S> {
         from: Option<LockKey>,
     ) -> Result<(Vec<LockKey>, Option<LockKey>)> {
         let from = from.as_ref().map_or(FIRST_KEY, LockKey::as_str).max(prefix).to_owned();
-        let names = self.thread.ask(move |worker| {
-            worker.store.scan(&Scan::new(&from, filter, KEYS_A_PAGE + 1))
-        });
+        let names = self
+            .thread
+            .ask(move |worker| worker.store.scan(&Scan::new(&from, filter, KEYS_A_PAGE + 1)));
         let names = names.await.and_then(|names| names).map_err(|error| error.of(operation))?;
         // The names are in their order, so those that begin in another way are behind these.
         let named = names.iter().take_while(|name| name.starts_with(prefix));

@@ -107,9 +107,9 @@ impl SqliteError {
             Some(ErrorCode::DiskFull) => Self::Full { path },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path },
             Some(ErrorCode::TooBig | ErrorCode::OutOfMemory) => Self::TooLarge { path },
-            Some(
-                ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied,
-            ) => Self::Unusable { path, cause },
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                Self::Unusable { path, cause }
+            }
             _ => Self::Failed { path, cause },
         }
     }

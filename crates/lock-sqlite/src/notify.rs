@@ -67,11 +67,7 @@ impl Drop for Mailbox {
 }
 
 impl Mailbox {
-    pub(crate) fn open(
-        folder: Arc<Folder>,
-        mailbox: MailboxId,
-        inbox: Inbox,
-    ) -> io::Result<Self> {
+    pub(crate) fn open(folder: Arc<Folder>, mailbox: MailboxId, inbox: Inbox) -> io::Result<Self> {
         folder.remove_dead()?;
         let (socket, inode) = bind(&folder, mailbox)?;
         let (is_closed, socket) = (Arc::new(AtomicBool::new(false)), Arc::new(socket));

@@ -51,8 +51,7 @@ pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
 
 fn migrate_by(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-    let version: u32 =
-        transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     for migration in migrations.iter().skip(version as usize) {
         transaction.execute_batch(migration)?;
     }

@@ -191,7 +191,8 @@ impl StateStore for SqliteStore {
         };
         let names = |connection: &Connection| {
             let mut select = connection.prepare_cached(sql)?;
-            let rows = select.query_map(params![scan.from, due, scan.limit as i64], |row| row.get(0));
+            let rows =
+                select.query_map(params![scan.from, due, scan.limit as i64], |row| row.get(0));
             rows?.collect::<rusqlite::Result<Vec<String>>>()
         };
         names(&self.connection()).map_err(|error| self.failed(&error))
@@ -210,12 +211,14 @@ impl StateStore for SqliteStore {
 
     fn events(&self, after: u64, limit: usize) -> Result<Events, StoreError> {
         let events = |connection: &Connection| {
-            let last = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)";
+            let last =
+                "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)";
             let last: i64 = connection.prepare_cached(last)?.query_row([], |row| row.get(0))?;
             let first = "SELECT coalesce(min(number), ?1) FROM events";
             let first: i64 =
                 connection.prepare_cached(first)?.query_row([last + 1], |row| row.get(0))?;
-            let select = "SELECT number, bytes FROM events WHERE number > ?1 ORDER BY number LIMIT ?2";
+            let select =
+                "SELECT number, bytes FROM events WHERE number > ?1 ORDER BY number LIMIT ?2";
             let mut select = connection.prepare_cached(select)?;
             let event = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?));
             let rows = select.query_map(params![number(after), limit as i64], event)?;

@@ -95,6 +95,11 @@ impl Map {
         (cell.state, *version) = (state.to_vec(), self.next_version());
     }
 
+    /// What a cell holds.
+    pub(crate) fn state(&self, name: &str) -> Vec<u8> {
+        lock(&self.shared.cells)[name].0.state.clone()
+    }
+
     fn next_version(&self) -> u64 {
         self.shared.versions.fetch_add(1, Ordering::SeqCst) + 1
     }

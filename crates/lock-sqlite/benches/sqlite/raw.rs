@@ -30,7 +30,8 @@ impl Raw {
             let before: Option<Vec<u8>> = select.query_row([name], |row| row.get(0)).ok();
             let mut state = before.unwrap_or_else(|| vec![0; 400]);
             state[0] = state[0].wrapping_add(1);
-            let put = "INSERT INTO cells VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET state = ?2";
+            let put =
+                "INSERT INTO cells VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET state = ?2";
             prepare(put)?.execute((name, state))?;
             prepare("COMMIT")?.execute([])?;
             Ok(())

@@ -3,8 +3,7 @@
 use std::ffi::CString;
 use std::fs;
 
-use lock_core::{ErrorKind, LockInspector, Metadata, ReleaseRequest};
-use lock_core::{ListQuery, LockBackend};
+use lock_core::{ErrorKind, ListQuery, LockBackend, LockInspector, Metadata, ReleaseRequest};
 use lock_sqlite::SqliteError;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 use tempfile::TempDir;
@@ -87,4 +86,3 @@ async fn a_disk_that_is_only_read_is_refused() {
     assert!(error.to_string().contains("locks.db"), "{error}");
     assert_eq!(fs::read_dir(disk.0.path()).unwrap().count(), 0);
 }
-

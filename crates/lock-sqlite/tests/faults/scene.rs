@@ -33,7 +33,10 @@ pub(crate) fn queueing(key: &str) -> AcquireRequest {
     ask(key).queueing(KeepAlive::parse(Duration::from_secs(60)).unwrap())
 }
 
-pub(crate) async fn acquire(store: &SqliteBackend, request: &AcquireRequest) -> Result<Lease, Error> {
+pub(crate) async fn acquire(
+    store: &SqliteBackend,
+    request: &AcquireRequest,
+) -> Result<Lease, Error> {
     match store.acquire(request).await?.value {
         Acquisition::Granted(lease) => Ok(lease),
         other => panic!("expected a grant, got {other:?}"),

@@ -6,9 +6,7 @@ use std::future::poll_fn;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use lock_core::{
-    Acquisition, LockBackend, MailboxId, Notice, NoticeStream, ReleaseRequest,
-};
+use lock_core::{Acquisition, LockBackend, MailboxId, Notice, NoticeStream, ReleaseRequest};
 use tempfile::TempDir;
 
 use crate::scene::{acquire, ask, open, place, queueing};
