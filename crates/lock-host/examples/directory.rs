@@ -2,7 +2,6 @@
 //!
 //! `cargo run --example directory -- FOLDER KEY` holds the key for a second.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
@@ -34,9 +33,7 @@ impl Directory {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        let mut file = String::new();
-        name.bytes().for_each(|byte| drop(write!(file, "{byte:02x}")));
-        self.folder.join(file)
+        self.folder.join(name.bytes().map(|byte| format!("{byte:02x}")).collect::<String>())
     }
 
     /// The first line of a file is for scans: when the cell is due, and whether somebody waits.

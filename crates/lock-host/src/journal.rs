@@ -36,13 +36,6 @@ impl Recording {
         self.watchers.keys().copied().filter(move |watcher| *watcher != own)
     }
 
-    pub(crate) fn publish(&self, draft: &mut Draft<'_>, changes: &[Change]) {
-        let at = draft.now();
-        for change in changes {
-            draft.publish(cell::write(&Written { at, change }));
-        }
-    }
-
     fn look(&mut self, draft: &mut Draft<'_>) -> Result<(), StoreError> {
         let (now, bytes) = (draft.now(), draft.read(WATCHERS)?);
         self.watchers = bytes.map(|bytes| cell::read(&bytes)).transpose()?.unwrap_or_default();
@@ -94,22 +87,15 @@ struct Read {
     change: Change,
 }
 
-/// What the journal holds.
-pub(crate) enum Entry {
-    /// Something happened.
-    Event {
-        /// When.
-        at: Timestamp,
-        /// What.
-        change: Change,
-    },
-    /// Here something may be missing.
-    Gap,
+/// Publishes what happened in an update.
+pub(crate) fn publish(draft: &mut Draft<'_>, changes: &[Change]) {
+    let at = draft.now();
+    for change in changes {
+        draft.publish(cell::write(&Written { at, change }));
+    }
 }
 
-pub(crate) fn read(bytes: &[u8]) -> Entry {
-    match cell::read(bytes) {
-        Ok(Read { at, change }) => Entry::Event { at, change },
-        Err(_) => Entry::Gap,
-    }
+/// When something happened and what; `None` where something may be missing.
+pub(crate) fn read(bytes: &[u8]) -> Option<(Timestamp, Change)> {
+    cell::read(bytes).ok().map(|Read { at, change }| (at, change))
 }

@@ -86,7 +86,7 @@ impl Turn {
             None => Ok(Record { token: floor(draft)?, ..Record::default() }),
         };
         match record {
-            Ok(record) => self.run_and_write(draft, before, record, terms, wanted),
+            Ok(record) => self.run_and_write(draft, before.as_deref(), record, terms, wanted),
             Err(error) => {
                 // It is the trouble of this key alone, and does not stand in the way of sweeps.
                 if let (true, Some(before)) = (self.is_sweep, before) {
@@ -102,7 +102,7 @@ impl Turn {
     fn run_and_write(
         &mut self,
         draft: &mut Draft<'_>,
-        before: Option<Vec<u8>>,
+        before: Option<&[u8]>,
         mut record: Record,
         terms: &Terms,
         wanted: ChangeKinds,
@@ -110,15 +110,15 @@ impl Turn {
         let (now, start) = (draft.now(), record.token);
         let mut after = self.run_on(&mut record, now, terms, wanted, false);
         if after.len() > terms.growth_limit() {
-            record = match &before {
+            record = match before {
                 Some(bytes) => Record::read(bytes)?,
                 None => Record { token: start, ..Record::default() },
             };
             after = self.run_on(&mut record, now, terms, wanted, true);
         }
         let state = &record.state;
-        let is_changed = match &before {
-            Some(before) => *before != after,
+        let is_changed = match before {
+            Some(before) => before != after,
             None => !state.is_idle() || record.token != start,
         };
         self.idle = (self.is_sweep && state.is_idle()).then_some(record.token);

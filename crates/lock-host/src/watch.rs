@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::StateStore;
 use crate::backend::Thread;
-use crate::journal::{self, Entry};
+use crate::journal;
 
 /// Maximum number of events that are read at once.
 const PAGE: usize = 256;
@@ -88,12 +88,12 @@ impl<S: StateStore> Reader<S> {
 
     fn take(&mut self, number: u64, bytes: &[u8]) {
         let watched = match journal::read(bytes) {
-            Entry::Event { at, change } => {
+            Some((at, change)) => {
                 let cursor = write_cursor(self.identity, number);
                 let event = LockEvent::new(cursor, at, change);
                 self.filter.matches(&event).then_some(Watched::Event(event))
             }
-            Entry::Gap => Some(Watched::Missed(1)),
+            None => Some(Watched::Missed(1)),
         };
         self.found.extend(watched);
     }

@@ -11,7 +11,7 @@ use lock_core::{ChangeKinds, LockKey, MailboxId, Notice, Timestamp};
 
 use crate::cell;
 use crate::command::Work;
-use crate::journal::Recording;
+use crate::journal::{self, Recording};
 use crate::notify::Mailboxes;
 use crate::turn::{Terms, Turn};
 use crate::watch::Watching;
@@ -28,8 +28,10 @@ pub(crate) enum Job<S> {
     /// Commands, to be answered each.
     Run(Vec<Box<dyn Work>>),
     /// Anything else that needs the store, after the commands before it.
-    Do(Box<dyn FnOnce(&mut Worker<S>) + Send>),
+    Do(Box<Do<S>>),
 }
+
+type Do<S> = dyn FnOnce(&mut Worker<S>) + Send;
 
 impl<S> fmt::Debug for Job<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,11 +77,7 @@ impl<S: StateStore> Worker<S> {
     pub(crate) fn work(mut self, jobs: &Receiver<Job<S>>) {
         let mut works = Vec::new();
         loop {
-            let next = match self.watching.is_watched() {
-                true => jobs.recv_timeout(TICK),
-                false => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            let mut next = match next {
+            let mut next = match self.next(jobs) {
                 Ok(job) => Some(job),
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
@@ -101,6 +99,13 @@ impl<S: StateStore> Worker<S> {
                 }
             }
             self.run(&mut works);
+        }
+    }
+
+    fn next(&self, jobs: &Receiver<Job<S>>) -> Result<Job<S>, RecvTimeoutError> {
+        match self.watching.is_watched() {
+            true => jobs.recv_timeout(TICK),
+            false => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }
 
@@ -144,7 +149,7 @@ impl<S: StateStore> Worker<S> {
             };
             for turn in &mut *turns {
                 turn.run(draft, terms, wanted)?;
-                recording.publish(draft, &turn.changes);
+                journal::publish(draft, &turn.changes);
             }
             Ok(())
         })?;

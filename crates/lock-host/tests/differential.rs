@@ -2,8 +2,6 @@
 //! same.
 
 #![expect(dead_code, reason = "other tests use the rest of what they share")]
-#![expect(clippy::panic, reason = "a failed test panics")]
-#![expect(clippy::print_stdout, reason = "the count and the seed are part of the result")]
 
 mod common;
 

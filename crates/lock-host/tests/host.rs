@@ -210,20 +210,30 @@ async fn lost_notices_cost_time_and_nothing_else() {
         let owner = OwnerId::parse(name).unwrap();
         LockManager::new(map.host(&HostConfig::new()), owner)
     };
+    // All of them wait, so that there is something to tell each.
+    let first = manager("first");
+    let held = first.acquire("key").await.unwrap();
     let tasks = (0..4).map(|number| {
         let manager = manager(&format!("owner-{number}"));
         tokio::spawn(async move {
             for _ in 0..3 {
-                let acquire = manager.acquire("key").keep_alive(Duration::from_millis(300));
+                let acquire = manager.acquire("key").keep_alive(Duration::from_secs(1));
                 let guard = acquire.wait(Duration::from_secs(60)).await.unwrap();
-                guard.release().await.unwrap();
+                // A machine that stood still may have lost it.
+                let _ = guard.release().await;
             }
             manager.shutdown().await;
         })
     });
-    for task in tasks.collect::<Vec<_>>() {
+    let tasks = tasks.collect::<Vec<_>>();
+    while first.inspect("key").await.unwrap().value.waiting < 4 {
+        tokio::task::yield_now().await;
+    }
+    held.release().await.unwrap();
+    for task in tasks {
         task.await.unwrap();
     }
+    assert!(map.lost() > 0, "no notice was lost");
 }
 
 async fn next(events: &mut EventStream) -> Watched {

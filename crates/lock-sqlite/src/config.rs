@@ -11,6 +11,9 @@ use lock_host::{HostBackend, HostConfig};
 use crate::error::SqliteError;
 use crate::store::{SqliteBackend, SqliteStore};
 
+/// The number of events that are kept unless set.
+const EVENTS: NonZeroU32 = NonZeroU32::new(10_000).expect("not zero");
+
 /// Where the file is and how it is kept.
 #[derive(Clone)]
 pub struct SqliteConfig {
@@ -40,7 +43,7 @@ impl SqliteConfig {
         Self {
             path: path.as_ref().to_owned(),
             synchronous: Synchronous::default(),
-            events: NonZeroU32::new(10_000).expect("10,000 is not zero"),
+            events: EVENTS,
             host: HostConfig::default(),
             clock: None,
         }

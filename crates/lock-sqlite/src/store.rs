@@ -173,8 +173,7 @@ impl StateStore for SqliteStore {
             let error = StoreError::from(error);
             return Err(if is_known { error } else { error.unknown() });
         }
-        // What was written to a file that nobody can find any more is no lock.
-        Ok(self.file.check().map_err(|error| StoreError::from(error).unknown())?)
+        Ok(())
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Result<Vec<String>, StoreError> {

@@ -2,7 +2,8 @@
 //!
 //! `LOCK_SQLITE_CRASH_ROUNDS` says how many of each, 20 unless set.
 
-#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
+#![expect(clippy::print_stdout, reason = "it is how processes tell what they do")]
 #![expect(clippy::disallowed_methods, reason = "processes live in real time")]
 
 use std::collections::BTreeMap;

@@ -1,8 +1,5 @@
 //! The store in SQLite and the state machine are given the same random commands, and answer the same.
 
-#![expect(clippy::panic, reason = "a failed test panics")]
-#![expect(clippy::print_stdout, reason = "the count and the seed are part of the result")]
-
 use std::time::Duration;
 
 use lock_host::HostConfig;

@@ -83,6 +83,11 @@ impl Map {
         (of(&self.shared.attempts), of(&self.shared.conflicts))
     }
 
+    /// How many notices were lost.
+    pub(crate) fn lost(&self) -> u64 {
+        self.shared.notices.load(Ordering::SeqCst) / self.shared.manners.lose_every
+    }
+
     /// The names of all cells.
     pub(crate) fn names(&self) -> Vec<String> {
         lock(&self.shared.cells).keys().cloned().collect()

@@ -8,7 +8,7 @@ use lock_sqlite::{SqliteBackend, Synchronous};
 use crate::raw::Raw;
 use crate::{figure, key, median, micros, open, request, runtime};
 
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 60;
 const PAIRS: u32 = 50;
 
 /// Acquires and releases, beside two raw transactions, in turns so that both meet the same disk.
@@ -44,7 +44,7 @@ pub(crate) fn pairs() {
 pub(crate) async fn pair(store: &SqliteBackend, name: &str) {
     let granted = store.acquire(&request(&key(name))).await.expect("acquire answers");
     let Acquisition::Granted(lease) = granted.value else { unreachable!("nobody else holds") };
-    store.release(&ReleaseRequest::new(lease.name())).await.expect("release answers");
+    let _ = store.release(&ReleaseRequest::new(lease.name())).await.expect("release answers");
 }
 
 /// What a command on a key costs by the length of its queue.
@@ -56,11 +56,11 @@ pub(crate) fn queues() {
         runtime.block_on(async {
             let keep_alive = KeepAlive::parse(Duration::from_secs(3600)).expect("valid");
             let ask = || request(&key("key")).queueing(keep_alive);
-            store.acquire(&ask()).await.expect("acquire answers");
+            let _ = store.acquire(&ask()).await.expect("acquire answers");
             let mut last = ask();
             for _ in 0..=length {
                 last = ask();
-                store.acquire(&last).await.expect("acquire answers");
+                let _ = store.acquire(&last).await.expect("acquire answers");
             }
             let hear = HearRequest::new(last.key.clone(), last.id);
             let mut spans = Vec::new();

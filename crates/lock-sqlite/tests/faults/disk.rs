@@ -8,19 +8,19 @@ use lock_sqlite::SqliteError;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 use tempfile::TempDir;
 
-use crate::scene::{acquire, ask, open, refusal, words};
+use crate::scene::{acquire, ask, open, refusal, skipped, words};
 
 /// A disk of half a mebibyte.
 struct Disk(TempDir);
 
 impl Disk {
-    fn mount() -> Option<Self> {
+    fn mount(test: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let size = CString::new("size=512k").unwrap();
         match mount("tmpfs", folder.path(), "tmpfs", MountFlags::empty(), Some(size.as_c_str())) {
             Ok(()) => Some(Self(folder)),
             Err(error) => {
-                println!("skipped: no disk can be mounted: {error}");
+                skipped(test, &format!("no disk can be mounted: {error}"));
                 None
             }
         }
@@ -35,7 +35,7 @@ impl Drop for Disk {
 
 #[tokio::test]
 async fn a_full_disk_is_told_and_undoes_nothing() {
-    let Some(disk) = Disk::mount() else { return };
+    let Some(disk) = Disk::mount("a_full_disk_is_told_and_undoes_nothing") else { return };
     let path = disk.0.path().join("locks.db");
     let store = open(&path);
     let text = "x".repeat(20_000);
@@ -60,7 +60,7 @@ async fn a_full_disk_is_told_and_undoes_nothing() {
 
 #[tokio::test]
 async fn a_disk_with_room_again_takes_locks_again() {
-    let Some(disk) = Disk::mount() else { return };
+    let Some(disk) = Disk::mount("a_disk_with_room_again_takes_locks_again") else { return };
     let store = open(&disk.0.path().join("locks.db"));
     let held = acquire(&store, &ask("held")).await.unwrap();
     let ballast = disk.0.path().join("ballast");
@@ -78,7 +78,7 @@ async fn a_disk_with_room_again_takes_locks_again() {
 
 #[tokio::test]
 async fn a_disk_that_is_only_read_is_refused() {
-    let Some(disk) = Disk::mount() else { return };
+    let Some(disk) = Disk::mount("a_disk_that_is_only_read_is_refused") else { return };
     let path = disk.0.path().join("locks.db");
     mount_remount(disk.0.path(), MountFlags::RDONLY, "").unwrap();
     let error = refusal(&path);

@@ -2,11 +2,17 @@
 //! names them, and left alone.
 
 use std::fs;
+use std::future::poll_fn;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use lock_core::{ErrorKind, LockInspector};
-use lock_sqlite::SqliteError;
+use lock_core::{
+    ErrorKind, EventFilter, ListQuery, LockBackend, LockInspector, ManualClock, ReleaseRequest,
+    Timestamp, Watched,
+};
+use lock_sqlite::{SqliteBackend, SqliteConfig, SqliteError};
 use rusqlite::Connection;
 
 use crate::scene::{acquire, ask, open, place, refusal, words};
@@ -150,7 +156,43 @@ async fn a_file_that_was_deleted_or_replaced_takes_no_locks() {
         acquire(&store, &ask("other")).await.unwrap_err();
         store.health().await.unwrap_err();
         fs::rename(&away, gone).unwrap();
-        let found = store.list(&lock_core::ListQuery::all()).await.unwrap().value.items;
-        assert_eq!(found, [held.clone()]);
+        let found = store.list(&ListQuery::all()).await.unwrap().value.items;
+        assert_eq!(found, std::slice::from_ref(&held));
     }
+}
+
+/// What nobody uses any more goes, and what was told long ago is said to be missing.
+#[tokio::test]
+async fn old_cells_and_events_go() {
+    let (_folder, path) = place();
+    let start = Timestamp::from_micros(1_800_000_000_000_000);
+    let clock = Arc::new(ManualClock::new(start));
+    let config = SqliteConfig::new(&path).with_clock(Arc::clone(&clock));
+    let store = config.with_events(10.try_into().unwrap()).open().unwrap();
+    let mut events = store.watch(&EventFilter::all(), None).await.unwrap();
+    turn(&store, "first").await;
+    let first = poll_fn(|cx| events.as_mut().poll_next(cx)).await.unwrap();
+    let Watched::Event(first) = first else { panic!("nothing is missing") };
+    for number in 0..20 {
+        turn(&store, &format!("key/{number}")).await;
+    }
+    let editor = Connection::open(&path).unwrap();
+    let count = |table: &str| -> i64 {
+        let count = format!("SELECT count(*) FROM {table}");
+        editor.query_row(&count, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(count("events"), 10);
+    let mut late = store.watch(&EventFilter::all(), Some(&first.cursor)).await.unwrap();
+    let late = poll_fn(|cx| late.as_mut().poll_next(cx)).await.unwrap();
+    assert!(matches!(late, Watched::Missed(31)), "{late:?}");
+    assert_eq!(count("cells WHERE name LIKE 'key/%'"), 20);
+    clock.advance(Duration::from_secs(2 * 60 * 60));
+    turn(&store, "other").await;
+    turn(&store, "other").await;
+    assert_eq!(count("cells WHERE name LIKE 'key/%'"), 0);
+}
+
+async fn turn(store: &SqliteBackend, key: &str) {
+    let lease = acquire(store, &ask(key)).await.unwrap();
+    let _ = store.release(&ReleaseRequest::new(lease.name())).await.unwrap();
 }

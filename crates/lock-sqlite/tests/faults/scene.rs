@@ -1,5 +1,7 @@
 //! What the tests have at hand.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,4 +48,14 @@ pub(crate) async fn acquire(
 /// What an error says, to its last cause.
 pub(crate) fn words(error: &Error) -> String {
     format!("{error:?}")
+}
+
+/// Says that a test did not run, where those who count look for it.
+pub(crate) fn skipped(test: &str, reason: &str) {
+    let line = format!("skipped: {test}: {reason}\n");
+    print!("{line}");
+    if let Some(path) = std::env::var_os("LOCK_SKIPPED") {
+        let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+        file.write_all(line.as_bytes()).unwrap();
+    }
 }
