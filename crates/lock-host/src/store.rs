@@ -32,8 +32,8 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     /// at the time. Where the store has [transactions](Properties::with_transactions), draft and write
     /// are one transaction. Where it has none, there is at most one name, and the store writes the cell only if it is still as the draft
     /// read it; otherwise it runs the step again, a bounded number of times, and then fails with
-    /// [`StoreError::conflict`]. What the draft [publishes](Draft::publish) is written in the same
-    /// transaction, or right after the cell.
+    /// [`StoreError::conflict`]. The events of the draft are written in the same transaction, or right
+    /// after the cell.
     ///
     /// # Errors
     /// When the store failed; an error of the step as it is.

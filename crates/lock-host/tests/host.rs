@@ -1,7 +1,7 @@
 //! What the host adds to a store: cells that go and their tokens, cells that are too large or damaged,
 //! conflicts, notices that are lost, watchers elsewhere.
 
-#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
 
 mod common;
 

@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
-use lock_core::{Capabilities, Clock, LockStore, MailboxId, ManualClock, Timestamp};
+use lock_core::{Clock, MailboxId, Timestamp};
 use lock_host::{
     Cell, Draft, Events, HostBackend, HostConfig, Inbox, Listening, Properties, Scan, ScanFilter,
     StateStore, Step, StoreError,
 };
-use lock_testkit::Fixture;
 
 /// Where the clocks of tests begin.
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
@@ -206,49 +204,5 @@ impl StateStore for Map {
 
     fn warnings(&self) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
-    }
-}
-
-/// The map as the conformance suite meets it: each connection is a host of its own.
-pub(crate) struct Maps<const PUSHES: bool> {
-    clock: Arc<ManualClock>,
-    map: Map,
-}
-
-#[async_trait::async_trait]
-impl<const PUSHES: bool> Fixture for Maps<PUSHES> {
-    async fn start() -> Self {
-        let clock = Arc::new(ManualClock::new(START));
-        let manners = Manners { pushes: PUSHES, ..Manners::rough() };
-        let map = Map::new(manners, Arc::<ManualClock>::clone(&clock));
-        Self { clock, map }
-    }
-
-    async fn connect(&self) -> Arc<dyn LockStore> {
-        Arc::new(self.map.host(&HostConfig::new()))
-    }
-
-    async fn elapse(&self, span: Duration) {
-        self.clock.advance(span);
-    }
-
-    async fn set_back(&self, span: Duration) -> bool {
-        let back = u64::try_from(span.as_micros()).expect("a short span");
-        self.clock.set(Timestamp::from_micros(self.clock.now().as_micros() - back));
-        true
-    }
-
-    fn longest_elapse(&self) -> Duration {
-        Duration::MAX
-    }
-
-    fn expected(&self) -> Capabilities {
-        let expected = Capabilities::none().with_events();
-        if PUSHES { expected.with_notices() } else { expected }
-    }
-
-    // The host's thread works in real time.
-    fn paused() -> bool {
-        false
     }
 }

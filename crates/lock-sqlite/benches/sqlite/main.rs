@@ -53,6 +53,11 @@ fn median(mut spans: Vec<Duration>) -> Duration {
     quantile(&mut spans, 50)
 }
 
+fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 fn quantile(spans: &mut [Duration], percent: usize) -> Duration {
     spans.sort_unstable();
     spans[(spans.len() - 1) * percent / 100]

@@ -15,7 +15,7 @@ use crate::{figure, micros, open, quantile, runtime};
 /// What a child is to do, on which file, and as who.
 const ORDERS: &str = "LOCK_SQLITE_BENCH";
 /// How long writers write.
-const WRITING: Duration = Duration::from_secs(2);
+const WRITING: Duration = Duration::from_secs(1);
 const HAND_OFFS: usize = 300;
 
 pub(crate) fn is_child() -> bool {
