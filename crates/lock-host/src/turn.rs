@@ -37,10 +37,11 @@ impl Terms {
         ends.map(|ends| self.due(ends.into_iter().fold(now, Timestamp::max)))
     }
 
-    /// The most bytes that a command which may grow a cell may leave. The rest is for those that end
-    /// something, which leave marks.
-    fn growth_limit(&self) -> usize {
-        self.cell_bytes.map_or(usize::MAX, |bytes| bytes.get() / 8 * 7)
+    /// The most bytes that a command may leave. The last eighth is for those that end something, which
+    /// leave marks.
+    fn limit(&self, may_grow: bool) -> usize {
+        let bytes = self.cell_bytes.map_or(usize::MAX, NonZeroUsize::get);
+        if may_grow { bytes / 8 * 7 } else { bytes }
     }
 }
 
@@ -78,7 +79,10 @@ impl Turn {
         terms: &Terms,
         wanted: ChangeKinds,
     ) -> Result<(), StoreError> {
-        self.failed = None;
+        // What an earlier run left, which counts no more.
+        (self.failed, self.idle) = (None, None);
+        self.notices.clear();
+        self.changes.clear();
         let before = draft.read(self.key.as_str())?;
         let record = match &before {
             Some(bytes) => Record::read(bytes),
@@ -109,7 +113,7 @@ impl Turn {
     ) -> Result<(), StoreError> {
         let (now, start) = (draft.now(), record.token);
         let mut after = self.run_on(&mut record, now, terms, wanted, false);
-        if after.len() > terms.growth_limit() {
+        if after.len() > terms.limit(true) {
             record = match before {
                 Some(bytes) => Record::read(bytes)?,
                 None => Record { token: start, ..Record::default() },
@@ -144,16 +148,16 @@ impl Turn {
     ) -> Vec<u8> {
         self.notices.clear();
         self.changes.clear();
-        let limit = terms.growth_limit();
         for work in &mut self.works {
             let mut step = Step::new(now, record.token, wanted);
-            let state = (measured && work.may_grow()).then(|| record.state.clone());
             let token = record.token;
+            let measure = |record: &Record| (record.write().len(), record.state.clone());
+            let before = measured.then(|| measure(record));
             work.run(&mut record.state, &mut step);
             record.token = step.last_token;
-            if let Some(state) = state {
-                let length = record.write().len();
-                if length > limit {
+            if let Some((least, state)) = before {
+                let (length, limit) = (record.write().len(), terms.limit(work.may_grow()));
+                if length > limit.max(least) {
                     *record = Record { token, state };
                     work.refuse(StoreError::too_large(length, limit));
                     continue;

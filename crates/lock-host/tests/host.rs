@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use common::{Manners, Map, START};
 use lock_core::{
-    AcquireRequest, Acquisition, Change, ErrorKind, EventFilter, EventStream, KeepAlive, Lease,
-    LockBackend, LockInspector, LockKey, LockManager, ManualClock, Metadata, OwnerId,
-    ReleaseRequest, RequestId, Timestamp, TokioClock, Ttl, Violation, Watched,
+    AcquireRequest, Acquisition, Change, ErrorKind, EventFilter, EventStream, EvictRequest,
+    KeepAlive, Lease, LockBackend, LockInspector, LockKey, LockManager, ManualClock, Metadata,
+    OwnerId, Reason, ReleaseRequest, RequestId, Timed, Timestamp, TokioClock, Ttl, Violation,
+    Watched,
 };
 use lock_host::{HostBackend, HostConfig};
 
@@ -271,4 +272,40 @@ async fn a_gap_in_the_journal_is_said() {
     assert!(matches!(watched, Watched::Event(_)), "the release is known: {watched:?}");
     let watched = next(&mut events).await;
     assert!(matches!(watched, Watched::Missed(_)), "{watched:?}");
+}
+
+/// In a cell that is full, a request that is there already is answered as ever, and leases end.
+#[tokio::test]
+async fn a_full_cell_lets_go_and_takes_nothing() {
+    let manners = Manners { cell_bytes: Some(8_000), ..Manners::rough() };
+    let (_clock, map) = map(manners);
+    let store = map.host(&HostConfig::new());
+    let reader = || ask("key").with_mode(lock_core::Mode::READER).with_ttl(Ttl::Never);
+    let first = reader();
+    let mut held = vec![granted(&store, &first).await];
+    let full = loop {
+        match store.acquire(&reader()).await {
+            Ok(Timed { value: Acquisition::Granted(lease), .. }) => held.push(lease),
+            Ok(other) => panic!("expected a grant, got {other:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((full.kind(), full.is_unknown()), (ErrorKind::InvalidInput, false), "{full:?}");
+    let (by, why) = (OwnerId::parse("admin").unwrap(), Reason::parse(&"x".repeat(500)).unwrap());
+    let evict = |lease: &Lease| EvictRequest::lease(lease.name(), by.clone(), why.clone());
+    // Marks that are larger than leases fill the last eighth, and then there is no room for them.
+    let refused = loop {
+        match store.evict(&evict(held.last().unwrap())).await {
+            Ok(_) => drop(held.pop()),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused:?}");
+    assert!(map.state("key").len() > 7_000, "the last eighth is used");
+    assert_eq!(granted(&store, &first).await, held[0]);
+    for lease in &held {
+        let released = store.release(&ReleaseRequest::new(lease.name())).await.unwrap().value;
+        assert_eq!(released, lock_core::Release::Released);
+    }
+    granted(&store, &reader()).await;
 }

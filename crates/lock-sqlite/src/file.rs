@@ -88,6 +88,21 @@ fn network_name(kind: u64) -> Option<&'static str> {
     NETWORKS.iter().find(|(network, _)| *network == kind).map(|(_, name)| *name)
 }
 
+/// The one path by which all know the file, whatever links lead to it and whatever the folder of the
+/// process is later.
+pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let path = std::path::absolute(path)?;
+            match (path.parent(), path.file_name()) {
+                (Some(folder), Some(name)) => Ok(fs::canonicalize(folder)?.join(name)),
+                _ => Ok(path),
+            }
+        }
+        found => found,
+    }
+}
+
 /// Looks at what is there, and changes nothing.
 pub(crate) fn look(path: &Path) -> Result<(), SqliteError> {
     let foreign = |what| Err(SqliteError::Foreign { path: path.to_owned(), what });

@@ -3,10 +3,12 @@
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+/// What the name of a file ends with that says that notices were lost.
+const MISSED: &str = ".missed";
 /// The longest path of a socket that every system takes.
 const SOCKET_PATH: usize = 100;
 
@@ -64,24 +66,28 @@ impl Folder {
         }
     }
 
-    /// Removes the sockets of processes that ended without closing them.
+    /// The file that says that notices for a mailbox were lost.
+    pub(crate) fn missed(&self, mailbox: &str) -> PathBuf {
+        self.file(&format!("{mailbox}{MISSED}"))
+    }
+
+    /// Removes what processes left that ended without closing their mailboxes.
     pub(crate) fn remove_dead(&self) -> io::Result<()> {
         let probe = UnixDatagram::unbound()?;
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
-            let Some(name) = name.to_str().filter(|_| is_socket(&entry)) else { continue };
-            let refused = probe.connect(self.socket(name)).is_err_and(|error| is_dead(&error));
-            if refused {
+            let Some(name) = name.to_str() else { continue };
+            let is_left = match name.strip_suffix(MISSED) {
+                Some(mailbox) => !self.file(mailbox).exists(),
+                None => probe.connect(self.socket(name)).is_err_and(|error| is_dead(&error)),
+            };
+            if is_left {
                 let _ = fs::remove_file(entry.path());
             }
         }
         Ok(())
     }
-}
-
-fn is_socket(entry: &fs::DirEntry) -> bool {
-    entry.file_type().is_ok_and(|kind| kind.is_socket())
 }
 
 /// Whether nobody reads the socket any more.

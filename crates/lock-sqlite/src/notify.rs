@@ -4,7 +4,6 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -42,14 +41,9 @@ impl Post {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if is_dead(&error) => drop(fs::remove_file(self.folder.file(&name))),
             // The reader finds this when it has read what is there.
-            Err(_) => drop(File::create(missed(&self.folder, mailbox))),
+            Err(_) => drop(File::create(self.folder.missed(&name))),
         }
     }
-}
-
-/// The file that says that notices were lost.
-fn missed(folder: &Folder, mailbox: MailboxId) -> PathBuf {
-    folder.file(&format!("{mailbox}.missed"))
 }
 
 /// A mailbox that is open until this is dropped.
@@ -122,7 +116,7 @@ impl Reader {
                 }
                 Err(_) => {}
             }
-            if fs::remove_file(missed(&self.folder, self.mailbox)).is_ok() {
+            if fs::remove_file(self.folder.missed(&self.mailbox.to_string())).is_ok() {
                 self.inbox.may_have_missed();
             }
         }

@@ -43,8 +43,7 @@ type Indexed = (bool, Option<i64>);
 
 impl SqliteStore {
     pub(crate) fn open(config: &SqliteConfig) -> Result<Self, SqliteError> {
-        // A path that is relative would mean another file after the process changed its folder.
-        let path = std::path::absolute(&config.path);
+        let path = file::resolve(&config.path);
         let path = path.map_err(|error| SqliteError::io(&config.path, &error))?;
         let at = Folder::path_of(&path);
         if !at.exists() {
@@ -158,6 +157,10 @@ impl StateStore for SqliteStore {
         let turn = self.folder.turn().map_err(|error| SqliteError::io(path, &error))?;
         self.file.check()?;
         let execute = |sql| connection.prepare_cached(sql).and_then(|mut sql| sql.execute([]));
+        if !connection.is_autocommit() {
+            // The last transaction could not even be rolled back.
+            execute("ROLLBACK").map_err(|error| self.failed(&error))?;
+        }
         execute("BEGIN IMMEDIATE").map_err(|error| self.failed(&error))?;
         if let Err(error) = self.run(&connection, step) {
             // Some errors have ended the transaction already.

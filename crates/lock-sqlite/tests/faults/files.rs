@@ -138,6 +138,20 @@ async fn a_file_that_others_can_read_is_told_by_health() {
     assert!(warnings[0].contains("chmod 600"), "{warnings:?}");
 }
 
+/// Whoever comes by a link shares turns and mailboxes with whoever does not.
+#[tokio::test]
+async fn a_link_leads_to_the_same_store() {
+    let (folder, path) = place();
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let store = open(&path);
+    let held = acquire(&store, &ask("key")).await.unwrap();
+    let by_link = open(&link);
+    let found = by_link.list(&ListQuery::all()).await.unwrap().value.items;
+    assert_eq!(found, [held]);
+    assert!(!folder.path().join("link.db.mail").exists());
+}
+
 /// Two programs that see different files would both be granted the same key.
 #[tokio::test]
 async fn a_file_that_was_deleted_or_replaced_takes_no_locks() {
