@@ -62,8 +62,9 @@ impl Drop for Mailbox {
 
 impl Mailbox {
     pub(crate) fn open(folder: Arc<Folder>, mailbox: MailboxId, inbox: Inbox) -> io::Result<Self> {
-        folder.remove_dead()?;
         let (socket, inode) = bind(&folder, mailbox)?;
+        // After that, so that what this mailbox missed before it was opened again is not forgotten.
+        folder.remove_dead()?;
         let (is_closed, socket) = (Arc::new(AtomicBool::new(false)), Arc::new(socket));
         let (closed, reads) = (Arc::clone(&is_closed), Arc::clone(&socket));
         let mut reader = Reader { folder, mailbox, inbox, is_closed: closed, inode };

@@ -114,6 +114,6 @@ async fn a_mailbox_that_was_full_says_that_notices_are_missing() {
         assert!(told < 10_000, "no socket holds so many");
     }
     drop(stopped);
-    let mut notices = open(&path).listen(mailbox).await.unwrap();
+    let mut notices = store.listen(mailbox).await.unwrap();
     assert_eq!(next(&mut notices).await, Notice::MayHaveMissed);
 }
