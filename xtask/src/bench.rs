@@ -62,6 +62,13 @@ const SUITES: &[Suite] = &[
         judge: Judge::Itself,
     },
     Suite {
+        name: "sqlite",
+        package: "lock-sqlite",
+        bench: "sqlite",
+        features: "",
+        judge: Judge::Itself,
+    },
+    Suite {
         name: "redis",
         package: "lock-redis",
         bench: "redis",

@@ -9,10 +9,12 @@ use super::{Tree, Violation};
 const CORE: &str = "lock-core";
 /// What only tests may depend on.
 const TESTKIT: &str = "lock-testkit";
+/// What backends are made of whose store keeps bytes.
+const HOST: &str = "lock-host";
 /// Puts the others together, so it knows them all.
 const BINARY: &str = "lock-cli";
 /// Any other crate is a backend.
-const NOT_BACKENDS: [&str; 4] = [CORE, TESTKIT, BINARY, "lock-compat"];
+const NOT_BACKENDS: [&str; 5] = [CORE, TESTKIT, HOST, BINARY, "lock-compat"];
 /// What the backends are there to hide.
 const DRIVERS: [&str; 2] = ["redis", "rusqlite"];
 
@@ -78,7 +80,8 @@ fn objection(from: &str, to: &str, kind: DependencyKind, is_ours: bool) -> Optio
         (_, TESTKIT) => Some("the testkit is for tests only"),
         (CORE, _) => Some("the core depends on no other crate"),
         (BINARY, _) | (_, CORE) => None,
-        _ => Some("a library depends on lock-core only"),
+        (_, HOST) if is_backend(from) => None,
+        _ => Some("a library depends on lock-core only, a backend on lock-host, too"),
     }
 }
 
@@ -117,6 +120,15 @@ mod tests {
         assert!(refused("lock-compat", "lock-memory", DependencyKind::Normal));
         assert!(!refused("lock-compat", "lock-memory", DependencyKind::Development));
         assert!(!refused("lock-redis", "redis", DependencyKind::Normal));
+    }
+
+    #[test]
+    fn the_host_is_for_backends() {
+        assert!(!refused("lock-sqlite", "lock-host", DependencyKind::Normal));
+        assert!(!refused("lock-host", "lock-core", DependencyKind::Normal));
+        assert!(refused("lock-host", "lock-sqlite", DependencyKind::Normal));
+        assert!(refused("lock-core", "lock-host", DependencyKind::Normal));
+        assert!(refused("lock-compat", "lock-host", DependencyKind::Normal));
     }
 
     #[test]

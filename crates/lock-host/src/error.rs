@@ -1,0 +1,115 @@
+//! What went wrong in a store.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use lock_core::{Error, ErrorKind, InvalidInput, Operation, Violation};
+
+/// What went wrong in a store, and whether an update may have happened all the same.
+#[derive(Clone)]
+pub struct StoreError {
+    kind: ErrorKind,
+    unknown: bool,
+    source: Arc<dyn StdError + Send + Sync>,
+}
+
+impl StoreError {
+    /// The store failed in this way and changed nothing. The source says what an operator can do.
+    #[must_use]
+    pub fn new(kind: ErrorKind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { kind, unknown: false, source: Arc::from(source.into()) }
+    }
+
+    /// The store does not serve now, and changed nothing.
+    #[must_use]
+    pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Unavailable, source)
+    }
+
+    /// The cell was changed by others at every attempt, and nothing was written.
+    #[must_use]
+    pub fn conflict() -> Self {
+        Self::unavailable("others changed the cell at every attempt")
+    }
+
+    /// The same error of an update that may have happened all the same.
+    #[must_use]
+    pub fn unknown(self) -> Self {
+        Self { unknown: true, ..self }
+    }
+
+    /// The kind of the error.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Whether the update may have happened all the same.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        self.unknown
+    }
+
+    /// The state of a key that would have more bytes than its cell may.
+    pub(crate) fn too_large(length: usize, limit: usize) -> Self {
+        let violation = Violation::TooLong { length, limit };
+        Self::new(ErrorKind::InvalidInput, InvalidInput::new("state of the key", violation))
+    }
+
+    /// The host's thread is gone.
+    pub(crate) fn stopped() -> Self {
+        Self::unavailable("the thread of the store ended").unknown()
+    }
+
+    pub(crate) fn of(self, operation: Operation) -> Error {
+        let error = match self.source.downcast_ref::<InvalidInput>() {
+            Some(input) => Error::invalid(operation, input.clone()),
+            None => Error::new(self.kind, operation).with_source(Shared(self.source)),
+        };
+        if self.unknown { error.unknown() } else { error }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.source, f)?;
+        if self.unknown {
+            f.write_str(", and whether the update happened is unknown")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.kind)
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.source()
+    }
+}
+
+/// A source that the commands of one update share.
+struct Shared(Arc<dyn StdError + Send + Sync>);
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl StdError for Shared {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}

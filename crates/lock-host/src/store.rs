@@ -1,0 +1,211 @@
+//! What a store of bytes brings.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use lock_core::{LockKey, MailboxId, Timestamp};
+
+use crate::{Draft, Inbox, Listening, StoreError};
+
+/// The work of one update. It is pure: it may be run again from the start on a fresh draft, and only
+/// its last run counts.
+pub type Step<'a> = dyn FnMut(&mut Draft<'_>) -> Result<(), StoreError> + 'a;
+
+/// A store that keeps bytes under names.
+///
+/// Every method blocks until it is done; the host calls them from a thread of its own, one at a
+/// time. Several hosts, in one process or in many, may use the same store at once.
+///
+/// # What a store promises
+/// - Updates of one cell take effect one after another, whoever makes them from wherever, and an
+///   update sees every update of the cell that ended before it began.
+/// - An update that failed and does not say that it is [unknown](StoreError::unknown) changed nothing.
+/// - A cell is read as it was written, byte by byte, under its very name.
+/// - What is written is durable when `update` returns, as far as [`Properties`] say.
+pub trait StateStore: fmt::Debug + Send + Sync + 'static {
+    /// What the store is and offers. It does not change.
+    fn properties(&self) -> Properties;
+
+    /// Runs `step` on a fresh draft, and writes all that the draft then holds, or nothing.
+    ///
+    /// The step writes no other cells than `names`, but may read others; without names it only looks
+    /// at the time. Where the store has [transactions](Properties::with_transactions), draft and write
+    /// are one transaction. Where it has none, there is at most one name, and the store writes the cell only if it is still as the draft
+    /// read it; otherwise it runs the step again, a bounded number of times, and then fails with
+    /// [`StoreError::conflict`]. The events of the draft are written in the same transaction, or right
+    /// after the cell.
+    ///
+    /// # Errors
+    /// When the store failed; an error of the step as it is.
+    fn update(&self, names: &[&str], step: &mut Step<'_>) -> Result<(), StoreError>;
+
+    /// The names of cells from `scan.from` on, the lowest first, at most `scan.limit`.
+    ///
+    /// Names are ordered as the bytes that they are; those of cells that are due may come in any order.
+    /// More cells than the filter asks for may be
+    /// named, and never fewer.
+    ///
+    /// # Errors
+    /// When the store failed.
+    fn scan(&self, scan: &Scan<'_>) -> Result<Vec<String>, StoreError>;
+
+    /// Opens a mailbox: what other hosts [notify](Self::notify) it of goes into `inbox`, until what
+    /// this returns is dropped. It is called where the store [pushes](Properties::with_pushes).
+    ///
+    /// A store that may have lost a notice calls [`Inbox::may_have_missed`].
+    ///
+    /// # Errors
+    /// When the store failed.
+    fn listen(&self, mailbox: MailboxId, inbox: Inbox) -> Result<Listening, StoreError>;
+
+    /// Tells a mailbox, wherever it is open; a mailbox that is open nowhere is told nothing. It is
+    /// called where the store [pushes](Properties::with_pushes).
+    fn notify(&self, mailbox: MailboxId, notice: &[u8]);
+
+    /// The events that were published after the one of number `after`, the first first, at most
+    /// `limit`. It is called where the store [keeps events](Properties::with_events).
+    ///
+    /// # Errors
+    /// When the store failed.
+    fn events(&self, after: u64, limit: usize) -> Result<Events, StoreError>;
+
+    /// What an operator should mend, for people; nothing when all is well.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    fn warnings(&self) -> Result<Vec<String>, StoreError>;
+}
+
+/// Which cells to name.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Scan<'a> {
+    /// The lowest name that is wanted.
+    pub from: &'a str,
+    /// What must be true of the cell.
+    pub filter: ScanFilter,
+    /// Maximum number of names.
+    pub limit: usize,
+}
+
+impl<'a> Scan<'a> {
+    pub(crate) const fn new(from: &'a str, filter: ScanFilter, limit: usize) -> Self {
+        Self { from, filter, limit }
+    }
+}
+
+/// What must be true of a cell that is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ScanFilter {
+    /// Nothing.
+    All,
+    /// Its [`waits`](crate::Cell::waits) is set.
+    Waits,
+    /// Its [`due`](crate::Cell::due) is not after this.
+    DueBy(Timestamp),
+}
+
+/// Some of the events that a store keeps.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Events {
+    /// The events and their numbers, which increase by one.
+    pub items: Vec<(u64, Vec<u8>)>,
+    /// The number of the first event that is kept; one more than the last where none is.
+    pub first: u64,
+    /// The number of the last event that was ever published; zero where there was none.
+    pub last: u64,
+}
+
+impl Events {
+    /// These events, of which the store keeps those from `first` to `last`.
+    #[must_use]
+    pub const fn new(items: Vec<(u64, Vec<u8>)>, first: u64, last: u64) -> Self {
+        Self { items, first, last }
+    }
+}
+
+/// What a store is and offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Properties {
+    /// What the store is, for people: its name and version.
+    pub name: String,
+    /// By which an event of this store is told from one of another.
+    pub identity: u64,
+    /// An update writes several cells, or none of them.
+    pub transactions: bool,
+    /// [`StateStore::notify`] reaches other hosts.
+    pub pushes: bool,
+    /// [`StateStore::events`] gives what was published.
+    pub events: bool,
+    /// Processes on several machines can share the store.
+    pub shared: bool,
+    /// Cells outlive the process that keeps the store.
+    pub durable: bool,
+    /// The most bytes that a key may have.
+    pub key_bytes: usize,
+    /// The most bytes that a cell may have.
+    pub cell_bytes: Option<NonZeroUsize>,
+}
+
+impl Properties {
+    /// A store that offers nothing beyond cells.
+    #[must_use]
+    pub const fn new(name: String, identity: u64) -> Self {
+        Self {
+            name,
+            identity,
+            transactions: false,
+            pushes: false,
+            events: false,
+            shared: false,
+            durable: false,
+            key_bytes: LockKey::MAX_BYTES,
+            cell_bytes: None,
+        }
+    }
+
+    /// Writes several cells in one update.
+    #[must_use]
+    pub fn with_transactions(self) -> Self {
+        Self { transactions: true, ..self }
+    }
+
+    /// Tells other hosts of notices.
+    #[must_use]
+    pub fn with_pushes(self) -> Self {
+        Self { pushes: true, ..self }
+    }
+
+    /// Keeps events.
+    #[must_use]
+    pub fn with_events(self) -> Self {
+        Self { events: true, ..self }
+    }
+
+    /// Can be shared between machines.
+    #[must_use]
+    pub fn with_sharing(self) -> Self {
+        Self { shared: true, ..self }
+    }
+
+    /// Outlives its process.
+    #[must_use]
+    pub fn with_durability(self) -> Self {
+        Self { durable: true, ..self }
+    }
+
+    /// Takes keys of at most this many bytes.
+    #[must_use]
+    pub fn with_key_bytes(self, key_bytes: usize) -> Self {
+        Self { key_bytes, ..self }
+    }
+
+    /// Takes cells of at most this many bytes.
+    #[must_use]
+    pub fn with_cell_bytes(self, cell_bytes: NonZeroUsize) -> Self {
+        Self { cell_bytes: Some(cell_bytes), ..self }
+    }
+}

@@ -1,0 +1,177 @@
+//! The commands of one key that share an update.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use lock_core::machine::{KeyState, Step};
+use lock_core::{Change, ChangeKinds, FencingToken, LockKey, MailboxId, Notice, Timestamp};
+
+use crate::cell::Record;
+use crate::command::Work;
+use crate::draft::{Cell, Draft};
+use crate::sweep::floor;
+use crate::{Properties, StoreError};
+
+/// How cells are written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) cell_bytes: Option<NonZeroUsize>,
+    pub(crate) idle_span: Duration,
+}
+
+impl Terms {
+    /// When a cell is looked at that nobody uses from `now` on, rounded up so that a cell in use is
+    /// seldom given another time.
+    pub(crate) fn due(&self, now: Timestamp) -> Timestamp {
+        let grain = u64::try_from(self.idle_span.as_micros() / 4).unwrap_or(u64::MAX).max(1);
+        let due = now.after(self.idle_span).as_micros();
+        Timestamp::from_micros(due.div_ceil(grain).saturating_mul(grain))
+    }
+
+    /// When a cell is looked at that somebody is alive in: not before all are dead, if nobody uses it
+    /// until then.
+    fn due_while_alive(&self, state: &KeyState, now: Timestamp) -> Option<Timestamp> {
+        let leases = state.leases(now).map(|lease| lease.expires_at);
+        let waiters = state.waiters(now).map(|waiter| Some(waiter.silent_at));
+        let ends: Option<Vec<Timestamp>> = leases.chain(waiters).collect();
+        ends.map(|ends| self.due(ends.into_iter().fold(now, Timestamp::max)))
+    }
+
+    /// The most bytes that a command may leave. The last eighth is for those that end something, which
+    /// leave marks.
+    fn limit(&self, may_grow: bool) -> usize {
+        let bytes = self.cell_bytes.map_or(usize::MAX, NonZeroUsize::get);
+        if may_grow { bytes / 8 * 7 } else { bytes }
+    }
+}
+
+impl From<(&Properties, Duration)> for Terms {
+    fn from((properties, idle_span): (&Properties, Duration)) -> Self {
+        Self { cell_bytes: properties.cell_bytes, idle_span }
+    }
+}
+
+/// The commands of one key that share an update.
+pub(crate) struct Turn {
+    pub(crate) key: LockKey,
+    pub(crate) works: Vec<Box<dyn Work>>,
+    /// What the last run left for others.
+    pub(crate) notices: Vec<(MailboxId, Notice)>,
+    pub(crate) changes: Vec<Change>,
+    /// Whether it is there to find out whether the cell may go.
+    pub(crate) is_sweep: bool,
+    /// The last token of the key, if the last run of a sweep left it idle.
+    pub(crate) idle: Option<Option<FencingToken>>,
+    /// Why the cell could not be used, whatever became of the update.
+    pub(crate) failed: Option<StoreError>,
+}
+
+impl Turn {
+    pub(crate) fn new(key: LockKey) -> Self {
+        let (works, notices, changes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { key, works, notices, changes, is_sweep: false, idle: None, failed: None }
+    }
+
+    /// Runs the commands on the cell of the key. It may be run again.
+    pub(crate) fn run(
+        &mut self,
+        draft: &mut Draft<'_>,
+        terms: &Terms,
+        wanted: ChangeKinds,
+    ) -> Result<(), StoreError> {
+        // What an earlier run left, which counts no more.
+        (self.failed, self.idle) = (None, None);
+        self.notices.clear();
+        self.changes.clear();
+        let before = draft.read(self.key.as_str())?;
+        let record = match &before {
+            Some(bytes) => Record::read(bytes),
+            // The floor is read after the cell was found missing, so it is not below its last token.
+            None => Ok(Record { token: floor(draft)?, ..Record::default() }),
+        };
+        match record {
+            Ok(record) => self.run_and_write(draft, before.as_deref(), record, terms, wanted),
+            Err(error) => {
+                // It is the trouble of this key alone, and does not stand in the way of sweeps.
+                if let (true, Some(before)) = (self.is_sweep, before) {
+                    let later = Some(terms.due(draft.now()));
+                    draft.write(self.key.as_str(), Some(Cell::new(before, false, later)));
+                }
+                self.failed = Some(error);
+                Ok(())
+            }
+        }
+    }
+
+    fn run_and_write(
+        &mut self,
+        draft: &mut Draft<'_>,
+        before: Option<&[u8]>,
+        mut record: Record,
+        terms: &Terms,
+        wanted: ChangeKinds,
+    ) -> Result<(), StoreError> {
+        let (now, start) = (draft.now(), record.token);
+        let mut after = self.run_on(&mut record, now, terms, wanted, false);
+        if after.len() > terms.limit(true) {
+            record = match before {
+                Some(bytes) => Record::read(bytes)?,
+                None => Record { token: start, ..Record::default() },
+            };
+            after = self.run_on(&mut record, now, terms, wanted, true);
+        }
+        let state = &record.state;
+        let is_changed = match before {
+            Some(before) => before != after,
+            None => !state.is_idle() || record.token != start,
+        };
+        self.idle = (self.is_sweep && state.is_idle()).then_some(record.token);
+        if is_changed || (self.is_sweep && self.idle.is_none()) {
+            let due = match self.is_sweep {
+                true => terms.due_while_alive(state, now),
+                false => Some(terms.due(now)),
+            };
+            draft.write(self.key.as_str(), Some(Cell::new(after, state.has_waiters(), due)));
+        }
+        Ok(())
+    }
+
+    /// Runs the commands one after another, and answers with the cell as it is to be; if they are
+    /// measured, those that make it too large are refused.
+    fn run_on(
+        &mut self,
+        record: &mut Record,
+        now: Timestamp,
+        terms: &Terms,
+        wanted: ChangeKinds,
+        measured: bool,
+    ) -> Vec<u8> {
+        self.notices.clear();
+        self.changes.clear();
+        for work in &mut self.works {
+            let mut step = Step::new(now, record.token, wanted);
+            let token = record.token;
+            let measure = |record: &Record| (record.write().len(), record.state.clone());
+            let before = measured.then(|| measure(record));
+            work.run(&mut record.state, &mut step);
+            record.token = step.last_token;
+            if let Some((least, state)) = before {
+                let (length, limit) = (record.write().len(), terms.limit(work.may_grow()));
+                if length > limit.max(least) {
+                    *record = Record { token, state };
+                    work.refuse(StoreError::too_large(length, limit));
+                    continue;
+                }
+            }
+            self.notices.append(&mut step.effects.notices);
+            self.changes.append(&mut step.effects.changes);
+        }
+        record.write()
+    }
+
+    /// Answers the commands.
+    pub(crate) fn answer(self, end: &Result<Timestamp, StoreError>) {
+        let end = self.failed.map_or_else(|| end.clone(), Err);
+        self.works.into_iter().for_each(|work| work.answer(end.clone()));
+    }
+}

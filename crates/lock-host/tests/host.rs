@@ -1,0 +1,311 @@
+//! What the host adds to a store: cells that go and their tokens, cells that are too large or damaged,
+//! conflicts, notices that are lost, watchers elsewhere.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
+
+mod common;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Manners, Map, START};
+use lock_core::{
+    AcquireRequest, Acquisition, Change, ErrorKind, EventFilter, EventStream, EvictRequest,
+    KeepAlive, Lease, LockBackend, LockInspector, LockKey, LockManager, ManualClock, Metadata,
+    OwnerId, Reason, ReleaseRequest, RequestId, Timed, Timestamp, TokioClock, Ttl, Violation,
+    Watched,
+};
+use lock_host::{HostBackend, HostConfig};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn ask(key: &str) -> AcquireRequest {
+    let (key, owner) = (LockKey::parse(key).unwrap(), OwnerId::parse("alice").unwrap());
+    AcquireRequest::new(RequestId::random(), key, owner)
+}
+
+fn queueing(key: &str) -> AcquireRequest {
+    ask(key).queueing(KeepAlive::parse(DAY).unwrap())
+}
+
+fn map(manners: Manners) -> (Arc<ManualClock>, Map) {
+    let clock = Arc::new(ManualClock::new(START));
+    let map = Map::new(manners, Arc::<ManualClock>::clone(&clock));
+    (clock, map)
+}
+
+async fn granted(store: &HostBackend<Map>, request: &AcquireRequest) -> Lease {
+    match store.acquire(request).await.unwrap().value {
+        Acquisition::Granted(lease) => lease,
+        other => panic!("expected a grant, got {other:?}"),
+    }
+}
+
+async fn turn(store: &HostBackend<Map>, key: &str) -> Lease {
+    let lease = granted(store, &ask(key)).await;
+    let _ = store.release(&ReleaseRequest::new(lease.name())).await.unwrap();
+    lease
+}
+
+/// Keys that were used once leave nothing, and their tokens increase all the same.
+#[tokio::test]
+async fn idle_cells_go_and_tokens_increase() {
+    let (clock, map) = map(Manners::rough());
+    let store = map.host(&HostConfig::new());
+    let mut highest = 0;
+    for number in 0..200 {
+        highest = turn(&store, &format!("key/{number}")).await.token.get().max(highest);
+    }
+    assert_eq!(map.names().len(), 200);
+    clock.advance(DAY);
+    // Each update is followed by a sweep as long as there is much to sweep.
+    for _ in 0..8 {
+        turn(&store, "other").await;
+    }
+    let left: Vec<_> = map.names().into_iter().filter(|name| name.starts_with("key")).collect();
+    assert_eq!(left, [] as [&str; 0]);
+    clock.set(Timestamp::from_micros(START.as_micros() - 1_000_000));
+    assert!(turn(&store, "key/7").await.token.get() > highest, "a token came again");
+}
+
+/// What somebody lives in stays, however long it is, and is looked at when it is dead.
+#[tokio::test]
+async fn cells_with_life_in_them_stay() {
+    let (clock, map) = map(Manners::rough());
+    let store = map.host(&HostConfig::new());
+    let held = granted(&store, &ask("never").with_ttl(Ttl::Never)).await;
+    let long = Ttl::parse(2 * DAY).unwrap();
+    granted(&store, &ask("long").with_ttl(long)).await;
+    granted(&store, &ask("short")).await;
+    clock.advance(DAY);
+    turn(&store, "other").await;
+    let keys = |map: &Map| -> Vec<String> {
+        map.names().into_iter().filter(|name| !name.starts_with('\u{1}')).collect()
+    };
+    assert_eq!(keys(&map), ["long", "never", "other"]);
+    clock.advance(3 * DAY);
+    turn(&store, "other").await;
+    assert_eq!(keys(&map), ["never", "other"]);
+    clock.advance(3 * DAY);
+    let _ = store.release(&ReleaseRequest::new(held.name())).await.unwrap();
+    clock.advance(DAY);
+    turn(&store, "other").await;
+    assert_eq!(keys(&map), ["other"]);
+}
+
+#[tokio::test]
+async fn a_damaged_cell_is_the_trouble_of_one_key() {
+    let (clock, map) = map(Manners::rough());
+    let store = map.host(&HostConfig::new());
+    turn(&store, "damaged").await;
+    turn(&store, "whole").await;
+    for (bytes, kind) in [
+        (&[][..], ErrorKind::Corrupt),
+        (b"\x01nonsense", ErrorKind::Corrupt),
+        (b"\x02", ErrorKind::Unsupported),
+    ] {
+        map.overwrite("damaged", bytes);
+        let error = store.acquire(&ask("damaged")).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_unknown()), (kind, false), "{error:?}");
+        assert_eq!(error.key().unwrap().as_str(), "damaged");
+    }
+    // It is not in the way of what goes.
+    clock.advance(DAY);
+    turn(&store, "other").await;
+    assert!(!map.names().contains(&"whole".to_owned()), "{:?}", map.names());
+    assert!(map.names().contains(&"damaged".to_owned()), "{:?}", map.names());
+}
+
+/// The form of a cell that other versions wrote is read for ever.
+#[tokio::test]
+async fn the_form_of_a_cell_stays() {
+    let (_clock, map) = map(Manners::rough());
+    let store = map.host(&HostConfig::new());
+    turn(&store, "key").await;
+    let form = include_bytes!("common/cell.bin");
+    map.overwrite("key", form);
+    let key = LockKey::parse("key").unwrap();
+    let seen = store.inspect(&lock_core::InspectQuery::new(key)).await.unwrap().value;
+    assert_eq!((seen.holders, seen.waiting), (1, 1));
+    assert_eq!(seen.leases[0].token.get(), START.as_micros() + 1);
+    assert_eq!(seen.leases[0].metadata.bytes(), 16);
+    assert_eq!(map.state("key"), form, "nothing of it was lost");
+}
+
+#[tokio::test]
+async fn a_queue_has_a_limit() {
+    let (_clock, map) = map(Manners::rough());
+    let store = map.host(&HostConfig::new().with_queue_limit(2.try_into().unwrap()));
+    granted(&store, &ask("key")).await;
+    for _ in 0..2 {
+        let queued = store.acquire(&queueing("key")).await.unwrap().value;
+        assert!(matches!(queued, Acquisition::Queued(_)), "{queued:?}");
+    }
+    let full = store.acquire(&queueing("key")).await.unwrap().value;
+    assert!(matches!(full, Acquisition::QueueFull(_)), "{full:?}");
+}
+
+/// The command that makes a cell too large is refused, and those that share its update are not.
+#[tokio::test]
+async fn a_cell_has_a_limit() {
+    let manners = Manners { cell_bytes: Some(8_000), ..Manners::rough() };
+    let (_clock, map) = map(manners);
+    let store = map.host(&HostConfig::new());
+    let text = ("a".to_owned(), "x".repeat(2_000));
+    let metadata = Metadata::try_from(std::collections::BTreeMap::from([text])).unwrap();
+    let held = granted(&store, &ask("key").with_metadata(metadata.clone())).await;
+    let asked: Vec<_> = (0..8).map(|_| queueing("key").with_metadata(metadata.clone())).collect();
+    let asking = asked.iter().map(|request| {
+        let (store, request) = (store.clone(), request.clone());
+        tokio::spawn(async move { store.acquire(&request).await })
+    });
+    let (mut queued, mut refused) = (0, 0);
+    for asking in asking.collect::<Vec<_>>() {
+        match asking.await.unwrap() {
+            Ok(_) => queued += 1,
+            Err(error) => {
+                refused += 1;
+                assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::InvalidInput, false));
+                let violation = error.invalid_input().unwrap().violation();
+                assert!(matches!(violation, Violation::TooLong { limit: 7_000, .. }));
+            }
+        }
+    }
+    assert_eq!((queued, refused), (2, 6));
+    let key = held.key.clone();
+    let seen = store.inspect(&lock_core::InspectQuery::new(key)).await.unwrap().value;
+    assert_eq!((seen.holders, seen.waiting), (1, 2));
+    let _ = store.release(&ReleaseRequest::new(held.name())).await.unwrap();
+}
+
+/// 50 hosts that take turns on one cell all get on, however often they meet.
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_writers_of_one_key_get_on() {
+    let manners = Manners { conflict_every: u64::MAX, ..Manners::rough() };
+    let (_clock, map) = map(manners);
+    let tasks = (0..50).map(|_| {
+        let store = map.host(&HostConfig::new());
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                let reader = ask("key").with_mode(lock_core::Mode::READER);
+                let lease = granted(&store, &reader).await;
+                let _ = store.release(&ReleaseRequest::new(lease.name())).await.unwrap();
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    let (attempts, conflicts) = map.attempts_and_conflicts();
+    println!("50 writers of one key: {attempts} attempts, {conflicts} conflicts");
+    assert!(attempts >= 1_000 + conflicts, "{attempts} attempts, {conflicts} conflicts");
+}
+
+/// Every second notice is lost without a word: waiters are found at their heartbeats.
+#[tokio::test]
+async fn lost_notices_cost_time_and_nothing_else() {
+    let manners = Manners { lose_every: 2, ..Manners::rough() };
+    let map = Map::new(manners, Arc::new(TokioClock::new()));
+    let manager = |name: &str| {
+        let owner = OwnerId::parse(name).unwrap();
+        LockManager::new(map.host(&HostConfig::new()), owner)
+    };
+    // All of them wait, so that there is something to tell each.
+    let first = manager("first");
+    let held = first.acquire("key").await.unwrap();
+    let tasks = (0..4).map(|number| {
+        let manager = manager(&format!("owner-{number}"));
+        tokio::spawn(async move {
+            for _ in 0..3 {
+                let acquire = manager.acquire("key").keep_alive(Duration::from_secs(1));
+                let guard = acquire.wait(Duration::from_secs(60)).await.unwrap();
+                // A machine that stood still may have lost it.
+                let _ = guard.release().await;
+            }
+            manager.shutdown().await;
+        })
+    });
+    let tasks = tasks.collect::<Vec<_>>();
+    while first.inspect("key").await.unwrap().value.waiting < 4 {
+        tokio::task::yield_now().await;
+    }
+    held.release().await.unwrap();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert!(map.lost() > 0, "no notice was lost");
+}
+
+async fn next(events: &mut EventStream) -> Watched {
+    let next = poll_fn(|cx| events.as_mut().poll_next(cx));
+    tokio::time::timeout(Duration::from_secs(10), next).await.unwrap().unwrap()
+}
+
+/// A watcher sees what another host does, also when the hint was lost.
+#[tokio::test]
+async fn watchers_see_what_others_do() {
+    let manners = Manners { lose_every: 1, ..Manners::rough() };
+    let (_clock, map) = map(manners);
+    let (one, other) = (map.host(&HostConfig::new()), map.host(&HostConfig::new()));
+    let mut events = one.watch(&EventFilter::all(), None).await.unwrap();
+    let lease = turn(&other, "key").await;
+    let Watched::Event(event) = next(&mut events).await else { panic!("nothing is missing") };
+    assert_eq!(event.change, Change::Granted(lease.clone()));
+    let Watched::Event(event) = next(&mut events).await else { panic!("nothing is missing") };
+    assert_eq!(event.change, Change::Released(lease));
+}
+
+/// What happened while nobody watched is not told, and that is said.
+#[tokio::test]
+async fn a_gap_in_the_journal_is_said() {
+    let (clock, map) = map(Manners::rough());
+    let store = map.host(&HostConfig::new());
+    let mut events = store.watch(&EventFilter::all(), None).await.unwrap();
+    turn(&store, "key").await;
+    let Watched::Event(event) = next(&mut events).await else { panic!("nothing is missing") };
+    drop(events);
+    clock.advance(2 * DAY);
+    turn(&store, "key").await;
+    let mut events = store.watch(&EventFilter::all(), Some(&event.cursor)).await.unwrap();
+    let watched = next(&mut events).await;
+    assert!(matches!(watched, Watched::Event(_)), "the release is known: {watched:?}");
+    let watched = next(&mut events).await;
+    assert!(matches!(watched, Watched::Missed(_)), "{watched:?}");
+}
+
+/// In a cell that is full, a request that is there already is answered as ever, and leases end.
+#[tokio::test]
+async fn a_full_cell_lets_go_and_takes_nothing() {
+    let manners = Manners { cell_bytes: Some(8_000), ..Manners::rough() };
+    let (_clock, map) = map(manners);
+    let store = map.host(&HostConfig::new());
+    let reader = || ask("key").with_mode(lock_core::Mode::READER).with_ttl(Ttl::Never);
+    let first = reader();
+    let mut held = vec![granted(&store, &first).await];
+    let full = loop {
+        match store.acquire(&reader()).await {
+            Ok(Timed { value: Acquisition::Granted(lease), .. }) => held.push(lease),
+            Ok(other) => panic!("expected a grant, got {other:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((full.kind(), full.is_unknown()), (ErrorKind::InvalidInput, false), "{full:?}");
+    let (by, why) = (OwnerId::parse("admin").unwrap(), Reason::parse(&"x".repeat(500)).unwrap());
+    let evict = |lease: &Lease| EvictRequest::lease(lease.name(), by.clone(), why.clone());
+    // Marks that are larger than leases fill the last eighth, and then there is no room for them.
+    let refused = loop {
+        match store.evict(&evict(held.last().unwrap())).await {
+            Ok(_) => drop(held.pop()),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused:?}");
+    assert!(map.state("key").len() > 7_000, "the last eighth is used");
+    assert_eq!(granted(&store, &first).await, held[0]);
+    for lease in &held {
+        let released = store.release(&ReleaseRequest::new(lease.name())).await.unwrap().value;
+        assert_eq!(released, lock_core::Release::Released);
+    }
+    granted(&store, &reader()).await;
+}

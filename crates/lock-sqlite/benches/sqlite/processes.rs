@@ -1,0 +1,198 @@
+//! Other processes: this program again, with orders.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use lock_core::{LockManager, OwnerId};
+use lock_sqlite::Synchronous;
+
+use crate::alone::pair;
+use crate::raw::Raw;
+use crate::{figure, micros, open, quantile, runtime};
+
+/// What a child is to do, on which file, and as who.
+const ORDERS: &str = "LOCK_SQLITE_BENCH";
+/// How long writers write.
+const WRITING: Duration = Duration::from_secs(1);
+const HAND_OFFS: usize = 300;
+
+pub(crate) fn is_child() -> bool {
+    std::env::var_os(ORDERS).is_some()
+}
+
+/// Does what the orders say.
+pub(crate) fn child() {
+    let orders = std::env::var(ORDERS).expect("orders");
+    let mut orders = orders.splitn(3, ' ');
+    let mut next = || orders.next().expect("an order").to_owned();
+    let (what, name, path) = (next(), next(), PathBuf::from(next()));
+    match what.as_str() {
+        "raw" => {
+            let raw = Raw::open(&path.with_extension("raw"), Synchronous::Full);
+            count(|| {
+                raw.commit(&name);
+                1
+            });
+        }
+        "pairs" => {
+            let (store, runtime) = (open(&path, Synchronous::Full), runtime());
+            count(|| {
+                runtime.block_on(pair(&store, &name));
+                2
+            });
+        }
+        _ => runtime().block_on(take_turns(&path, &name)),
+    }
+}
+
+/// Says how many commits a second it makes.
+fn count(mut commits: impl FnMut() -> u32) {
+    commits();
+    println!("ready");
+    wait_for_line();
+    let (start, mut done) = (Instant::now(), 0);
+    while start.elapsed() < WRITING {
+        done += commits();
+    }
+    println!("{}", f64::from(done) / start.elapsed().as_secs_f64());
+}
+
+fn wait_for_line() {
+    std::io::stdin().read_line(&mut String::new()).expect("a line");
+}
+
+/// Waits for the key and says when it has it, again and again; it releases when it is told to, and
+/// says when that began.
+async fn take_turns(path: &Path, name: &str) {
+    let store = open(path, Synchronous::Full);
+    let manager = LockManager::new(store, OwnerId::parse(name).expect("valid"));
+    println!("ready");
+    loop {
+        wait_for_line();
+        let wait = Duration::from_secs(600);
+        let guard = manager.acquire("key").wait(wait).await.expect("a turn");
+        println!("{}", now());
+        wait_for_line();
+        println!("{}", now());
+        guard.release().await.expect("released");
+    }
+}
+
+/// A point of time that all processes agree on, in nanoseconds.
+fn now() -> u128 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.expect("a clock").as_nanos()
+}
+
+pub(crate) struct Child {
+    process: std::process::Child,
+    says: BufReader<ChildStdout>,
+    hears: ChildStdin,
+}
+
+impl Child {
+    pub(crate) fn start(what: &str, path: &Path, name: &str) -> Self {
+        let orders = format!("{what} {name} {}", path.display());
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.env(ORDERS, orders).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("a process");
+        let says = BufReader::new(process.stdout.take().expect("its output"));
+        let hears = process.stdin.take().expect("its input");
+        Self { process, says, hears }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.says.read_line(&mut line).expect("it says something");
+        line.trim().to_owned()
+    }
+
+    pub(crate) fn ready(&mut self) {
+        assert_eq!(self.line(), "ready");
+    }
+
+    pub(crate) fn go(&mut self) {
+        self.hears.write_all(b"\n").expect("it hears");
+    }
+
+    pub(crate) fn number(&mut self) -> f64 {
+        self.line().parse().expect("a number")
+    }
+
+    fn time(&mut self) -> u128 {
+        self.line().parse().expect("a time")
+    }
+
+    /// How much time of a core it used.
+    fn used(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()));
+        let stat = stat.expect("its figures");
+        let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split(' ').collect();
+        let ticks = |field: usize| fields[field].parse::<u64>().expect("a number");
+        // The kernel counts hundredths of a second here, in user and in system mode.
+        Duration::from_millis(10 * (ticks(12) + ticks(13)))
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn pause(span: Duration) {
+    std::thread::sleep(span);
+}
+
+/// From the release in one process to the guard in another.
+pub(crate) fn hand_offs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("locks.db");
+    let mut two = ["one", "two"].map(|name| Child::start("turns", &path, name));
+    two.iter_mut().for_each(Child::ready);
+    let [holder, waiter] = &mut two;
+    let (mut holder, mut waiter) = (holder, waiter);
+    holder.go();
+    holder.time();
+    let mut spans = Vec::new();
+    for _ in 0..HAND_OFFS {
+        waiter.go();
+        // It has joined the queue by then.
+        pause(Duration::from_millis(10));
+        holder.go();
+        let (released, granted) = (holder.time(), waiter.time());
+        let nanos = granted.saturating_sub(released);
+        spans.push(Duration::from_nanos(nanos.try_into().expect("a short span")));
+        std::mem::swap(&mut holder, &mut waiter);
+    }
+    let p50 = micros(quantile(&mut spans, 50)) / 1e3;
+    let p99 = micros(quantile(&mut spans, 99)) / 1e3;
+    println!("hand-off between two processes: p50 {p50:.2} ms, p99 {p99:.2} ms");
+    figure("hand-off.p50-ms", p50, 5.0, true);
+    figure("hand-off.p99-ms", p99, 25.0, true);
+}
+
+/// What ten processes use that wait for one key.
+pub(crate) fn waiting() {
+    const SPAN: Duration = Duration::from_secs(30);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("locks.db");
+    let mut holder = Child::start("turns", &path, "holder");
+    holder.ready();
+    holder.go();
+    holder.time();
+    let mut waiters: Vec<Child> =
+        (0..10).map(|n| Child::start("turns", &path, &n.to_string())).collect();
+    waiters.iter_mut().for_each(Child::ready);
+    waiters.iter_mut().for_each(Child::go);
+    pause(Duration::from_secs(2));
+    let used = |waiters: &[Child]| waiters.iter().map(Child::used).sum::<Duration>();
+    let before = used(&waiters);
+    pause(SPAN);
+    let share = (used(&waiters) - before).as_secs_f64() / SPAN.as_secs_f64() * 100.0;
+    println!("10 waiting processes: {share:.2} % of a core");
+    figure("10-waiting.percent", share, 1.0, true);
+}

@@ -1,0 +1,136 @@
+//! What is wrong with a file, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use lock_core::ErrorKind;
+use lock_host::StoreError;
+use rusqlite::ErrorCode;
+
+/// What is wrong with a file, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SqliteError {
+    /// The file is none that this program made, and was left alone.
+    #[error("{path} is {what}, not a lock store; it was left alone: name another path")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The file was made by a later version, and was left alone.
+    #[error("{path} has schema {found}, this program knows {known}: use a newer program")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The version that it has.
+        found: u32,
+        /// The newest version that is known.
+        known: u32,
+    },
+    /// The file is damaged.
+    #[error("{path} is damaged ({cause}): stop all that use it, and restore or remove it")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        cause: String,
+    },
+    /// The file that was opened is not there any more.
+    #[error("{path} was deleted or replaced while in use: put it back, or restart all that use it")]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be read or written.
+    #[error("{path} cannot be used: {cause}; see to its folder and rights")]
+    Unusable {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// There is no room.
+    #[error("there is no room for {path}: free some space on its disk")]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another program keeps the file locked.
+    #[error("{path} is kept locked by another program: end its transaction")]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The state of a key is larger than SQLite takes.
+    #[error("the state of a key is larger than {path} takes: let its queue be shorter")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The disk or the system failed.
+    #[error("{path} failed: {cause}; see to its disk")]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite or the system says.
+        cause: String,
+    },
+    /// No thread was started.
+    #[error("no thread for {path}: {cause}; see to the limits of the process")]
+    NoThread {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        cause: String,
+    },
+}
+
+impl SqliteError {
+    /// What the system says of a file.
+    pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
+            _ => Self::Unusable { path, cause: error.to_string() },
+        }
+    }
+
+    /// What SQLite says of a file.
+    pub(crate) fn sqlite(path: &Path, error: &rusqlite::Error) -> Self {
+        let (path, cause) = (path.to_owned(), error.to_string());
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                Self::Damaged { path, cause }
+            }
+            Some(ErrorCode::DiskFull) => Self::Full { path },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path },
+            Some(ErrorCode::TooBig | ErrorCode::OutOfMemory) => Self::TooLarge { path },
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                Self::Unusable { path, cause }
+            }
+            _ => Self::Failed { path, cause },
+        }
+    }
+
+    const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Foreign { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
+            Self::Newer { .. } => ErrorKind::Unsupported,
+            Self::TooLarge { .. } => ErrorKind::InvalidInput,
+            Self::Replaced { .. }
+            | Self::Unusable { .. }
+            | Self::Full { .. }
+            | Self::Busy { .. }
+            | Self::Failed { .. }
+            | Self::NoThread { .. } => ErrorKind::Unavailable,
+        }
+    }
+}
+
+impl From<SqliteError> for StoreError {
+    fn from(error: SqliteError) -> Self {
+        Self::new(error.kind(), error)
+    }
+}

@@ -1,0 +1,214 @@
+//! How the file is opened: what is foreign or damaged is left alone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::config::Synchronous;
+use crate::error::SqliteError;
+use crate::schema::{self, Found};
+
+/// How long a transaction of a program that knows nothing of turns is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What an SQLite file begins with.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// How long the part of it is that says what it is.
+const HEADER: usize = 100;
+
+/// The type of a file system that other machines may use, too, as `statfs` names it.
+const NETWORKS: [(u64, &str); 8] = [
+    (0x6969, "NFS"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB"),
+    (0x517b, "SMB"),
+    (0x0102_1997, "9P"),
+    (0x5346_414f, "AFS"),
+    (0x00c3_6400, "Ceph"),
+    (0x0bd0_0bd0, "Lustre"),
+];
+
+/// By which a file is known whatever becomes of its name.
+type Identity = (u64, u64);
+
+/// The file and its log, as they were when they were opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    path: PathBuf,
+    /// The file and the log, where what was written last is.
+    both: [(PathBuf, Identity); 2],
+}
+
+impl Opened {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Fails when the file or its log is another by now: then others who open it do not see what is
+    /// written here.
+    pub(crate) fn check(&self) -> Result<(), SqliteError> {
+        let is_same = |(path, was): &(PathBuf, Identity)| {
+            fs::metadata(path).is_ok_and(|found| identity(&found) == *was)
+        };
+        match self.both.iter().all(is_same) {
+            true => Ok(()),
+            false => Err(SqliteError::Replaced { path: self.path.clone() }),
+        }
+    }
+
+    /// What an operator should mend.
+    pub(crate) fn warnings(&self) -> io::Result<Vec<String>> {
+        let path = self.path.display();
+        let rights = fs::metadata(&self.path)?.permissions().mode() & 0o077;
+        let open = format!("{path} can be read by others: `chmod 600 {path}`");
+        Ok(network_warning(&self.path).into_iter().chain((rights != 0).then_some(open)).collect())
+    }
+}
+
+fn identity(found: &fs::Metadata) -> Identity {
+    (found.dev(), found.ino())
+}
+
+/// Says that the file is on a network, where one machine does not see whose turn it is on another.
+pub(crate) fn network_warning(path: &Path) -> Option<String> {
+    let kind = rustix::fs::statfs(path).ok()?.f_type;
+    // On some systems the type has a sign.
+    network_name(kind as u64 & 0xffff_ffff).map(|network| {
+        let path = path.display();
+        format!("{path} is on {network}: use it from one machine alone, or move it to a local disk")
+    })
+}
+
+fn network_name(kind: u64) -> Option<&'static str> {
+    NETWORKS.iter().find(|(network, _)| *network == kind).map(|(_, name)| *name)
+}
+
+/// The one path by which all know the file, whatever links lead to it and whatever the folder of the
+/// process is later.
+pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let path = std::path::absolute(path)?;
+            match (path.parent(), path.file_name()) {
+                (Some(folder), Some(name)) => Ok(fs::canonicalize(folder)?.join(name)),
+                _ => Ok(path),
+            }
+        }
+        found => found,
+    }
+}
+
+/// Looks at what is there, and changes nothing.
+pub(crate) fn look(path: &Path) -> Result<(), SqliteError> {
+    let foreign = |what| Err(SqliteError::Foreign { path: path.to_owned(), what });
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(SqliteError::io(path, &error)),
+    };
+    let io = |error| SqliteError::io(path, &error);
+    if !file.metadata().map_err(io)?.is_file() {
+        return foreign("no ordinary file");
+    }
+    let mut start = Vec::new();
+    file.take(HEADER as u64).read_to_end(&mut start).map_err(io)?;
+    if start.is_empty() {
+        return Ok(());
+    }
+    if start.len() < HEADER || !start.starts_with(MAGIC) {
+        return foreign("no SQLite file");
+    }
+    let sqlite = |error| SqliteError::sqlite(path, &error);
+    // A connection that takes the file for one that nobody changes makes no files beside it.
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(immutable(path), flags).map_err(sqlite)?;
+    judge(path, &connection)
+}
+
+/// The address of a file that is only read.
+fn immutable(path: &Path) -> String {
+    let mut address = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => address.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => address.push(char::from(*byte)),
+            byte => address.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    address + "?immutable=1"
+}
+
+/// Whether the file is one to use, as far as the connection shows.
+fn judge(path: &Path, connection: &Connection) -> Result<(), SqliteError> {
+    let path = path.to_owned();
+    match schema::look(connection).map_err(|error| SqliteError::sqlite(&path, &error))? {
+        Found::Foreign => {
+            Err(SqliteError::Foreign { path, what: "an SQLite file of another program" })
+        }
+        Found::Ours(found) if found > schema::VERSION => {
+            Err(SqliteError::Newer { path, found, known: schema::VERSION })
+        }
+        Found::Empty | Found::Ours(_) => Ok(()),
+    }
+}
+
+/// Opens the file, which was [looked at](look), and makes it what it must be.
+pub(crate) fn open(
+    path: &Path,
+    synchronous: Synchronous,
+) -> Result<(Connection, Opened), SqliteError> {
+    let io = |error| SqliteError::io(path, &error);
+    // Made here, so that its rights are narrow from the start; the log gets the same.
+    let mut made = OpenOptions::new();
+    made.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = made.open(path).map_err(io)?;
+    let was = identity(&file.metadata().map_err(io)?);
+    let sqlite = |error| SqliteError::sqlite(path, &error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+    connection.busy_timeout(PATIENCE).map_err(sqlite)?;
+    // What was written last may be in the log alone.
+    judge(path, &connection)?;
+    schema::migrate(&mut connection).map_err(sqlite)?;
+    let log = "PRAGMA journal_mode = WAL";
+    let mode: String = connection.query_row(log, [], |row| row.get(0)).map_err(sqlite)?;
+    if mode != "wal" {
+        let cause = format!("its file system takes no log beside it (journal mode {mode})");
+        return Err(SqliteError::Unusable { path: path.to_owned(), cause });
+    }
+    let level = match synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Normal => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", level).map_err(sqlite)?;
+    // The first transaction makes the log.
+    connection.execute_batch("BEGIN IMMEDIATE; COMMIT").map_err(sqlite)?;
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let log = PathBuf::from(log);
+    let log_was = identity(&fs::metadata(&log).map_err(io)?);
+    let both = [(path.to_owned(), was), (log, log_was)];
+    let opened = Opened { path: path.to_owned(), both };
+    opened.check()?;
+    Ok((connection, opened))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_told_from_disks() {
+        let (ext4, tmpfs) = (0xef53, 0x0102_1994);
+        assert_eq!((network_name(ext4), network_name(tmpfs)), (None, None));
+        assert_eq!(network_name(0x6969), Some("NFS"));
+        assert_eq!(network_name(0xff53_4d42), Some("CIFS"));
+        let local = tempfile::tempdir().unwrap();
+        assert_eq!(network_warning(local.path()), None);
+    }
+}

@@ -1,0 +1,96 @@
+//! The folder beside the file: whose turn it is to write, and the sockets of mailboxes.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+
+/// What the name of a file ends with that says that notices were lost.
+const MISSED: &str = ".missed";
+/// The longest path of a socket that every system takes.
+const SOCKET_PATH: usize = 100;
+
+/// The folder beside the file.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    opened: File,
+}
+
+/// The turn to write, until it is dropped. The system ends it with the process.
+#[derive(Debug)]
+pub(crate) struct Turn<'a>(&'a File);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // Only an open file that is none can fail, and then there is no turn.
+        let _ = self.0.unlock();
+    }
+}
+
+impl Folder {
+    /// The folder of a file.
+    pub(crate) fn path_of(file: &Path) -> PathBuf {
+        let mut path = file.as_os_str().to_owned();
+        path.push(".mail");
+        path.into()
+    }
+
+    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let opened = File::open(&path)?;
+        Ok(Self { path, opened })
+    }
+
+    /// Waits for the turn to write. Who waits sleeps, and is woken by the system.
+    pub(crate) fn turn(&self) -> io::Result<Turn<'_>> {
+        self.opened.lock()?;
+        Ok(Turn(&self.opened))
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// A path of a socket in the folder that is not too long.
+    pub(crate) fn socket(&self, name: &str) -> PathBuf {
+        let path = self.file(name);
+        match path.as_os_str().len() {
+            0..=SOCKET_PATH => path,
+            _ => format!("/proc/self/fd/{}/{name}", self.opened.as_raw_fd()).into(),
+        }
+    }
+
+    /// The file that says that notices for a mailbox were lost.
+    pub(crate) fn missed(&self, mailbox: &str) -> PathBuf {
+        self.file(&format!("{mailbox}{MISSED}"))
+    }
+
+    /// Removes what processes left that ended without closing their mailboxes.
+    pub(crate) fn remove_dead(&self) -> io::Result<()> {
+        let probe = UnixDatagram::unbound()?;
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let is_left = match name.strip_suffix(MISSED) {
+                Some(mailbox) => !self.file(mailbox).exists(),
+                None => probe.connect(self.socket(name)).is_err_and(|error| is_dead(&error)),
+            };
+            if is_left {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether nobody reads the socket any more.
+pub(crate) fn is_dead(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused
+}

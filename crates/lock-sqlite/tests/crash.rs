@@ -1,0 +1,221 @@
+//! Holders, waiters and writers that are processes of their own, killed without warning.
+//!
+//! `LOCK_SQLITE_CRASH_ROUNDS` says how many of each, 20 unless set.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
+#![expect(clippy::print_stdout, reason = "it is how processes tell what they do")]
+#![expect(clippy::disallowed_methods, reason = "processes live in real time")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use lock_core::{
+    AcquireRequest, Acquisition, KeepAlive, Lease, ListQuery, LockBackend, LockInspector, LockKey,
+    LockManager, OwnerId, ReleaseRequest, RequestId, Ttl,
+};
+use lock_sqlite::{SqliteBackend, SqliteConfig};
+use rusqlite::Connection;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// What the process is to do, and on which file.
+const ORDERS: &str = "LOCK_SQLITE_TEST_PROCESS";
+/// How long a lease lasts and how long a waiter may be silent that are killed.
+const SPAN: Duration = Duration::from_millis(400);
+/// How much later than it must something may happen, on a machine that has much to do.
+const SLACK: Duration = Duration::from_secs(10);
+
+fn rounds() -> usize {
+    let rounds = std::env::var("LOCK_SQLITE_CRASH_ROUNDS");
+    rounds.ok().and_then(|rounds| rounds.trim().parse().ok()).unwrap_or(20)
+}
+
+fn open(path: &Path) -> SqliteBackend {
+    SqliteConfig::new(path).open().unwrap()
+}
+
+fn request(key: &str, owner: &str) -> AcquireRequest {
+    let (key, owner) = (LockKey::parse(key).unwrap(), OwnerId::parse(owner).unwrap());
+    AcquireRequest::new(RequestId::random(), key, owner)
+}
+
+/// What another process does until it is killed.
+#[tokio::test]
+async fn process_does_what_it_is_told() {
+    // In an ordinary run there is nothing to do.
+    let Ok(orders) = std::env::var(ORDERS) else { return };
+    let (what, path) = orders.split_once(' ').unwrap();
+    let store = open(Path::new(path));
+    if what == "write" {
+        return write(&store).await;
+    }
+    let manager = LockManager::new(store, OwnerId::parse("process").unwrap());
+    let acquire = manager.acquire("key").ttl(SPAN).wait(Duration::from_secs(600));
+    if what == "wait" {
+        println!("\n@waits");
+    }
+    let guard = acquire.keep_alive(SPAN).await.unwrap();
+    println!("\n@holds {}", guard.token());
+    std::future::pending::<()>().await;
+}
+
+/// Takes more and more leases for ever, and releases some, as fast as it can.
+async fn write(store: &SqliteBackend) {
+    let me = std::process::id();
+    for number in 0.. {
+        let request = request(&format!("{me}/{number}"), "process").with_ttl(Ttl::Never);
+        let granted = store.acquire(&request).await.unwrap().value;
+        let Acquisition::Granted(lease) = granted else { panic!("{granted:?}") };
+        println!("\n@granted {} {}", lease.key, lease.token);
+        if number % 3 == 0 {
+            println!("\n@releasing {}", lease.key);
+            let _ = store.release(&ReleaseRequest::new(lease.name())).await.unwrap();
+        }
+    }
+}
+
+struct Process {
+    child: Child,
+    says: Lines<BufReader<ChildStdout>>,
+}
+
+impl Process {
+    fn start(what: &str, path: &Path) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "process_does_what_it_is_told", "--nocapture"]);
+        command.env(ORDERS, format!("{what} {}", path.display()));
+        command.stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null());
+        let mut child = command.kill_on_drop(true).spawn().unwrap();
+        let says = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, says }
+    }
+
+    /// The next thing that it says; `None` when it is dead and has said all.
+    async fn says(&mut self) -> Option<String> {
+        loop {
+            let line = self.says.next_line().await.unwrap()?;
+            if let Some(said) = line.strip_prefix('@') {
+                return Some(said.to_owned());
+            }
+        }
+    }
+
+    /// SIGKILL, and what it said that was not read yet.
+    async fn kill(mut self) -> Vec<String> {
+        self.child.kill().await.unwrap();
+        let mut said = Vec::new();
+        while let Some(line) = self.says().await {
+            said.push(line);
+        }
+        said
+    }
+}
+
+/// Asks until the key is granted, for as long as it may take.
+async fn granted_within(store: &SqliteBackend, limit: Duration) -> Lease {
+    let waiter = request("key", "tester");
+    let waiter = waiter.queueing(KeepAlive::parse(Duration::from_secs(60)).unwrap());
+    let start = Instant::now();
+    loop {
+        if let Acquisition::Granted(lease) = store.acquire(&waiter).await.unwrap().value {
+            return lease;
+        }
+        assert!(start.elapsed() < limit, "not granted within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn release(store: &SqliteBackend, lease: &Lease) {
+    let _ = store.release(&ReleaseRequest::new(lease.name())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_holder_that_is_killed_holds_until_its_ttl() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("locks.db");
+    let store = open(&path);
+    let mut last = 0;
+    for round in 0..rounds() {
+        let mut holder = Process::start("hold", &path);
+        let said = holder.says().await.unwrap();
+        let token: u64 = said.strip_prefix("holds ").unwrap().parse().unwrap();
+        assert!(token > last, "round {round}: {token} after {last}");
+        holder.kill().await;
+        let seen = store.list(&ListQuery::all()).await.unwrap();
+        let over = seen.value.items.first().and_then(|lease| lease.remaining(seen.observed_at));
+        let lease = granted_within(&store, over.unwrap_or_default() + SLACK).await;
+        assert!(lease.token.get() > token, "round {round}");
+        last = lease.token.get();
+        release(&store, &lease).await;
+    }
+}
+
+#[tokio::test]
+async fn a_waiter_that_is_killed_costs_its_keep_alive_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("locks.db");
+    let store = open(&path);
+    for _ in 0..rounds() {
+        let lease = granted_within(&store, SLACK).await;
+        let mut waiter = Process::start("wait", &path);
+        assert_eq!(waiter.says().await.unwrap(), "waits");
+        let query = lock_core::InspectQuery::new(lease.key.clone());
+        while store.inspect(&query).await.unwrap().value.waiting == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        waiter.kill().await;
+        release(&store, &lease).await;
+        let lease = granted_within(&store, 2 * SPAN + SLACK).await;
+        release(&store, &lease).await;
+    }
+}
+
+/// Whatever was answered is there, whatever was not is whole or not at all, and nobody has to wait
+/// for the dead.
+#[tokio::test]
+async fn a_writer_that_is_killed_loses_nothing_that_it_was_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("locks.db");
+    let store = open(&path);
+    let mut answered = 0;
+    for round in 0..rounds() {
+        let mut writer = Process::start("write", &path);
+        let mut said = vec![writer.says().await.unwrap()];
+        tokio::time::sleep(Duration::from_millis(round as u64 * 7 % 40)).await;
+        said.extend(writer.kill().await);
+        let mut held = BTreeMap::new();
+        let mut last_released = None;
+        for line in &said {
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["granted", key, token] => drop(held.insert(key, token)),
+                // It was killed before or after that took effect.
+                ["releasing", key] => last_released = held.remove_entry(key),
+                _ => {} // The line that it was killed in.
+            }
+        }
+        answered += said.len();
+        let mut query = ListQuery::all().with_limit(1000.try_into().unwrap());
+        let mut found = BTreeMap::new();
+        loop {
+            let page = store.list(&query).await.unwrap().value;
+            found.extend(page.items.into_iter().map(|lease| (lease.key.to_string(), lease)));
+            let Some(next) = page.next else { break };
+            query = query.after(next);
+        }
+        for (key, token) in &held {
+            let lease = found.get(*key).unwrap_or_else(|| panic!("round {round}: {key} is lost"));
+            assert_eq!(lease.token.to_string(), **token);
+        }
+        // One more may have been granted, and the last release may not have happened.
+        assert!(found.len() <= held.len() + 1 + usize::from(last_released.is_some()));
+        for lease in found.values() {
+            release(&store, lease).await;
+        }
+        let checker = Connection::open(&path).unwrap();
+        let check = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+        assert_eq!(checker.query_row("PRAGMA integrity_check", [], check).unwrap(), "ok");
+    }
+    assert!(answered > rounds(), "it answered {answered} commands in all");
+}

@@ -1,0 +1,119 @@
+//! Mailboxes: the sockets of the dead go, slow readers are told that they missed something, and a
+//! folder that was cleared is filled again.
+
+use std::fs;
+use std::future::poll_fn;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use lock_core::{Acquisition, LockBackend, MailboxId, Notice, NoticeStream, ReleaseRequest};
+use tempfile::TempDir;
+
+use crate::scene::{acquire, ask, open, place, queueing};
+
+async fn next(notices: &mut NoticeStream) -> Notice {
+    let next = poll_fn(|cx| notices.as_mut().poll_next(cx));
+    tokio::time::timeout(Duration::from_secs(10), next).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn sockets_of_the_dead_go() {
+    let (_folder, path) = place();
+    let store = open(&path);
+    let mail = path.with_extension("db.mail");
+    let mailbox = MailboxId::random();
+    let alive = store.listen(mailbox).await.unwrap();
+    drop(UnixDatagram::bind(mail.join("dead")).unwrap());
+    fs::write(mail.join("dead.missed"), "").unwrap();
+    fs::write(mail.join("gone.missed"), "").unwrap();
+    open(&path);
+    // It said that the dead missed something while there was a socket.
+    open(&path);
+    let left: Vec<_> = fs::read_dir(&mail).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left, [mailbox.to_string().as_str()]);
+    drop(alive);
+}
+
+#[tokio::test]
+async fn a_mailbox_that_is_closed_leaves_nothing() {
+    let (_folder, path) = place();
+    let store = open(&path);
+    let mail = path.with_extension("db.mail");
+    drop(store.listen(MailboxId::random()).await.unwrap());
+    let closed = async {
+        while fs::read_dir(&mail).unwrap().count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), closed).await.unwrap();
+}
+
+/// A path that is longer than the address of a socket may be.
+#[tokio::test]
+async fn a_long_path_has_mailboxes_too() {
+    let folder = TempDir::with_prefix("x".repeat(150)).unwrap();
+    let path = folder.path().join("locks.db");
+    is_told(&path).await;
+}
+
+/// A grant by one connection is told in a mailbox of another.
+async fn is_told(path: &std::path::Path) {
+    let (one, other) = (open(path), open(path));
+    let mailbox = MailboxId::random();
+    let mut notices = other.listen(mailbox).await.unwrap();
+    let held = acquire(&one, &ask("key")).await.unwrap();
+    let waiter = queueing("key").with_mailbox(mailbox);
+    let queued = other.acquire(&waiter).await.unwrap().value;
+    assert!(matches!(queued, Acquisition::Queued(_)), "{queued:?}");
+    let _ = one.release(&ReleaseRequest::new(held.name())).await.unwrap();
+    let told = next(&mut notices).await;
+    assert!(matches!(&told, Notice::Granted(grant) if grant.request == waiter.id), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_grant_is_told_across_connections() {
+    let (_folder, path) = place();
+    is_told(&path).await;
+}
+
+#[tokio::test]
+async fn who_cleared_the_folder_is_noticed() {
+    let (_folder, path) = place();
+    let (one, other) = (open(&path), open(&path));
+    let mailbox = MailboxId::random();
+    let mut notices = other.listen(mailbox).await.unwrap();
+    let socket = path.with_extension("db.mail").join(mailbox.to_string());
+    fs::remove_file(&socket).unwrap();
+    assert_eq!(next(&mut notices).await, Notice::MayHaveMissed);
+    let held = acquire(&one, &ask("key").with_mailbox(mailbox)).await.unwrap();
+    let by = lock_core::OwnerId::parse("admin").unwrap();
+    let why = lock_core::Reason::parse("test").unwrap();
+    let evict = lock_core::EvictRequest::lease(held.name(), by, why);
+    let _ = one.evict(&evict).await.unwrap();
+    let told = next(&mut notices).await;
+    assert!(matches!(told, Notice::Ended { .. }), "{told:?}");
+}
+
+/// Whoever finds the socket full says so in another way.
+#[tokio::test]
+async fn a_mailbox_that_was_full_says_that_notices_are_missing() {
+    let (_folder, path) = place();
+    let store = open(&path);
+    let mailbox = MailboxId::random();
+    let mail = path.with_extension("db.mail");
+    // Another process that is stopped: it has the socket, and does not read it.
+    let stopped = UnixDatagram::bind(mail.join(mailbox.to_string())).unwrap();
+    let mut told = 0;
+    let missed = mail.join(format!("{mailbox}.missed"));
+    while !missed.exists() {
+        let by = lock_core::OwnerId::parse("admin").unwrap();
+        let why = lock_core::Reason::parse("test").unwrap();
+        let held = acquire(&store, &ask("key").with_mailbox(mailbox)).await.unwrap();
+        let _ = store.evict(&lock_core::EvictRequest::lease(held.name(), by, why)).await.unwrap();
+        told += 1;
+        assert!(told < 10_000, "no socket holds so many");
+    }
+    drop(stopped);
+    let mut notices = store.listen(mailbox).await.unwrap();
+    assert_eq!(next(&mut notices).await, Notice::MayHaveMissed);
+}
