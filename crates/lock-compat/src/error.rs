@@ -4,7 +4,6 @@ use std::error::Error as StdError;
 
 use lock_core::InvalidInput;
 
-use crate::fallback::Reconciliation;
 use crate::legacy::{CommandName, Damaged};
 
 /// The result of a legacy call.
@@ -76,9 +75,6 @@ pub enum LegacyError {
         /// The record.
         key: String,
     },
-    /// Two stores that should be the same are not.
-    #[error("the stores are not the same: {0}")]
-    NotReconciled(Box<Reconciliation>),
     /// The store failed.
     #[error("db transaction failed")]
     Store {

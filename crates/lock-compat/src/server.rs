@@ -1,22 +1,21 @@
 //! A server of Redis, or a cluster, and one connection to it.
 
 mod config;
+mod link;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{
-    AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture,
-    ScriptInvocation, ServerErrorKind, Value, from_redis_value,
+    Cmd, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind, Value, from_redis_value,
 };
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use config::Place;
 pub use config::ServerConfig;
+use link::{Link, Peer};
 
 use crate::legacy::Damaged;
 use crate::{LegacyError, Result};
@@ -27,14 +26,14 @@ const BATCH: usize = 500;
 /// A server and the connection to it, which is made anew after it failed.
 pub(crate) struct Server {
     config: ServerConfig,
-    link: Mutex<Option<Link>>,
+    line: Mutex<Line>,
 }
 
-/// A connection, which all calls share.
-#[derive(Clone)]
-enum Link {
-    Single(MultiplexedConnection),
-    Cluster(ClusterConnection),
+/// The connection, and the name of the last that was made.
+#[derive(Default)]
+struct Line {
+    link: Option<Link>,
+    last: Option<Peer>,
 }
 
 impl Server {
@@ -43,7 +42,7 @@ impl Server {
         // The driver needs one and brings none; who has installed another keeps that.
         #[cfg(feature = "tls-rustls")]
         drop(rustls::crypto::ring::default_provider().install_default());
-        let server = Self { config, link: Mutex::new(None) };
+        let server = Self { config, line: Mutex::default() };
         server.ask::<()>(&redis::cmd("PING")).await?;
         Ok(server)
     }
@@ -167,61 +166,27 @@ impl Server {
         };
         // What comes next gets a connection of its own: this one may be broken without a word. Who
         // has the lock now is making one.
-        if let Ok(mut link) = self.link.try_lock() {
-            *link = None;
+        if let Ok(mut line) = self.line.try_lock() {
+            line.link = None;
         }
         Err(failed)
     }
 
     async fn link(&self) -> Result<Link, (bool, RedisError)> {
-        let mut link = self.link.lock().await;
-        if let Some(link) = &*link {
+        let mut line = self.line.lock().await;
+        if let Some(link) = &line.link {
             return Ok(link.clone());
         }
-        let made = match &self.config.place {
-            Place::Single(client) => {
-                let config = AsyncConnectionConfig::new().set_response_timeout(None);
-                let connection = client.get_multiplexed_async_connection_with_config(&config);
-                connection.await.map(Link::Single)
-            }
-            Place::Cluster(client) => client.get_async_connection().await.map(Link::Cluster),
-        };
-        let made = made.map_err(|error| (false, error))?;
-        Ok(link.insert(made).clone())
+        let made = Link::make(&self.config.place, line.last.as_ref()).await;
+        let (link, peer) = made.map_err(|error| (false, error))?;
+        line.last = peer;
+        Ok(line.link.insert(link).clone())
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.config, f)
-    }
-}
-
-impl ConnectionLike for Link {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
-            Self::Single(link) => link.req_packed_command(command),
-            Self::Cluster(link) => link.req_packed_command(command),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        commands: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match self {
-            Self::Single(link) => link.req_packed_commands(commands, offset, count),
-            Self::Cluster(link) => link.req_packed_commands(commands, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        match self {
-            Self::Single(link) => link.get_db(),
-            Self::Cluster(link) => link.get_db(),
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{AtlantisRedis, MOST_ATTEMPTS};
 use crate::legacy::{Damaged, LegacyKey, Project, ProjectLock, Stored};
-use crate::server::{named, plain};
+use crate::server::plain;
 use crate::{LegacyError, Listing, Result};
 
 /// What the keys of all locks begin with.
@@ -28,8 +28,7 @@ impl AtlantisRedis {
     ) -> Result<Option<Stored<ProjectLock>>> {
         let lock = stored.value();
         let key = key(&lock.project, &lock.workspace);
-        let held = self.put_if_free(&key, &stored.encode()).await;
-        let held = held.map_err(|error| named(error, &key))?;
+        let held = self.put_if_free(&key, &stored.encode()).await?;
         Ok(held.map(|bytes| Stored::read(&key, &bytes)).transpose()?)
     }
 

@@ -15,7 +15,7 @@ use crate::legacy::{
     CommandLock, CommandName, Damaged, Project, ProjectLock, ProjectPlanStatus, ProjectResult,
     PullRequest, PullStatus, Stored, Timestamp,
 };
-use crate::server::{Server, ServerConfig};
+use crate::server::{Server, ServerConfig, named, plain};
 use crate::statuses::Shelf;
 use crate::{LegacyBackend, Listing, Result};
 
@@ -94,14 +94,21 @@ impl AtlantisRedis {
         Ok(values)
     }
 
+    /// All keys that begin so; what is no text is left out.
+    pub(crate) async fn keys_of(&self, prefix: &str) -> Result<Vec<String>> {
+        let keys = self.server().keys(&(plain(prefix) + "*")).await?;
+        Ok(keys.into_iter().filter_map(|key| String::from_utf8(key).ok()).collect())
+    }
+
     /// Keeps a value where there is none; else answers with what is there.
     pub(crate) async fn put_if_free(&self, key: &str, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
         let mut call = self.0.put_if_free.prepare_invoke();
-        self.server().call(call.key(key).arg(bytes)).await
+        let held = self.server().call(call.key(key).arg(bytes)).await;
+        held.map_err(|error| named(error, key))
     }
 
     /// Puts a value in the place of another; `false` when that is not there.
-    async fn put_if_same(&self, key: &str, old: Option<&[u8]>, new: &[u8]) -> Result<bool> {
+    pub(crate) async fn put_if_same(&self, key: &str, old: Option<&[u8]>, new: &[u8]) -> Result<bool> {
         let mut call = self.0.put_if_same.prepare_invoke();
         call.key(key).arg(new);
         if let Some(old) = old {

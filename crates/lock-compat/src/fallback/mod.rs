@@ -1,151 +1,143 @@
 //! A second store that takes over when the first is lost, without there ever being two holders.
 
+mod config;
+mod health;
 mod locks;
+mod notes;
 mod reconcile;
 mod statuses;
+mod store;
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::RwLock;
 
+pub use config::{FallbackConfig, OnLoss};
+pub(crate) use notes::NOTES;
 pub use reconcile::Reconciliation;
+pub use store::FallbackStore;
 
 use crate::legacy::{
     CommandLock, CommandName, Project, ProjectLock, ProjectPlanStatus, ProjectResult, PullRequest,
     PullStatus, Timestamp,
 };
-use crate::migrate::{Archive, Record};
 use crate::{LegacyBackend, LegacyError, Listing, Result};
+use health::Health;
 
-/// A store that can be one of the two of a [`Fallback`].
+/// Maximum number of attempts at a change that others are always quicker with.
+const MOST_ATTEMPTS: usize = 1000;
+
+/// A primary store whose every record is in a mirror as well, which serves when the primary is lost.
 ///
-/// Every store of Atlantis' records that can be migrated is one.
-pub trait FallbackStore: LegacyBackend + Archive {}
-
-impl<S: LegacyBackend + Archive> FallbackStore for S {}
-
-/// What is done when the primary store is lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OnLoss {
-    /// Every call fails until it is back.
-    #[default]
-    FailClosed,
-    /// The mirror serves alone.
-    ServeMirror,
-}
-
-/// A primary store whose every record is written through to a mirror, which can serve when the
-/// primary is lost.
+/// # Rules
+/// 1. The mirror decides. A record is locked or written in the mirror first, by every process and
+///    in every mode, and in the primary second. So two processes never lock the same, even if the
+///    one sees the primary and the other does not, as long as they share the mirror.
+/// 2. A record ends in the primary first, and in the mirror last: until then nobody else can lock
+///    it. Where the primary is lost, a note in the mirror says what is owed to it, before the record
+///    leaves the mirror.
+/// 3. What only the primary has counts, unless a note says that it ended: somebody locked it without
+///    the mirror. It is given to the mirror.
+/// 4. Every change names the very bytes that it replaces, so that it never hits what came later.
+///    Two locks of a pull request have to differ in their time for that, as those of a
+///    [`LockerClient`](crate::LockerClient) do.
+/// 5. A comparison gives each store what it lacks. Where statuses differ the mirror's counts; where
+///    locks do, an operator settles it.
 ///
-/// Nothing is locked that is not locked in the mirror first, whether the primary is there or not.
-/// So two processes never lock the same, even if the one sees the primary and the other does not,
-/// as long as they share the mirror. The price is that nothing is locked without the mirror either:
-/// when that is lost, calls fail until it is back.
+/// Nothing is locked without the mirror: when that is lost, calls fail until it is back. It has to
+/// keep what it acknowledged over a crash. A store that was not compared cannot take over, which is
+/// why there is no other way to make one than to [open](Self::open) it. Who changes statuses in the
+/// primary alone while no process is open has to empty the mirror before the next is opened.
 ///
-/// That is why there is no other way to make one than to [open](Self::open) it, which compares both
-/// stores first: a store that was not written through to cannot take over.
-pub struct Fallback {
+/// An attempt to lock that the primary did not answer may have happened, like any whose error
+/// [is unknown](LegacyError::is_unknown).
+///
+/// # Modes
+/// A process leaves the primary after so many failures in so long a time, and returns to it by
+/// itself, after it was healthy for some time and a comparison was clean; see [`FallbackConfig`].
+/// Each process does so for itself. Clones share everything.
+#[derive(Clone)]
+pub struct Fallback(Arc<Shared>);
+
+struct Shared {
     primary: Arc<dyn FallbackStore>,
     mirror: Arc<dyn FallbackStore>,
-    on_loss: OnLoss,
-    is_mirror_alone: AtomicBool,
+    config: FallbackConfig,
+    health: Health,
     /// Calls hold it to read, and who compares the stores to write.
     gate: RwLock<()>,
-    /// What this process changed while the mirror served alone.
-    changed: Mutex<Changed>,
 }
 
 /// Who serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {
-    /// Both stores, of which the primary is read.
+    /// Both stores.
     WriteThrough,
     /// The mirror alone.
     MirrorAlone,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Changed {
-    /// Locks that ended.
-    ended: Vec<Record>,
-    /// The keys of statuses.
-    statuses: BTreeSet<String>,
+/// Why a [`Fallback`] cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The stores hold different locks of one project or command, or something that cannot be read.
+    #[error("the stores are not the same: {0}")]
+    NotReconciled(Box<Reconciliation>),
+    /// One of the stores failed.
+    #[error(transparent)]
+    Store(#[from] LegacyError),
 }
 
 impl Fallback {
     /// Compares both stores, makes them the same where that is safe, and serves from then on.
     ///
     /// # Errors
-    /// [`NotReconciled`](LegacyError::NotReconciled) when they hold different locks of one project
-    /// or command, or something that cannot be read; and when one of the stores failed: what was
-    /// not compared cannot take over.
+    /// [`OpenError`] when they cannot be made the same, and when one of them failed: what was not
+    /// compared cannot take over.
     ///
     /// # Cancel safety
     /// Dropped, some records may have been copied; the same call again goes on.
     pub async fn open(
         primary: Arc<dyn FallbackStore>,
         mirror: Arc<dyn FallbackStore>,
-        on_loss: OnLoss,
-    ) -> Result<Self> {
-        let fallback = Self {
-            primary,
-            mirror,
-            on_loss,
-            is_mirror_alone: AtomicBool::new(true),
-            gate: RwLock::default(),
-            changed: Mutex::default(),
-        };
+        config: FallbackConfig,
+    ) -> Result<Self, OpenError> {
+        let health = Health::default();
+        let fallback =
+            Self(Arc::new(Shared { primary, mirror, config, health, gate: RwLock::default() }));
         let reconciliation = fallback.reconcile().await?;
         if reconciliation.is_clean() {
             Ok(fallback)
         } else {
-            Err(LegacyError::NotReconciled(Box::new(reconciliation)))
+            Err(OpenError::NotReconciled(Box::new(reconciliation)))
         }
     }
 
     /// Who serves now.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        if self.is_mirror_alone() { Mode::MirrorAlone } else { Mode::WriteThrough }
+        if self.0.health.is_lost() { Mode::MirrorAlone } else { Mode::WriteThrough }
     }
 
-    fn is_mirror_alone(&self) -> bool {
-        self.is_mirror_alone.load(Ordering::SeqCst)
+    fn primary(&self) -> &dyn FallbackStore {
+        &*self.0.primary
     }
 
-    fn changed(&self) -> MutexGuard<'_, Changed> {
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Asks the primary, unless the mirror serves alone; `None` when it does from now on.
-    async fn ask_primary<T>(&self, call: impl Future<Output = Result<T>>) -> Result<Option<T>> {
-        if self.is_mirror_alone() {
-            return Ok(None);
-        }
-        match call.await {
-            Err(error @ LegacyError::Store { .. }) if self.on_loss == OnLoss::ServeMirror => {
-                if !self.is_mirror_alone.swap(true, Ordering::SeqCst) {
-                    tracing::warn!(%error, "the primary store is lost: the mirror serves alone");
-                }
-                Ok(None)
-            }
-            answer => answer.map(Some),
-        }
+    fn mirror(&self) -> &dyn FallbackStore {
+        &*self.0.mirror
     }
 }
 
 impl fmt::Debug for Fallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fallback")
-            .field("primary", &self.primary)
-            .field("mirror", &self.mirror)
-            .field("on_loss", &self.on_loss)
+            .field("primary", &self.0.primary)
+            .field("mirror", &self.0.mirror)
+            .field("config", &self.0.config)
             .field("mode", &self.mode())
             .finish_non_exhaustive()
     }
@@ -171,19 +163,11 @@ impl LegacyBackend for Fallback {
     }
 
     async fn list(&self) -> Result<Listing> {
-        let _gate = self.gate.read().await;
-        match self.ask_primary(self.primary.list()).await? {
-            Some(listing) => Ok(listing),
-            None => self.mirror.list().await,
-        }
+        self.projects().await
     }
 
     async fn get_lock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
-        let _gate = self.gate.read().await;
-        match self.ask_primary(self.primary.get_lock(project, workspace)).await? {
-            Some(lock) => Ok(lock),
-            None => self.mirror.get_lock(project, workspace).await,
-        }
+        self.project(project, workspace).await
     }
 
     async fn unlock_by_pull(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
@@ -197,22 +181,16 @@ impl LegacyBackend for Fallback {
         repo_rel_dir: &str,
         status: ProjectPlanStatus,
     ) -> Result<()> {
-        let calls = [&self.primary, &self.mirror]
-            .map(|store| store.update_project_status(pull, workspace, repo_rel_dir, status));
-        self.change_status(pull, calls).await
+        let call = self.mirror().update_project_status(pull, workspace, repo_rel_dir, status);
+        self.change_status(pull, call).await
     }
 
     async fn get_pull_status(&self, pull: &PullRequest) -> Result<Option<PullStatus>> {
-        let _gate = self.gate.read().await;
-        match self.ask_primary(self.primary.get_pull_status(pull)).await? {
-            Some(status) => Ok(status),
-            None => self.mirror.get_pull_status(pull).await,
-        }
+        self.status(pull).await
     }
 
     async fn delete_pull_status(&self, pull: &PullRequest) -> Result<()> {
-        let calls = [&self.primary, &self.mirror].map(|store| store.delete_pull_status(pull));
-        self.change_status(pull, calls).await
+        self.forget_status(pull).await
     }
 
     async fn update_pull_with_results(
@@ -220,9 +198,7 @@ impl LegacyBackend for Fallback {
         pull: &PullRequest,
         results: &[ProjectResult],
     ) -> Result<PullStatus> {
-        let calls = [&self.primary, &self.mirror]
-            .map(|store| store.update_pull_with_results(pull, results));
-        self.change_status(pull, calls).await
+        self.change_status(pull, self.mirror().update_pull_with_results(pull, results)).await
     }
 
     async fn lock_command(&self, name: CommandName, time: Timestamp) -> Result<CommandLock> {
@@ -234,21 +210,17 @@ impl LegacyBackend for Fallback {
     }
 
     async fn check_command_lock(&self, name: CommandName) -> Result<Option<CommandLock>> {
-        let _gate = self.gate.read().await;
-        match self.ask_primary(self.primary.check_command_lock(name)).await? {
-            Some(lock) => Ok(lock),
-            None => self.mirror.check_command_lock(name).await,
-        }
+        self.command(name).await
     }
 
     async fn ping(&self) -> Result<()> {
-        let _gate = self.gate.read().await;
-        self.ask_primary(self.primary.ping()).await?;
-        self.mirror.ping().await
+        let _gate = self.0.gate.read().await;
+        self.ask_primary(self.primary().ping()).await?;
+        self.mirror().ping().await
     }
 
     async fn close(&self) -> Result<()> {
-        self.primary.close().await?;
-        self.mirror.close().await
+        self.primary().close().await?;
+        self.mirror().close().await
     }
 }

@@ -2,21 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::Ordering;
 
-use super::{Changed, Fallback, FallbackStore};
+use super::locks::{copy, read};
+use super::notes::is_same;
+use super::{Fallback, FallbackStore, MOST_ATTEMPTS};
 use crate::legacy::Damaged;
-use crate::migrate::{Archive, Kind, Put, Record, Records};
+use crate::migrate::{Kind, Record, Records};
 use crate::{LegacyError, Result};
-
-/// How often a record is read that changes all the time.
-const MOST_LOOKS: usize = 100;
 
 /// What was done to make both stores the same.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Reconciliation {
-    /// The keys that the mirror had and the primary was given.
+    /// The keys that the mirror had, or had otherwise, and the primary was given.
     pub returned: Vec<String>,
     /// The keys that the primary had and the mirror was given: nobody knows that they ended.
     pub mirrored: Vec<String>,
@@ -57,13 +55,13 @@ impl Fallback {
     /// Compares both stores, makes them the same where that is safe, and serves from both if they
     /// are.
     ///
-    /// What this process ended while the mirror served alone ends in the primary too. A lock that
-    /// only one of them has is given to the other: that nobody holds it any more, nobody knows. Two
-    /// different locks of one project or command are a conflict, which an operator has to settle:
-    /// until then the mirror serves alone if it does, or the stores serve as before.
+    /// A lock that only one of them has is given to the other, unless it ended in the mirror while
+    /// that served alone: then it ends in the primary too. Two different locks of one project or
+    /// command are a conflict, which an operator has to settle: until then the mirror serves alone
+    /// if it does, or the stores serve as before. Of two statuses the mirror's counts.
     ///
-    /// Call it when the primary is back; calls of this process wait for it. Other processes do the
-    /// same for themselves.
+    /// It is done by itself when the primary is back, and may be asked for at any time; calls of
+    /// this process wait for it. Other processes do the same for themselves.
     ///
     /// # Errors
     /// When one of the stores failed; then nothing changes about who serves.
@@ -71,10 +69,10 @@ impl Fallback {
     /// # Cancel safety
     /// Dropped, some records may have been copied; the same call again goes on.
     pub async fn reconcile(&self) -> Result<Reconciliation> {
-        let _gate = self.gate.write().await;
+        let _gate = self.0.gate.write().await;
         let mut reconciliation = Reconciliation::default();
-        let mut records = by_key(&*self.primary, &mut reconciliation).await?;
-        let mirrored = by_key(&*self.mirror, &mut reconciliation).await?;
+        let mut records = by_key(self.primary(), &mut reconciliation).await?;
+        let mirrored = by_key(self.mirror(), &mut reconciliation).await?;
         // What is the same on both sides is as it should be.
         for (key, record) in mirrored {
             if records.get(&key).is_some_and(|other| is_same(other, &record)) {
@@ -83,55 +81,53 @@ impl Fallback {
                 records.insert(key, record);
             }
         }
-        let changed = self.changed().clone();
-        self.settle(&records, &changed, &mut reconciliation).await?;
+        for record in records.values() {
+            self.settle(record, &mut reconciliation).await?;
+        }
+        self.settle_notes().await?;
         if reconciliation.is_clean() {
-            // Until then it has to be known what is not settled. Nobody adds to it at the gate.
-            *self.changed() = Changed::default();
-            self.is_mirror_alone.store(false, Ordering::SeqCst);
+            self.0.health.restore();
         }
         Ok(reconciliation)
     }
 
-    async fn settle(
-        &self,
-        records: &BTreeMap<String, Record>,
-        changed: &Changed,
-        reconciliation: &mut Reconciliation,
-    ) -> Result<()> {
-        for (key, record) in records {
-            let (mut primary, mut mirror) = self.look(record).await?;
-            let is_same = match (&primary, &mirror) {
-                (Some(primary), Some(mirror)) => is_same(primary, mirror),
-                (primary, mirror) => primary.is_none() && mirror.is_none(),
-            };
-            if is_same {
-                // Another process was at it when it was read first.
-                continue;
-            }
-            if let Some(over) = primary.take_if(|record| changed.is_over(record))
-                && self.primary.remove(&over).await?
-            {
-                reconciliation.ended.push(key.clone());
-            }
-            if let (Some(_), Some(other)) = (&primary, &mirror) {
-                if record.kind() != Kind::Status {
-                    reconciliation.conflicts.push(key.clone());
-                    continue;
+    async fn settle(&self, record: &Record, report: &mut Reconciliation) -> Result<()> {
+        let key = record.key().to_owned();
+        let (primary, mirror) = self.look(record).await?;
+        match (primary, mirror) {
+            (None, None) => {}
+            (Some(primary), Some(mirror)) if is_same(&primary, &mirror) => {}
+            (Some(primary), None) => {
+                if self.is_over(&primary).await? {
+                    if self.primary().remove(&primary).await? {
+                        report.ended.push(key);
+                    }
+                } else if copy(&primary, self.primary(), self.mirror()).await? {
+                    report.mirrored.push(key);
                 }
-                // The primary's is the one that people saw.
-                self.mirror.remove(other).await?;
-                mirror = None;
             }
-            let (primaries, mirrors) = (&*self.primary, &*self.mirror);
-            match (primary, mirror) {
-                (Some(record), None) if copy(&record, primaries, mirrors).await? => {
-                    reconciliation.mirrored.push(key.clone());
+            (None, Some(mirror)) => {
+                if copy(&mirror, self.mirror(), self.primary()).await? {
+                    report.returned.push(key);
                 }
-                (None, Some(record)) if copy(&record, mirrors, primaries).await? => {
-                    reconciliation.returned.push(key.clone());
+            }
+            (Some(primary), Some(mirror)) if record.kind() == Kind::Status => {
+                let (old, new) = (primary.encode(), mirror.encode());
+                if self.primary().swap_document(&key, Some(&old), Some(&new)).await? {
+                    report.returned.push(key);
                 }
-                _ => {}
+            }
+            (Some(primary), Some(mirror)) => {
+                if !self.is_over(&primary).await? {
+                    report.conflicts.push(key);
+                    return Ok(());
+                }
+                if self.primary().remove(&primary).await? {
+                    report.ended.push(key.clone());
+                }
+                if copy(&mirror, self.mirror(), self.primary()).await? {
+                    report.returned.push(key);
+                }
             }
         }
         Ok(())
@@ -139,10 +135,10 @@ impl Fallback {
 
     /// What both stores have under a key at one time, while other processes may change it.
     async fn look(&self, record: &Record) -> Result<(Option<Record>, Option<Record>)> {
-        let mut primary = read(&*self.primary, record).await?;
-        for _ in 0..MOST_LOOKS {
-            let mirror = read(&*self.mirror, record).await?;
-            let again = read(&*self.primary, record).await?;
+        let mut primary = read(self.primary(), record).await?;
+        for _ in 0..MOST_ATTEMPTS {
+            let mirror = read(self.mirror(), record).await?;
+            let again = read(self.primary(), record).await?;
             if again == primary {
                 return Ok((primary, mirror));
             }
@@ -150,40 +146,6 @@ impl Fallback {
         }
         Err(LegacyError::Contended { key: record.key().to_owned() })
     }
-}
-
-impl Changed {
-    /// Whether the mirror went on without this record of the primary.
-    fn is_over(&self, record: &Record) -> bool {
-        let is_this = |other: &Record| other.key() == record.key() && is_same(other, record);
-        self.statuses.contains(record.key()) || self.ended.iter().any(is_this)
-    }
-}
-
-/// Whether two records say the same; Atlantis may have written the one in other bytes.
-fn is_same(one: &Record, other: &Record) -> bool {
-    let values = one.as_lock().zip(other.as_lock());
-    one.encode() == other.encode()
-        || values.is_some_and(|(one, other)| one.value() == other.value())
-}
-
-/// The record that is where this one would be.
-async fn read(store: &dyn FallbackStore, record: &Record) -> Result<Option<Record>> {
-    let bytes = Archive::read(store, record).await?;
-    Ok(bytes.map(|bytes| Record::read(record.key(), &bytes)).transpose()?)
-}
-
-/// Gives a record of one store to the other that has none; `false` when it was too late.
-async fn copy(record: &Record, from: &dyn FallbackStore, to: &dyn FallbackStore) -> Result<bool> {
-    if Archive::put(to, record).await? != Put::Written {
-        return Ok(false);
-    }
-    // Whoever ended it meanwhile looks for it once more afterwards; or else we see that it ended.
-    let is_there = Archive::read(from, record).await?.is_some_and(|it| it == record.encode());
-    if !is_there {
-        to.remove(record).await?;
-    }
-    Ok(is_there)
 }
 
 async fn by_key(

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{Archive, Put, Record, Records, Source};
 use crate::documents::Replacement;
+use crate::fallback::NOTES;
 use crate::legacy::Damaged;
 use crate::{LegacyError, LockAdapter, Result};
 
@@ -17,7 +18,8 @@ impl Source for LockAdapter {
     async fn records(&self) -> Result<Records> {
         let (locks, damaged) = self.all_stored().await?;
         let mut records = Records::new(locks.into_iter().map(Record::lock).collect(), damaged);
-        for name in self.documents().names("").await? {
+        let names = self.documents().names("").await?;
+        for name in names.into_iter().filter(|name| !name.starts_with(NOTES)) {
             match self.documents().read(&name).await {
                 Ok(Some(document)) => records.add(Record::read(&name, &document.body)),
                 // It went since it was listed.

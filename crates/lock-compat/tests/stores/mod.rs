@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lock_compat::conformance::LegacyFixture;
 use lock_compat::documents::{DocumentStore, MemoryDocuments, RedisDocuments};
-use lock_compat::fallback::{Fallback, FallbackStore, OnLoss};
+use lock_compat::fallback::{Fallback, FallbackConfig, FallbackStore};
 use lock_compat::legacy::{LegacyKey, Project, ProjectLock};
 use lock_compat::{AtlantisRedis, LegacyBackend, LockAdapter, ServerConfig};
 use lock_core::{Attempt, LockManager, Metadata, OwnerId, Ttl};
@@ -137,7 +137,7 @@ impl LegacyFixture for WithFallback {
         let stores: [Arc<dyn FallbackStore>; 2] =
             [Arc::new(primary.store.clone()), Arc::new(mirror.0.clone())];
         let [first, second] = stores;
-        let store = Fallback::open(first, second, OnLoss::default()).await.expect("both are empty");
+        let store = Fallback::open(first, second, FallbackConfig::new()).await.expect("both are empty");
         Self { store: Arc::new(store), primary, mirror }
     }
 
