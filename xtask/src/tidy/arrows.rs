@@ -11,8 +11,11 @@ const CORE: &str = "lock-core";
 const TESTKIT: &str = "lock-testkit";
 /// Puts the others together, so it knows them all.
 const BINARY: &str = "lock-cli";
+/// Atlantis' interfaces, which its own stores offer.
+const COMPAT: &str = "lock-compat";
+const ATLANTIS: &str = "lock-atlantis";
 /// Any other crate is a backend.
-const NOT_BACKENDS: [&str; 4] = [CORE, TESTKIT, BINARY, "lock-compat"];
+const NOT_BACKENDS: [&str; 5] = [CORE, TESTKIT, BINARY, COMPAT, ATLANTIS];
 /// What the backends are there to hide.
 const DRIVERS: [&str; 2] = ["redis", "rusqlite"];
 
@@ -77,7 +80,7 @@ fn objection(from: &str, to: &str, kind: DependencyKind, is_ours: bool) -> Optio
     match (from, to) {
         (_, TESTKIT) => Some("the testkit is for tests only"),
         (CORE, _) => Some("the core depends on no other crate"),
-        (BINARY, _) | (_, CORE) => None,
+        (BINARY, _) | (_, CORE) | (ATLANTIS, COMPAT) => None,
         _ => Some("a library depends on lock-core only"),
     }
 }
@@ -114,6 +117,8 @@ mod tests {
             assert!(!refused(library, "lock-core", DependencyKind::Normal), "{library}");
             assert!(refused(library, "lock-cli", DependencyKind::Normal), "{library}");
         }
+        assert!(!refused("lock-atlantis", "lock-compat", DependencyKind::Normal));
+        assert!(refused("lock-compat", "lock-atlantis", DependencyKind::Normal));
         assert!(refused("lock-compat", "lock-memory", DependencyKind::Normal));
         assert!(!refused("lock-compat", "lock-memory", DependencyKind::Development));
         assert!(!refused("lock-redis", "redis", DependencyKind::Normal));

@@ -94,7 +94,13 @@ impl LockAdapter {
 
     /// The lease of the project and workspace of a lock, and the bytes of the lock that it carries,
     /// readable or not.
-    pub(crate) async fn carried(&self, lock: &ProjectLock) -> Result<Option<(Lease, Vec<u8>)>> {
+    ///
+    /// # Errors
+    /// When the store failed.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn carried(&self, lock: &ProjectLock) -> Result<Option<(Lease, Vec<u8>)>> {
         let lease = self.lease(&lock.project, &lock.workspace).await?;
         Ok(lease.map(|lease| {
             let bytes = lease.metadata.get(LOCK).unwrap_or_default().as_bytes().to_vec();

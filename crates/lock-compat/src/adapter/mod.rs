@@ -11,12 +11,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lock_core::LockManager;
 
+use crate::Shelf;
 use crate::documents::{DocumentStore, Replacement, Revision};
 use crate::legacy::{
     CommandLock, CommandName, Project, ProjectLock, ProjectPlanStatus, ProjectResult, PullRequest,
     PullStatus, Timestamp,
 };
-use crate::statuses::Shelf;
 use crate::{LegacyBackend, Listing, Result};
 use locks::Unlocking;
 use queue::Waits;
@@ -57,7 +57,9 @@ impl LockAdapter {
         &self.0.manager
     }
 
-    pub(crate) fn documents(&self) -> &dyn DocumentStore {
+    /// The store of everything else.
+    #[must_use]
+    pub fn documents(&self) -> &dyn DocumentStore {
         &*self.0.documents
     }
 }

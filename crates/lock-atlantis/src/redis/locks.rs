@@ -1,0 +1,116 @@
+//! The locks of projects, below `pr/`.
+
+use super::{AtlantisRedis, MOST_ATTEMPTS};
+use crate::server::plain;
+use lock_compat::legacy::{Damaged, LegacyKey, Project, ProjectLock, Stored};
+use lock_compat::{LegacyError, Listing, Result};
+
+/// What the keys of all locks begin with.
+pub(super) const LOCKS: &str = "pr/";
+
+/// The key of the lock of a project.
+fn key(project: &Project, workspace: &str) -> String {
+    format!("{LOCKS}{}", LegacyKey::new(project.clone(), workspace))
+}
+
+impl AtlantisRedis {
+    /// Locks a project with a lock as it was stored elsewhere, to the byte; answers with the lock
+    /// that is in its way, if there is one. It takes one round trip.
+    ///
+    /// # Errors
+    /// What [`try_lock`](lock_compat::LegacyBackend::try_lock) reports.
+    ///
+    /// # Cancel safety
+    /// A dropped call may have happened.
+    pub async fn try_stored(
+        &self,
+        stored: &Stored<ProjectLock>,
+    ) -> Result<Option<Stored<ProjectLock>>> {
+        let lock = stored.value();
+        let key = key(&lock.project, &lock.workspace);
+        let held = self.put_if_free(&key, &stored.encode()).await?;
+        Ok(held.map(|bytes| Stored::read(&key, &bytes)).transpose()?)
+    }
+
+    /// The lock of a project as it is stored, to the byte.
+    ///
+    /// # Errors
+    /// What [`get_lock`](lock_compat::LegacyBackend::get_lock) reports.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn stored(
+        &self,
+        project: &Project,
+        workspace: &str,
+    ) -> Result<Option<Stored<ProjectLock>>> {
+        let key = key(project, workspace);
+        let bytes = self.server().get(&key).await?;
+        Ok(bytes.map(|bytes| Stored::read(&key, &bytes)).transpose()?)
+    }
+
+    /// All locks as they are stored, to the byte, and what is there and cannot be read.
+    ///
+    /// # Errors
+    /// What [`list`](lock_compat::LegacyBackend::list) reports.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn all_stored(&self) -> Result<(Vec<Stored<ProjectLock>>, Vec<Damaged>)> {
+        let (locks, damaged) = self.locks_below(LOCKS).await?;
+        Ok((locks.into_iter().map(|(_, lock)| lock).collect(), damaged))
+    }
+
+    /// The locks whose keys begin so, with their keys.
+    pub(super) async fn locks_below(
+        &self,
+        prefix: &str,
+    ) -> Result<(Vec<(String, Stored<ProjectLock>)>, Vec<Damaged>)> {
+        let keys = self.server().keys(&(plain(prefix) + "*")).await?;
+        let (values, mut damaged) = self.server().values(keys).await?;
+        let mut locks = Vec::with_capacity(values.len());
+        for (key, bytes) in values {
+            match Stored::read(&key, &bytes) {
+                Ok(lock) => locks.push((key, lock)),
+                Err(reason) => damaged.push(reason),
+            }
+        }
+        Ok((locks, damaged))
+    }
+
+    /// Ends the lock of a project if it is as wanted.
+    pub(super) async fn unlock_if(
+        &self,
+        project: &Project,
+        workspace: &str,
+        is_wanted: impl Fn(&ProjectLock) -> bool,
+    ) -> Result<Option<ProjectLock>> {
+        let key = key(project, workspace);
+        for _ in 0..MOST_ATTEMPTS {
+            let Some(bytes) = self.server().get(&key).await? else { return Ok(None) };
+            let lock = Stored::<ProjectLock>::read(&key, &bytes)?.into_value();
+            if !is_wanted(&lock) {
+                return Ok(None);
+            }
+            if self.remove_if_same(&key, &bytes).await? {
+                return Ok(Some(lock));
+            }
+        }
+        Err(LegacyError::Contended { key })
+    }
+
+    pub(super) async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
+        let (locks, damaged) = self.locks_below(&format!("{LOCKS}{repo_full_name}/")).await?;
+        let mut unlocked = Vec::new();
+        for (key, stored) in locks {
+            let lock = stored.value();
+            // The keys of `a/b` are also those of its folders' namesakes `a/b/c`.
+            let is_wanted =
+                lock.project.repo_full_name == repo_full_name && lock.pull.num == pull_num;
+            if is_wanted && self.remove_if_same(&key, &stored.encode()).await? {
+                unlocked.push(stored.into_value());
+            }
+        }
+        Ok(Listing::new(unlocked, damaged))
+    }
+}

@@ -1,0 +1,236 @@
+//! A server of Redis, or a cluster, and one connection to it.
+
+mod config;
+mod link;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
+use redis::{
+    Cmd, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind, Value, from_redis_value,
+};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use config::Place;
+pub use config::ServerConfig;
+use link::{Link, Peer};
+
+use lock_compat::legacy::Damaged;
+use lock_compat::{LegacyError, Result};
+
+/// How many keys one command asks for.
+const BATCH: usize = 500;
+
+/// A server and the connection to it, which is made anew after it failed.
+pub(crate) struct Server {
+    config: ServerConfig,
+    line: Mutex<Line>,
+}
+
+/// The connection, and the name of the last that was made.
+#[derive(Default)]
+struct Line {
+    link: Option<Link>,
+    last: Option<Peer>,
+}
+
+impl Server {
+    /// Connects, so that what cannot work is told at once.
+    pub(crate) async fn connect(config: ServerConfig) -> Result<Self> {
+        // The driver needs one and brings none; who has installed another keeps that.
+        #[cfg(feature = "tls-rustls")]
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let server = Self { config, line: Mutex::default() };
+        server.ask::<()>(&redis::cmd("PING")).await?;
+        Ok(server)
+    }
+
+    /// Sends one command.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        self.bounded(async |mut link: Link| command.query_async(&mut link).await).await
+    }
+
+    /// Calls a script, which is loaded where it is not known.
+    pub(crate) async fn call<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
+        self.bounded(async |mut link: Link| script.invoke_async(&mut link).await).await
+    }
+
+    /// The value of a key.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        self.ask(redis::cmd("GET").arg(key)).await.map_err(|error| named(error, key))
+    }
+
+    /// All keys that match a pattern, on all servers of a cluster, each once.
+    pub(crate) async fn keys(&self, pattern: &str) -> Result<BTreeSet<Vec<u8>>> {
+        let mut keys = BTreeSet::new();
+        for node in self.nodes().await? {
+            let mut cursor = 0_u64;
+            loop {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(1000);
+                let (next, some): (u64, Vec<Vec<u8>>) = self.ask_node(&node, &scan).await?;
+                keys.extend(some);
+                if next == 0 {
+                    break;
+                }
+                cursor = next;
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The values of these keys, without those that are gone meanwhile; and what is no text.
+    pub(crate) async fn values(
+        &self,
+        keys: BTreeSet<Vec<u8>>,
+    ) -> Result<(Vec<(String, Vec<u8>)>, Vec<Damaged>)> {
+        let (mut values, mut damaged) = (Vec::new(), Vec::new());
+        let keys: Vec<_> = keys.into_iter().collect();
+        for some in keys.chunks(BATCH) {
+            let found: Vec<Option<Vec<u8>>> = self.ask(redis::cmd("MGET").arg(some)).await?;
+            for (key, value) in some.iter().zip(found) {
+                let name = String::from_utf8_lossy(key).into_owned();
+                match value {
+                    Some(value) => values.push((name, value)),
+                    None => {
+                        let kind: String = self.ask(redis::cmd("TYPE").arg(key)).await?;
+                        // A text was put there since, and then it is as if it came later.
+                        if kind != "none" && kind != "string" {
+                            damaged.push(Damaged::new(name, format!("it is a {kind}")));
+                        }
+                    }
+                }
+            }
+        }
+        Ok((values, damaged))
+    }
+
+    /// The servers that keys are on; one without a name is the only one.
+    async fn nodes(&self) -> Result<Vec<Option<(String, u16)>>> {
+        if matches!(self.config.place, Place::Single(_)) {
+            return Ok(vec![None]);
+        }
+        type Slots = (u16, u16, (String, u16));
+        let ranges: Vec<Vec<Value>> = self.ask(redis::cmd("CLUSTER").arg("SLOTS")).await?;
+        let mut nodes = BTreeSet::new();
+        for range in ranges {
+            // Who has the slots comes first, and then its replicas.
+            let mut range: Vec<Value> = range.into_iter().take(3).collect();
+            if let Some(Value::Array(node)) = range.get_mut(2) {
+                node.truncate(2);
+            }
+            let slots: Slots = from_redis_value(Value::Array(range)).map_err(unreadable)?;
+            nodes.insert(slots.2);
+        }
+        Ok(nodes.into_iter().map(Some).collect())
+    }
+
+    async fn ask_node<T: FromRedisValue>(
+        &self,
+        node: &Option<(String, u16)>,
+        command: &Cmd,
+    ) -> Result<T> {
+        let Some((host, port)) = node else { return self.ask(command).await };
+        self.bounded(async |link: Link| match link {
+            Link::Single(mut link) => command.query_async(&mut link).await,
+            Link::Cluster(mut link) => {
+                let address = SingleNodeRoutingInfo::ByAddress { host: host.clone(), port: *port };
+                let routing = RoutingInfo::SingleNode(address);
+                let value = link.route_command(command.clone(), routing).await?;
+                from_redis_value(value.extract_error()?).map_err(RedisError::from)
+            }
+        })
+        .await
+    }
+
+    /// Runs a call in its time, connecting included.
+    async fn bounded<T>(&self, call: impl AsyncFnOnce(Link) -> Result<T, RedisError>) -> Result<T> {
+        let mut is_sent = false;
+        let whole = async {
+            let link = self.link().await?;
+            is_sent = true;
+            call(link).await.map_err(|error| (is_unknown(&error), error))
+        };
+        let answer = timeout(self.config.timeout, whole).await;
+        let failed = match answer {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err((unknown, error))) => {
+                if !unknown {
+                    return Err(LegacyError::store(false, error));
+                }
+                LegacyError::store(is_sent, error)
+            }
+            Err(late) => LegacyError::store(is_sent, late),
+        };
+        // What comes next gets a connection of its own: this one may be broken without a word. Who
+        // has the lock now is making one.
+        if let Ok(mut line) = self.line.try_lock() {
+            line.link = None;
+        }
+        Err(failed)
+    }
+
+    async fn link(&self) -> Result<Link, (bool, RedisError)> {
+        let mut line = self.line.lock().await;
+        if let Some(link) = &line.link {
+            return Ok(link.clone());
+        }
+        let made = Link::make(&self.config.place, line.last.as_ref()).await;
+        let (link, peer) = made.map_err(|error| (false, error))?;
+        line.last = peer;
+        Ok(line.link.insert(link).clone())
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.config, f)
+    }
+}
+
+/// Whether the server may have done what it was asked for, and the connection may be broken.
+fn is_unknown(error: &RedisError) -> bool {
+    !matches!(
+        error.kind(),
+        redis::ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::NoScript
+                | ServerErrorKind::Moved
+                | ServerErrorKind::Ask
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::CrossSlot
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::NoPerm
+        ) | redis::ErrorKind::AuthenticationFailed
+    ) && error.code() != Some("WRONGTYPE")
+}
+
+/// What is of another type than it should be is damaged, and no failure of the server.
+pub(crate) fn named(error: LegacyError, key: &str) -> LegacyError {
+    match &error {
+        LegacyError::Store { source, .. } if source.to_string().contains("WRONGTYPE") => {
+            Damaged::new(key, "it is no text").into()
+        }
+        _ => error,
+    }
+}
+
+fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LegacyError {
+    LegacyError::store(false, error)
+}
+
+/// The text as a part of a pattern, in which nothing is special.
+pub(crate) fn plain(text: &str) -> String {
+    let mut pattern = String::new();
+    for c in text.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
