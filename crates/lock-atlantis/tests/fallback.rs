@@ -290,7 +290,7 @@ async fn killed_at_every_step(on_loss: OnLoss) {
             take_turns(&store, &holders).await;
             if mortal.calls() <= dies_at {
                 // There is no such call any more.
-                assert!(step > 20, "{step}");
+                assert!(step > 15, "{step}");
                 break;
             }
             server.restart().await;

@@ -28,6 +28,14 @@ pub enum LegacyError {
         /// What was given.
         key: String,
     },
+    /// Several locks have this key, and nobody can tell which is meant.
+    #[error("the key {key:?} is that of several locks, whose own keys are {exact:?}")]
+    AmbiguousKey {
+        /// What was given.
+        key: String,
+        /// The keys that tell the locks apart; see [`exact_key`](crate::legacy::exact_key).
+        exact: Vec<String>,
+    },
     /// The host of a pull request has what separates the parts of its key.
     #[error("vcs hostname {hostname:?} contains illegal string \"::\"")]
     IllegalHost {
@@ -67,7 +75,7 @@ pub enum LegacyError {
     #[error(transparent)]
     Damaged(#[from] Damaged),
     /// A value is outside of the limits of the store.
-    #[error(transparent)]
+    #[error("db transaction failed: {0}")]
     Invalid(#[from] InvalidInput),
     /// Others change the same record all the time.
     #[error("db transaction failed: {key} changes all the time")]

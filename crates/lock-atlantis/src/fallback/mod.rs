@@ -15,7 +15,6 @@ use async_trait::async_trait;
 use tokio::sync::RwLock;
 
 pub use config::{FallbackConfig, OnLoss};
-pub(crate) use notes::NOTES;
 pub use reconcile::Reconciliation;
 pub use store::FallbackStore;
 

@@ -6,7 +6,7 @@ use lock_compat::legacy::encode;
 use lock_compat::{LegacyError, Result};
 
 /// What the names of all notes begin with: nothing that Atlantis takes for its own.
-pub(crate) const NOTES: &str = "lock-fallback/";
+const NOTES: &str = "lock-fallback/";
 
 /// What ended.
 #[derive(Clone, Debug)]

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 
 use super::{Archive, Put, Record, Records, Source};
-use crate::fallback::NOTES;
 use lock_compat::documents::Replacement;
 use lock_compat::legacy::Damaged;
 use lock_compat::{LegacyError, LockAdapter, Result};
 
 /// How often what others are always quicker with is tried again.
 const MOST_ATTEMPTS: usize = 1000;
+/// What the names of documents begin with that are no records: of the adapter, and of a fallback.
+const BESIDE: &str = "lock-";
 /// Why a lease is taken whose lock is in another store now.
 const MOVED: &str = "moved to another store";
 
@@ -19,7 +20,7 @@ impl Source for LockAdapter {
         let (locks, damaged) = self.all_stored().await?;
         let mut records = Records::new(locks.into_iter().map(Record::lock).collect(), damaged);
         let names = self.documents().names("").await?;
-        for name in names.into_iter().filter(|name| !name.starts_with(NOTES)) {
+        for name in names.into_iter().filter(|name| !name.starts_with(BESIDE)) {
             match self.documents().read(&name).await {
                 Ok(Some(document)) => records.add(Record::read(&name, &document.body)),
                 // It went since it was listed.

@@ -1,5 +1,6 @@
 //! Atlantis' store of locks and statuses on top of a lock store and a document store.
 
+mod hosts;
 mod locks;
 mod name;
 mod queue;
@@ -18,8 +19,8 @@ use crate::legacy::{
     PullStatus, Timestamp,
 };
 use crate::{LegacyBackend, Listing, Result};
+use hosts::Hosts;
 use locks::Unlocking;
-use queue::Waits;
 
 pub use queue::{AcquireOptions, QueuePlace};
 
@@ -29,7 +30,8 @@ const MOST_ATTEMPTS: usize = 1000;
 /// Atlantis' store over a [`LockManager`], and so over any backend.
 ///
 /// The lock of a project is a lease that never ends, whose owner is the pull request and whose
-/// metadata keeps the whole [`ProjectLock`]. Statuses of pull requests and locks of commands are
+/// metadata keeps the whole [`ProjectLock`]. Projects of the same name at different hosts are
+/// different; where a call does not say which is meant, and two are locked, it is refused. Statuses of pull requests and locks of commands are
 /// documents. Clones share everything.
 ///
 /// Locks outlive the process only where the lock store does. A manager's shutdown leaves them: they
@@ -40,7 +42,7 @@ pub struct LockAdapter(Arc<Shared>);
 struct Shared {
     manager: LockManager,
     documents: Arc<dyn DocumentStore>,
-    waits: Waits,
+    hosts: Hosts,
 }
 
 impl LockAdapter {
@@ -48,7 +50,7 @@ impl LockAdapter {
     #[must_use]
     pub fn new(manager: LockManager, documents: impl DocumentStore) -> Self {
         let documents = Arc::new(documents);
-        Self(Arc::new(Shared { manager, documents, waits: Waits::default() }))
+        Self(Arc::new(Shared { manager, documents, hosts: Hosts::default() }))
     }
 
     /// The manager of the locks.
