@@ -191,8 +191,10 @@ impl fmt::Debug for Server {
 }
 
 /// Whether the server may have done what it was asked for, and the connection may be broken.
+///
+/// Every script writes once and last, so one that is refused has written nothing.
 fn is_unknown(error: &RedisError) -> bool {
-    !matches!(
+    let is_refusal = matches!(
         error.kind(),
         redis::ErrorKind::Server(
             ServerErrorKind::BusyLoading
@@ -206,7 +208,9 @@ fn is_unknown(error: &RedisError) -> bool {
                 | ServerErrorKind::ReadOnly
                 | ServerErrorKind::NoPerm
         ) | redis::ErrorKind::AuthenticationFailed
-    ) && error.code() != Some("WRONGTYPE")
+    );
+    let refusals = ["WRONGTYPE", "OOM", "MISCONF", "NOREPLICAS", "NOAUTH", "BUSY", "DENIED"];
+    !is_refusal && !error.code().is_some_and(|code| refusals.contains(&code))
 }
 
 /// What is of another type than it should be is damaged, and no failure of the server.

@@ -221,7 +221,7 @@ async fn what_is_outside_of_the_limits_is_refused_by_itself() {
     let report = Migration::removing_source(&from, &to).run().await.unwrap();
     assert_eq!((report.moved.len(), report.refused.len(), report.removed.len()), (1, 1, 1));
     assert_eq!(planned.refused, report.refused);
-    insta::assert_snapshot!(report.refused[0].reason, @"key has 2028 bytes, at most 1024 are allowed");
+    insta::assert_snapshot!(report.refused[0].reason, @"db transaction failed: key has 2039 bytes, at most 1024 are allowed");
 }
 
 #[tokio::test]

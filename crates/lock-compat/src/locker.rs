@@ -1,6 +1,6 @@
 //! The locks of projects as Atlantis' commands see them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -100,8 +100,10 @@ impl LockerClient {
             .into_iter()
             .filter(|lock| key_of(lock) == key || exact_key(lock) == key)
             .collect();
-        if found.len() > 1 {
-            let exact = found.iter().map(exact_key).collect();
+        // Atlantis may have two locks of one project, of which the store knows the order.
+        let exact: BTreeSet<_> = found.iter().map(exact_key).collect();
+        if exact.len() > 1 {
+            let exact = exact.into_iter().collect();
             return Err(LegacyError::AmbiguousKey { key: key.to_owned(), exact });
         }
         match damaged.into_iter().find(|damaged| damaged.key == format!("pr/{key}")) {
@@ -117,15 +119,16 @@ fn key_of(lock: &ProjectLock) -> String {
 
 /// Locks by their keys; those that share one by keys that tell them apart.
 fn by_key(locks: Vec<ProjectLock>) -> BTreeMap<String, ProjectLock> {
-    let mut shared: BTreeMap<String, Vec<ProjectLock>> = BTreeMap::new();
+    let mut shared: BTreeMap<String, BTreeMap<String, ProjectLock>> = BTreeMap::new();
     for lock in locks {
-        shared.entry(key_of(&lock)).or_default().push(lock);
+        shared.entry(key_of(&lock)).or_default().insert(exact_key(&lock), lock);
     }
     let mut keys = BTreeMap::new();
-    for (key, mut locks) in shared {
-        match locks.pop() {
-            Some(lock) if locks.is_empty() => drop(keys.insert(key, lock)),
-            last => keys.extend(locks.into_iter().chain(last).map(|lock| (exact_key(&lock), lock))),
+    for (key, locks) in shared {
+        if locks.len() > 1 {
+            keys.extend(locks);
+        } else {
+            keys.extend(locks.into_values().map(|lock| (key.clone(), lock)));
         }
     }
     keys

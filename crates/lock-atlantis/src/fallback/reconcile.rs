@@ -152,7 +152,16 @@ async fn by_key(
     store: &dyn FallbackStore,
     reconciliation: &mut Reconciliation,
 ) -> Result<BTreeMap<String, Record>> {
-    let Records { records, damaged } = store.records().await?;
+    let Records { records, damaged, .. } = store.records().await?;
     reconciliation.damaged.extend(damaged);
-    Ok(records.into_iter().map(|record| (record.key().to_owned(), record)).collect())
+    let mut by_key: BTreeMap<String, Record> = BTreeMap::new();
+    for record in records {
+        let key = record.key().to_owned();
+        // A store that tells more apart than Atlantis may have several under one key.
+        match by_key.insert(key.clone(), record) {
+            Some(other) if !is_same(&other, &by_key[&key]) => reconciliation.conflicts.push(key),
+            _ => {}
+        }
+    }
+    Ok(by_key)
 }

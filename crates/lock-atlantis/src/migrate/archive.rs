@@ -196,13 +196,15 @@ pub struct Records {
     pub records: Vec<Record>,
     /// What is stored where records are and cannot be read.
     pub damaged: Vec<Damaged>,
+    /// The keys of others that look like those of records, and are left alone.
+    pub foreign: Vec<String>,
 }
 
 impl Records {
     /// These records, and what cannot be read.
     #[must_use]
     pub const fn new(records: Vec<Record>, damaged: Vec<Damaged>) -> Self {
-        Self { records, damaged }
+        Self { records, damaged, foreign: Vec::new() }
     }
 
     /// Adds what was read.

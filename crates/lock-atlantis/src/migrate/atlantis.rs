@@ -5,19 +5,36 @@ use async_trait::async_trait;
 use super::{Archive, Put, Record, Records, Source};
 use crate::AtlantisRedis;
 use lock_compat::Result;
-use lock_compat::legacy::PullKey;
+use lock_compat::legacy::{Damaged, PullKey};
 
 /// What keys of records match; those of statuses are looked at once more.
-const PATTERNS: [&str; 3] = ["pr/*", "*::*::*", "global/*/lock"];
+const PATTERNS: [&str; 3] = ["pr/*", STATUSES, "global/*/lock"];
+const STATUSES: &str = "*::*::*";
 
 #[async_trait]
 impl Source for AtlantisRedis {
     async fn records(&self) -> Result<Records> {
         let mut records = Records::default();
         for pattern in PATTERNS {
-            for (key, bytes) in self.values_of(pattern, &mut records.damaged).await? {
-                if pattern != "*::*::*" || is_status(&key) {
+            let mut damaged = Vec::new();
+            for (key, bytes) in self.values_of(pattern, &mut damaged).await? {
+                if pattern != STATUSES {
                     records.add(Record::read(&key, &bytes));
+                } else if !is_ours_otherwise(&key) {
+                    match Record::read(&key, &bytes) {
+                        Err(_) if !is_status(&key) => records.foreign.push(key),
+                        read => records.add(read),
+                    }
+                }
+            }
+            for damaged in damaged {
+                match damaged.key {
+                    key if pattern != STATUSES => {
+                        records.damaged.push(Damaged::new(key, damaged.reason));
+                    }
+                    // A status is a text, and what is none is of somebody else.
+                    key if is_ours_otherwise(&key) => {}
+                    key => records.foreign.push(key),
                 }
             }
         }
@@ -25,9 +42,17 @@ impl Source for AtlantisRedis {
     }
 }
 
-/// Others may keep keys of theirs in the same server, which are not ours to judge.
+/// Whether a key is found by another pattern, or is one of a lock store's own.
+fn is_ours_otherwise(key: &str) -> bool {
+    key.starts_with('{') || key.starts_with("pr/")
+}
+
+/// Whether a key is that of a status, readable or not: its first part is the name of a host, and
+/// others who keep keys with `::` in the same server name their own things.
 fn is_status(key: &str) -> bool {
-    PullKey::parse(key).is_some() && !key.starts_with('{') && !key.starts_with("pr/")
+    PullKey::parse(key).is_some_and(|key| {
+        key.hostname.contains('.') || key.hostname == "localhost" || key.hostname.contains(':')
+    })
 }
 
 #[async_trait]

@@ -94,8 +94,8 @@ impl<'a> Migration<'a> {
     /// Dropped, some records may have been moved or removed; the same again goes on.
     pub async fn run(mut self) -> Result<Report> {
         let mut report = Report { is_dry_run: self.is_dry_run, ..Report::default() };
-        let Records { mut records, damaged } = self.from.records().await?;
-        report.damaged = damaged;
+        let Records { mut records, damaged, foreign } = self.from.records().await?;
+        (report.damaged, report.foreign) = (damaged, foreign);
         // One under its present key goes before the same under an older one, as in Atlantis.
         records.sort_by_cached_key(|record| {
             (record.name().clone(), record.place() != record.key(), record.encode())

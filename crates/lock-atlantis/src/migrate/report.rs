@@ -23,6 +23,8 @@ pub struct Report {
     pub refused: Vec<Finding>,
     /// What cannot be read at the source, and stays there.
     pub damaged: Vec<Damaged>,
+    /// The keys of others at the source, which are left alone.
+    pub foreign: Vec<String>,
     /// Where the two did not agree when both were read again.
     pub differences: Vec<Finding>,
     /// What was removed from the source.
@@ -107,6 +109,9 @@ impl fmt::Display for Report {
         }
         writeln!(f, "damaged at the source: {}", self.damaged.len())?;
         writeln!(f, "others at the target: {}", self.others)?;
+        if !self.foreign.is_empty() {
+            writeln!(f, "of others at the source, left alone: {}", self.foreign.len())?;
+        }
         for (what, findings) in [
             ("in conflict", &self.conflicts),
             ("refused", &self.refused),
@@ -115,6 +120,7 @@ impl fmt::Display for Report {
             findings.iter().try_for_each(|finding| writeln!(f, "{what}: {finding}"))?;
         }
         self.damaged.iter().try_for_each(|damaged| writeln!(f, "damaged: {damaged}"))?;
+        self.foreign.iter().try_for_each(|key| writeln!(f, "of others: {key:?}"))?;
         f.write_str(self.verdict())
     }
 }

@@ -4,6 +4,7 @@ use super::{AtlantisRedis, MOST_ATTEMPTS};
 use crate::server::plain;
 use lock_compat::legacy::{Damaged, LegacyKey, Project, ProjectLock, Stored};
 use lock_compat::{LegacyError, Listing, Result};
+use tokio::time::sleep;
 
 /// What the keys of all locks begin with.
 pub(super) const LOCKS: &str = "pr/";
@@ -13,9 +14,22 @@ fn key(project: &Project, workspace: &str) -> String {
     format!("{LOCKS}{}", LegacyKey::new(project.clone(), workspace))
 }
 
+/// The keys under which a project may be locked: the present one, and that of versions before 0.40,
+/// where a lock stays that is in conflict with another.
+fn keys(project: &Project, workspace: &str) -> [String; 2] {
+    let old = LegacyKey::new(project.clone(), workspace).before_names();
+    [key(project, workspace), format!("{LOCKS}{old}")]
+}
+
+/// Whether a lock is that of the project; under an old key that of another name may be.
+fn is_of(lock: &ProjectLock, project: &Project, key: &str) -> bool {
+    key == format!("{LOCKS}{}", LegacyKey::of(lock)) || lock.project == *project
+}
+
 impl AtlantisRedis {
     /// Locks a project with a lock as it was stored elsewhere, to the byte; answers with the lock
-    /// that is in its way, if there is one. It takes one round trip.
+    /// that is in its way, if there is one. It takes one round trip, if it is not [read
+    /// back](Self::reading_back).
     ///
     /// # Errors
     /// What [`try_lock`](lock_compat::LegacyBackend::try_lock) reports.
@@ -28,7 +42,12 @@ impl AtlantisRedis {
     ) -> Result<Option<Stored<ProjectLock>>> {
         let lock = stored.value();
         let key = key(&lock.project, &lock.workspace);
-        let held = self.put_if_free(&key, &stored.encode()).await?;
+        let bytes = stored.encode();
+        let mut held = self.put_if_free(&key, &bytes).await?;
+        if let (None, Some(after)) = (&held, self.0.read_back) {
+            sleep(after).await;
+            held = self.server().get(&key).await?.filter(|held| *held != bytes);
+        }
         Ok(held.map(|bytes| Stored::read(&key, &bytes)).transpose()?)
     }
 
@@ -44,9 +63,15 @@ impl AtlantisRedis {
         project: &Project,
         workspace: &str,
     ) -> Result<Option<Stored<ProjectLock>>> {
-        let key = key(project, workspace);
-        let bytes = self.server().get(&key).await?;
-        Ok(bytes.map(|bytes| Stored::read(&key, &bytes)).transpose()?)
+        for key in keys(project, workspace) {
+            if let Some(bytes) = self.server().get(&key).await? {
+                let stored = Stored::<ProjectLock>::read(&key, &bytes)?;
+                if is_of(stored.value(), project, &key) {
+                    return Ok(Some(stored));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// All locks as they are stored, to the byte, and what is there and cannot be read.
@@ -85,18 +110,22 @@ impl AtlantisRedis {
         workspace: &str,
         is_wanted: impl Fn(&ProjectLock) -> bool,
     ) -> Result<Option<ProjectLock>> {
-        let key = key(project, workspace);
-        for _ in 0..MOST_ATTEMPTS {
-            let Some(bytes) = self.server().get(&key).await? else { return Ok(None) };
-            let lock = Stored::<ProjectLock>::read(&key, &bytes)?.into_value();
-            if !is_wanted(&lock) {
-                return Ok(None);
-            }
-            if self.remove_if_same(&key, &bytes).await? {
-                return Ok(Some(lock));
+        for key in keys(project, workspace) {
+            for attempt in 0.. {
+                if attempt == MOST_ATTEMPTS {
+                    return Err(LegacyError::Contended { key });
+                }
+                let Some(bytes) = self.server().get(&key).await? else { break };
+                let lock = Stored::<ProjectLock>::read(&key, &bytes)?.into_value();
+                if !is_of(&lock, project, &key) || !is_wanted(&lock) {
+                    break;
+                }
+                if self.remove_if_same(&key, &bytes).await? {
+                    return Ok(Some(lock));
+                }
             }
         }
-        Err(LegacyError::Contended { key })
+        Ok(None)
     }
 
     pub(super) async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {

@@ -3,11 +3,13 @@
 mod locks;
 mod migration;
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::Script;
+use redis::{Script, Value};
 
 pub use migration::KeyMigration;
 
@@ -19,41 +21,52 @@ use lock_compat::legacy::{
 };
 use lock_compat::{LegacyBackend, Listing, Result};
 
+/// A key that has nothing, below those of locks, which the user may use.
+const NOTHING: &str = "pr/lock-atlantis/probe";
 /// How often a change that others are always quicker with is tried again.
 const MOST_ATTEMPTS: usize = 1000;
 
 /// Atlantis' own Redis: the same keys and the same bytes, so that both can use it during a
 /// migration. Clones share the connection.
 ///
-/// What Atlantis reads and writes in two steps is one step here. Against an Atlantis that uses the
-/// same Redis at the same time that does not help: between its two steps it may overwrite our lock
-/// with its own. So let one of them lock at a time.
+/// What Atlantis reads and writes in two steps is one step here, so of two of these one locks.
+/// Against an Atlantis that uses the same Redis at the same time that does not help: between its two
+/// steps it may overwrite our lock with its own, and then both believe to hold (40 of 500 rounds of
+/// one attempt each at the same time). [`reading_back`](Self::reading_back) narrows that and does
+/// not end it. So let one of them lock at a time.
 ///
 /// Nothing here ever gives a key a time to live.
 #[derive(Clone)]
 pub struct AtlantisRedis(Arc<Shared>);
 
 struct Shared {
-    server: Server,
+    server: Arc<Server>,
     put_if_free: Script,
     put_if_same: Script,
     remove_if_same: Script,
+    /// How long after it was made a lock is looked at once more.
+    read_back: Option<Duration>,
 }
 
 impl AtlantisRedis {
     /// Connects, and moves locks under keys of the form before version 0.40 to their present keys,
-    /// as Atlantis does when it starts; see [`migrate_keys`](Self::migrate_keys).
+    /// as Atlantis does when it starts; see [`migrate_keys`](Self::migrate_keys). What cannot be
+    /// moved is a warning in the log.
     ///
     /// # Errors
-    /// When the server cannot be reached.
+    /// When the server cannot be reached, and when the user may not call what this store needs.
     ///
     /// # Cancel safety
     /// Dropped, some locks may have been moved; the next call goes on.
     pub async fn connect(config: ServerConfig) -> Result<Self> {
         let store = Self::connect_without_migration(config).await?;
-        let migration = store.migrate_keys().await?;
-        if !migration.is_clean() {
-            tracing::warn!(%migration, "some locks under old keys stay there");
+        match store.migrate_keys().await {
+            Ok(migration) if migration.is_clean() => {}
+            Ok(migration) => tracing::warn!(%migration, "some locks under old keys stay there"),
+            Err(error) => {
+                let source = error.source().map(ToString::to_string);
+                tracing::warn!(%error, source, "locks under old keys were not looked for");
+            }
         }
         Ok(store)
     }
@@ -61,17 +74,42 @@ impl AtlantisRedis {
     /// Connects, and leaves all keys as they are.
     ///
     /// # Errors
-    /// When the server cannot be reached.
+    /// When the server cannot be reached, and when the user may not call what this store needs:
+    /// scripts, `MGET` and `TYPE`, besides what Atlantis needs.
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
     pub async fn connect_without_migration(config: ServerConfig) -> Result<Self> {
-        Ok(Self(Arc::new(Shared {
-            server: Server::connect(config).await?,
+        let store = Self(Arc::new(Shared {
+            server: Arc::new(Server::connect(config).await?),
             put_if_free: Script::new(include_str!("scripts/put_if_free.lua")),
             put_if_same: Script::new(include_str!("scripts/put_if_same.lua")),
             remove_if_same: Script::new(include_str!("scripts/remove_if_same.lua")),
-        })))
+            read_back: None,
+        }));
+        // Atlantis' own user may do less. It is told now, and not by the first lock.
+        store.remove_if_same(NOTHING, b"").await?;
+        for command in ["MGET", "TYPE"] {
+            store.server().ask::<Value>(redis::cmd(command).arg(NOTHING)).await?;
+        }
+        Ok(store)
+    }
+
+    /// The same, which looks at each lock that it made once more after this time.
+    ///
+    /// Where an Atlantis read before the lock was made and wrote afterwards, its lock is in the
+    /// place of ours: then the attempt answers with that. An Atlantis that takes longer than
+    /// `after` between the two is not seen. It costs the time and a round trip for each lock.
+    #[must_use]
+    pub fn reading_back(self, after: Duration) -> Self {
+        let Shared { server, put_if_free, put_if_same, remove_if_same, .. } = &*self.0;
+        Self(Arc::new(Shared {
+            server: server.clone(),
+            put_if_free: put_if_free.clone(),
+            put_if_same: put_if_same.clone(),
+            remove_if_same: remove_if_same.clone(),
+            read_back: Some(after),
+        }))
     }
 
     fn server(&self) -> &Server {
