@@ -5,6 +5,7 @@ mod link;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{
@@ -27,6 +28,7 @@ const BATCH: usize = 500;
 pub(crate) struct Server {
     config: ServerConfig,
     line: Mutex<Line>,
+    is_closed: AtomicBool,
 }
 
 /// The connection, and the name of the last that was made.
@@ -42,9 +44,19 @@ impl Server {
         // The driver needs one and brings none; who has installed another keeps that.
         #[cfg(feature = "tls-rustls")]
         drop(rustls::crypto::ring::default_provider().install_default());
-        let server = Self { config, line: Mutex::default() };
+        let server = Self { config, line: Mutex::default(), is_closed: AtomicBool::new(false) };
         server.ask::<()>(&redis::cmd("PING")).await?;
         Ok(server)
+    }
+
+    /// Number of keys that one script may be called with: of a cluster each may be elsewhere.
+    pub(crate) fn batch(&self) -> usize {
+        if matches!(self.config.place, Place::Single(_)) { BATCH } else { 1 }
+    }
+
+    /// Lets every later call fail.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
     }
 
     /// Sends one command.
@@ -147,6 +159,9 @@ impl Server {
 
     /// Runs a call in its time, connecting included.
     async fn bounded<T>(&self, call: impl AsyncFnOnce(Link) -> Result<T, RedisError>) -> Result<T> {
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(LegacyError::store(false, "the store is closed"));
+        }
         let mut is_sent = false;
         let whole = async {
             let link = self.link().await?;

@@ -162,12 +162,34 @@ async fn an_attempt_is_one_round_trip() {
     // The first has to load the script.
     store.try_lock(lock("owner/repo", "first", "default", 1)).await.unwrap();
     assert_eq!(server.command(&["CONFIG", "RESETSTAT"]).await, "OK");
+    let before = calls(&server).await;
     for num in 0..10 {
         store.try_lock(lock("owner/repo", "path", "default", num)).await.unwrap();
     }
     let stats = server.command(&["INFO", "commandstats"]).await;
-    let sent: Vec<_> = stats.lines().filter(|line| line.contains("eval")).collect();
-    assert!(sent.len() == 1 && sent[0].contains("evalsha:calls=10,"), "{stats}");
+    assert!(stats.contains("cmdstat_evalsha:calls=10,"), "{stats}");
+    // Each script reads once, and the first writes.
+    let in_scripts = 10 + 1;
+    assert_eq!(calls(&server).await - before, 10 + in_scripts + OWN, "{stats}");
+}
+
+/// Number of commands that the server has done, for clients and in scripts.
+async fn calls(server: &RedisServer) -> u64 {
+    server.info("total_commands_processed").await.unwrap().parse().unwrap()
+}
+
+/// Number of commands that the test sends between its two looks.
+const OWN: u64 = 2;
+
+#[tokio::test]
+async fn calls_after_close_fail() {
+    let server = RedisServer::start().await;
+    let store = store(&server).await;
+    store.close().await.unwrap();
+    let error = store.try_lock(lock("owner/repo", "path", "default", 1)).await.unwrap_err();
+    assert!(matches!(error, LegacyError::Store { unknown: false, .. }), "{error:?}");
+    assert!(error.source().unwrap().to_string().contains("closed"), "{error:?}");
+    assert!(store.ping().await.is_err());
 }
 
 #[tokio::test]
@@ -228,7 +250,9 @@ async fn users_are_known_by_their_password_which_is_never_told() {
 
 #[tokio::test]
 async fn wrong_addresses_are_refused() {
-    let error = ServerConfig::parse_cluster(["", ""]).unwrap_err();
+    let config = ServerConfig::parse_cluster([" localhost:7000", "redis://localhost:7001/ "]);
+    assert!(config.is_ok(), "{config:?}");
+    let error = ServerConfig::parse_cluster(["", " "]).unwrap_err();
     assert_eq!(error.to_string(), "redis cluster addresses provided but all are empty");
     for url in ["", "nonsense", "http://user:hunter2@host/"] {
         let error = ServerConfig::parse(url).unwrap_err();

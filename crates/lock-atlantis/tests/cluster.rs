@@ -58,8 +58,13 @@ async fn until_whole(server: &RedisServer) {
 }
 
 fn config(servers: &[RedisServer]) -> ServerConfig {
-    let urls: Vec<_> = servers.iter().map(RedisServer::url).collect();
-    ServerConfig::parse_cluster(urls.iter().map(String::as_str).chain([""])).unwrap()
+    // As in the configuration of Atlantis, or as URLs.
+    let address = |server: &RedisServer| match server.port() % 2 {
+        0 => format!(" {} ", server.addr()),
+        _ => server.url(),
+    };
+    let addresses: Vec<_> = servers.iter().map(address).collect();
+    ServerConfig::parse_cluster(addresses.iter().map(String::as_str).chain(["", " "])).unwrap()
 }
 
 #[tokio::test]

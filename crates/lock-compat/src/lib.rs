@@ -4,6 +4,8 @@
 //!   answers and its error texts; [`legacy`] has its records in its bytes.
 //! - [`LockAdapter`] offers them over any lock store, and waiting, priorities and handing on beside
 //!   them. The crate `lock-atlantis` offers them on Atlantis' own Redis, and moves its records.
+//! - [`names`] has each legacy name with what answers it here and the test that holds it;
+//!   [`differences`] what is otherwise on purpose.
 //! - `conformance` (feature of this name) holds every implementation to Atlantis' own tests.
 //!
 //! # Examples
@@ -43,11 +45,21 @@ pub mod documents;
 mod apply;
 mod backend;
 mod locker;
+mod project_locker;
 mod shelf;
 
-pub use adapter::{AcquireOptions, LockAdapter, QueuePlace};
+pub use adapter::{
+    AcquireOptions, LockAdapter, QueuePlace, convert_from_legacy, convert_to_legacy,
+};
 pub use apply::{ApplyClient, ApplyCommandLock, ApplyLocker};
 pub use backend::{LegacyBackend, Listing};
 pub use error::{LegacyError, Result};
 pub use locker::{LegacyLocker, LockerClient, NoOpLocker, TryLockResponse};
+pub use project_locker::{ProjectLockResponse, ProjectLocker};
 pub use shelf::Shelf;
+
+#[doc = include_str!("../docs/names.md")]
+pub mod names {}
+
+#[doc = include_str!("../docs/differences.md")]
+pub mod differences {}

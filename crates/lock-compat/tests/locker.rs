@@ -10,7 +10,7 @@ use lock_compat::documents::{Document, DocumentStore, MemoryDocuments, Replaceme
 use lock_compat::legacy::{CommandName, Project, ProjectLock, Timestamp, User};
 use lock_compat::{
     ApplyClient, ApplyLocker, LegacyBackend, LegacyError, LegacyLocker, LockAdapter, LockerClient,
-    NoOpLocker,
+    NoOpLocker, ProjectLocker,
 };
 use lock_core::{LockManager, ManualClock, Operation, OwnerId, Timestamp as StoreTime};
 use lock_memory::MemoryBackend;
@@ -200,7 +200,11 @@ async fn applies_are_locked_and_unlocked() {
     assert_eq!((free.locked, free.global_apply_lock_enabled), (false, true));
     let made = locker.lock_apply().await.unwrap();
     assert_eq!((made.locked, made.time.to_string().as_str()), (true, "2025-09-28T05:28:12Z"));
-    assert_eq!(locker.check_apply_lock().await.unwrap(), made);
+    // As in Atlantis only who checks learns whether locking is enabled.
+    assert!(!made.global_apply_lock_enabled);
+    let seen = locker.check_apply_lock().await.unwrap();
+    assert!(seen.global_apply_lock_enabled);
+    assert_eq!((seen.locked, seen.time), (made.locked, made.time));
     let error = locker.lock_apply().await.unwrap_err();
     assert_eq!(error.to_string(), "db transaction failed: lock already exists");
     locker.unlock_apply().await.unwrap();
@@ -230,7 +234,8 @@ async fn applies_are_locked_by_configuration() {
         locker.unlock_apply().await.unwrap_err().to_string(),
         "apply commands are disabled until AllowCommands flag is updated"
     );
-    assert!(locker.check_apply_lock().await.unwrap().locked);
+    let seen = locker.check_apply_lock().await.unwrap();
+    assert_eq!((seen.locked, seen.global_apply_lock_enabled), (true, false));
 }
 
 /// Nobody is meant to lock applies; those that are locked are locked all the same.
@@ -243,4 +248,35 @@ async fn lock_of_applies_may_be_switched_off() {
     store.lock_command(CommandName::Apply, time).await.unwrap();
     let seen = locker.check_apply_lock().await.unwrap();
     assert_eq!((seen.locked, seen.global_apply_lock_enabled, seen.time), (true, false, time));
+}
+
+/// `TestDefaultProjectLocker_TryLockWhenLocked`, `.._TryLockWhenLockedSamePull`,
+/// `.._TryLockUnlocked`, and with another name of the executable.
+#[tokio::test]
+async fn pull_is_told_who_is_in_its_way() {
+    let locker = ProjectLocker::new(Arc::new(locker(store())));
+    let attempt = async |num, locker: &ProjectLocker| {
+        let (pull, user) = (pull("owner/repo", num), User::new("lkysow"));
+        locker.try_lock(pull, user, "workspace", project()).await.unwrap()
+    };
+    for _ in 0..2 {
+        let answer = attempt(2, &locker).await;
+        assert!(answer.lock_acquired && answer.lock_failure_reason.is_empty());
+        assert_eq!(answer.lock_key, KEY);
+    }
+    let refused = attempt(1, &locker).await;
+    assert!(!refused.lock_acquired && refused.lock_key.is_empty());
+    let reason = |command: &str| {
+        format!(
+            "This project is currently locked by an unapplied plan from pull #2. To continue, \
+             delete the lock from #2 or apply that plan and merge the pull request.\n\nOnce the \
+             lock is released, comment `{command} plan` here to re-plan."
+        )
+    };
+    assert_eq!(refused.lock_failure_reason, reason("atlantis"));
+    let other = attempt(1, &locker.with_executable("terra")).await;
+    assert_eq!(other.lock_failure_reason, reason("terra"));
+    // Where nothing is locked nobody is in the way.
+    let free = ProjectLocker::new(Arc::new(NoOpLocker::new()));
+    assert!(attempt(1, &free).await.lock_acquired && attempt(2, &free).await.lock_acquired);
 }

@@ -130,16 +130,17 @@ impl AtlantisRedis {
 
     pub(super) async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
         let (locks, damaged) = self.locks_below(&format!("{LOCKS}{repo_full_name}/")).await?;
-        let mut unlocked = Vec::new();
-        for (key, stored) in locks {
+        // The keys of `a/b` are also those of its folders' namesakes `a/b/c`.
+        let is_wanted = |(_, stored): &(String, Stored<ProjectLock>)| {
             let lock = stored.value();
-            // The keys of `a/b` are also those of its folders' namesakes `a/b/c`.
-            let is_wanted =
-                lock.project.repo_full_name == repo_full_name && lock.pull.num == pull_num;
-            if is_wanted && self.remove_if_same(&key, &stored.encode()).await? {
-                unlocked.push(stored.into_value());
-            }
-        }
+            lock.project.repo_full_name == repo_full_name && lock.pull.num == pull_num
+        };
+        let wanted: Vec<_> = locks.into_iter().filter(is_wanted).collect();
+        let values: Vec<_> =
+            wanted.iter().map(|(key, stored)| (key.as_str(), stored.encode())).collect();
+        let removed = self.remove_all_if_same(&values).await?;
+        let unlocked = wanted.into_iter().zip(removed).filter(|(_, is_removed)| *is_removed);
+        let unlocked = unlocked.map(|((_, stored), _)| stored.into_value()).collect();
         Ok(Listing::new(unlocked, damaged))
     }
 }

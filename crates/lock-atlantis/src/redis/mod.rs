@@ -44,6 +44,7 @@ struct Shared {
     put_if_free: Script,
     put_if_same: Script,
     remove_if_same: Script,
+    remove_all_if_same: Script,
     /// How long after it was made a lock is looked at once more.
     read_back: Option<Duration>,
 }
@@ -85,6 +86,7 @@ impl AtlantisRedis {
             put_if_free: Script::new(include_str!("scripts/put_if_free.lua")),
             put_if_same: Script::new(include_str!("scripts/put_if_same.lua")),
             remove_if_same: Script::new(include_str!("scripts/remove_if_same.lua")),
+            remove_all_if_same: Script::new(include_str!("scripts/remove_all_if_same.lua")),
             read_back: None,
         }));
         // Atlantis' own user may do less. It is told now, and not by the first lock.
@@ -102,12 +104,14 @@ impl AtlantisRedis {
     /// `after` between the two is not seen. It costs the time and a round trip for each lock.
     #[must_use]
     pub fn reading_back(self, after: Duration) -> Self {
-        let Shared { server, put_if_free, put_if_same, remove_if_same, .. } = &*self.0;
+        let Shared { server, put_if_free, put_if_same, remove_if_same, remove_all_if_same, .. } =
+            &*self.0;
         Self(Arc::new(Shared {
             server: server.clone(),
             put_if_free: put_if_free.clone(),
             put_if_same: put_if_same.clone(),
             remove_if_same: remove_if_same.clone(),
+            remove_all_if_same: remove_all_if_same.clone(),
             read_back: Some(after),
         }))
     }
@@ -158,6 +162,19 @@ impl AtlantisRedis {
             call.arg(old);
         }
         self.server().call(&call).await
+    }
+
+    /// Removes values, and says of each whether it was there.
+    async fn remove_all_if_same(&self, values: &[(&str, Vec<u8>)]) -> Result<Vec<bool>> {
+        let mut removed = Vec::with_capacity(values.len());
+        for some in values.chunks(self.server().batch()) {
+            let mut call = self.0.remove_all_if_same.prepare_invoke();
+            for (key, bytes) in some {
+                call.key(*key).arg(bytes.as_slice());
+            }
+            removed.extend(self.server().call::<Vec<bool>>(&call).await?);
+        }
+        Ok(removed)
     }
 
     /// Removes a value; `false` when it is not there.
@@ -270,6 +287,7 @@ impl LegacyBackend for AtlantisRedis {
     }
 
     async fn close(&self) -> Result<()> {
+        self.server().close();
         Ok(())
     }
 }

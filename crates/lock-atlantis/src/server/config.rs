@@ -38,13 +38,19 @@ impl ServerConfig {
         Ok(Self::from_client(Client::open(info).map_err(|_| malformed("url"))?))
     }
 
-    /// The cluster that the servers at these addresses are of.
+    /// The cluster that the servers at these addresses are of, each `host:port` or a URL, with spaces
+    /// around it or not.
     ///
     /// # Errors
     /// [`LegacyError::NoClusterAddress`] when there is none that is not empty, and [`InvalidInput`]
-    /// when one is no URL as for [`parse`](Self::parse).
+    /// when one is no address, and no URL as for [`parse`](Self::parse).
     pub fn parse_cluster<'a>(urls: impl IntoIterator<Item = &'a str>) -> Result<Self> {
-        let urls: Vec<_> = urls.into_iter().filter(|url| !url.is_empty()).collect();
+        let urls = urls.into_iter().map(str::trim).filter(|url| !url.is_empty());
+        let url = |address: &str| match address.contains("://") {
+            true => address.to_owned(),
+            false => format!("redis://{address}/"),
+        };
+        let urls: Vec<_> = urls.map(url).collect();
         if urls.is_empty() {
             return Err(LegacyError::NoClusterAddress);
         }

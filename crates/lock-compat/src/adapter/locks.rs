@@ -1,6 +1,6 @@
 //! The locks of projects: leases that never end.
 
-use lock_core::{Attempt, Lease, LockGuard, Metadata, Ttl};
+use lock_core::{Attempt, InvalidInput, Lease, LockGuard, Metadata, Ttl};
 
 use super::{LockAdapter, MOST_ATTEMPTS, name};
 use crate::legacy::{Damaged, LegacyKey, Project, ProjectLock, Stored, exact_key};
@@ -9,7 +9,7 @@ use crate::{LegacyError, Listing, Result};
 /// The name of a [`ProjectLock`] in the metadata of its lease.
 const LOCK: &str = "lock";
 /// The name of the pull request's author in the metadata, for those who watch.
-const AUTHOR: &str = "author";
+pub(super) const AUTHOR: &str = "author";
 /// Why a lease is taken that somebody unlocks, whoever it is.
 const UNLOCKED: &str = "unlocked";
 
@@ -222,11 +222,11 @@ impl LockAdapter {
 }
 
 /// What the lease of a lock carries.
-pub(super) fn metadata(stored: &Stored<ProjectLock>) -> Result<Metadata> {
+pub(super) fn metadata(stored: &Stored<ProjectLock>) -> Result<Metadata, InvalidInput> {
     let bytes = stored.encode();
     // JSON is UTF-8.
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Metadata::parse([(LOCK, text), (AUTHOR, stored.value().pull.author.clone())])?)
+    Metadata::parse([(LOCK, text), (AUTHOR, stored.value().pull.author.clone())])
 }
 
 /// The lock that a lease carries.

@@ -1,5 +1,6 @@
 //! Atlantis' store of locks and statuses on top of a lock store and a document store.
 
+mod convert;
 mod hosts;
 mod locks;
 mod name;
@@ -22,6 +23,7 @@ use crate::{LegacyBackend, Listing, Result};
 use hosts::Hosts;
 use locks::Unlocking;
 
+pub use convert::{convert_from_legacy, convert_to_legacy};
 pub use queue::{AcquireOptions, QueuePlace};
 
 /// How often a change that others are always quicker with is tried again.

@@ -59,6 +59,39 @@ pub(super) fn owner_of(host: &str, repo: &str, num: i64) -> Result<OwnerId, Inva
     OwnerId::parse(format!("{text}:{num}"))
 }
 
+/// The project, the workspace and the host that a key is of.
+pub(super) fn project_of(key: &LockKey) -> Option<(Project, String, String)> {
+    let parts = parts(key.as_str().strip_prefix(PROJECTS)?)?;
+    let [repo, path, workspace, name, host] = <[String; 5]>::try_from(parts).ok()?;
+    let mut project = Project::default();
+    (project.repo_full_name, project.path, project.project_name) = (repo, path, name);
+    Some((project, workspace, host))
+}
+
+/// The host, the repository and the number that an owner is.
+pub(super) fn pull_of(owner: &OwnerId) -> Option<(String, String, i64)> {
+    let parts = parts(owner.as_str().strip_prefix("pull:")?)?;
+    let [host, repo, num] = <[String; 3]>::try_from(parts).ok()?;
+    Some((host, repo, num.parse().ok()?))
+}
+
+/// The parts of a name as they were before they were escaped.
+fn parts(text: &str) -> Option<Vec<String>> {
+    text.split(':').map(plain).collect()
+}
+
+fn plain(part: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend(before.as_bytes());
+        bytes.push(u8::from_str_radix(after.get(..2)?, 16).ok()?);
+        rest = &after[2..];
+    }
+    bytes.extend(rest.as_bytes());
+    String::from_utf8(bytes).ok()
+}
+
 /// Adds a part, with everything in it escaped that separates parts or may not be in a key.
 fn escape(part: &str, text: &mut String) {
     for c in part.chars() {
@@ -96,6 +129,20 @@ mod tests {
         assert_ne!(named("r/r", "a/b", "c", "d"), named("r/r", "a", "b", "c/d"));
         assert_ne!(named("r/r", "a:b", "c", ""), named("r/r", "a", "b:c", ""));
         assert_ne!(named("r/r", "a%3Ab", "c", ""), named("r/r", "a:b", "c", ""));
+    }
+
+    #[test]
+    fn names_are_read_as_they_were_written() {
+        for part in ["", "a", "a:b%c", "%3A", "é\n\u{85}/"] {
+            let mut project = Project::default();
+            part.clone_into(&mut project.repo_full_name);
+            part.clone_into(&mut project.project_name);
+            let key = key(&project, part, part).unwrap();
+            assert_eq!(project_of(&key).unwrap(), (project, part.to_owned(), part.to_owned()));
+            let owner = owner_of(part, part, -7).unwrap();
+            assert_eq!(pull_of(&owner).unwrap(), (part.to_owned(), part.to_owned(), -7));
+        }
+        assert_eq!(project_of(&LockKey::parse("project:a:b%").unwrap()), None);
     }
 
     #[test]
