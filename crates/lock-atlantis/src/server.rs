@@ -5,6 +5,7 @@ mod link;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
@@ -12,6 +13,7 @@ use redis::{
     Cmd, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind, Value, from_redis_value,
 };
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use config::Place;
@@ -81,7 +83,7 @@ impl Server {
             let mut cursor = 0_u64;
             loop {
                 let mut scan = redis::cmd("SCAN");
-                scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(1000);
+                scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(2 * BATCH);
                 let (next, some): (u64, Vec<Vec<u8>>) = self.ask_node(&node, &scan).await?;
                 keys.extend(some);
                 if next == 0 {
@@ -93,25 +95,49 @@ impl Server {
         Ok(keys)
     }
 
-    /// The values of these keys, without those that are gone meanwhile; and what is no text.
-    pub(crate) async fn values(
-        &self,
+    /// What is read of the values of these keys, in the order of the keys, without those that are
+    /// gone meanwhile; and what cannot be read.
+    ///
+    /// The batches are asked for and read at the same time.
+    pub(crate) async fn values<T: Send + 'static>(
+        self: &Arc<Self>,
         keys: BTreeSet<Vec<u8>>,
-    ) -> Result<(Vec<(String, Vec<u8>)>, Vec<Damaged>)> {
-        let (mut values, mut damaged) = (Vec::new(), Vec::new());
+        read: fn(&str, &[u8]) -> Result<T, Damaged>,
+    ) -> Result<(Vec<(String, T)>, Vec<Damaged>)> {
         let keys: Vec<_> = keys.into_iter().collect();
-        for some in keys.chunks(BATCH) {
-            let found: Vec<Option<Vec<u8>>> = self.ask(redis::cmd("MGET").arg(some)).await?;
-            for (key, value) in some.iter().zip(found) {
-                let name = String::from_utf8_lossy(key).into_owned();
-                match value {
-                    Some(value) => values.push((name, value)),
-                    None => {
-                        let kind: String = self.ask(redis::cmd("TYPE").arg(key)).await?;
-                        // A text was put there since, and then it is as if it came later.
-                        if kind != "none" && kind != "string" {
-                            damaged.push(Damaged::new(name, format!("it is a {kind}")));
-                        }
+        let mut batches = JoinSet::new();
+        for (number, some) in keys.chunks(BATCH).enumerate() {
+            let (server, some) = (Arc::clone(self), some.to_vec());
+            batches.spawn(async move { (number, server.batch_of_values(&some, read).await) });
+        }
+        let mut found = batches.join_all().await;
+        found.sort_by_key(|(number, _)| *number);
+        let (mut values, mut damaged) = (Vec::with_capacity(keys.len()), Vec::new());
+        for (_, batch) in found {
+            let (some, others) = batch?;
+            values.extend(some);
+            damaged.extend(others);
+        }
+        Ok((values, damaged))
+    }
+
+    async fn batch_of_values<T>(
+        &self,
+        keys: &[Vec<u8>],
+        read: fn(&str, &[u8]) -> Result<T, Damaged>,
+    ) -> Result<(Vec<(String, T)>, Vec<Damaged>)> {
+        let (mut values, mut damaged) = (Vec::with_capacity(keys.len()), Vec::new());
+        let found: Vec<Option<Vec<u8>>> = self.ask(redis::cmd("MGET").arg(keys)).await?;
+        for (key, value) in keys.iter().zip(found) {
+            let name = String::from_utf8_lossy(key).into_owned();
+            match value.map(|value| read(&name, &value)) {
+                Some(Ok(value)) => values.push((name, value)),
+                Some(Err(reason)) => damaged.push(reason),
+                None => {
+                    let kind: String = self.ask(redis::cmd("TYPE").arg(key)).await?;
+                    // A text was put there since, and then it is as if it came later.
+                    if kind != "none" && kind != "string" {
+                        damaged.push(Damaged::new(name, format!("it is a {kind}")));
                     }
                 }
             }

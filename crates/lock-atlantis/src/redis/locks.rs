@@ -82,25 +82,18 @@ impl AtlantisRedis {
     /// # Cancel safety
     /// It may be dropped at any time.
     pub async fn all_stored(&self) -> Result<(Vec<Stored<ProjectLock>>, Vec<Damaged>)> {
-        let (locks, damaged) = self.locks_below(LOCKS).await?;
+        let (locks, damaged) = self.locks_below(LOCKS, Stored::read).await?;
         Ok((locks.into_iter().map(|(_, lock)| lock).collect(), damaged))
     }
 
     /// The locks whose keys begin so, with their keys.
-    pub(super) async fn locks_below(
+    pub(super) async fn locks_below<T: Send + 'static>(
         &self,
         prefix: &str,
-    ) -> Result<(Vec<(String, Stored<ProjectLock>)>, Vec<Damaged>)> {
+        read: fn(&str, &[u8]) -> Result<T, Damaged>,
+    ) -> Result<(Vec<(String, T)>, Vec<Damaged>)> {
         let keys = self.server().keys(&(plain(prefix) + "*")).await?;
-        let (values, mut damaged) = self.server().values(keys).await?;
-        let mut locks = Vec::with_capacity(values.len());
-        for (key, bytes) in values {
-            match Stored::read(&key, &bytes) {
-                Ok(lock) => locks.push((key, lock)),
-                Err(reason) => damaged.push(reason),
-            }
-        }
-        Ok((locks, damaged))
+        self.server().values(keys, read).await
     }
 
     /// Ends the lock of a project if it is as wanted.
@@ -129,7 +122,8 @@ impl AtlantisRedis {
     }
 
     pub(super) async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
-        let (locks, damaged) = self.locks_below(&format!("{LOCKS}{repo_full_name}/")).await?;
+        let (locks, damaged) =
+            self.locks_below(&format!("{LOCKS}{repo_full_name}/"), Stored::read).await?;
         // The keys of `a/b` are also those of its folders' namesakes `a/b/c`.
         let is_wanted = |(_, stored): &(String, Stored<ProjectLock>)| {
             let lock = stored.value();

@@ -5,7 +5,7 @@ use std::fmt;
 use super::AtlantisRedis;
 use super::locks::LOCKS;
 use lock_compat::Result;
-use lock_compat::legacy::{Damaged, LegacyKey};
+use lock_compat::legacy::{Damaged, LegacyKey, ProjectLock, Stored};
 
 /// What became of locks under old keys.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ impl AtlantisRedis {
     /// # Cancel safety
     /// Dropped, some locks may have been moved; the next call goes on.
     pub async fn migrate_keys(&self) -> Result<KeyMigration> {
-        let (locks, damaged) = self.locks_below(LOCKS).await?;
+        let (locks, damaged) = self.locks_below(LOCKS, Stored::<ProjectLock>::read).await?;
         let mut migration = KeyMigration { damaged, ..KeyMigration::default() };
         for (key, stored) in locks {
             let present = LegacyKey::of(stored.value());

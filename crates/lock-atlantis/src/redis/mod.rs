@@ -13,11 +13,12 @@ use redis::{Script, Value};
 
 pub use migration::KeyMigration;
 
+use self::locks::LOCKS;
 use crate::server::{Server, ServerConfig, named, plain};
 use lock_compat::Shelf;
 use lock_compat::legacy::{
     CommandLock, CommandName, Damaged, Project, ProjectLock, ProjectPlanStatus, ProjectResult,
-    PullRequest, PullStatus, Stored, Timestamp,
+    PullRequest, PullStatus, Stored, Timestamp, decode,
 };
 use lock_compat::{LegacyBackend, Listing, Result};
 
@@ -116,7 +117,7 @@ impl AtlantisRedis {
         }))
     }
 
-    fn server(&self) -> &Server {
+    fn server(&self) -> &Arc<Server> {
         &self.0.server
     }
 
@@ -131,7 +132,8 @@ impl AtlantisRedis {
         pattern: &str,
         damaged: &mut Vec<Damaged>,
     ) -> Result<Vec<(String, Vec<u8>)>> {
-        let (values, others) = self.server().values(self.server().keys(pattern).await?).await?;
+        let keys = self.server().keys(pattern).await?;
+        let (values, others) = self.server().values(keys, |_, bytes| Ok(bytes.to_vec())).await?;
         damaged.extend(others);
         Ok(values)
     }
@@ -232,8 +234,8 @@ impl LegacyBackend for AtlantisRedis {
     }
 
     async fn list(&self) -> Result<Listing> {
-        let (locks, damaged) = self.all_stored().await?;
-        Ok(Listing::new(locks.into_iter().map(Stored::into_value).collect(), damaged))
+        let (locks, damaged) = self.locks_below(LOCKS, decode).await?;
+        Ok(Listing::new(locks.into_iter().map(|(_, lock)| lock).collect(), damaged))
     }
 
     async fn get_lock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
