@@ -77,9 +77,9 @@ const SUITES: &[Suite] = &[
     },
     Suite {
         name: "compat",
-        package: "lock-compat",
+        package: "lock-atlantis",
         bench: "compat",
-        features: "conformance,redis",
+        features: "",
         judge: Judge::Redis,
     },
 ];

@@ -73,8 +73,16 @@ pub(crate) fn run(sh: &Sh) -> ExitCode {
 
 /// Runs the tests that start a Redis, with a server of Valkey in its place.
 pub(crate) fn run_on_valkey(sh: &Sh) -> ExitCode {
-    const SCOPE: &[&str] =
-        &["--package", "lock-compat", "--package", "lock-redis", "--package", "lock-testkit"];
+    const SCOPE: &[&str] = &[
+        "--package",
+        "lock-atlantis",
+        "--package",
+        "lock-compat",
+        "--package",
+        "lock-redis",
+        "--package",
+        "lock-testkit",
+    ];
     let tally = section("test --valkey", || match redis::valkey(sh) {
         Ok(server) => tests_of(sh, SCOPE, |cmd| cmd.env(redis::SERVER, &server)),
         Err(error) => failed(&error),

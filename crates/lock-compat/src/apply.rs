@@ -37,7 +37,8 @@ pub trait ApplyLocker: Debug + Send + Sync + 'static {
 pub struct ApplyCommandLock {
     /// Whether apply commands are locked.
     pub locked: bool,
-    /// Whether they can be locked and unlocked.
+    /// Whether they can be locked and unlocked; only [`check_apply_lock`](ApplyLocker::check_apply_lock)
+    /// says so, and only of a store that was asked.
     pub global_apply_lock_enabled: bool,
     /// Since when; the zero time when not by the store.
     pub time: Timestamp,
@@ -84,7 +85,7 @@ impl ApplyLocker for ApplyClient {
         }
         let now = Timestamp::from(self.clock.now());
         let lock = self.backend.lock_command(CommandName::Apply, now).await?;
-        Ok(ApplyCommandLock { locked: true, time: lock.lock_time(), ..self.answer() })
+        Ok(ApplyCommandLock { locked: true, time: lock.lock_time(), ..Default::default() })
     }
 
     async fn unlock_apply(&self) -> Result<()> {
@@ -96,7 +97,7 @@ impl ApplyLocker for ApplyClient {
 
     async fn check_apply_lock(&self) -> Result<ApplyCommandLock> {
         if self.is_apply_disabled {
-            return Ok(ApplyCommandLock { locked: true, ..self.answer() });
+            return Ok(ApplyCommandLock { locked: true, ..Default::default() });
         }
         let lock = self.backend.check_command_lock(CommandName::Apply).await?;
         Ok(match lock {

@@ -4,7 +4,6 @@ use std::error::Error as StdError;
 
 use lock_core::InvalidInput;
 
-use crate::fallback::Reconciliation;
 use crate::legacy::{CommandName, Damaged};
 
 /// The result of a legacy call.
@@ -29,15 +28,23 @@ pub enum LegacyError {
         /// What was given.
         key: String,
     },
+    /// Several locks have this key, and nobody can tell which is meant.
+    #[error("the key {key:?} is that of several locks, whose own keys are {exact:?}")]
+    AmbiguousKey {
+        /// What was given.
+        key: String,
+        /// The keys that tell the locks apart; see [`exact_key`](crate::legacy::exact_key).
+        exact: Vec<String>,
+    },
     /// The host of a pull request has what separates the parts of its key.
-    #[error("vcs hostname {hostname:?} contains illegal string \"::\"")]
+    #[error("vcs hostname {} contains illegal string \"::\"", quoted(hostname))]
     IllegalHost {
         /// The host.
         hostname: String,
     },
     /// The repository of a pull request has what separates the parts of its key. Atlantis names the
     /// host in its text all the same.
-    #[error("repo name {hostname:?} contains illegal string \"::\"")]
+    #[error("repo name {} contains illegal string \"::\"", quoted(hostname))]
     IllegalRepo {
         /// The host.
         hostname: String,
@@ -68,7 +75,7 @@ pub enum LegacyError {
     #[error(transparent)]
     Damaged(#[from] Damaged),
     /// A value is outside of the limits of the store.
-    #[error(transparent)]
+    #[error("db transaction failed: {0}")]
     Invalid(#[from] InvalidInput),
     /// Others change the same record all the time.
     #[error("db transaction failed: {key} changes all the time")]
@@ -76,9 +83,6 @@ pub enum LegacyError {
         /// The record.
         key: String,
     },
-    /// Two stores that should be the same are not.
-    #[error("the stores are not the same: {0}")]
-    NotReconciled(Box<Reconciliation>),
     /// The store failed.
     #[error("db transaction failed")]
     Store {
@@ -108,6 +112,48 @@ impl From<lock_core::Error> for LegacyError {
         match error.invalid_input() {
             Some(input) => Self::Invalid(input.clone()),
             None => Self::store(error.is_unknown(), error),
+        }
+    }
+}
+
+/// A text in quotes as Go's `%q` writes it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\u{7}' => quoted.push_str("\\a"),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\u{b}' => quoted.push_str("\\v"),
+            '\u{c}' => quoted.push_str("\\f"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            // What Rust escapes is what cannot be printed, but for quotes.
+            c if c == '\'' || c.escape_debug().len() == 1 => quoted.push(c),
+            c if u32::from(c) < 0x80 => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if u32::from(c) < 0x1_0000 => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push_str(&format!("\\U{:08x}", u32::from(c))),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_quoted_as_in_go() {
+        let cases = [
+            ("a::b", r#""a::b""#),
+            ("é'😀", r#""é'😀""#),
+            ("\"\\\n\u{0}\u{7}\u{7f}", r#""\"\\\n\x00\a\x7f""#),
+            ("\u{85}\u{2028}\u{e0001}", r#""\u0085\u2028\U000e0001""#),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(quoted(text), expected);
         }
     }
 }

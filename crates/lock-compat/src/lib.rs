@@ -3,9 +3,9 @@
 //! - [`LegacyBackend`], [`LegacyLocker`] and [`ApplyLocker`] are Atlantis' own interfaces, with its
 //!   answers and its error texts; [`legacy`] has its records in its bytes.
 //! - [`LockAdapter`] offers them over any lock store, and waiting, priorities and handing on beside
-//!   them. `AtlantisRedis` (feature `redis`) offers them on Atlantis' own Redis.
-//! - [`migrate`] moves everything from one store to another, also from Atlantis' `BoltDB` file
-//!   (feature `bolt`); [`fallback`] lets a mirror take over from a store that is lost.
+//!   them. The crate `lock-atlantis` offers them on Atlantis' own Redis, and moves its records.
+//! - [`names`] has each legacy name with what answers it here and the test that holds it;
+//!   [`differences`] what is otherwise on purpose.
 //! - `conformance` (feature of this name) holds every implementation to Atlantis' own tests.
 //!
 //! # Examples
@@ -38,27 +38,28 @@ pub mod legacy;
 mod error;
 
 mod adapter;
-#[cfg(feature = "redis")]
-mod atlantis;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod documents;
-pub mod fallback;
 
 mod apply;
 mod backend;
 mod locker;
-pub mod migrate;
-#[cfg(feature = "redis")]
-mod server;
-mod statuses;
+mod project_locker;
+mod shelf;
 
-pub use adapter::{AcquireOptions, LockAdapter, QueuePlace};
+pub use adapter::{
+    AcquireOptions, LockAdapter, QueuePlace, convert_from_legacy, convert_to_legacy,
+};
 pub use apply::{ApplyClient, ApplyCommandLock, ApplyLocker};
-#[cfg(feature = "redis")]
-pub use atlantis::{AtlantisRedis, KeyMigration};
 pub use backend::{LegacyBackend, Listing};
 pub use error::{LegacyError, Result};
 pub use locker::{LegacyLocker, LockerClient, NoOpLocker, TryLockResponse};
-#[cfg(feature = "redis")]
-pub use server::ServerConfig;
+pub use project_locker::{ProjectLockResponse, ProjectLocker};
+pub use shelf::Shelf;
+
+#[doc = include_str!("../docs/names.md")]
+pub mod names {}
+
+#[doc = include_str!("../docs/differences.md")]
+pub mod differences {}

@@ -1,14 +1,14 @@
 //! The locks of projects as Atlantis' commands see them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use lock_core::Clock;
 
-use crate::legacy::{LegacyKey, Project, ProjectLock, PullRequest, Timestamp, User};
-use crate::{LegacyBackend, Listing, Result};
+use crate::legacy::{LegacyKey, Project, ProjectLock, PullRequest, Timestamp, User, exact_key};
+use crate::{LegacyBackend, LegacyError, Listing, Result};
 
 /// Atlantis' `locking.Locker`: the locks of projects by the keys that it shows to people.
 #[async_trait]
@@ -28,7 +28,8 @@ pub trait LegacyLocker: Debug + Send + Sync + 'static {
     /// Unlocks by the key of a lock, and answers with the lock that ended.
     ///
     /// # Errors
-    /// [`InvalidKey`](crate::LegacyError::InvalidKey), and what [`LegacyBackend::unlock`] reports.
+    /// [`InvalidKey`](crate::LegacyError::InvalidKey),
+    /// [`AmbiguousKey`](crate::LegacyError::AmbiguousKey), and what [`LegacyBackend::unlock`] reports.
     async fn unlock(&self, key: &str) -> Result<Option<ProjectLock>>;
 
     /// Unlocks a project that this pull request locked, and answers with the lock that ended.
@@ -89,6 +90,50 @@ impl LockerClient {
     }
 }
 
+impl LockerClient {
+    /// The lock of a key. The text of a key does not tell where its parts end, so all locks are
+    /// looked through.
+    async fn find(&self, key: &str) -> Result<Option<ProjectLock>> {
+        LegacyKey::parse(key)?;
+        let Listing { locks, damaged, .. } = self.backend.list().await?;
+        let mut found: Vec<_> = locks
+            .into_iter()
+            .filter(|lock| key_of(lock) == key || exact_key(lock) == key)
+            .collect();
+        // Atlantis may have two locks of one project, of which the store knows the order.
+        let exact: BTreeSet<_> = found.iter().map(exact_key).collect();
+        if exact.len() > 1 {
+            let exact = exact.into_iter().collect();
+            return Err(LegacyError::AmbiguousKey { key: key.to_owned(), exact });
+        }
+        match damaged.into_iter().find(|damaged| damaged.key == format!("pr/{key}")) {
+            Some(damaged) if found.is_empty() => Err(damaged.into()),
+            _ => Ok(found.pop()),
+        }
+    }
+}
+
+fn key_of(lock: &ProjectLock) -> String {
+    LegacyKey::of(lock).to_string()
+}
+
+/// Locks by their keys; those that share one by keys that tell them apart.
+fn by_key(locks: Vec<ProjectLock>) -> BTreeMap<String, ProjectLock> {
+    let mut shared: BTreeMap<String, BTreeMap<String, ProjectLock>> = BTreeMap::new();
+    for lock in locks {
+        shared.entry(key_of(&lock)).or_default().insert(exact_key(&lock), lock);
+    }
+    let mut keys = BTreeMap::new();
+    for (key, locks) in shared {
+        if locks.len() > 1 {
+            keys.extend(locks);
+        } else {
+            keys.extend(locks.into_values().map(|lock| (key.clone(), lock)));
+        }
+    }
+    keys
+}
+
 /// The locks of a listing; what cannot be read has no place in the original's shape.
 fn warned(listing: Listing) -> Vec<ProjectLock> {
     for damaged in &listing.damaged {
@@ -114,13 +159,15 @@ impl LegacyLocker for LockerClient {
     }
 
     async fn unlock(&self, key: &str) -> Result<Option<ProjectLock>> {
-        for key in LegacyKey::parse(key)?.readings() {
-            let unlocked = self.backend.unlock(&key.project, &key.workspace).await?;
-            if unlocked.is_some() {
-                return Ok(unlocked);
+        let Some(lock) = self.find(key).await? else { return Ok(None) };
+        match self.backend.unlock(&lock.project, &lock.workspace).await {
+            // The key told it from the others; its number does so too, as far as a call can say it.
+            Err(LegacyError::AmbiguousKey { .. }) => {
+                let num = lock.pull.num;
+                self.backend.unlock_if_owned_by_pull(&lock.project, &lock.workspace, num).await
             }
+            answer => answer,
         }
-        Ok(None)
     }
 
     async fn unlock_if_owned_by_pull(
@@ -133,8 +180,7 @@ impl LegacyLocker for LockerClient {
     }
 
     async fn list(&self) -> Result<BTreeMap<String, ProjectLock>> {
-        let locks = warned(self.backend.list().await?).into_iter();
-        Ok(locks.map(|lock| (LegacyKey::of(&lock).to_string(), lock)).collect())
+        Ok(by_key(warned(self.backend.list().await?)))
     }
 
     async fn unlock_by_pull(
@@ -146,13 +192,7 @@ impl LegacyLocker for LockerClient {
     }
 
     async fn get_lock(&self, key: &str) -> Result<Option<ProjectLock>> {
-        for key in LegacyKey::parse(key)?.readings() {
-            let lock = self.backend.get_lock(&key.project, &key.workspace).await?;
-            if lock.is_some() {
-                return Ok(lock);
-            }
-        }
-        Ok(None)
+        self.find(key).await
     }
 }
 

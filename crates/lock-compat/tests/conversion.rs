@@ -8,8 +8,8 @@ use lock_compat::legacy::{
     ProjectStatus, PullRequest, PullState, PullStatus, Stored, Timestamp, VcsHostKind, decode,
     encode,
 };
-use lock_compat::{LegacyBackend, LockAdapter};
-use lock_core::{LockManager, OwnerId};
+use lock_compat::{LegacyBackend, LockAdapter, convert_from_legacy, convert_to_legacy};
+use lock_core::{AcquireRequest, FencingToken, Lease, LockKey, LockManager, OwnerId, RequestId};
 use lock_memory::MemoryBackend;
 use proptest::collection::vec;
 use proptest::option;
@@ -218,6 +218,39 @@ proptest! {
             let text = String::from_utf8(stored.encode()).unwrap();
             prop_assert!(text.ends_with(",\"Unknown\":1e3}"), "{}", text);
         }
+    }
+
+    #[test]
+    fn lease_becomes_its_lock_and_a_lock_its_lease(lock in lock(), token in 1..1_u64 << 52) {
+        let token = FencingToken::new(token).unwrap();
+        let request = RequestId::random();
+        // Names may be too long.
+        if let Ok(lease) = convert_from_legacy(&lock, request, token) {
+            prop_assert_eq!((lease.request, lease.token), (request, token));
+            prop_assert_eq!(lease.expires_at, None);
+            prop_assert_eq!(&convert_to_legacy(&lease), &lock);
+            // What others leave of it is as much of the lock as the names say.
+            let bare = AcquireRequest::new(request, lease.key.clone(), lease.owner.clone());
+            let bare = Lease::granted(&bare, token, lease.granted_at);
+            let seen = convert_to_legacy(&bare);
+            prop_assert_eq!(&seen.project, &lock.project);
+            prop_assert_eq!(&seen.workspace, &lock.workspace);
+            prop_assert_eq!(seen.pull.num, lock.pull.num);
+            prop_assert_eq!(&seen.pull.base_repo.full_name, &lock.pull.base_repo.full_name);
+        }
+    }
+
+    #[test]
+    fn every_lease_is_a_lock(key in "[ -~]{1,40}", owner in "[ -~]{1,40}") {
+        let request = AcquireRequest::new(
+            RequestId::random(),
+            LockKey::parse(&key).unwrap(),
+            OwnerId::parse(&owner).unwrap(),
+        );
+        let granted = lock_core::Timestamp::from_micros(7);
+        let lock = convert_to_legacy(&Lease::granted(&request, FencingToken::MAX, granted));
+        prop_assert_eq!(lock.time, granted.into());
+        prop_assert!(!lock.project.path.is_empty() || key.starts_with("project:"));
     }
 
     #[test]

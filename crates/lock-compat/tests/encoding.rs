@@ -183,6 +183,12 @@ fn clocks_beyond_those_years_stand_at_their_ends() {
 }
 
 #[test]
+fn comma_is_a_point() {
+    let read = Timestamp::parse("2025-09-27T22:28:12,5Z").unwrap();
+    assert_eq!(read.to_string(), "2025-09-27T22:28:12.5Z");
+}
+
+#[test]
 fn times_that_go_refuses_are_refused() {
     for text in [
         "",
@@ -191,7 +197,6 @@ fn times_that_go_refuses_are_refused() {
         "2025-09-27T22:28:12z",
         "2025-09-27 22:28:12Z",
         "2025-09-27T22:28:12",
-        "2025-09-27T22:28:12,5Z",
         "2025-09-27T22:28:12.Z",
         "2025-9-27T22:28:12Z",
         "2025-02-30T22:28:12Z",

@@ -3,18 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use async_trait::async_trait;
 use lock_compat::conformance::{lock, pull};
-use lock_compat::documents::MemoryDocuments;
+use lock_compat::documents::{Document, DocumentStore, MemoryDocuments, Replacement, Revision};
 use lock_compat::legacy::{CommandName, Project, ProjectLock, Timestamp, User};
 use lock_compat::{
-    ApplyClient, ApplyLocker, AtlantisRedis, LegacyBackend, LegacyError, LegacyLocker, LockAdapter,
-    LockerClient, NoOpLocker, ServerConfig,
+    ApplyClient, ApplyLocker, LegacyBackend, LegacyError, LegacyLocker, LockAdapter, LockerClient,
+    NoOpLocker, ProjectLocker,
 };
-use lock_core::{LockManager, ManualClock, OwnerId, Timestamp as StoreTime};
+use lock_core::{LockManager, ManualClock, Operation, OwnerId, Timestamp as StoreTime};
 use lock_memory::MemoryBackend;
-use lock_testkit::server::RedisServer;
+use lock_testkit::{Fault, Faulty};
 
 const KEY: &str = "owner/repo/path/workspace/projectName";
 
@@ -28,13 +28,36 @@ fn store() -> Arc<dyn LegacyBackend> {
     Arc::new(LockAdapter::new(manager, MemoryDocuments::new()))
 }
 
-/// A store whose server is gone.
-async fn lost_store() -> Arc<dyn LegacyBackend> {
-    let server = RedisServer::start().await;
-    let config = ServerConfig::parse(&server.url()).unwrap();
-    let store = AtlantisRedis::connect(config.with_timeout(Duration::from_millis(300))).await;
-    server.kill().await;
-    Arc::new(store.unwrap())
+/// Documents that are out of reach.
+#[derive(Debug)]
+struct LostDocuments;
+
+#[async_trait]
+impl DocumentStore for LostDocuments {
+    async fn read(&self, _name: &str) -> lock_compat::Result<Option<Document>> {
+        Err(LegacyError::store(false, "no answer"))
+    }
+    async fn replace(
+        &self,
+        _name: &str,
+        _expected: Option<Revision>,
+        _body: Option<&[u8]>,
+    ) -> lock_compat::Result<Replacement> {
+        Err(LegacyError::store(true, "no answer"))
+    }
+    async fn names(&self, _prefix: &str) -> lock_compat::Result<Vec<String>> {
+        Err(LegacyError::store(false, "no answer"))
+    }
+}
+
+/// A store that is gone.
+fn lost_store() -> Arc<dyn LegacyBackend> {
+    let store = Faulty::new(MemoryBackend::new());
+    for operation in [Operation::Acquire, Operation::Inspect, Operation::List] {
+        store.inject(operation, Fault::Refused);
+    }
+    let manager = LockManager::new(store, OwnerId::parse("atlantis").unwrap());
+    Arc::new(LockAdapter::new(manager, LostDocuments))
 }
 
 fn project() -> Project {
@@ -80,7 +103,7 @@ async fn attempt_tells_its_key_and_is_stamped() {
 /// `TestGetLock_Err`.
 #[tokio::test]
 async fn failures_of_the_store_are_passed_on() {
-    let locker = locker(lost_store().await);
+    let locker = locker(lost_store());
     let attempt = locker.try_lock(project(), "workspace", pull("owner/repo", 1), User::new("a"));
     assert_lost(attempt.await);
     assert_lost(locker.unlock(KEY).await);
@@ -177,7 +200,11 @@ async fn applies_are_locked_and_unlocked() {
     assert_eq!((free.locked, free.global_apply_lock_enabled), (false, true));
     let made = locker.lock_apply().await.unwrap();
     assert_eq!((made.locked, made.time.to_string().as_str()), (true, "2025-09-28T05:28:12Z"));
-    assert_eq!(locker.check_apply_lock().await.unwrap(), made);
+    // As in Atlantis only who checks learns whether locking is enabled.
+    assert!(!made.global_apply_lock_enabled);
+    let seen = locker.check_apply_lock().await.unwrap();
+    assert!(seen.global_apply_lock_enabled);
+    assert_eq!((seen.locked, seen.time), (made.locked, made.time));
     let error = locker.lock_apply().await.unwrap_err();
     assert_eq!(error.to_string(), "db transaction failed: lock already exists");
     locker.unlock_apply().await.unwrap();
@@ -189,7 +216,7 @@ async fn applies_are_locked_and_unlocked() {
 /// `TestApplyLocker`: an apply may not begin where nobody knows whether it is locked.
 #[tokio::test]
 async fn applies_fail_closed() {
-    let locker = applies(lost_store().await, false, false);
+    let locker = applies(lost_store(), false, false);
     assert_lost(locker.lock_apply().await);
     assert_lost(locker.unlock_apply().await);
     assert_lost(locker.check_apply_lock().await);
@@ -198,7 +225,7 @@ async fn applies_fail_closed() {
 /// `TestApplyLocker`: apply is not among the allowed commands, and then no store is asked.
 #[tokio::test]
 async fn applies_are_locked_by_configuration() {
-    let locker = applies(lost_store().await, true, false);
+    let locker = applies(lost_store(), true, false);
     assert_eq!(
         locker.lock_apply().await.unwrap_err().to_string(),
         "apply is omitted from AllowCommands; Apply commands are locked globally until flag is updated"
@@ -207,7 +234,8 @@ async fn applies_are_locked_by_configuration() {
         locker.unlock_apply().await.unwrap_err().to_string(),
         "apply commands are disabled until AllowCommands flag is updated"
     );
-    assert!(locker.check_apply_lock().await.unwrap().locked);
+    let seen = locker.check_apply_lock().await.unwrap();
+    assert_eq!((seen.locked, seen.global_apply_lock_enabled), (true, false));
 }
 
 /// Nobody is meant to lock applies; those that are locked are locked all the same.
@@ -220,4 +248,35 @@ async fn lock_of_applies_may_be_switched_off() {
     store.lock_command(CommandName::Apply, time).await.unwrap();
     let seen = locker.check_apply_lock().await.unwrap();
     assert_eq!((seen.locked, seen.global_apply_lock_enabled, seen.time), (true, false, time));
+}
+
+/// `TestDefaultProjectLocker_TryLockWhenLocked`, `.._TryLockWhenLockedSamePull`,
+/// `.._TryLockUnlocked`, and with another name of the executable.
+#[tokio::test]
+async fn pull_is_told_who_is_in_its_way() {
+    let locker = ProjectLocker::new(Arc::new(locker(store())));
+    let attempt = async |num, locker: &ProjectLocker| {
+        let (pull, user) = (pull("owner/repo", num), User::new("lkysow"));
+        locker.try_lock(pull, user, "workspace", project()).await.unwrap()
+    };
+    for _ in 0..2 {
+        let answer = attempt(2, &locker).await;
+        assert!(answer.lock_acquired && answer.lock_failure_reason.is_empty());
+        assert_eq!(answer.lock_key, KEY);
+    }
+    let refused = attempt(1, &locker).await;
+    assert!(!refused.lock_acquired && refused.lock_key.is_empty());
+    let reason = |command: &str| {
+        format!(
+            "This project is currently locked by an unapplied plan from pull #2. To continue, \
+             delete the lock from #2 or apply that plan and merge the pull request.\n\nOnce the \
+             lock is released, comment `{command} plan` here to re-plan."
+        )
+    };
+    assert_eq!(refused.lock_failure_reason, reason("atlantis"));
+    let other = attempt(1, &locker.with_executable("terra")).await;
+    assert_eq!(other.lock_failure_reason, reason("terra"));
+    // Where nothing is locked nobody is in the way.
+    let free = ProjectLocker::new(Arc::new(NoOpLocker::new()));
+    assert!(attempt(1, &free).await.lock_acquired && attempt(2, &free).await.lock_acquired);
 }

@@ -25,7 +25,7 @@ async fn position_behind_many_waiters_is_told() {
     let adapter = adapter(store.clone());
     let [first, last] = [1, 2].map(|num| lock("owner/repo", "path", "default", num));
     adapter.try_lock(first.clone()).await.unwrap();
-    let key = LockKey::parse("project:owner/repo:path:default:").unwrap();
+    let key = LockKey::parse("project:owner/repo:path:default::github.com").unwrap();
     for number in 0..MANY {
         let owner = OwnerId::parse(format!("waiter-{number}")).unwrap();
         let request = AcquireRequest::new(RequestId::random(), key.clone(), owner);

@@ -124,7 +124,8 @@ async fn wait_ends_when_the_waiter_is_evicted() {
     adapter.try_lock(of(1)).await.unwrap();
     let second = wait_in_line(&adapter, 2, AcquireOptions::default()).await;
     let manager = adapter.manager();
-    let inspection = manager.inspect("project:owner/repo:path:default:").await.unwrap().value;
+    let inspection =
+        manager.inspect("project:owner/repo:path:default::github.com").await.unwrap().value;
     let waiter = inspection.waiters.items.into_iter().next().unwrap();
     assert!(manager.evict_waiter(waiter.key, waiter.request, "a freeze").await.unwrap());
     let error = second.await.unwrap().unwrap_err();
@@ -148,10 +149,11 @@ async fn wait_can_be_cancelled() {
     let adapter = adapter();
     adapter.try_lock(of(1)).await.unwrap();
     let second = wait_in_line(&adapter, 2, AcquireOptions::default()).await;
-    assert!(!adapter.cancel_wait(&of(3).project, "default", &of(3).pull));
-    assert!(adapter.cancel_wait(&of(2).project, "default", &of(2).pull));
+    let cancel = async |num| adapter.cancel_wait(&of(num).project, "default", &of(num).pull).await;
+    assert!(!cancel(3).await.unwrap());
+    assert!(cancel(2).await.unwrap());
     assert!(matches!(second.await.unwrap().unwrap_err(), LegacyError::Cancelled));
-    assert!(!adapter.cancel_wait(&of(2).project, "default", &of(2).pull));
+    assert!(!cancel(2).await.unwrap());
     adapter.unlock(&of(1).project, "default").await.unwrap();
     assert!(adapter.try_lock(of(3)).await.unwrap().0);
 }
@@ -169,7 +171,61 @@ async fn dropped_wait_leaves_the_queue() {
     while !is_gone().await {
         tokio::task::yield_now().await;
     }
-    assert!(!adapter.cancel_wait(&of(2).project, "default", &of(2).pull));
+    let (project, pull) = (of(2).project, of(2).pull);
+    assert!(!adapter.cancel_wait(&project, "default", &pull).await.unwrap());
+}
+
+/// Two processes with one store.
+fn two() -> [LockAdapter; 2] {
+    let (store, documents) = (MemoryBackend::new(), MemoryDocuments::new());
+    ["one", "other"].map(|owner| {
+        let manager = LockManager::new(store.clone(), OwnerId::parse(owner).unwrap());
+        LockAdapter::new(manager, documents.clone())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn closed_pull_waits_no_more_in_whatever_process() {
+    let [one, other] = two();
+    one.try_lock(of(1)).await.unwrap();
+    let second = wait_in_line(&one, 2, AcquireOptions::default()).await;
+    assert!(other.unlock_by_pull("owner/repo", 2).await.unwrap().locks.is_empty());
+    assert!(matches!(second.await.unwrap().unwrap_err(), LegacyError::Cancelled));
+    other.unlock_by_pull("owner/repo", 1).await.unwrap();
+    assert_eq!(holder(&one).await, None);
+    assert!(one.try_lock(of(3)).await.unwrap().0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_is_cancelled_by_another_process() {
+    let [one, other] = two();
+    one.try_lock(of(1)).await.unwrap();
+    let second = wait_in_line(&one, 2, AcquireOptions::default()).await;
+    let (project, pull) = (of(2).project, of(2).pull);
+    assert!(other.cancel_wait(&project, "default", &pull).await.unwrap());
+    assert!(matches!(second.await.unwrap().unwrap_err(), LegacyError::Cancelled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pull_that_plans_again_goes_on_with_its_lock() {
+    let [one, other] = two();
+    one.try_lock(of(1)).await.unwrap();
+    let mut again = of(1);
+    again.user.username = "bob".to_owned();
+    let waits = AcquireOptions::default();
+    let again = timeout(Duration::from_secs(60), other.acquire(again, &waits));
+    assert_eq!(again.await.expect("it does not wait").unwrap(), of(1));
+    // Of two requests of one pull request, the second goes on with the lock of the first.
+    let (first, second) =
+        (wait_in_line(&one, 2, waits.clone()).await, other.acquire(of(2), &waits));
+    let project = of(1).project;
+    let unlock = one.unlock(&project, "default");
+    let second = timeout(Duration::from_secs(60), second);
+    let (second, unlocked) = tokio::join!(second, unlock);
+    assert_eq!(unlocked.unwrap(), Some(of(1)));
+    assert_eq!(first.await.unwrap().unwrap(), of(2));
+    assert_eq!(second.expect("it does not wait").unwrap(), of(2));
+    assert_eq!(holder(&one).await, Some(2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,8 +13,11 @@ const TESTKIT: &str = "lock-testkit";
 const HOST: &str = "lock-host";
 /// Puts the others together, so it knows them all.
 const BINARY: &str = "lock-cli";
+/// Atlantis' interfaces, which its own stores offer.
+const COMPAT: &str = "lock-compat";
+const ATLANTIS: &str = "lock-atlantis";
 /// Any other crate is a backend.
-const NOT_BACKENDS: [&str; 5] = [CORE, TESTKIT, HOST, BINARY, "lock-compat"];
+const NOT_BACKENDS: [&str; 6] = [CORE, TESTKIT, HOST, BINARY, COMPAT, ATLANTIS];
 /// What the backends are there to hide.
 const DRIVERS: [&str; 2] = ["redis", "rusqlite"];
 
@@ -79,7 +82,7 @@ fn objection(from: &str, to: &str, kind: DependencyKind, is_ours: bool) -> Optio
     match (from, to) {
         (_, TESTKIT) => Some("the testkit is for tests only"),
         (CORE, _) => Some("the core depends on no other crate"),
-        (BINARY, _) | (_, CORE) => None,
+        (BINARY, _) | (_, CORE) | (ATLANTIS, COMPAT) => None,
         (_, HOST) if is_backend(from) => None,
         _ => Some("a library depends on lock-core only, a backend on lock-host, too"),
     }
@@ -117,6 +120,8 @@ mod tests {
             assert!(!refused(library, "lock-core", DependencyKind::Normal), "{library}");
             assert!(refused(library, "lock-cli", DependencyKind::Normal), "{library}");
         }
+        assert!(!refused("lock-atlantis", "lock-compat", DependencyKind::Normal));
+        assert!(refused("lock-compat", "lock-atlantis", DependencyKind::Normal));
         assert!(refused("lock-compat", "lock-memory", DependencyKind::Normal));
         assert!(!refused("lock-compat", "lock-memory", DependencyKind::Development));
         assert!(!refused("lock-redis", "redis", DependencyKind::Normal));

@@ -1,15 +1,15 @@
 //! The locks of projects: leases that never end.
 
-use lock_core::{Attempt, Lease, LockGuard, Metadata, Ttl};
+use lock_core::{Attempt, InvalidInput, Lease, LockGuard, Metadata, Ttl};
 
 use super::{LockAdapter, MOST_ATTEMPTS, name};
-use crate::legacy::{Damaged, Project, ProjectLock, Stored};
+use crate::legacy::{Damaged, LegacyKey, Project, ProjectLock, Stored, exact_key};
 use crate::{LegacyError, Listing, Result};
 
 /// The name of a [`ProjectLock`] in the metadata of its lease.
 const LOCK: &str = "lock";
 /// The name of the pull request's author in the metadata, for those who watch.
-const AUTHOR: &str = "author";
+pub(super) const AUTHOR: &str = "author";
 /// Why a lease is taken that somebody unlocks, whoever it is.
 const UNLOCKED: &str = "unlocked";
 
@@ -54,10 +54,11 @@ impl LockAdapter {
         stored: &Stored<ProjectLock>,
     ) -> Result<Option<Stored<ProjectLock>>> {
         let lock = stored.value();
-        let key = name::key(&lock.project, &lock.workspace)?;
+        let metadata = metadata(stored)?;
+        let key = self.key(&lock.project, &lock.workspace, name::host(&lock.pull)).await?;
         for _ in 0..MOST_ATTEMPTS {
             let request = self.manager().try_acquire(key.clone()).ttl(Ttl::Never);
-            let request = request.owner(name::owner(&lock.pull)?).metadata(metadata(stored)?);
+            let request = request.owner(name::owner(&lock.pull)?).metadata(metadata.clone());
             if let Attempt::Acquired(guard) = request.await? {
                 self.keep(guard).await?;
                 return Ok(None);
@@ -88,14 +89,25 @@ impl LockAdapter {
         project: &Project,
         workspace: &str,
     ) -> Result<Option<Stored<ProjectLock>>> {
-        let lease = self.lease(project, workspace).await?;
+        let lease = self.only(project, workspace, |_| true).await?;
         Ok(lease.as_ref().map(read).transpose()?)
     }
 
-    /// The lease of the project and workspace of a lock, and the bytes of the lock that it carries,
-    /// readable or not.
-    pub(crate) async fn carried(&self, lock: &ProjectLock) -> Result<Option<(Lease, Vec<u8>)>> {
-        let lease = self.lease(&lock.project, &lock.workspace).await?;
+    /// The lease of the project and workspace of a lock, at its host if it names one, and the bytes
+    /// of the lock that it carries, readable or not.
+    ///
+    /// # Errors
+    /// When the store failed.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn carried(&self, lock: &ProjectLock) -> Result<Option<(Lease, Vec<u8>)>> {
+        let host = name::host(&lock.pull);
+        let lease = if host.is_empty() {
+            self.only(&lock.project, &lock.workspace, |_| true).await?
+        } else {
+            self.head(&name::key(&lock.project, &lock.workspace, host)?).await?.0
+        };
         Ok(lease.map(|lease| {
             let bytes = lease.metadata.get(LOCK).unwrap_or_default().as_bytes().to_vec();
             (lease, bytes)
@@ -118,16 +130,19 @@ impl LockAdapter {
         unlocking: Unlocking,
     ) -> Result<Option<ProjectLock>> {
         for _ in 0..MOST_ATTEMPTS {
-            let Some(lease) = self.lease(project, workspace).await? else { return Ok(None) };
-            let lock = read(&lease)?.into_value();
-            if !unlocking.may_end(&lock) {
+            let is_wanted = |lease: &Lease| match (unlocking, read(lease)) {
+                (Unlocking::Pull(_), Ok(lock)) => unlocking.may_end(lock.value()),
+                _ => true,
+            };
+            let Some(lease) = self.only(project, workspace, is_wanted).await? else {
                 return Ok(None);
-            }
+            };
+            let lock = read(&lease)?.into_value();
             if self.end(&lease, unlocking).await? {
                 return Ok(Some(lock));
             }
         }
-        Err(LegacyError::Contended { key: name::key(project, workspace)?.to_string() })
+        Err(LegacyError::Contended { key: LegacyKey::new(project.clone(), workspace).to_string() })
     }
 
     /// Ends a lease by its name, so that whoever locked in between keeps the lock; `false` when it
@@ -160,6 +175,8 @@ impl LockAdapter {
     }
 
     pub(super) async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
+        // First, so that no lock is handed to a request of its own.
+        self.end_waits(repo_full_name, pull_num).await?;
         let (locks, damaged) = self.locks(&name::keys_of(repo_full_name)).await?;
         let (unlocking, mut unlocked) = (Unlocking::Pull(pull_num), Vec::new());
         for (lease, lock) in locks {
@@ -170,10 +187,22 @@ impl LockAdapter {
         Ok(Listing::new(unlocked, damaged))
     }
 
-    /// The lease of a project.
-    async fn lease(&self, project: &Project, workspace: &str) -> Result<Option<Lease>> {
-        let (lease, _) = self.head(&name::key(project, workspace)?).await?;
-        Ok(lease)
+    /// The lease of a project that is wanted, at whatever host.
+    pub(super) async fn only(
+        &self,
+        project: &Project,
+        workspace: &str,
+        is_wanted: impl Fn(&Lease) -> bool,
+    ) -> Result<Option<Lease>> {
+        let mut leases = self.leases_of(project, workspace).await?;
+        leases.retain(is_wanted);
+        if leases.len() > 1 {
+            let key = LegacyKey::new(project.clone(), workspace).to_string();
+            let locks = leases.iter().filter_map(|lease| read(lease).ok());
+            let exact = locks.map(|lock| exact_key(lock.value())).collect();
+            return Err(LegacyError::AmbiguousKey { key, exact });
+        }
+        Ok(leases.pop())
     }
 
     /// The leases of all keys that begin with `prefix`, with their locks.
@@ -193,11 +222,11 @@ impl LockAdapter {
 }
 
 /// What the lease of a lock carries.
-pub(super) fn metadata(stored: &Stored<ProjectLock>) -> Result<Metadata> {
+pub(super) fn metadata(stored: &Stored<ProjectLock>) -> Result<Metadata, InvalidInput> {
     let bytes = stored.encode();
     // JSON is UTF-8.
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Metadata::parse([(LOCK, text), (AUTHOR, stored.value().pull.author.clone())])?)
+    Metadata::parse([(LOCK, text), (AUTHOR, stored.value().pull.author.clone())])
 }
 
 /// The lock that a lease carries.

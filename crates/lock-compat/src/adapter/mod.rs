@@ -1,5 +1,7 @@
 //! Atlantis' store of locks and statuses on top of a lock store and a document store.
 
+mod convert;
+mod hosts;
 mod locks;
 mod name;
 mod queue;
@@ -11,16 +13,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lock_core::LockManager;
 
+use crate::Shelf;
 use crate::documents::{DocumentStore, Replacement, Revision};
 use crate::legacy::{
     CommandLock, CommandName, Project, ProjectLock, ProjectPlanStatus, ProjectResult, PullRequest,
     PullStatus, Timestamp,
 };
-use crate::statuses::Shelf;
 use crate::{LegacyBackend, Listing, Result};
+use hosts::Hosts;
 use locks::Unlocking;
-use queue::Waits;
 
+pub use convert::{convert_from_legacy, convert_to_legacy};
 pub use queue::{AcquireOptions, QueuePlace};
 
 /// How often a change that others are always quicker with is tried again.
@@ -29,7 +32,8 @@ const MOST_ATTEMPTS: usize = 1000;
 /// Atlantis' store over a [`LockManager`], and so over any backend.
 ///
 /// The lock of a project is a lease that never ends, whose owner is the pull request and whose
-/// metadata keeps the whole [`ProjectLock`]. Statuses of pull requests and locks of commands are
+/// metadata keeps the whole [`ProjectLock`]. Projects of the same name at different hosts are
+/// different; where a call does not say which is meant, and two are locked, it is refused. Statuses of pull requests and locks of commands are
 /// documents. Clones share everything.
 ///
 /// Locks outlive the process only where the lock store does. A manager's shutdown leaves them: they
@@ -40,7 +44,7 @@ pub struct LockAdapter(Arc<Shared>);
 struct Shared {
     manager: LockManager,
     documents: Arc<dyn DocumentStore>,
-    waits: Waits,
+    hosts: Hosts,
 }
 
 impl LockAdapter {
@@ -48,7 +52,7 @@ impl LockAdapter {
     #[must_use]
     pub fn new(manager: LockManager, documents: impl DocumentStore) -> Self {
         let documents = Arc::new(documents);
-        Self(Arc::new(Shared { manager, documents, waits: Waits::default() }))
+        Self(Arc::new(Shared { manager, documents, hosts: Hosts::default() }))
     }
 
     /// The manager of the locks.
@@ -57,7 +61,9 @@ impl LockAdapter {
         &self.0.manager
     }
 
-    pub(crate) fn documents(&self) -> &dyn DocumentStore {
+    /// The store of everything else.
+    #[must_use]
+    pub fn documents(&self) -> &dyn DocumentStore {
         &*self.0.documents
     }
 }

@@ -7,14 +7,15 @@ use crate::legacy::{Project, PullRequest};
 /// What every key of a project begins with.
 pub(super) const PROJECTS: &str = "project:";
 
-/// The key of a project: its repository, path, workspace and name, with `:` in between.
+/// The key of a project at a host: its repository, path, workspace, name and host, with `:` in
+/// between.
 ///
 /// No two projects share one, as they may in Atlantis: what separates the parts is escaped in them.
 ///
 /// # Errors
 /// When it is too long.
-pub(super) fn key(project: &Project, workspace: &str) -> Result<LockKey, InvalidInput> {
-    let parts = [&project.repo_full_name, &project.path, workspace, &project.project_name];
+pub(super) fn key(project: &Project, workspace: &str, host: &str) -> Result<LockKey, InvalidInput> {
+    let parts = [&project.repo_full_name, &project.path, workspace, &project.project_name, host];
     let mut text = PROJECTS.to_owned();
     for (number, part) in parts.into_iter().enumerate() {
         if number > 0 {
@@ -25,6 +26,11 @@ pub(super) fn key(project: &Project, workspace: &str) -> Result<LockKey, Invalid
     LockKey::parse(text)
 }
 
+/// The host of a pull request; empty in records of versions that do not write it.
+pub(super) fn host(pull: &PullRequest) -> &str {
+    &pull.base_repo.vcs_host.hostname
+}
+
 /// What the keys of all projects of a repository begin with, and no other.
 pub(super) fn keys_of(repo_full_name: &str) -> String {
     let mut text = PROJECTS.to_owned();
@@ -33,16 +39,57 @@ pub(super) fn keys_of(repo_full_name: &str) -> String {
     text
 }
 
-/// The owner that a pull request is: its host, repository and number.
+/// The owner that a pull request is.
 ///
 /// # Errors
 /// When it is too long.
 pub(super) fn owner(pull: &PullRequest) -> Result<OwnerId, InvalidInput> {
+    owner_of(host(pull), &pull.base_repo.full_name, pull.num)
+}
+
+/// The owner that the pull request of this host, repository and number is.
+///
+/// # Errors
+/// When it is too long.
+pub(super) fn owner_of(host: &str, repo: &str, num: i64) -> Result<OwnerId, InvalidInput> {
     let mut text = "pull:".to_owned();
-    escape(&pull.base_repo.vcs_host.hostname, &mut text);
+    escape(host, &mut text);
     text.push(':');
-    escape(&pull.base_repo.full_name, &mut text);
-    OwnerId::parse(format!("{text}:{}", pull.num))
+    escape(repo, &mut text);
+    OwnerId::parse(format!("{text}:{num}"))
+}
+
+/// The project, the workspace and the host that a key is of.
+pub(super) fn project_of(key: &LockKey) -> Option<(Project, String, String)> {
+    let parts = parts(key.as_str().strip_prefix(PROJECTS)?)?;
+    let [repo, path, workspace, name, host] = <[String; 5]>::try_from(parts).ok()?;
+    let mut project = Project::default();
+    (project.repo_full_name, project.path, project.project_name) = (repo, path, name);
+    Some((project, workspace, host))
+}
+
+/// The host, the repository and the number that an owner is.
+pub(super) fn pull_of(owner: &OwnerId) -> Option<(String, String, i64)> {
+    let parts = parts(owner.as_str().strip_prefix("pull:")?)?;
+    let [host, repo, num] = <[String; 3]>::try_from(parts).ok()?;
+    Some((host, repo, num.parse().ok()?))
+}
+
+/// The parts of a name as they were before they were escaped.
+fn parts(text: &str) -> Option<Vec<String>> {
+    text.split(':').map(plain).collect()
+}
+
+fn plain(part: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend(before.as_bytes());
+        bytes.push(u8::from_str_radix(after.get(..2)?, 16).ok()?);
+        rest = &after[2..];
+    }
+    bytes.extend(rest.as_bytes());
+    String::from_utf8(bytes).ok()
 }
 
 /// Adds a part, with everything in it escaped that separates parts or may not be in a key.
@@ -68,13 +115,13 @@ mod tests {
         project.repo_full_name = repo.to_owned();
         project.path = path.to_owned();
         project.project_name = name.to_owned();
-        key(&project, workspace).unwrap()
+        key(&project, workspace, "github.com").unwrap()
     }
 
     #[test]
     fn a_key_reads_like_the_project() {
         let key = named("acme/infra", "modules/vpc", "default", "");
-        assert_eq!(key.as_str(), "project:acme/infra:modules/vpc:default:");
+        assert_eq!(key.as_str(), "project:acme/infra:modules/vpc:default::github.com");
     }
 
     #[test]
@@ -85,9 +132,23 @@ mod tests {
     }
 
     #[test]
+    fn names_are_read_as_they_were_written() {
+        for part in ["", "a", "a:b%c", "%3A", "é\n\u{85}/"] {
+            let mut project = Project::default();
+            part.clone_into(&mut project.repo_full_name);
+            part.clone_into(&mut project.project_name);
+            let key = key(&project, part, part).unwrap();
+            assert_eq!(project_of(&key).unwrap(), (project, part.to_owned(), part.to_owned()));
+            let owner = owner_of(part, part, -7).unwrap();
+            assert_eq!(pull_of(&owner).unwrap(), (part.to_owned(), part.to_owned(), -7));
+        }
+        assert_eq!(project_of(&LockKey::parse("project:a:b%").unwrap()), None);
+    }
+
+    #[test]
     fn control_characters_are_escaped() {
         let key = named("r/r", "a\nb\u{85}", "c", "");
-        assert_eq!(key.as_str(), "project:r/r:a%0Ab%C2%85:c:");
+        assert_eq!(key.as_str(), "project:r/r:a%0Ab%C2%85:c::github.com");
     }
 
     #[test]
@@ -102,6 +163,6 @@ mod tests {
     fn a_name_that_is_too_long_is_refused_by_its_field() {
         let mut project = Project::default();
         project.path = "x".repeat(2000);
-        assert_eq!(key(&project, "default").unwrap_err().field(), "key");
+        assert_eq!(key(&project, "default", "").unwrap_err().field(), "key");
     }
 }

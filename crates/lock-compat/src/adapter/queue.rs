@@ -1,17 +1,23 @@
 //! What Atlantis does not have: priorities, waiting, places in the queue, and handing on.
 
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lock_core::{ErrorKind, LockKey, OwnerId, Priority, Transfer, TransferTo, Ttl};
-use tokio::sync::Notify;
+use lock_core::{
+    End, ErrorKind, Lease, LockKey, OwnerId, Priority, RequestId, Transfer, TransferTo, Ttl, Waiter,
+};
+use tokio::time::sleep;
 
 use super::locks::{metadata, read};
 use super::view::Standing;
 use super::{LockAdapter, MOST_ATTEMPTS, name};
-use crate::legacy::{Project, ProjectLock, PullRequest, Stored};
+use crate::legacy::{LegacyKey, Project, ProjectLock, PullRequest, Stored};
 use crate::{LegacyError, Result};
+
+/// Why a request is taken out of the queue whose pull request waits no more.
+const CANCELLED: &str = "cancelled";
+/// The time between two looks whether another request of the same pull request holds.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How a project is waited for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,12 +64,14 @@ pub struct QueuePlace {
 }
 
 impl LockAdapter {
-    /// Locks a project as soon as it is the pull request's turn.
+    /// Locks a project as soon as it is the pull request's turn. One that has locked it already goes
+    /// on with the lock that it has, as in Atlantis.
     ///
     /// # Errors
     /// [`NotAcquired`](LegacyError::NotAcquired), with the place and the holder behind it, when the
-    /// time is up or the queue is too long; [`Cancelled`](LegacyError::Cancelled) after
-    /// [`cancel_wait`](Self::cancel_wait); and when the lock cannot be kept or the store failed.
+    /// time is up or the queue is too long; [`Cancelled`](LegacyError::Cancelled) when the pull
+    /// request was closed, or after [`cancel_wait`](Self::cancel_wait), by whatever process; and
+    /// when the lock cannot be kept or the store failed.
     ///
     /// # Cancel safety
     /// A dropped call leaves the queue, and unlocks if its turn had come.
@@ -72,11 +80,17 @@ impl LockAdapter {
         lock: ProjectLock,
         options: &AcquireOptions,
     ) -> Result<ProjectLock> {
-        let key = name::key(&lock.project, &lock.workspace)?;
         let owner = name::owner(&lock.pull)?;
         let stored = Stored::new(lock);
+        let metadata = metadata(&stored)?;
+        let lock = stored.into_value();
+        let key = self.key(&lock.project, &lock.workspace, name::host(&lock.pull)).await?;
+        if let Some(held) = self.held_by(&key, &owner).await? {
+            return Ok(read(&held)?.into_value());
+        }
         let mut request = self.manager().acquire(key.clone()).ttl(Ttl::Never);
-        request = request.owner(owner.clone()).metadata(metadata(&stored)?);
+        let own = RequestId::random();
+        request = request.request(own).owner(owner.clone()).metadata(metadata);
         request = request.priority(options.priority);
         if let Some(wait) = options.wait {
             request = request.wait(wait);
@@ -84,18 +98,37 @@ impl LockAdapter {
         if let Some(limit) = options.queue_limit {
             request = request.queue_limit(limit);
         }
-        let wait = self.0.waits.begin(key, owner);
         tokio::select! {
             biased;
-            () = wait.cancelled.notified() => Err(LegacyError::Cancelled),
             guard = request => match guard {
                 Ok(guard) => {
                     self.keep(guard).await?;
-                    Ok(stored.into_value())
+                    Ok(lock)
                 }
+                Err(error) if is_cancelled(&error) => Err(LegacyError::Cancelled),
                 Err(error) if is_in_vain(&error) => Err(LegacyError::NotAcquired(error)),
                 Err(error) => Err(error.into()),
             },
+            held = self.until_held_by(&key, &owner, own) => Ok(read(&held?)?.into_value()),
+        }
+    }
+
+    /// The lease of a key if it is of this owner.
+    async fn held_by(&self, key: &LockKey, owner: &OwnerId) -> Result<Option<Lease>> {
+        Ok(self.head(key).await?.0.filter(|lease| lease.owner == *owner))
+    }
+
+    /// Another request of the same pull request may lock the project, and would be waited for for
+    /// ever.
+    async fn until_held_by(&self, key: &LockKey, owner: &OwnerId, own: RequestId) -> Result<Lease> {
+        loop {
+            sleep(LOOK_EVERY).await;
+            // The request itself tells of a store that fails, and when it is granted.
+            if let Ok(Some(held)) = self.held_by(key, owner).await
+                && held.request != own
+            {
+                return Ok(held);
+            }
         }
     }
 
@@ -112,7 +145,7 @@ impl LockAdapter {
         workspace: &str,
         pull: &PullRequest,
     ) -> Result<Option<QueuePlace>> {
-        let (key, owner) = (name::key(project, workspace)?, name::owner(pull)?);
+        let (key, owner) = (name::key(project, workspace, name::host(pull))?, name::owner(pull)?);
         let Some(Standing { position, waiting, holder }) = self.standing(key, &owner).await? else {
             return Ok(None);
         };
@@ -120,15 +153,49 @@ impl LockAdapter {
         Ok(Some(QueuePlace { position, waiting, holder }))
     }
 
-    /// Ends the wait of a pull request for a project, whose [`acquire`](Self::acquire) is a call of
-    /// this adapter or a clone; `false` when there is none.
-    #[must_use]
-    pub fn cancel_wait(&self, project: &Project, workspace: &str, pull: &PullRequest) -> bool {
-        let (Ok(key), Ok(owner)) = (name::key(project, workspace), name::owner(pull)) else {
+    /// Ends the wait of a pull request for a project, in whatever process it is; `false` when it
+    /// does not wait.
+    ///
+    /// # Errors
+    /// When the store failed.
+    ///
+    /// # Cancel safety
+    /// A dropped call may have happened.
+    pub async fn cancel_wait(
+        &self,
+        project: &Project,
+        workspace: &str,
+        pull: &PullRequest,
+    ) -> Result<bool> {
+        let (Ok(key), Ok(owner)) =
+            (name::key(project, workspace, name::host(pull)), name::owner(pull))
+        else {
             // What has no name does not wait.
-            return false;
+            return Ok(false);
         };
-        self.0.waits.cancel(&key, &owner)
+        self.end_waits_of(owner, |waiter| waiter.key == key).await
+    }
+
+    /// Ends all waits of a pull request, at whatever host its repository is.
+    pub(super) async fn end_waits(&self, repo_full_name: &str, pull_num: i64) -> Result<()> {
+        for host in self.hosts().await? {
+            if let Ok(owner) = name::owner_of(&host, repo_full_name, pull_num) {
+                self.end_waits_of(owner, |_| true).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end_waits_of(
+        &self,
+        owner: OwnerId,
+        is_meant: impl Fn(&Waiter) -> bool,
+    ) -> Result<bool> {
+        let mut is_ended = false;
+        for waiter in self.waiters_of(owner).await?.into_iter().filter(is_meant) {
+            is_ended |= self.manager().evict_waiter(waiter.key, waiter.request, CANCELLED).await?;
+        }
+        Ok(is_ended)
     }
 
     /// Hands a project from the pull request that locked it to the next in its queue, and answers
@@ -147,16 +214,18 @@ impl LockAdapter {
         project: &Project,
         workspace: &str,
     ) -> Result<Option<ProjectLock>> {
-        let key = name::key(project, workspace)?;
         for _ in 0..MOST_ATTEMPTS {
-            let (Some(lease), Some(next)) = self.head(&key).await? else { return Ok(None) };
+            let Some(lease) = self.only(project, workspace, |_| true).await? else {
+                return Ok(None);
+            };
+            let Some(next) = self.head(&lease.key).await?.1 else { return Ok(None) };
             let transfer = self.manager().transfer(&lease, TransferTo::Waiter(next.request));
             // Otherwise the holder unlocked, or the waiter left, since they were seen.
             if let Transfer::Transferred(lease) = transfer.await? {
                 return Ok(Some(read(&lease)?.into_value()));
             }
         }
-        Err(LegacyError::Contended { key: key.to_string() })
+        Err(LegacyError::Contended { key: LegacyKey::new(project.clone(), workspace).to_string() })
     }
 }
 
@@ -168,51 +237,7 @@ fn is_in_vain(error: &lock_core::Error) -> bool {
     is_in_vain && error.position().is_some()
 }
 
-/// Who waits through this adapter.
-#[derive(Debug, Default)]
-pub(super) struct Waits(Mutex<Vec<Arc<Wait>>>);
-
-#[derive(Debug)]
-struct Wait {
-    key: LockKey,
-    owner: OwnerId,
-    cancelled: Notify,
-}
-
-/// One who waits, until dropped.
-struct Waiting<'a> {
-    waits: &'a Waits,
-    wait: Arc<Wait>,
-}
-
-impl std::ops::Deref for Waiting<'_> {
-    type Target = Wait;
-    fn deref(&self) -> &Wait {
-        &self.wait
-    }
-}
-
-impl Waits {
-    fn all(&self) -> MutexGuard<'_, Vec<Arc<Wait>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn begin(&self, key: LockKey, owner: OwnerId) -> Waiting<'_> {
-        let wait = Arc::new(Wait { key, owner, cancelled: Notify::new() });
-        self.all().push(Arc::clone(&wait));
-        Waiting { waits: self, wait }
-    }
-
-    fn cancel(&self, key: &LockKey, owner: &OwnerId) -> bool {
-        let all = self.all();
-        let mut meant = all.iter().filter(|wait| wait.key == *key && wait.owner == *owner);
-        // Who was told already and has not looked yet is told twice.
-        meant.by_ref().map(|wait| wait.cancelled.notify_one()).count() > 0
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.waits.all().retain(|wait| !Arc::ptr_eq(wait, &self.wait));
-    }
+/// Whether the wait was ended on behalf of the pull request.
+fn is_cancelled(error: &lock_core::Error) -> bool {
+    matches!(error.end(), Some(End::Evicted { reason, .. }) if reason.as_str() == CANCELLED)
 }

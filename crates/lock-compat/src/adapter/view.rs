@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use lock_core::{
     Cursor, InspectQuery, Inspection, Lease, ListQuery, LockKey, OwnerId, Page, Result, Timed,
-    Waiter,
+    Waiter, WaitsQuery,
 };
 
 use super::LockAdapter;
@@ -47,6 +47,24 @@ impl LockAdapter {
         follow(page, read).await?;
         leases.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         Ok(leases)
+    }
+
+    /// The waiters of an owner, for whatever key.
+    pub(super) async fn waiters_of(&self, owner: OwnerId) -> Result<Vec<Waiter>> {
+        let mut query = WaitsQuery::new(owner);
+        query.limit = PAGE;
+        let page = |cursor| {
+            let mut query = query.clone();
+            query.cursor = cursor;
+            async move { self.manager().waits_of(&query).await }
+        };
+        let mut waiters = Vec::new();
+        let read = |page: Page<Waiter>| {
+            waiters.extend(page.items);
+            page.next
+        };
+        follow(page, read).await?;
+        Ok(waiters)
     }
 
     /// The position of the first waiter of `owner`; `None` when it does not wait for the key.

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+pub mod behind;
 pub mod commands;
 pub mod locks;
 pub mod more;

@@ -159,6 +159,13 @@ pub async fn new_commit_keeps_approvals(fixture: impl LegacyFixture) {
     let sets: Vec<_> =
         seen.projects.unwrap().into_iter().map(|project| project.policy_status).collect();
     assert_eq!(sets, [Some(vec![policies("one", true, &["boss"])]), None]);
+    // Also over the sets that the first result brings.
+    "evennewersha".clone_into(&mut pull.head_commit);
+    let check = result(".", CommandName::PolicyCheck, Outcome::Success);
+    let check = check.with_policy_status(vec![policies("one", false, &[])]);
+    let seen = store.update_pull_with_results(&pull, &[check]).await.unwrap();
+    let sets = seen.projects.unwrap().remove(0).policy_status.unwrap();
+    assert_eq!(sets, [policies("one", true, &["boss"])]);
 }
 
 /// `TestPullStatus_UpdateOverwritesCorruptData`.

@@ -2,16 +2,12 @@
 //! commands.
 
 mod memory;
-#[cfg(feature = "redis")]
-mod redis;
 
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 
 pub use memory::MemoryDocuments;
-#[cfg(feature = "redis")]
-pub use redis::RedisDocuments;
 
 use crate::Result;
 

@@ -74,15 +74,30 @@ impl CommandLock {
         Self { lock_metadata, command_name, ..Self::default() }
     }
 
-    /// Whether it locks: one without a time does not.
+    /// Whether it locks: one since Go's zero time does not, and one since the beginning of 1970 does.
     #[must_use]
     pub fn is_locked(&self) -> bool {
-        self.lock_metadata.unix_time != 0
+        self.lock_metadata.unix_time != Timestamp::default().unix()
     }
 
     /// Since when it is locked; the zero time where that is no time.
     #[must_use]
     pub fn lock_time(&self) -> Timestamp {
         Timestamp::from_unix(self.lock_metadata.unix_time).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lock_since_the_beginning_of_1970_locks() {
+        let at = |unix_time| {
+            let time = Timestamp::from_unix(unix_time).expect("a time");
+            CommandLock::new(CommandName::Apply, time).is_locked()
+        };
+        assert!(at(0) && at(7));
+        assert!(!at(Timestamp::default().unix()));
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed, Visitor};
+use serde::{Deserializer, Serialize};
 use serde_json::error::Category;
 use serde_json::ser::{Formatter, Serializer};
 use serde_json::value::RawValue;
@@ -118,6 +118,31 @@ impl fmt::Debug for Unknown {
     }
 }
 
+/// Reads the name of a field: one of these in any case, or else the text.
+#[derive(Clone, Copy)]
+pub(super) struct Names<'a>(pub(super) &'a [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for Names<'_> {
+    type Value = Result<&'static str, String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Names<'_> {
+    type Value = Result<&'static str, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        let known = self.0.iter().find(|name| name.eq_ignore_ascii_case(text));
+        Ok(known.copied().ok_or_else(|| text.to_owned()))
+    }
+}
+
 /// Declares a record as Go has it: its fields by the names that are written, in the order in which
 /// they are. A field `if present` is left out where it is `None`.
 macro_rules! record {
@@ -163,12 +188,19 @@ macro_rules! record {
                         mut map: A,
                     ) -> Result<$record, A::Error> {
                         let mut record = $record::default();
-                        while let Some(name) = map.next_key::<String>()? {
-                            $(if name.eq_ignore_ascii_case($name) {
+                        let names = $crate::legacy::json::Names(&[$($name),*]);
+                        while let Some(name) = map.next_key_seed(names)? {
+                            let name = match name {
+                                Ok(name) => name,
+                                Err(unknown) => {
+                                    record.unknown.push(unknown, map.next_value()?);
+                                    continue;
+                                }
+                            };
+                            $(if name == $name {
                                 record!(@read map, record.$field $(, $present)?);
                                 continue;
                             })*
-                            record.unknown.push(name, map.next_value()?);
                         }
                         Ok(record)
                     }

@@ -56,21 +56,6 @@ impl LegacyKey {
         Ok(Self::new(project, &parts[3]))
     }
 
-    /// What the text of the key may mean: first what it says, and then, as it does not tell a
-    /// repository of more than two parts from the path, every longer repository.
-    #[must_use]
-    pub fn readings(&self) -> Vec<Self> {
-        let mut readings = vec![self.clone()];
-        for (at, _) in self.project.path.match_indices('/') {
-            let mut other = self.clone();
-            let (group, path) = (&self.project.path[..at], &self.project.path[at + 1..]);
-            other.project.repo_full_name = format!("{}/{group}", self.project.repo_full_name);
-            path.clone_into(&mut other.project.path);
-            readings.push(other);
-        }
-        readings
-    }
-
     /// Whether the text has the form that keys have since version 0.40.
     #[must_use]
     pub fn is_current(text: &str) -> bool {
@@ -90,6 +75,18 @@ impl fmt::Display for LegacyKey {
         let Project { repo_full_name, path, project_name, .. } = &self.project;
         write!(f, "{repo_full_name}/{path}/{}/{project_name}", self.workspace)
     }
+}
+
+/// The key of a lock that no other lock has, whatever the names: `HOST/REPO/PATH/WORKSPACE/NAME`,
+/// with every `/` and `%` within a part escaped.
+///
+/// [`LockerClient`](crate::LockerClient) shows it in the place of a key that several locks share.
+#[must_use]
+pub fn exact_key(lock: &ProjectLock) -> String {
+    let Project { repo_full_name, path, project_name, .. } = &lock.project;
+    let host = &lock.pull.base_repo.vcs_host.hostname;
+    let parts = [host, repo_full_name, path, &lock.workspace, project_name];
+    parts.map(|part| part.replace('%', "%25").replace('/', "%2F")).join("/")
 }
 
 /// The key of the lock of a command.

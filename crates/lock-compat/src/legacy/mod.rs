@@ -12,7 +12,7 @@ mod time;
 
 pub use command::{CommandLock, CommandName, LockMetadata};
 pub use json::{Damaged, decode, encode};
-pub use key::{LegacyKey, PullKey, command_key, pull_key};
+pub use key::{LegacyKey, PullKey, command_key, exact_key, pull_key};
 pub use project::{Project, ProjectLock, User};
 pub use pull::{CloneUrl, PullRequest, PullState, Repo, VcsHost, VcsHostKind};
 pub use result::{Outcome, ProjectResult};

@@ -231,8 +231,7 @@ impl PullStatus {
         let mut projects = Vec::new();
         for result in results {
             let mut project = ProjectStatus::of(result)?;
-            let old = before().find(|old| old.is_of(result) && old.has_policies());
-            if let Some(old) = old.filter(|_| !project.has_policies()) {
+            if let Some(old) = before().find(|old| old.is_of(result) && old.has_policies()) {
                 project.policy_status.clone_from(&old.policy_status);
             }
             projects.push(project);

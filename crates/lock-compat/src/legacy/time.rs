@@ -55,15 +55,14 @@ impl Timestamp {
         self.local.assume_offset(self.offset).unix_timestamp()
     }
 
-    /// Reads what Go's `UnmarshalJSON` accepts, which is stricter than RFC 3339: `T` and `Z` are
-    /// capitals, and a comma is no point.
+    /// Reads what Go's `UnmarshalJSON` accepts: `T` and `Z` are capitals, and a comma is a point.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (date, rest) = text.split_at_checked(10)?;
         let (clock, rest) = rest.strip_prefix('T')?.split_at_checked(8)?;
         let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
         let [hour, minute, second] = numbers(clock, ':', [2, 2, 2])?;
-        let digits = rest.strip_prefix('.').map(|rest| rest.trim_start_matches(digit));
+        let digits = rest.strip_prefix(['.', ',']).map(|rest| rest.trim_start_matches(digit));
         let (fraction, zone) = match digits {
             Some(zone) => (&rest[1..rest.len() - zone.len()], zone),
             None => ("0", rest),
@@ -153,6 +152,14 @@ impl From<SystemTime> for Timestamp {
 impl From<lock_core::Timestamp> for Timestamp {
     fn from(time: lock_core::Timestamp) -> Self {
         Self::nearest(i128::from(time.as_micros()) * 1000)
+    }
+}
+
+/// In microseconds; the beginning of 1970 for what is before.
+impl From<Timestamp> for lock_core::Timestamp {
+    fn from(time: Timestamp) -> Self {
+        let nanos = time.local.assume_offset(time.offset).unix_timestamp_nanos();
+        Self::from_micros(u64::try_from(nanos / 1000).unwrap_or_default())
     }
 }
 

@@ -1,0 +1,273 @@
+//! Locks, which the mirror decides on.
+
+use std::collections::BTreeSet;
+
+use super::notes::{Ended, is_same};
+use super::statuses::half_done;
+use super::{Fallback, FallbackStore, MOST_ATTEMPTS};
+use crate::migrate::{Archive, Put, Record};
+use lock_compat::legacy::{
+    CommandLock, CommandName, LegacyKey, Project, ProjectLock, PullRequest, Stored, Timestamp,
+    User, command_key, decode, encode,
+};
+use lock_compat::{LegacyError, Listing, Result};
+
+impl Fallback {
+    pub(super) async fn try_project(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)> {
+        let _gate = self.0.gate.read().await;
+        let own = Record::lock(Stored::new(lock.clone()));
+        Ok(match self.take(&own).await? {
+            None => (true, lock),
+            Some(holder) => (false, project_lock(&holder)?),
+        })
+    }
+
+    pub(super) async fn keep_command(
+        &self,
+        name: CommandName,
+        time: Timestamp,
+    ) -> Result<CommandLock> {
+        let _gate = self.0.gate.read().await;
+        let lock = CommandLock::new(name, time);
+        match self.take(&Record::read(&command_key(name), &encode(&lock))?).await? {
+            None => Ok(lock),
+            Some(_) => Err(LegacyError::CommandLocked),
+        }
+    }
+
+    /// Locks with this record; answers with the one that is in its way, if there is one.
+    async fn take(&self, own: &Record) -> Result<Option<Record>> {
+        self.look_before().await?;
+        for _ in 0..MOST_ATTEMPTS {
+            if self.mirror().put(own).await? != Put::Written {
+                match read(self.mirror(), own).await? {
+                    Some(holder) => return Ok(Some(holder)),
+                    None => continue,
+                }
+            }
+            let other = self.take_in_primary(own).await.map_err(half_done)?;
+            let Some(other) = other else { return Ok(None) };
+            self.mirror().remove(own).await?;
+            copy(&other, self.primary(), self.mirror()).await?;
+            return Ok(Some(other));
+        }
+        Err(LegacyError::Contended { key: own.key().to_owned() })
+    }
+
+    /// Locks in the primary what is locked in the mirror; answers with what was locked without the
+    /// mirror, and so counts.
+    async fn take_in_primary(&self, own: &Record) -> Result<Option<Record>> {
+        for _ in 0..MOST_ATTEMPTS {
+            match self.ask_primary(self.primary().put(own)).await? {
+                None | Some(Put::Written | Put::Same) => return Ok(None),
+                Some(Put::Conflict(_)) => {}
+            }
+            let other = match self.ask_primary(read(self.primary(), own)).await? {
+                None => return Ok(None),
+                Some(None) => continue,
+                // A comparison may have given it to the primary, in whatever bytes.
+                Some(Some(other)) if is_same(&other, own) => return Ok(None),
+                Some(Some(other)) => other,
+            };
+            if !self.is_over(&other).await? {
+                return Ok(Some(other));
+            }
+            if self.ask_primary(self.primary().remove(&other)).await?.is_none() {
+                return Ok(None);
+            }
+        }
+        Err(LegacyError::Contended { key: own.key().to_owned() })
+    }
+
+    pub(super) async fn unlock_if(
+        &self,
+        project: &Project,
+        workspace: &str,
+        is_wanted: impl Fn(&ProjectLock) -> bool,
+    ) -> Result<Option<ProjectLock>> {
+        let _gate = self.0.gate.read().await;
+        let ended = self.end_if(place(project, workspace), |record| {
+            Ok(record.as_lock().is_some_and(|lock| is_wanted(lock.value())))
+        });
+        ended.await?.as_ref().map(project_lock).transpose()
+    }
+
+    pub(super) async fn forget_command(&self, name: CommandName) -> Result<()> {
+        let _gate = self.0.gate.read().await;
+        match self.end_if(command(name)?, |_| Ok(true)).await? {
+            Some(_) => Ok(()),
+            None => Err(LegacyError::CommandNotLocked),
+        }
+    }
+
+    /// Ends the lock at this place if it is wanted, and answers with it.
+    async fn end_if(
+        &self,
+        mut place: Record,
+        is_wanted: impl Fn(&Record) -> Result<bool>,
+    ) -> Result<Option<Record>> {
+        self.look_before().await?;
+        for _ in 0..MOST_ATTEMPTS {
+            if let Some(record) = read(self.mirror(), &place).await? {
+                if !is_wanted(&record)? {
+                    return Ok(None);
+                }
+                // What came since somebody else ended it is not what was asked for.
+                return Ok(self.end(&record).await?.then_some(record));
+            }
+            let other = self.ask_primary(read(self.primary(), &place)).await?.flatten();
+            let Some(other) = other else { return Ok(None) };
+            // To Atlantis' layout several projects may be one; the lock says which it is. And
+            // somebody may be about to lock it.
+            if read(self.mirror(), &other).await?.is_some() {
+                place = other;
+                continue;
+            }
+            let is_over = self.is_over(&other).await?;
+            if !is_over && !is_wanted(&other)? {
+                return Ok(None);
+            }
+            let is_removed = self.ask_primary(self.primary().remove(&other)).await? == Some(true);
+            if is_removed && !is_over {
+                return Ok(Some(other));
+            }
+            if self.0.health.is_lost() {
+                return Ok(None);
+            }
+        }
+        Err(LegacyError::Contended { key: place.key().to_owned() })
+    }
+
+    /// Ends this very lock, from the mirror last; `false` when somebody else ended it.
+    async fn end(&self, record: &Record) -> Result<bool> {
+        // Where it is not in the primary, whoever locked it may be about to put it there.
+        let is_gone = self.end_in_primary(record).await? == Some(true);
+        if !is_gone {
+            self.note(&Ended::of(record)).await?;
+        }
+        let is_ended = self.mirror().remove(record).await?;
+        if is_gone {
+            // A comparison may have given it back meanwhile.
+            match self.end_in_primary(record).await {
+                Ok(Some(false)) => {}
+                Ok(Some(true)) => drop(self.mirror().remove(record).await?),
+                Ok(None) | Err(_) => self.note(&Ended::of(record)).await?,
+            }
+        }
+        Ok(is_ended)
+    }
+
+    /// Ends a lock in the primary, in whatever bytes it is there.
+    async fn end_in_primary(&self, record: &Record) -> Result<Option<bool>> {
+        let end = async {
+            if self.primary().remove(record).await? {
+                return Ok(true);
+            }
+            match read(self.primary(), record).await? {
+                Some(other) if is_same(&other, record) => self.primary().remove(&other).await,
+                _ => Ok(false),
+            }
+        };
+        self.ask_primary(end).await
+    }
+
+    pub(super) async fn project(
+        &self,
+        project: &Project,
+        workspace: &str,
+    ) -> Result<Option<ProjectLock>> {
+        let _gate = self.0.gate.read().await;
+        self.found(&place(project, workspace)).await?.as_ref().map(project_lock).transpose()
+    }
+
+    pub(super) async fn command(&self, name: CommandName) -> Result<Option<CommandLock>> {
+        let _gate = self.0.gate.read().await;
+        let found = self.found(&command(name)?).await?;
+        Ok(found.map(|record| decode(record.key(), &record.encode())).transpose()?)
+    }
+
+    /// The record of the mirror, or else of the primary.
+    async fn found(&self, place: &Record) -> Result<Option<Record>> {
+        let primary = self.ask_primary(read(self.primary(), place));
+        let (primary, mirror) = tokio::join!(primary, read(self.mirror(), place));
+        Ok(match (mirror?, primary?.flatten()) {
+            (Some(record), _) => Some(record),
+            (None, Some(record)) if !self.is_over(&record).await? => Some(record),
+            (None, _) => None,
+        })
+    }
+
+    pub(super) async fn projects(&self) -> Result<Listing> {
+        let _gate = self.0.gate.read().await;
+        let primary = self.ask_primary(self.primary().list());
+        let (primary, mirror) = tokio::join!(primary, self.mirror().list());
+        let (Some(primary), mut listing) = (primary?, mirror?) else {
+            return self.mirror().list().await;
+        };
+        let known: BTreeSet<_> =
+            listing.locks.iter().map(|lock| LegacyKey::of(lock).to_string()).collect();
+        for lock in primary.locks {
+            if !known.contains(&LegacyKey::of(&lock).to_string())
+                && !self.is_over(&Record::lock(Stored::new(lock.clone()))).await?
+            {
+                listing.locks.push(lock);
+            }
+        }
+        Ok(Listing::new(listing.locks, primary.damaged))
+    }
+
+    pub(super) async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
+        let is_wanted = |lock: &ProjectLock| {
+            lock.project.repo_full_name == repo_full_name && lock.pull.num == pull_num
+        };
+        let Listing { locks, damaged, .. } = self.projects().await?;
+        let mut unlocked: Vec<ProjectLock> = Vec::new();
+        for lock in locks.into_iter().filter(is_wanted) {
+            let unlock = self.unlock_if(&lock.project, &lock.workspace, is_wanted);
+            unlocked.extend(unlock.await?);
+        }
+        Ok(Listing::new(unlocked, damaged))
+    }
+}
+
+/// Where the lock of a project is.
+fn place(project: &Project, workspace: &str) -> Record {
+    let (pull, user) = (PullRequest::default(), User::default());
+    let time = Timestamp::default();
+    Record::lock(Stored::new(ProjectLock::new(project.clone(), pull, user, workspace, time)))
+}
+
+/// Where the lock of a command is.
+fn command(name: CommandName) -> Result<Record> {
+    Ok(Record::read(&command_key(name), &encode(&CommandLock::default()))?)
+}
+
+fn project_lock(record: &Record) -> Result<ProjectLock> {
+    match record.as_lock() {
+        Some(lock) => Ok(lock.value().clone()),
+        None => Ok(decode(record.key(), &record.encode())?),
+    }
+}
+
+/// The record that is where this one would be.
+pub(super) async fn read(store: &dyn FallbackStore, record: &Record) -> Result<Option<Record>> {
+    let bytes = Archive::read(store, record).await?;
+    Ok(bytes.map(|bytes| Record::read(record.key(), &bytes)).transpose()?)
+}
+
+/// Gives a record of one store to the other that has none; `false` when it was too late.
+pub(super) async fn copy(
+    record: &Record,
+    from: &dyn FallbackStore,
+    to: &dyn FallbackStore,
+) -> Result<bool> {
+    if Archive::put(to, record).await? != Put::Written {
+        return Ok(false);
+    }
+    // Whoever ended it meanwhile looks for it once more afterwards; or else we see that it ended.
+    let is_there = Archive::read(from, record).await?.is_some_and(|it| it == record.encode());
+    if !is_there {
+        to.remove(record).await?;
+    }
+    Ok(is_there)
+}

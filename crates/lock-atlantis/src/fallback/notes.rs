@@ -1,0 +1,130 @@
+//! Notes in the mirror: what ended there and may be in the primary still.
+
+use super::{Fallback, MOST_ATTEMPTS};
+use crate::migrate::{Kind, Record};
+use lock_compat::legacy::encode;
+use lock_compat::{LegacyError, Result};
+
+/// What the names of all notes begin with: nothing that Atlantis takes for its own.
+const NOTES: &str = "lock-fallback/";
+
+/// What ended.
+#[derive(Clone, Debug)]
+pub(super) enum Ended {
+    /// This very lock, of a project or a command.
+    Lock(Record),
+    /// Whatever status has this key.
+    Status(String),
+}
+
+impl Ended {
+    pub(super) fn of(record: &Record) -> Self {
+        match record.kind() {
+            Kind::Status => Self::Status(record.key().to_owned()),
+            Kind::Lock | Kind::Command => Self::Lock(record.clone()),
+        }
+    }
+
+    /// The name of the note. No name has a `::`, by which Atlantis' statuses are found.
+    fn name(&self) -> String {
+        match self {
+            Self::Lock(record) => {
+                format!("{NOTES}lock/{:016x}/{}", digest(record), escaped(record.key()))
+            }
+            Self::Status(key) => format!("{NOTES}status/{}", escaped(key)),
+        }
+    }
+
+    fn body(&self) -> Vec<u8> {
+        match self {
+            Self::Lock(record) => record.encode(),
+            Self::Status(key) => key.clone().into_bytes(),
+        }
+    }
+
+    fn read(name: &str, body: &[u8]) -> Option<Self> {
+        let rest = name.strip_prefix(NOTES)?;
+        if let Some(key) = rest.strip_prefix("status/") {
+            return Some(Self::Status(plain(key)));
+        }
+        let (_, key) = rest.strip_prefix("lock/")?.split_once('/')?;
+        Record::read(&plain(key), body).ok().map(Self::Lock)
+    }
+}
+
+fn escaped(key: &str) -> String {
+    key.replace('%', "%25").replace(':', "%3A")
+}
+
+fn plain(key: &str) -> String {
+    key.replace("%3A", ":").replace("%25", "%")
+}
+
+/// The same for the same lock in whatever bytes: FNV-1a, which no version changes.
+fn digest(record: &Record) -> u64 {
+    let bytes = record.as_lock().map_or_else(|| record.encode(), |lock| encode(lock.value()));
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+/// Whether two records say the same; Atlantis may have written the one in other bytes.
+pub(super) fn is_same(one: &Record, other: &Record) -> bool {
+    let values = one.as_lock().zip(other.as_lock());
+    one.encode() == other.encode()
+        || values.is_some_and(|(one, other)| one.value() == other.value())
+}
+
+impl Fallback {
+    /// Notes that this ended, before it leaves the mirror.
+    ///
+    /// A comparison settles it later.
+    pub(super) async fn note(&self, ended: &Ended) -> Result<()> {
+        self.watch();
+        let (name, body) = (ended.name(), ended.body());
+        for _ in 0..MOST_ATTEMPTS {
+            let there = self.mirror().document(&name).await?;
+            if there.as_deref() == Some(&body)
+                || self.mirror().swap_document(&name, there.as_deref(), Some(&body)).await?
+            {
+                return Ok(());
+            }
+        }
+        Err(LegacyError::Contended { key: name })
+    }
+
+    /// Whether a record that the mirror does not have ended there.
+    pub(super) async fn is_over(&self, record: &Record) -> Result<bool> {
+        let name = Ended::of(record).name();
+        let body = self.mirror().document(&name).await?;
+        Ok(match body.and_then(|body| Ended::read(&name, &body)) {
+            Some(Ended::Lock(ended)) => is_same(&ended, record),
+            Some(Ended::Status(key)) => key == record.key(),
+            None => false,
+        })
+    }
+
+    /// Removes the notes on what is in neither store any more.
+    pub(super) async fn settle_notes(&self) -> Result<()> {
+        for name in self.mirror().document_names(NOTES).await? {
+            let Some(body) = self.mirror().document(&name).await? else { continue };
+            let is_settled = match Ended::read(&name, &body) {
+                // Nobody can read it, nor act on it.
+                None => true,
+                Some(Ended::Lock(record)) => {
+                    let is_there =
+                        |found: Option<Record>| found.is_some_and(|found| is_same(&found, &record));
+                    !is_there(super::locks::read(self.mirror(), &record).await?)
+                        && !is_there(super::locks::read(self.primary(), &record).await?)
+                }
+                Some(Ended::Status(key)) => {
+                    self.mirror().document(&key).await?.is_none()
+                        && self.primary().document(&key).await?.is_none()
+                }
+            };
+            if is_settled {
+                self.mirror().swap_document(&name, Some(&body), None).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,271 @@
+//! What a migration moves, and what it moves it between.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use lock_compat::Result;
+use lock_compat::legacy::{
+    CommandLock, Damaged, LegacyKey, ProjectLock, PullKey, PullStatus, Stored, decode,
+};
+
+/// What the keys of all locks of projects begin with.
+const LOCKS: &str = "pr/";
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "Atlantis stores three kinds of records")]
+pub enum Kind {
+    /// The lock of a project.
+    Lock,
+    /// The status of a pull request.
+    Status,
+    /// The lock of a command.
+    Command,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 3] = [Self::Lock, Self::Status, Self::Command];
+}
+
+/// The name of a record: what it is, and the key that it has in Atlantis' Redis.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct RecordName {
+    /// What it is.
+    pub kind: Kind,
+    /// Its key.
+    pub key: String,
+}
+
+impl fmt::Display for RecordName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key)
+    }
+}
+
+/// A record of Atlantis in the bytes in which it is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    name: RecordName,
+    place: String,
+    content: Content,
+}
+
+/// The record as it was read: what makes sure that it is one, and where it is to go.
+#[derive(Clone, PartialEq, Eq)]
+enum Content {
+    Lock(Box<Stored<ProjectLock>>),
+    Status(Box<[u8]>),
+    Command(Box<[u8]>),
+}
+
+impl Record {
+    /// The lock of a project, under its key in Atlantis' Redis.
+    #[must_use]
+    pub fn lock(stored: Stored<ProjectLock>) -> Self {
+        let key = format!("{LOCKS}{}", LegacyKey::of(stored.value()));
+        let name = RecordName { kind: Kind::Lock, key: key.clone() };
+        Self { name, place: key, content: Content::Lock(Box::new(stored)) }
+    }
+
+    /// Reads what is stored under a key of Atlantis' Redis.
+    ///
+    /// A lock may be under a key of the form before version 0.40: then that is its
+    /// [place](Self::place), and its [key](Self::key) is what the lock itself says.
+    ///
+    /// # Errors
+    /// [`Damaged`] when the key is none, or what is there is no such record.
+    pub fn read(key: &str, bytes: &[u8]) -> Result<Self, Damaged> {
+        let new = |kind, content| {
+            let name = RecordName { kind, key: key.to_owned() };
+            Self { name, place: key.to_owned(), content }
+        };
+        if let Some(rest) = key.strip_prefix(LOCKS) {
+            let mut record = Self::lock(Stored::read(key, bytes)?);
+            if record.name.key != key && record.key_before_names().as_deref() != Some(rest) {
+                return Err(Damaged::new(key, "it is the lock of another project than its key"));
+            }
+            key.clone_into(&mut record.place);
+            return Ok(record);
+        }
+        if key.strip_prefix("global/").is_some_and(|rest| rest.ends_with("/lock")) {
+            decode::<CommandLock>(key, bytes)?;
+            return Ok(new(Kind::Command, Content::Command(bytes.into())));
+        }
+        if PullKey::parse(key).is_some() {
+            decode::<PullStatus>(key, bytes)?;
+            return Ok(new(Kind::Status, Content::Status(bytes.into())));
+        }
+        Err(Damaged::new(key, "its key is that of no record"))
+    }
+
+    /// What it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.name.kind
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &RecordName {
+        &self.name
+    }
+
+    /// The key that it has in Atlantis' Redis: `pr/…` with the name of the project,
+    /// `HOST::REPO::NUMBER` or `global/…/lock`.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.name.key
+    }
+
+    /// The key that it was found under, which may be of an older form.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// The lock of a project, if that is what it is.
+    #[must_use]
+    pub fn as_lock(&self) -> Option<&Stored<ProjectLock>> {
+        match &self.content {
+            Content::Lock(stored) => Some(stored),
+            Content::Status(_) | Content::Command(_) => None,
+        }
+    }
+
+    /// The bytes in which it is stored.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        match &self.content {
+            Content::Lock(stored) => stored.encode(),
+            Content::Status(bytes) | Content::Command(bytes) => bytes.to_vec(),
+        }
+    }
+
+    /// What it means that these bytes are already where this record is to go.
+    ///
+    /// The reason of a conflict says who is in the way, and never what the bytes hold.
+    pub fn beside(&self, bytes: &[u8]) -> Put {
+        if self.encode() == bytes {
+            return Put::Same;
+        }
+        let reason = match &self.content {
+            Content::Lock(own) => match decode::<ProjectLock>(self.key(), bytes) {
+                Ok(held) if held == *own.value() => "the same lock in other bytes".to_owned(),
+                Ok(held) => {
+                    let (num, repo) = (held.pull.num, held.pull.base_repo.full_name);
+                    format!("a lock of pull request {num} of {repo:?}")
+                }
+                Err(damaged) => format!("what cannot be read: {}", damaged.reason),
+            },
+            Content::Status(_) => other("another status", decode::<PullStatus>(self.key(), bytes)),
+            Content::Command(_) => other("another lock", decode::<CommandLock>(self.key(), bytes)),
+        };
+        Put::Conflict(format!("the target keeps {reason}"))
+    }
+
+    fn key_before_names(&self) -> Option<String> {
+        Some(LegacyKey::of(self.as_lock()?.value()).before_names())
+    }
+}
+
+/// What a document is that is in the way.
+fn other<T>(other: &str, read: Result<T, Damaged>) -> String {
+    match read {
+        Ok(_) => other.to_owned(),
+        Err(damaged) => format!("what cannot be read: {}", damaged.reason),
+    }
+}
+
+/// Shows what and where it is: the bytes may hold secrets.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, place, .. } = self;
+        let mut record = f.debug_struct("Record");
+        record.field("kind", &name.kind).field("key", &name.key).field("place", place);
+        record.finish_non_exhaustive()
+    }
+}
+
+/// The records that were found, and what was found that is none.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Records {
+    /// The records.
+    pub records: Vec<Record>,
+    /// What is stored where records are and cannot be read.
+    pub damaged: Vec<Damaged>,
+    /// The keys of others that look like those of records, and are left alone.
+    pub foreign: Vec<String>,
+}
+
+impl Records {
+    /// These records, and what cannot be read.
+    #[must_use]
+    pub const fn new(records: Vec<Record>, damaged: Vec<Damaged>) -> Self {
+        Self { records, damaged, foreign: Vec::new() }
+    }
+
+    /// Adds what was read.
+    pub fn add(&mut self, read: Result<Record, Damaged>) {
+        match read {
+            Ok(record) => self.records.push(record),
+            Err(reason) => self.damaged.push(reason),
+        }
+    }
+}
+
+/// What became of a record that was put somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+#[expect(clippy::exhaustive_enums, reason = "nothing is there, or the same, or something else")]
+pub enum Put {
+    /// It was written; nothing was there.
+    Written,
+    /// The same bytes were there already.
+    Same,
+    /// Something else is there and stays, as this reason says.
+    Conflict(String),
+}
+
+/// Where records can be read from.
+///
+/// # Cancel safety
+/// Reading may be dropped at any time.
+#[async_trait]
+pub trait Source: fmt::Debug + Send + Sync {
+    /// All records, in no order, each as it is stored. One that cannot be read is no error, and
+    /// hides no other.
+    ///
+    /// # Errors
+    /// When the store failed.
+    async fn records(&self) -> Result<Records>;
+}
+
+/// Where records can be read from and written to.
+///
+/// # Cancel safety
+/// A [`put`](Self::put) or [`remove`](Self::remove) that is dropped, or whose error
+/// [is unknown](lock_compat::LegacyError::is_unknown), may have happened; the same again is harmless.
+#[async_trait]
+pub trait Archive: Source {
+    /// The bytes that are where this record would be put, readable or not.
+    ///
+    /// # Errors
+    /// When the record cannot be kept here, or the store failed.
+    async fn read(&self, record: &Record) -> Result<Option<Vec<u8>>>;
+
+    /// Writes a record to the byte under its key, if nothing is there, in one step.
+    ///
+    /// # Errors
+    /// When the record cannot be kept here, or the store failed.
+    async fn put(&self, record: &Record) -> Result<Put>;
+
+    /// Removes a record from its [place](Record::place), if it still is this very one to the byte,
+    /// in one step; `false` when it is not.
+    ///
+    /// # Errors
+    /// When the store failed.
+    async fn remove(&self, record: &Record) -> Result<bool>;
+}

@@ -1,0 +1,72 @@
+//! Atlantis' Redis as the source or the target of a migration.
+
+use async_trait::async_trait;
+
+use super::{Archive, Put, Record, Records, Source};
+use crate::AtlantisRedis;
+use lock_compat::Result;
+use lock_compat::legacy::{Damaged, PullKey};
+
+/// What keys of records match; those of statuses are looked at once more.
+const PATTERNS: [&str; 3] = ["pr/*", STATUSES, "global/*/lock"];
+const STATUSES: &str = "*::*::*";
+
+#[async_trait]
+impl Source for AtlantisRedis {
+    async fn records(&self) -> Result<Records> {
+        let mut records = Records::default();
+        for pattern in PATTERNS {
+            let mut damaged = Vec::new();
+            for (key, bytes) in self.values_of(pattern, &mut damaged).await? {
+                if pattern != STATUSES {
+                    records.add(Record::read(&key, &bytes));
+                } else if !is_ours_otherwise(&key) {
+                    match Record::read(&key, &bytes) {
+                        Err(_) if !is_status(&key) => records.foreign.push(key),
+                        read => records.add(read),
+                    }
+                }
+            }
+            for damaged in damaged {
+                match damaged.key {
+                    key if pattern != STATUSES => {
+                        records.damaged.push(Damaged::new(key, damaged.reason));
+                    }
+                    // A status is a text, and what is none is of somebody else.
+                    key if is_ours_otherwise(&key) => {}
+                    key => records.foreign.push(key),
+                }
+            }
+        }
+        Ok(records)
+    }
+}
+
+/// Whether a key is found by another pattern, or is one of a lock store's own.
+fn is_ours_otherwise(key: &str) -> bool {
+    key.starts_with('{') || key.starts_with("pr/")
+}
+
+/// Whether a key is that of a status, readable or not: its first part is the name of a host, and
+/// others who keep keys with `::` in the same server name their own things.
+fn is_status(key: &str) -> bool {
+    PullKey::parse(key).is_some_and(|key| {
+        key.hostname.contains('.') || key.hostname == "localhost" || key.hostname.contains(':')
+    })
+}
+
+#[async_trait]
+impl Archive for AtlantisRedis {
+    async fn read(&self, record: &Record) -> Result<Option<Vec<u8>>> {
+        self.value_of(record.key()).await
+    }
+
+    async fn put(&self, record: &Record) -> Result<Put> {
+        let there = self.put_if_free(record.key(), &record.encode()).await?;
+        Ok(there.map_or(Put::Written, |there| record.beside(&there)))
+    }
+
+    async fn remove(&self, record: &Record) -> Result<bool> {
+        self.remove_if_same(record.place(), &record.encode()).await
+    }
+}

@@ -1,0 +1,186 @@
+//! Moving records from one store to another: from Atlantis' Redis or `BoltDB` file into any store,
+//! and back.
+
+mod adapter;
+mod archive;
+mod atlantis;
+mod bolt;
+mod report;
+mod verify;
+
+use std::fmt;
+
+pub use archive::{Archive, Kind, Put, Record, RecordName, Records, Source};
+pub use bolt::{BoltError, BoltFile};
+pub use report::{Finding, Report};
+
+use lock_compat::{LegacyError, Result};
+
+/// How far a migration is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// What it does.
+    pub phase: Phase,
+    /// How many records it is done with.
+    pub done: usize,
+    /// Of how many.
+    pub total: usize,
+}
+
+/// What a migration does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// It puts records into the target, or in a dry run looks whether it could.
+    Moving,
+    /// It removes records from the source.
+    Removing,
+}
+
+type OnProgress<'a> = Box<dyn FnMut(Progress) + Send + 'a>;
+
+/// A migration of all records of a source into a target.
+///
+/// The target never loses anything: where it has something else, it keeps it, and the report says
+/// so. Afterwards both sides are read again and compared to the byte. A record that cannot be read,
+/// or not be kept, is reported and hides no other.
+///
+/// Nobody should change either side meanwhile; the report tells where somebody did.
+pub struct Migration<'a> {
+    from: &'a dyn Source,
+    /// The source once more, when it is to be emptied.
+    emptied: Option<&'a dyn Archive>,
+    to: &'a dyn Archive,
+    is_dry_run: bool,
+    on_progress: OnProgress<'a>,
+}
+
+impl<'a> Migration<'a> {
+    /// A migration that leaves the source as it is.
+    #[must_use]
+    pub fn new(from: &'a dyn Source, to: &'a dyn Archive) -> Self {
+        Self { from, emptied: None, to, is_dry_run: false, on_progress: Box::new(|_| {}) }
+    }
+
+    /// A migration that in the end removes from the source what the target has to the byte, record
+    /// by record, if it still is the same.
+    ///
+    /// Source and target must be two stores. If the first record that is removed is gone from the
+    /// target as well, it is put back, the report says so, and no other is removed.
+    #[must_use]
+    pub fn removing_source(from: &'a dyn Archive, to: &'a dyn Archive) -> Self {
+        Self { emptied: Some(from), ..Self::new(from, to) }
+    }
+
+    /// The same, looking only and writing nothing.
+    #[must_use]
+    pub fn dry_run(self) -> Self {
+        Self { is_dry_run: true, ..self }
+    }
+
+    /// The same, telling after each record how far it is.
+    #[must_use]
+    pub fn on_progress(self, on_progress: impl FnMut(Progress) + Send + 'a) -> Self {
+        Self { on_progress: Box::new(on_progress), ..self }
+    }
+
+    /// Moves the records.
+    ///
+    /// # Errors
+    /// When a store failed. What was moved so far stays moved; the same again goes on.
+    ///
+    /// # Cancel safety
+    /// Dropped, some records may have been moved or removed; the same again goes on.
+    pub async fn run(mut self) -> Result<Report> {
+        let mut report = Report { is_dry_run: self.is_dry_run, ..Report::default() };
+        let Records { mut records, damaged, foreign } = self.from.records().await?;
+        (report.damaged, report.foreign) = (damaged, foreign);
+        // One under its present key goes before the same under an older one, as in Atlantis.
+        records.sort_by_cached_key(|record| {
+            (record.name().clone(), record.place() != record.key(), record.encode())
+        });
+        self.move_all(&records, &mut report).await?;
+        drop(records);
+        if !self.is_dry_run {
+            let (source, target) = (self.from.records().await?, self.to.records().await?);
+            let agreed = verify::compare(&mut report, source, &target);
+            if let Some(source) = self.emptied {
+                self.remove_all(source, &agreed, &mut report).await?;
+            }
+        }
+        Ok(report)
+    }
+
+    async fn move_all(&mut self, records: &[Record], report: &mut Report) -> Result<()> {
+        for (number, record) in records.iter().enumerate() {
+            match self.put(record).await {
+                Ok(Put::Written) => report.moved.push(record.name().clone()),
+                Ok(Put::Same) => report.same.push(record.name().clone()),
+                Ok(Put::Conflict(reason)) => report.conflicts.push(found(record, reason)),
+                Err(error @ LegacyError::Store { .. }) => return Err(error),
+                // It is about this record, and others may go well.
+                Err(error) => report.refused.push(found(record, error.to_string())),
+            }
+            self.tell(Phase::Moving, number + 1, records.len());
+        }
+        Ok(())
+    }
+
+    async fn put(&self, record: &Record) -> Result<Put> {
+        if !self.is_dry_run {
+            return self.to.put(record).await;
+        }
+        let there = self.to.read(record).await?;
+        Ok(there.map_or(Put::Written, |bytes| record.beside(&bytes)))
+    }
+
+    async fn remove_all(
+        &mut self,
+        source: &dyn Archive,
+        agreed: &[Record],
+        report: &mut Report,
+    ) -> Result<()> {
+        // Locks may be in another store than the rest.
+        let mut is_apart = Vec::new();
+        for (number, record) in agreed.iter().enumerate() {
+            if !source.remove(record).await? {
+                let finding = found(record, "it changed before it could be removed");
+                report.differences.push(finding);
+            } else if !is_apart.contains(&record.kind()) && self.to.read(record).await?.is_none() {
+                let _ = self.to.put(record).await?;
+                let finding = found(record, "source and target are one store; it was put back");
+                report.differences.push(finding);
+                return Ok(());
+            } else {
+                is_apart.push(record.kind());
+                report.removed.push(record.name().clone());
+            }
+            self.tell(Phase::Removing, number + 1, agreed.len());
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, phase: Phase, done: usize, total: usize) {
+        (self.on_progress)(Progress { phase, done, total });
+    }
+}
+
+impl fmt::Debug for Migration<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, emptied, to, is_dry_run, .. } = self;
+        f.debug_struct("Migration")
+            .field("from", from)
+            .field("to", to)
+            .field("is_dry_run", is_dry_run)
+            .field("is_removing", &emptied.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is to be said of a record, and where it is if that is not its present key.
+fn found(record: &Record, reason: impl fmt::Display) -> Finding {
+    let is_old = record.place() != record.key();
+    let place = if is_old { format!("found under {:?}: ", record.place()) } else { String::new() };
+    Finding::new(record.name(), format!("{place}{reason}"))
+}

@@ -1,0 +1,295 @@
+//! The store that Atlantis itself keeps in Redis, in its own layout.
+
+mod locks;
+mod migration;
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Script, Value};
+
+pub use migration::KeyMigration;
+
+use self::locks::LOCKS;
+use crate::server::{Server, ServerConfig, named, plain};
+use lock_compat::Shelf;
+use lock_compat::legacy::{
+    CommandLock, CommandName, Damaged, Project, ProjectLock, ProjectPlanStatus, ProjectResult,
+    PullRequest, PullStatus, Stored, Timestamp, decode,
+};
+use lock_compat::{LegacyBackend, Listing, Result};
+
+/// A key that has nothing, below those of locks, which the user may use.
+const NOTHING: &str = "pr/lock-atlantis/probe";
+/// How often a change that others are always quicker with is tried again.
+const MOST_ATTEMPTS: usize = 1000;
+
+/// Atlantis' own Redis: the same keys and the same bytes, so that both can use it during a
+/// migration. Clones share the connection.
+///
+/// What Atlantis reads and writes in two steps is one step here, so of two of these one locks.
+/// Against an Atlantis that uses the same Redis at the same time that does not help: between its two
+/// steps it may overwrite our lock with its own, and then both believe to hold (40 of 500 rounds of
+/// one attempt each at the same time). [`reading_back`](Self::reading_back) narrows that and does
+/// not end it. So let one of them lock at a time.
+///
+/// Nothing here ever gives a key a time to live.
+#[derive(Clone)]
+pub struct AtlantisRedis(Arc<Shared>);
+
+struct Shared {
+    server: Arc<Server>,
+    put_if_free: Script,
+    put_if_same: Script,
+    remove_if_same: Script,
+    remove_all_if_same: Script,
+    /// How long after it was made a lock is looked at once more.
+    read_back: Option<Duration>,
+}
+
+impl AtlantisRedis {
+    /// Connects, and moves locks under keys of the form before version 0.40 to their present keys,
+    /// as Atlantis does when it starts; see [`migrate_keys`](Self::migrate_keys). What cannot be
+    /// moved is a warning in the log.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, and when the user may not call what this store needs.
+    ///
+    /// # Cancel safety
+    /// Dropped, some locks may have been moved; the next call goes on.
+    pub async fn connect(config: ServerConfig) -> Result<Self> {
+        let store = Self::connect_without_migration(config).await?;
+        match store.migrate_keys().await {
+            Ok(migration) if migration.is_clean() => {}
+            Ok(migration) => tracing::warn!(%migration, "some locks under old keys stay there"),
+            Err(error) => {
+                let source = error.source().map(ToString::to_string);
+                tracing::warn!(%error, source, "locks under old keys were not looked for");
+            }
+        }
+        Ok(store)
+    }
+
+    /// Connects, and leaves all keys as they are.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, and when the user may not call what this store needs:
+    /// scripts, `MGET` and `TYPE`, besides what Atlantis needs.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn connect_without_migration(config: ServerConfig) -> Result<Self> {
+        let store = Self(Arc::new(Shared {
+            server: Arc::new(Server::connect(config).await?),
+            put_if_free: Script::new(include_str!("scripts/put_if_free.lua")),
+            put_if_same: Script::new(include_str!("scripts/put_if_same.lua")),
+            remove_if_same: Script::new(include_str!("scripts/remove_if_same.lua")),
+            remove_all_if_same: Script::new(include_str!("scripts/remove_all_if_same.lua")),
+            read_back: None,
+        }));
+        // Atlantis' own user may do less. It is told now, and not by the first lock.
+        store.remove_if_same(NOTHING, b"").await?;
+        for command in ["MGET", "TYPE"] {
+            store.server().ask::<Value>(redis::cmd(command).arg(NOTHING)).await?;
+        }
+        Ok(store)
+    }
+
+    /// The same, which looks at each lock that it made once more after this time.
+    ///
+    /// Where an Atlantis read before the lock was made and wrote afterwards, its lock is in the
+    /// place of ours: then the attempt answers with that. An Atlantis that takes longer than
+    /// `after` between the two is not seen. It costs the time and a round trip for each lock.
+    #[must_use]
+    pub fn reading_back(self, after: Duration) -> Self {
+        let Shared { server, put_if_free, put_if_same, remove_if_same, remove_all_if_same, .. } =
+            &*self.0;
+        Self(Arc::new(Shared {
+            server: server.clone(),
+            put_if_free: put_if_free.clone(),
+            put_if_same: put_if_same.clone(),
+            remove_if_same: remove_if_same.clone(),
+            remove_all_if_same: remove_all_if_same.clone(),
+            read_back: Some(after),
+        }))
+    }
+
+    fn server(&self) -> &Arc<Server> {
+        &self.0.server
+    }
+
+    /// The value of a key.
+    pub(crate) async fn value_of(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        self.server().get(key).await
+    }
+
+    /// All keys that match a pattern, with their values; and what is no text.
+    pub(crate) async fn values_of(
+        &self,
+        pattern: &str,
+        damaged: &mut Vec<Damaged>,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let keys = self.server().keys(pattern).await?;
+        let (values, others) = self.server().values(keys, |_, bytes| Ok(bytes.to_vec())).await?;
+        damaged.extend(others);
+        Ok(values)
+    }
+
+    /// All keys that begin so; what is no text is left out.
+    pub(crate) async fn keys_of(&self, prefix: &str) -> Result<Vec<String>> {
+        let keys = self.server().keys(&(plain(prefix) + "*")).await?;
+        Ok(keys.into_iter().filter_map(|key| String::from_utf8(key).ok()).collect())
+    }
+
+    /// Keeps a value where there is none; else answers with what is there.
+    pub(crate) async fn put_if_free(&self, key: &str, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut call = self.0.put_if_free.prepare_invoke();
+        let held = self.server().call(call.key(key).arg(bytes)).await;
+        held.map_err(|error| named(error, key))
+    }
+
+    /// Puts a value in the place of another; `false` when that is not there.
+    pub(crate) async fn put_if_same(
+        &self,
+        key: &str,
+        old: Option<&[u8]>,
+        new: &[u8],
+    ) -> Result<bool> {
+        let mut call = self.0.put_if_same.prepare_invoke();
+        call.key(key).arg(new);
+        if let Some(old) = old {
+            call.arg(old);
+        }
+        self.server().call(&call).await
+    }
+
+    /// Removes values, and says of each whether it was there.
+    async fn remove_all_if_same(&self, values: &[(&str, Vec<u8>)]) -> Result<Vec<bool>> {
+        let mut removed = Vec::with_capacity(values.len());
+        for some in values.chunks(self.server().batch()) {
+            let mut call = self.0.remove_all_if_same.prepare_invoke();
+            for (key, bytes) in some {
+                call.key(*key).arg(bytes.as_slice());
+            }
+            removed.extend(self.server().call::<Vec<bool>>(&call).await?);
+        }
+        Ok(removed)
+    }
+
+    /// Removes a value; `false` when it is not there.
+    pub(crate) async fn remove_if_same(&self, key: &str, bytes: &[u8]) -> Result<bool> {
+        let mut call = self.0.remove_if_same.prepare_invoke();
+        self.server().call(call.key(key).arg(bytes)).await
+    }
+}
+
+impl fmt::Debug for AtlantisRedis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AtlantisRedis").field(&self.0.server).finish()
+    }
+}
+
+/// A record is known again by its bytes: a change of the same is the same change.
+#[async_trait]
+impl Shelf for AtlantisRedis {
+    type Version = Vec<u8>;
+
+    async fn see(&self, key: &str) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        Ok(self.value_of(key).await?.map(|bytes| (bytes.clone(), bytes)))
+    }
+
+    async fn swap(&self, key: &str, seen: Option<Vec<u8>>, record: Option<&[u8]>) -> Result<bool> {
+        match (seen, record) {
+            (seen, Some(record)) => self.put_if_same(key, seen.as_deref(), record).await,
+            (Some(seen), None) => self.remove_if_same(key, &seen).await,
+            (None, None) => Ok(true),
+        }
+    }
+}
+
+#[async_trait]
+impl LegacyBackend for AtlantisRedis {
+    async fn try_lock(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)> {
+        let stored = Stored::new(lock);
+        Ok(match self.try_stored(&stored).await? {
+            None => (true, stored.into_value()),
+            Some(holder) => (false, holder.into_value()),
+        })
+    }
+
+    async fn unlock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
+        self.unlock_if(project, workspace, |_| true).await
+    }
+
+    async fn unlock_if_owned_by_pull(
+        &self,
+        project: &Project,
+        workspace: &str,
+        pull_num: i64,
+    ) -> Result<Option<ProjectLock>> {
+        self.unlock_if(project, workspace, |lock| lock.pull.num == pull_num).await
+    }
+
+    async fn list(&self) -> Result<Listing> {
+        let (locks, damaged) = self.locks_below(LOCKS, decode).await?;
+        Ok(Listing::new(locks.into_iter().map(|(_, lock)| lock).collect(), damaged))
+    }
+
+    async fn get_lock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
+        Ok(self.stored(project, workspace).await?.map(Stored::into_value))
+    }
+
+    async fn unlock_by_pull(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
+        self.unlock_all(repo_full_name, pull_num).await
+    }
+
+    async fn update_project_status(
+        &self,
+        pull: &PullRequest,
+        workspace: &str,
+        repo_rel_dir: &str,
+        status: ProjectPlanStatus,
+    ) -> Result<()> {
+        self.set_status(pull, workspace, repo_rel_dir, status).await
+    }
+
+    async fn get_pull_status(&self, pull: &PullRequest) -> Result<Option<PullStatus>> {
+        self.status(pull).await
+    }
+
+    async fn delete_pull_status(&self, pull: &PullRequest) -> Result<()> {
+        self.forget_status(pull).await
+    }
+
+    async fn update_pull_with_results(
+        &self,
+        pull: &PullRequest,
+        results: &[ProjectResult],
+    ) -> Result<PullStatus> {
+        self.merge_results(pull, results).await
+    }
+
+    async fn lock_command(&self, name: CommandName, time: Timestamp) -> Result<CommandLock> {
+        self.keep_command(name, time).await
+    }
+
+    async fn unlock_command(&self, name: CommandName) -> Result<()> {
+        self.forget_command(name).await
+    }
+
+    async fn check_command_lock(&self, name: CommandName) -> Result<Option<CommandLock>> {
+        self.command(name).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.server().ask(&redis::cmd("PING")).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.server().close();
+        Ok(())
+    }
+}

@@ -1,0 +1,281 @@
+//! A server of Redis, or a cluster, and one connection to it.
+
+mod config;
+mod link;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
+use redis::{
+    Cmd, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind, Value, from_redis_value,
+};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use config::Place;
+pub use config::ServerConfig;
+use link::{Link, Peer};
+
+use lock_compat::legacy::Damaged;
+use lock_compat::{LegacyError, Result};
+
+/// How many keys one command asks for.
+const BATCH: usize = 500;
+
+/// A server and the connection to it, which is made anew after it failed.
+pub(crate) struct Server {
+    config: ServerConfig,
+    line: Mutex<Line>,
+    is_closed: AtomicBool,
+}
+
+/// The connection, and the name of the last that was made.
+#[derive(Default)]
+struct Line {
+    link: Option<Link>,
+    last: Option<Peer>,
+}
+
+impl Server {
+    /// Connects, so that what cannot work is told at once.
+    pub(crate) async fn connect(config: ServerConfig) -> Result<Self> {
+        // The driver needs one and brings none; who has installed another keeps that.
+        #[cfg(feature = "tls-rustls")]
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let server = Self { config, line: Mutex::default(), is_closed: AtomicBool::new(false) };
+        server.ask::<()>(&redis::cmd("PING")).await?;
+        Ok(server)
+    }
+
+    /// Number of keys that one script may be called with: of a cluster each may be elsewhere.
+    pub(crate) fn batch(&self) -> usize {
+        if matches!(self.config.place, Place::Single(_)) { BATCH } else { 1 }
+    }
+
+    /// Lets every later call fail.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Sends one command.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        self.bounded(async |mut link: Link| command.query_async(&mut link).await).await
+    }
+
+    /// Calls a script, which is loaded where it is not known.
+    pub(crate) async fn call<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
+        self.bounded(async |mut link: Link| script.invoke_async(&mut link).await).await
+    }
+
+    /// The value of a key.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        self.ask(redis::cmd("GET").arg(key)).await.map_err(|error| named(error, key))
+    }
+
+    /// All keys that match a pattern, on all servers of a cluster, each once.
+    pub(crate) async fn keys(&self, pattern: &str) -> Result<BTreeSet<Vec<u8>>> {
+        let mut keys = BTreeSet::new();
+        for node in self.nodes().await? {
+            let mut cursor = 0_u64;
+            loop {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(2 * BATCH);
+                let (next, some): (u64, Vec<Vec<u8>>) = self.ask_node(&node, &scan).await?;
+                keys.extend(some);
+                if next == 0 {
+                    break;
+                }
+                cursor = next;
+            }
+        }
+        Ok(keys)
+    }
+
+    /// What is read of the values of these keys, in the order of the keys, without those that are
+    /// gone meanwhile; and what cannot be read.
+    ///
+    /// The batches are asked for and read at the same time.
+    pub(crate) async fn values<T: Send + 'static>(
+        self: &Arc<Self>,
+        keys: BTreeSet<Vec<u8>>,
+        read: fn(&str, &[u8]) -> Result<T, Damaged>,
+    ) -> Result<(Vec<(String, T)>, Vec<Damaged>)> {
+        let keys: Vec<_> = keys.into_iter().collect();
+        let mut batches = JoinSet::new();
+        for (number, some) in keys.chunks(BATCH).enumerate() {
+            let (server, some) = (Arc::clone(self), some.to_vec());
+            batches.spawn(async move { (number, server.batch_of_values(&some, read).await) });
+        }
+        let mut found = batches.join_all().await;
+        found.sort_by_key(|(number, _)| *number);
+        let (mut values, mut damaged) = (Vec::with_capacity(keys.len()), Vec::new());
+        for (_, batch) in found {
+            let (some, others) = batch?;
+            values.extend(some);
+            damaged.extend(others);
+        }
+        Ok((values, damaged))
+    }
+
+    async fn batch_of_values<T>(
+        &self,
+        keys: &[Vec<u8>],
+        read: fn(&str, &[u8]) -> Result<T, Damaged>,
+    ) -> Result<(Vec<(String, T)>, Vec<Damaged>)> {
+        let (mut values, mut damaged) = (Vec::with_capacity(keys.len()), Vec::new());
+        let found: Vec<Option<Vec<u8>>> = self.ask(redis::cmd("MGET").arg(keys)).await?;
+        for (key, value) in keys.iter().zip(found) {
+            let name = String::from_utf8_lossy(key).into_owned();
+            match value.map(|value| read(&name, &value)) {
+                Some(Ok(value)) => values.push((name, value)),
+                Some(Err(reason)) => damaged.push(reason),
+                None => {
+                    let kind: String = self.ask(redis::cmd("TYPE").arg(key)).await?;
+                    // A text was put there since, and then it is as if it came later.
+                    if kind != "none" && kind != "string" {
+                        damaged.push(Damaged::new(name, format!("it is a {kind}")));
+                    }
+                }
+            }
+        }
+        Ok((values, damaged))
+    }
+
+    /// The servers that keys are on; one without a name is the only one.
+    async fn nodes(&self) -> Result<Vec<Option<(String, u16)>>> {
+        if matches!(self.config.place, Place::Single(_)) {
+            return Ok(vec![None]);
+        }
+        type Slots = (u16, u16, (String, u16));
+        let ranges: Vec<Vec<Value>> = self.ask(redis::cmd("CLUSTER").arg("SLOTS")).await?;
+        let mut nodes = BTreeSet::new();
+        for range in ranges {
+            // Who has the slots comes first, and then its replicas.
+            let mut range: Vec<Value> = range.into_iter().take(3).collect();
+            if let Some(Value::Array(node)) = range.get_mut(2) {
+                node.truncate(2);
+            }
+            let slots: Slots = from_redis_value(Value::Array(range)).map_err(unreadable)?;
+            nodes.insert(slots.2);
+        }
+        Ok(nodes.into_iter().map(Some).collect())
+    }
+
+    async fn ask_node<T: FromRedisValue>(
+        &self,
+        node: &Option<(String, u16)>,
+        command: &Cmd,
+    ) -> Result<T> {
+        let Some((host, port)) = node else { return self.ask(command).await };
+        self.bounded(async |link: Link| match link {
+            Link::Single(mut link) => command.query_async(&mut link).await,
+            Link::Cluster(mut link) => {
+                let address = SingleNodeRoutingInfo::ByAddress { host: host.clone(), port: *port };
+                let routing = RoutingInfo::SingleNode(address);
+                let value = link.route_command(command.clone(), routing).await?;
+                from_redis_value(value.extract_error()?).map_err(RedisError::from)
+            }
+        })
+        .await
+    }
+
+    /// Runs a call in its time, connecting included.
+    async fn bounded<T>(&self, call: impl AsyncFnOnce(Link) -> Result<T, RedisError>) -> Result<T> {
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(LegacyError::store(false, "the store is closed"));
+        }
+        let mut is_sent = false;
+        let whole = async {
+            let link = self.link().await?;
+            is_sent = true;
+            call(link).await.map_err(|error| (is_unknown(&error), error))
+        };
+        let answer = timeout(self.config.timeout, whole).await;
+        let failed = match answer {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err((unknown, error))) => {
+                if !unknown {
+                    return Err(LegacyError::store(false, error));
+                }
+                LegacyError::store(is_sent, error)
+            }
+            Err(late) => LegacyError::store(is_sent, late),
+        };
+        // What comes next gets a connection of its own: this one may be broken without a word. Who
+        // has the lock now is making one.
+        if let Ok(mut line) = self.line.try_lock() {
+            line.link = None;
+        }
+        Err(failed)
+    }
+
+    async fn link(&self) -> Result<Link, (bool, RedisError)> {
+        let mut line = self.line.lock().await;
+        if let Some(link) = &line.link {
+            return Ok(link.clone());
+        }
+        let made = Link::make(&self.config.place, line.last.as_ref()).await;
+        let (link, peer) = made.map_err(|error| (false, error))?;
+        line.last = peer;
+        Ok(line.link.insert(link).clone())
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.config, f)
+    }
+}
+
+/// Whether the server may have done what it was asked for, and the connection may be broken.
+///
+/// Every script writes once and last, so one that is refused has written nothing.
+fn is_unknown(error: &RedisError) -> bool {
+    let is_refusal = matches!(
+        error.kind(),
+        redis::ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::NoScript
+                | ServerErrorKind::Moved
+                | ServerErrorKind::Ask
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::CrossSlot
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::NoPerm
+        ) | redis::ErrorKind::AuthenticationFailed
+    );
+    let refusals = ["WRONGTYPE", "OOM", "MISCONF", "NOREPLICAS", "NOAUTH", "BUSY", "DENIED"];
+    !is_refusal && !error.code().is_some_and(|code| refusals.contains(&code))
+}
+
+/// What is of another type than it should be is damaged, and no failure of the server.
+pub(crate) fn named(error: LegacyError, key: &str) -> LegacyError {
+    match &error {
+        LegacyError::Store { source, .. } if source.to_string().contains("WRONGTYPE") => {
+            Damaged::new(key, "it is no text").into()
+        }
+        _ => error,
+    }
+}
+
+fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LegacyError {
+    LegacyError::store(false, error)
+}
+
+/// The text as a part of a pattern, in which nothing is special.
+pub(crate) fn plain(text: &str) -> String {
+    let mut pattern = String::new();
+    for c in text.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}

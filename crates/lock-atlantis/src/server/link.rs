@@ -1,0 +1,99 @@
+//! A connection to a server or a cluster, and how the one before it is ended.
+
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster_async::ClusterConnection;
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError, RedisFuture, Value};
+
+use super::config::Place;
+
+/// A connection, which all calls share.
+#[derive(Clone)]
+pub(super) enum Link {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+/// How the server names a connection: both together are hardly ever somebody else's.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    id: String,
+    address: String,
+}
+
+impl Link {
+    /// Makes a connection and ends the `last`: what the server has not read of it by then must not
+    /// take effect after what is sent from now on. Answers with its name, if the server tells.
+    ///
+    /// A user who may not do so, and a cluster, go without.
+    pub(super) async fn make(
+        place: &Place,
+        last: Option<&Peer>,
+    ) -> Result<(Self, Option<Peer>), RedisError> {
+        let client = match place {
+            Place::Single(client) => client,
+            Place::Cluster(client) => {
+                return Ok((Self::Cluster(client.get_async_connection().await?), None));
+            }
+        };
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let said: Result<String, _> =
+            redis::cmd("CLIENT").arg("INFO").query_async(&mut connection).await;
+        let peer = allowed(said)?.as_deref().and_then(Peer::read);
+        if let Some(last) = last {
+            let mut kill = redis::cmd("CLIENT");
+            kill.arg("KILL").arg("ID").arg(&last.id).arg("ADDR").arg(&last.address);
+            // That it is gone already is no error.
+            if allowed(kill.query_async::<Value>(&mut connection).await)?.is_none() {
+                tracing::warn!("the user may not end its last connection: a late call may happen");
+            }
+        }
+        Ok((Self::Single(connection), peer))
+    }
+}
+
+/// An answer, or none where the user may not ask or the server does not know the command.
+fn allowed<T>(answer: Result<T, RedisError>) -> Result<Option<T>, RedisError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if matches!(error.kind(), redis::ErrorKind::Server(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Peer {
+    fn read(info: &str) -> Option<Self> {
+        let word = |name| {
+            info.split_whitespace().find_map(|word| Some(word.strip_prefix(name)?.to_owned()))
+        };
+        Some(Self { id: word("id=")?, address: word("addr=")? })
+    }
+}
+
+impl ConnectionLike for Link {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::Single(link) => link.req_packed_command(command),
+            Self::Cluster(link) => link.req_packed_command(command),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        commands: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::Single(link) => link.req_packed_commands(commands, offset, count),
+            Self::Cluster(link) => link.req_packed_commands(commands, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::Single(link) => link.get_db(),
+            Self::Cluster(link) => link.get_db(),
+        }
+    }
+}

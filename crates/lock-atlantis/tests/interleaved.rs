@@ -1,0 +1,418 @@
+//! One call of a fallback in the midst of another, after each of its steps: the model of its rules,
+//! run on the code itself.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lock_atlantis::fallback::{Fallback, FallbackConfig, FallbackStore, Mode, OnLoss};
+use lock_atlantis::migrate::Source;
+use lock_compat::conformance::{lock, pull};
+use lock_compat::documents::MemoryDocuments;
+use lock_compat::legacy::{
+    CommandName, Outcome, ProjectLock, ProjectPlanStatus, ProjectResult, Timestamp,
+};
+use lock_compat::{LegacyBackend, LegacyError, LockAdapter, Result};
+use lock_core::{LockManager, OwnerId};
+use lock_memory::MemoryBackend;
+use tokio::time::{Instant, sleep};
+
+mod staged;
+use staged::{Stage, Staged};
+
+/// What runs after the step of this number, once.
+type Then = Arc<Mutex<Option<(usize, Pin<Box<dyn Future<Output = ()> + Send>>)>>>;
+
+/// A store of one process: what it does after a step, and whether the process can reach it.
+struct Step {
+    then: Then,
+    is_cut: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Stage for Step {
+    async fn before(&self, _call: usize) -> Result<()> {
+        match self.is_cut.load(Ordering::SeqCst) {
+            true => Err(LegacyError::store(false, "no connection")),
+            false => Ok(()),
+        }
+    }
+
+    async fn after(&self, call: usize) -> Result<()> {
+        let due = self.then.lock().unwrap().take_if(|(at, _)| *at == call);
+        if let Some((_, work)) = due {
+            work.await;
+        }
+        Ok(())
+    }
+}
+
+type Store = Arc<Staged<Step>>;
+
+fn memory() -> Arc<LockAdapter> {
+    let manager = LockManager::new(MemoryBackend::new(), OwnerId::parse("atlantis").unwrap());
+    Arc::new(LockAdapter::new(manager, MemoryDocuments::new()))
+}
+
+/// A process, its two stores, and what cuts it from the primary.
+struct Process {
+    fallback: Fallback,
+    stores: [Store; 2],
+    thens: [Then; 2],
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Process {
+    /// A process that serves from the mirror after the first failure.
+    async fn start(stores: &[Arc<LockAdapter>; 2]) -> Self {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let config = FallbackConfig::new().with_on_loss(OnLoss::ServeMirror);
+        Self::configured(stores, config.with_failures(1, day).with_healthy_for(day)).await
+    }
+
+    async fn configured(stores: &[Arc<LockAdapter>; 2], config: FallbackConfig) -> Self {
+        let is_cut = Arc::new(AtomicBool::new(false));
+        let thens = [Then::default(), Then::default()];
+        let [primary, mirror] = stores.clone().map(|store| store as Arc<dyn FallbackStore>);
+        let step = Step { then: Arc::clone(&thens[0]), is_cut: Arc::clone(&is_cut) };
+        let primary = Arc::new(Staged::new(primary, step));
+        let step = Step { then: Arc::clone(&thens[1]), is_cut: Arc::default() };
+        let mirror = Arc::new(Staged::new(mirror, step));
+        let fallback = Fallback::open(Arc::clone(&primary) as _, Arc::clone(&mirror) as _, config);
+        Self { fallback: fallback.await.unwrap(), stores: [primary, mirror], thens, is_cut }
+    }
+
+    /// Runs this after the step of this number from now on of one of its stores.
+    fn after(
+        &self,
+        (store, step): (usize, usize),
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let at = self.stores[store].calls() + step;
+        *self.thens[store].lock().unwrap() = Some((at, Box::pin(work)));
+    }
+
+    fn cut(&self) {
+        self.is_cut.store(true, Ordering::SeqCst);
+    }
+}
+
+fn of(num: i64) -> ProjectLock {
+    let mut lock = lock("owner/repo", "path", "default", num);
+    lock.time = Timestamp::from_unix(num).unwrap();
+    lock
+}
+
+/// No two locks of a pull request have the same time.
+fn later(num: i64, caller: usize) -> ProjectLock {
+    let mut lock = of(num);
+    lock.time = Timestamp::from_unix(100 + caller as i64).unwrap();
+    lock
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    /// Pull request 1 unlocks and locks again.
+    Again,
+    /// Locks for pull request 5.
+    Lock5,
+    Unlock5,
+    /// Unlocks for pull request 1, and then locks for pull request 5.
+    Unlock1Lock5,
+    Unlock1,
+    Update,
+    Discard,
+    Forget,
+    Command,
+    Reconcile,
+}
+
+const CALLS: [Call; 10] = [
+    Call::Again,
+    Call::Lock5,
+    Call::Unlock5,
+    Call::Unlock1Lock5,
+    Call::Unlock1,
+    Call::Update,
+    Call::Discard,
+    Call::Forget,
+    Call::Command,
+    Call::Reconcile,
+];
+
+/// What everybody was told.
+#[derive(Default)]
+struct Told {
+    /// Who holds the project.
+    holders: BTreeSet<i64>,
+    /// The folders with an acknowledged status, and whether somebody forgot all.
+    folders: BTreeMap<String, ProjectPlanStatus>,
+    is_forgotten: bool,
+    holds_command: bool,
+    /// Number of unlocks of each pull request: one in the midst of an attempt may end its lock.
+    unlocks: BTreeMap<i64, usize>,
+}
+
+impl Told {
+    fn begin(&mut self, num: i64) {
+        self.holders.insert(num);
+        assert!(self.holders.len() == 1, "two hold: {:?}", self.holders);
+    }
+}
+
+async fn unlock(store: &Fallback, told: &Mutex<Told>, num: i64) {
+    // Whoever unlocks does not hold from then on.
+    {
+        let mut told = told.lock().unwrap();
+        told.holders.remove(&num);
+        *told.unlocks.entry(num).or_default() += 1;
+    }
+    store.unlock_if_owned_by_pull(&of(num).project, "default", num).await.unwrap();
+}
+
+async fn take(store: &Fallback, told: &Mutex<Told>, lock: ProjectLock) {
+    let num = lock.pull.num;
+    let unlocks = || told.lock().unwrap().unlocks.get(&num).copied();
+    let before = unlocks();
+    let (is_new, holder) = store.try_lock(lock.clone()).await.unwrap();
+    assert!(is_new || holder != lock, "refused for its own lock");
+    if is_new && unlocks() == before {
+        told.lock().unwrap().begin(num);
+    }
+}
+
+/// Does a call of one of the two at once.
+async fn perform(call: Call, store: &Fallback, told: &Mutex<Told>, caller: usize) {
+    let name = format!("folder-{caller}");
+    let pull_request = pull("owner/repo", 1);
+    match call {
+        Call::Again => {
+            unlock(store, told, 1).await;
+            take(store, told, later(1, caller)).await;
+        }
+        Call::Lock5 => take(store, told, later(5, caller)).await,
+        Call::Unlock5 => unlock(store, told, 5).await,
+        Call::Unlock1Lock5 => {
+            unlock(store, told, 1).await;
+            take(store, told, later(5, caller)).await;
+        }
+        Call::Unlock1 => unlock(store, told, 1).await,
+        Call::Update => {
+            let plan = ProjectResult::new("default", &name, CommandName::Plan, Outcome::Success);
+            store.update_pull_with_results(&pull_request, &[plan]).await.unwrap();
+            told.lock().unwrap().folders.insert(name, ProjectPlanStatus::Planned);
+        }
+        Call::Discard => {
+            let status = ProjectPlanStatus::PlanDiscarded;
+            store.update_project_status(&pull_request, "default", "first", status).await.unwrap();
+            told.lock().unwrap().folders.insert("first".to_owned(), status);
+        }
+        Call::Forget => {
+            store.delete_pull_status(&pull_request).await.unwrap();
+            told.lock().unwrap().is_forgotten = true;
+        }
+        Call::Command => {
+            let time = Timestamp::from_unix(10 + caller as i64).unwrap();
+            match store.lock_command(CommandName::Apply, time).await {
+                Ok(_) => {
+                    let was_held = std::mem::replace(&mut told.lock().unwrap().holds_command, true);
+                    assert!(!was_held, "two hold the command");
+                    told.lock().unwrap().holds_command = false;
+                    store.unlock_command(CommandName::Apply).await.unwrap();
+                }
+                Err(error) => assert!(matches!(error, LegacyError::CommandLocked), "{error:?}"),
+            }
+        }
+        Call::Reconcile => {
+            // One that cannot reach the primary fails.
+            let _ = store.reconcile().await;
+        }
+    }
+}
+
+/// One call in the midst of another; `false` when that has fewer steps than these.
+async fn one_in_another(outer: Call, inner: Call, cut: [bool; 2], step: (usize, usize)) -> bool {
+    let stores = [memory(), memory()];
+    let [one, other] = [Process::start(&stores).await, Process::start(&stores).await];
+    let told = Arc::new(Mutex::new(Told::default()));
+    take(&one.fallback, &told, of(1)).await;
+    let plan = ProjectResult::new("default", "first", CommandName::Plan, Outcome::Success);
+    one.fallback.update_pull_with_results(&of(1).pull, &[plan]).await.unwrap();
+    for (process, _) in [&one, &other].into_iter().zip(cut).filter(|(_, is_cut)| *is_cut) {
+        process.cut();
+        // It learns that the primary is lost.
+        process.fallback.ping().await.unwrap();
+        assert_eq!(process.fallback.mode(), Mode::MirrorAlone);
+    }
+    let work = {
+        let (fallback, told) = (other.fallback.clone(), Arc::clone(&told));
+        async move { perform(inner, &fallback, &told, 1).await }
+    };
+    one.after(step, work);
+    perform(outer, &one.fallback, &told, 0).await;
+    if one.thens[step.0].lock().unwrap().take().is_some() {
+        return false;
+    }
+
+    for process in [&one, &other] {
+        process.is_cut.store(false, Ordering::SeqCst);
+    }
+    for process in [&one, &other, &one] {
+        let report = process.fallback.reconcile().await.unwrap();
+        assert!(report.is_clean(), "{report}");
+    }
+    let told = std::mem::take(&mut *told.lock().unwrap());
+    let mut records = Vec::new();
+    for store in &stores {
+        let held: Vec<_> = store.list().await.unwrap().locks.iter().map(|it| it.pull.num).collect();
+        let expected: Vec<_> = told.holders.iter().copied().collect();
+        assert_eq!(held, expected, "who holds is in both stores, and nobody else");
+        if !told.is_forgotten {
+            let status = store.get_pull_status(&of(1).pull).await.unwrap().unwrap();
+            for (folder, status_of) in &told.folders {
+                let projects = status.projects.iter().flatten();
+                let found = projects.clone().find(|it| it.repo_rel_dir == *folder);
+                assert_eq!(found.map(|it| it.status), Some(*status_of), "{folder}");
+            }
+        }
+        assert!(store.check_command_lock(CommandName::Apply).await.unwrap().is_none());
+        let found = store.records().await.unwrap().records.into_iter();
+        records
+            .push(found.map(|it| (it.key().to_owned(), it.encode())).collect::<BTreeMap<_, _>>());
+        let left = store.document_names("").await.unwrap();
+        assert!(left.iter().all(|name| !name.starts_with("lock-fallback/lock")), "{left:?}");
+    }
+    assert_eq!(records[0], records[1]);
+    true
+}
+
+async fn every_interleaving(pairs: impl IntoIterator<Item = (Call, Call)>) -> usize {
+    let mut runs = 0;
+    for (outer, inner) in pairs {
+        for cut in [[false, false], [true, false], [false, true], [true, true]] {
+            for store in [0, 1] {
+                for number in 0.. {
+                    let run = one_in_another(outer, inner, cut, (store, number));
+                    let context =
+                        format!("{inner:?} in {outer:?}, cut {cut:?}, step {store} {number}");
+                    let run = tokio::spawn(tokio::task::unconstrained(run));
+                    let is_there = run.await.unwrap_or_else(|error| panic!("{context}: {error}"));
+                    if !is_there {
+                        break;
+                    }
+                    runs += 1;
+                }
+            }
+        }
+    }
+    runs
+}
+
+#[tokio::test]
+async fn lock_that_comes_while_two_unlock_stays() {
+    let runs = every_interleaving([(Call::Unlock1, Call::Unlock1Lock5)]).await;
+    assert!(runs >= 8, "{runs}");
+}
+
+#[tokio::test]
+async fn status_that_changes_while_stores_are_compared_stays() {
+    let pairs = [(Call::Reconcile, Call::Update), (Call::Reconcile, Call::Discard)];
+    let runs = every_interleaving(pairs).await;
+    assert!(runs >= 8, "{runs}");
+}
+
+#[tokio::test]
+async fn free_project_is_locked_while_stores_are_compared() {
+    for step in [(0, 0), (1, 0)] {
+        let stores = [memory(), memory()];
+        let [one, other] = [Process::start(&stores).await, Process::start(&stores).await];
+        let fallback = other.fallback.clone();
+        let work = async move { assert!(fallback.reconcile().await.unwrap().is_clean()) };
+        one.after(step, work);
+        let time = Timestamp::from_unix(7).unwrap();
+        assert_eq!(one.fallback.try_lock(of(1)).await.unwrap(), (true, of(1)), "{step:?}");
+        let fallback = other.fallback.clone();
+        let work = async move { assert!(fallback.reconcile().await.unwrap().is_clean()) };
+        one.after(step, work);
+        one.fallback.lock_command(CommandName::Apply, time).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn every_call_in_the_midst_of_every_other_keeps_the_rules() {
+    let pairs = CALLS.into_iter().flat_map(|one| CALLS.into_iter().map(move |other| (one, other)));
+    let runs = every_interleaving(pairs).await;
+    assert!(runs >= 1000, "{runs}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn primary_is_left_after_three_failures_and_returned_to_by_itself() {
+    let stores = [memory(), memory()];
+    let config = FallbackConfig::new().with_on_loss(OnLoss::ServeMirror);
+    let Process { fallback, is_cut, .. } = Process::configured(&stores, config).await;
+    is_cut.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        assert!(fallback.get_lock(&of(1).project, "default").await.is_err());
+        assert_eq!(fallback.mode(), Mode::WriteThrough);
+    }
+    // Failures of long ago do not count.
+    sleep(Duration::from_secs(11)).await;
+    for _ in 0..2 {
+        assert!(fallback.get_lock(&of(1).project, "default").await.is_err());
+        assert_eq!(fallback.mode(), Mode::WriteThrough);
+    }
+    assert_eq!(fallback.get_lock(&of(1).project, "default").await.unwrap(), None);
+    assert_eq!(fallback.mode(), Mode::MirrorAlone);
+    assert!(fallback.try_lock(of(1)).await.unwrap().0);
+
+    is_cut.store(false, Ordering::SeqCst);
+    let back = Instant::now();
+    while fallback.mode() == Mode::MirrorAlone {
+        sleep(Duration::from_millis(100)).await;
+    }
+    let took = back.elapsed();
+    assert!((30..33).contains(&took.as_secs()), "{took:?}");
+    let kept = stores[0].get_lock(&of(1).project, "default").await.unwrap();
+    assert_eq!(kept, Some(of(1)), "the primary was given what it lacked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn primary_that_fails_in_between_is_not_returned_to() {
+    let stores = [memory(), memory()];
+    let config = FallbackConfig::new().with_on_loss(OnLoss::ServeMirror);
+    let config = config.with_failures(1, Duration::from_secs(1));
+    let Process { fallback, is_cut, .. } = Process::configured(&stores, config).await;
+    is_cut.store(true, Ordering::SeqCst);
+    fallback.ping().await.unwrap();
+    for _ in 0..4 {
+        is_cut.store(false, Ordering::SeqCst);
+        sleep(Duration::from_secs(25)).await;
+        is_cut.store(true, Ordering::SeqCst);
+        sleep(Duration::from_secs(3)).await;
+        assert_eq!(fallback.mode(), Mode::MirrorAlone);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflict_keeps_the_mirror_alone_until_it_is_settled() {
+    let stores = [memory(), memory()];
+    let config = FallbackConfig::new().with_on_loss(OnLoss::ServeMirror);
+    let config = config.with_failures(1, Duration::from_secs(1));
+    let Process { fallback, is_cut, .. } = Process::configured(&stores, config).await;
+    is_cut.store(true, Ordering::SeqCst);
+    assert!(fallback.try_lock(of(1)).await.unwrap().0);
+    // Somebody who knows nothing of the mirror.
+    stores[0].try_lock(of(2)).await.unwrap();
+    is_cut.store(false, Ordering::SeqCst);
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(fallback.mode(), Mode::MirrorAlone);
+    stores[0].unlock(&of(2).project, "default").await.unwrap();
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(fallback.mode(), Mode::WriteThrough);
+}

@@ -1,0 +1,173 @@
+//! Statuses of pull requests and locks of commands: records that are read, changed and written back.
+
+use async_trait::async_trait;
+
+use crate::legacy::{
+    CommandLock, CommandName, ProjectPlanStatus, ProjectResult, PullRequest, PullStatus, Stored,
+    Timestamp, command_key, decode, encode, pull_key,
+};
+use crate::{LegacyError, Result};
+
+/// How often a change that others are always quicker with is tried again.
+const MOST_ATTEMPTS: usize = 1000;
+
+/// Where statuses of pull requests and locks of commands are kept, each in its bytes under its key.
+///
+/// Whoever offers the two reads and writes gets the calls of a [`LegacyBackend`](crate::LegacyBackend)
+/// that are about them.
+///
+/// # Cancel safety
+/// A call that is dropped, or whose error [is unknown](LegacyError::is_unknown), may have happened.
+#[async_trait]
+pub trait Shelf: Sync {
+    /// By what a record is known again.
+    type Version: Send;
+
+    /// A record and its version.
+    ///
+    /// # Errors
+    /// When the store failed.
+    async fn see(&self, key: &str) -> Result<Option<(Self::Version, Vec<u8>)>>;
+
+    /// Puts a record, or none, in the place of one of this version, or of none; `false` when
+    /// something else is there.
+    ///
+    /// # Errors
+    /// When the store failed.
+    async fn swap(
+        &self,
+        key: &str,
+        seen: Option<Self::Version>,
+        record: Option<&[u8]>,
+    ) -> Result<bool>;
+
+    /// Does as [`update_project_status`](crate::LegacyBackend::update_project_status).
+    ///
+    /// # Errors
+    /// As there.
+    async fn set_status(
+        &self,
+        pull: &PullRequest,
+        workspace: &str,
+        repo_rel_dir: &str,
+        status: ProjectPlanStatus,
+    ) -> Result<()> {
+        let key = pull_key(pull)?;
+        change(self, &key, |record| {
+            let Some(record) = record else { return Ok(Change::Keep(())) };
+            let mut stored: Stored<PullStatus> = Stored::read(&key, record)?;
+            let mut changed = stored.value().clone();
+            if !changed.set_first(workspace, repo_rel_dir, status) {
+                return Ok(Change::Keep(()));
+            }
+            stored.update(changed);
+            Ok(Change::Write(stored.encode(), ()))
+        })
+        .await
+    }
+
+    /// Does as [`get_pull_status`](crate::LegacyBackend::get_pull_status).
+    ///
+    /// # Errors
+    /// As there.
+    async fn status(&self, pull: &PullRequest) -> Result<Option<PullStatus>> {
+        let key = pull_key(pull)?;
+        let record = self.see(&key).await?;
+        Ok(record.map(|(_, record)| decode(&key, &record)).transpose()?)
+    }
+
+    /// Does as [`delete_pull_status`](crate::LegacyBackend::delete_pull_status).
+    ///
+    /// # Errors
+    /// As there.
+    async fn forget_status(&self, pull: &PullRequest) -> Result<()> {
+        change(self, &pull_key(pull)?, |record| {
+            Ok(if record.is_some() { Change::Remove(()) } else { Change::Keep(()) })
+        })
+        .await
+    }
+
+    /// Does as [`update_pull_with_results`](crate::LegacyBackend::update_pull_with_results).
+    ///
+    /// # Errors
+    /// As there.
+    async fn merge_results(
+        &self,
+        pull: &PullRequest,
+        results: &[ProjectResult],
+    ) -> Result<PullStatus> {
+        let key = pull_key(pull)?;
+        change(self, &key, |record| {
+            let merged = PullStatus::merged_into(&key, record, pull, results)?;
+            Ok(Change::Write(encode(&merged), merged))
+        })
+        .await
+    }
+
+    /// Does as [`lock_command`](crate::LegacyBackend::lock_command).
+    ///
+    /// # Errors
+    /// As there.
+    async fn keep_command(&self, name: CommandName, time: Timestamp) -> Result<CommandLock> {
+        change(self, &command_key(name), |record| {
+            if record.is_some() {
+                return Err(LegacyError::CommandLocked);
+            }
+            let lock = CommandLock::new(name, time);
+            Ok(Change::Write(encode(&lock), lock))
+        })
+        .await
+    }
+
+    /// Does as [`unlock_command`](crate::LegacyBackend::unlock_command).
+    ///
+    /// # Errors
+    /// As there.
+    async fn forget_command(&self, name: CommandName) -> Result<()> {
+        change(self, &command_key(name), |record| match record {
+            Some(_) => Ok(Change::Remove(())),
+            None => Err(LegacyError::CommandNotLocked),
+        })
+        .await
+    }
+
+    /// Does as [`check_command_lock`](crate::LegacyBackend::check_command_lock).
+    ///
+    /// # Errors
+    /// As there.
+    async fn command(&self, name: CommandName) -> Result<Option<CommandLock>> {
+        let key = command_key(name);
+        let record = self.see(&key).await?;
+        Ok(record.map(|(_, record)| decode(&key, &record)).transpose()?)
+    }
+}
+
+/// What becomes of a record.
+enum Change<T> {
+    /// It stays, and this is the answer.
+    Keep(T),
+    /// It becomes this, and then that is the answer.
+    Write(Vec<u8>, T),
+    /// It goes, and then this is the answer.
+    Remove(T),
+}
+
+/// Reads a record and changes it, again when somebody else was quicker.
+async fn change<S: Shelf + ?Sized, T>(
+    shelf: &S,
+    key: &str,
+    change: impl Fn(Option<&[u8]>) -> Result<Change<T>>,
+) -> Result<T> {
+    for _ in 0..MOST_ATTEMPTS {
+        let (seen, record) = shelf.see(key).await?.unzip();
+        let (record, answer) = match change(record.as_deref())? {
+            Change::Keep(answer) => return Ok(answer),
+            Change::Write(record, answer) => (Some(record), answer),
+            Change::Remove(answer) => (None, answer),
+        };
+        if shelf.swap(key, seen, record.as_deref()).await? {
+            return Ok(answer);
+        }
+    }
+    Err(LegacyError::Contended { key: key.to_owned() })
+}
