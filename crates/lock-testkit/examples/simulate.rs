@@ -18,7 +18,7 @@ usage: simulate [--seed S] [--seeds N | --seconds T]
   --seeds N     so many seeds: 1,000
   --seconds T   as many seeds as that takes
   --history S   print the history of one seed, whatever comes of it
-  --planted N   print the first of N seeds that find each of the planted faults, or those
+  --planted N   print the first of N seeds that finds each of the planted faults, or those
                 with NAME in their name
 ";
 
@@ -160,7 +160,7 @@ fn show_planted(seeds: u64, named: &str) {
             scope.spawn(|| {
                 while let Some(plant) = planted.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let finds = |seed| Some((seed, finds(seed, plant.switch)?));
-                    let found: Vec<_> = (0..seeds).filter_map(finds).take(2).collect();
+                    let found: Vec<_> = (0..seeds).filter_map(finds).take(1).collect();
                     println!("{}: {found:?}", plant.name);
                 }
             });

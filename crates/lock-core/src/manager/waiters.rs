@@ -136,8 +136,7 @@ impl Entered {
         let table = &mut *guard;
         let hurries = table.rows.hurries();
         let Some(row) = table.rows.get_mut(&self.name) else { return };
-        let is_earlier =
-            row.hurries != hurries && !planted::has(ManagerFault::KeepsEarlierAnswers);
+        let is_earlier = row.hurries != hurries && !planted::has(ManagerFault::KeepsEarlierAnswers);
         let ask = std::mem::take(&mut row.ask) || is_earlier;
         row.hurries = hurries;
         if let Some(News::Granted(grant, told_early @ None)) = row.news.as_deref_mut()

@@ -46,6 +46,8 @@ pub struct Plant {
     pub switch: Planted,
     /// The seeds of which at least one finds it: the first, and how many.
     pub seeds: (u64, u64),
+    /// The sentence that it breaks.
+    pub breaks: &'static str,
 }
 
 /// All planted faults, each with a range of seeds in which it is found.
@@ -54,43 +56,66 @@ pub const fn planted() -> &'static [Plant] {
     PLANTED
 }
 
+const HOLDER: &str =
+    "The holder knows of the end of its lease before the store gives the key to another.";
+const TAKEN_UP: &str = "A grant is taken up after one notice, and what nobody wants is given back.";
+const ALONE: &str = "No two holders believe at once in leases that exclude each other.";
+const TOKENS: &str = "Each lease of a key has a higher token than all leases before it.";
+const IN_TIME: &str = "A key that a living waiter could hold is held by it in time.";
+const PLACE: &str = "A waiter that reaches the store has a place in the queue.";
+const KEEPS: &str = "A holder that reaches the store keeps its lease.";
+const OUTAGE: &str = "A wait outlasts an outage.";
+const IN_VAIN: &str = "A wait in vain is not unknown where the store answers.";
+const CANCELLED: &str = "An acquire that arrives after its cancel takes no lock.";
+const FORCE: &str = "An end by force is told at once.";
+const FULL: &str = "A lease that is taken out of its guard is of full length.";
+const CALLS: &str = "Every call ends in its time-out.";
+
 const PLANTED: &[Plant] = &[
-    plant("missed notices are not told", Planted::MissedNoticesAreNotTold, 0),
-    plant("a notice before the answer is lost", Planted::NoticeBeforeAnswerIsLost, 0),
-    plant("a hear claims nothing", Planted::HearClaimsNothing, 1),
-    plant("a lease that is over counts", Planted::ExpiredLeaseCounts, 16),
-    plant("a promotion is not told", Planted::PromotionIsNotTold, 3),
-    plant("an end by force is not told", Planted::ForceIsNotTold, 0),
-    plant("a late acquire is granted", Planted::LateAcquireIsGranted, 23),
-    plant("a renewal ignores the token", Planted::RenewalIgnoresToken, 0),
-    plant("tokens follow the clock", Planted::TokensFollowTheClock, 16),
-    plant("a key is granted twice", Planted::GrantsTwo, 0),
-    plant("renewals cease", Planted::RenewalsCease, 117),
-    plant("the queue's deadlines drift", Planted::QueueDeadlinesDrift, 14),
-    plant("a fail-over loses tokens", Planted::FailoverLosesTokens, 103),
-    manager("leases count from the arrival of an answer", ManagerFault::CountsFromArrival, 0),
-    manager("every notice is relied on", ManagerFault::TrustsEveryNotice, 0),
-    manager("a waiter is entered after it was sent", ManagerFault::EntersAfterSending, 0),
-    manager("what was not answered is not cancelled", ManagerFault::ForgetsUnanswered, 0),
-    manager("what could not be told is forgotten", ManagerFault::ForgetsDepartures, 0),
-    manager("missed notices have no effect", ManagerFault::IgnoresMayHaveMissed, 0),
-    manager("answers from before a gap count", ManagerFault::KeepsEarlierAnswers, 0),
-    manager("only the head watches", ManagerFault::OnlyHeadWatches, 0),
-    manager("a failure makes deaf", ManagerFault::FailurePausesLong, 0),
-    manager("a failure ends the wait", ManagerFault::FailureEndsWait, 0),
-    manager("a lost place ends the wait", ManagerFault::LostPlaceEndsWait, 0),
-    manager("a wait that is over asks again", ManagerFault::AsksWhenOver, 0),
-    manager("a lease is taken out unclaimed", ManagerFault::TakesOutUnclaimed, 0),
-    manager("late answers are thrown away", ManagerFault::IgnoresLateAnswers, 0),
-    manager("a shutdown waits for ever", ManagerFault::ShutdownWaits, 0),
+    plant("missed notices are not told", Planted::MissedNoticesAreNotTold, 7, TAKEN_UP),
+    plant("a notice before the answer is lost", Planted::NoticeBeforeAnswerIsLost, 1141, TAKEN_UP),
+    plant("a hear claims nothing", Planted::HearClaimsNothing, 1, HOLDER),
+    plant("a lease that is over counts", Planted::ExpiredLeaseCounts, 16, PLACE),
+    plant("a promotion is not told", Planted::PromotionIsNotTold, 3, TAKEN_UP),
+    plant("an end by force is not told", Planted::ForceIsNotTold, 564, FORCE),
+    plant("a late acquire is granted", Planted::LateAcquireIsGranted, 23, CANCELLED),
+    plant("a renewal ignores the token", Planted::RenewalIgnoresToken, 0, ALONE),
+    plant("tokens follow the clock", Planted::TokensFollowTheClock, 16, TOKENS),
+    plant("a key is granted twice", Planted::GrantsTwo, 0, ALONE),
+    plant("renewals cease", Planted::RenewalsCease, 148, KEEPS),
+    plant("the queue's deadlines drift", Planted::QueueDeadlinesDrift, 126, IN_TIME),
+    plant("a fail-over loses tokens", Planted::FailoverLosesTokens, 173, TOKENS),
+    manager("answers count from their arrival", ManagerFault::CountsFromArrival, 1, HOLDER),
+    manager("every notice is relied on", ManagerFault::TrustsEveryNotice, 1, HOLDER),
+    manager("a waiter is entered late", ManagerFault::EntersAfterSending, 1141, TAKEN_UP),
+    manager("the unanswered is not cancelled", ManagerFault::ForgetsUnanswered, 44, TAKEN_UP),
+    manager("departures are forgotten", ManagerFault::ForgetsDepartures, 43, TAKEN_UP),
+    manager("missed notices have no effect", ManagerFault::IgnoresMayHaveMissed, 7, TAKEN_UP),
+    manager("answers from before a gap count", ManagerFault::KeepsEarlierAnswers, 0, TAKEN_UP),
+    manager("only the head watches", ManagerFault::OnlyHeadWatches, 171, IN_TIME),
+    manager("a failure makes deaf", ManagerFault::FailurePausesLong, 1317, IN_TIME),
+    manager("a failure ends the wait", ManagerFault::FailureEndsWait, 4, OUTAGE),
+    manager("a lost place ends the wait", ManagerFault::LostPlaceEndsWait, 1, OUTAGE),
+    manager("a wait that is over asks again", ManagerFault::AsksWhenOver, 16, IN_VAIN),
+    manager("a lease is taken out unclaimed", ManagerFault::TakesOutUnclaimed, 17, FULL),
+    manager("late answers are ignored", ManagerFault::IgnoresLateAnswers, SLOW_LINE, KEEPS),
+    manager("a shutdown waits for ever", ManagerFault::ShutdownWaits, 1164, CALLS),
 ];
 
-const fn manager(name: &'static str, fault: ManagerFault, seed: u64) -> Plant {
-    plant(name, Planted::Manager(fault), seed)
+/// A seed in which the answers to renewals are slower than a third of what is left, again and again.
+const SLOW_LINE: u64 = 1_882_783_340_305_355;
+
+const fn manager(
+    name: &'static str,
+    fault: ManagerFault,
+    seed: u64,
+    breaks: &'static str,
+) -> Plant {
+    plant(name, Planted::Manager(fault), seed, breaks)
 }
 
 /// A row whose `seed` finds the fault by the plans as they are now; ten more follow, in case that a
 /// change of the plans moves it.
-const fn plant(name: &'static str, switch: Planted, seed: u64) -> Plant {
-    Plant { name, switch, seeds: (seed, 11) }
+const fn plant(name: &'static str, switch: Planted, seed: u64, breaks: &'static str) -> Plant {
+    Plant { name, switch, seeds: (seed, 11), breaks }
 }

@@ -133,7 +133,10 @@ impl Generator {
             5..8 => return Work::EvictWaiter,
             _ => {}
         }
-        let ttl = self.pick(&TTLS);
+        let ttl = match self.theme {
+            Theme::Aftermath => self.pick(&[1_000, 3_000]),
+            _ => self.pick(&TTLS),
+        };
         let ttl = Ttl::parse(millis(ttl)).unwrap_or_default();
         // An answer to a hear is waited for a third of the keep-alive at the most.
         let keep_alives = match self.theme {
@@ -209,7 +212,7 @@ impl Generator {
         let kind = match self.rng.random_range(0..6) {
             0 => FaultKind::Cut { process, ends_notices: self.rng.random_bool(0.3) },
             1 => FaultKind::Die { process },
-            2 | 3 => FaultKind::Network { process, trouble: self.trouble() },
+            2..=4 => FaultKind::Network { process, trouble: self.trouble() },
             _ => FaultKind::Network { process, trouble: Trouble::LosesNotices },
         };
         Fault { at, lasts: self.busy - at, kind }
@@ -219,7 +222,7 @@ impl Generator {
     fn gaps(&mut self) -> Vec<Fault> {
         let (mut faults, mut at) = (Vec::new(), Duration::ZERO);
         loop {
-            at += millis(self.rng.random_range(1..=400));
+            at += millis(self.rng.random_range(1..=2_500));
             let lasts = millis(self.rng.random_range(1..=300));
             if at + lasts >= self.busy {
                 return faults;
