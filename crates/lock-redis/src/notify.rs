@@ -10,6 +10,7 @@ use lock_core::{FencingToken, Grant, LockKey, MailboxId, Notice};
 use tokio::sync::mpsc;
 
 use crate::end;
+use crate::record::{ended, term, told};
 use crate::reply::{self, Term};
 
 /// The open mailboxes.
@@ -94,18 +95,18 @@ impl Drop for Notices {
 /// Reads a notice as `prelude.lua` writes it.
 pub(crate) fn parse(message: &[u8]) -> Option<Notice> {
     let (kind, rest) = message.split_first()?;
-    let (request, rest) = rest.split_at_checked(16)?;
+    let (request, rest) = rest.split_at_checked(told::REST - told::REQUEST)?;
     let request = reply::request(request)?;
     let key = |text: &[u8]| LockKey::parse(str::from_utf8(text).ok()?).ok();
     match kind {
         b'g' => {
-            let (term, name) = rest.split_at_checked(24)?;
+            let (term, name) = rest.split_at_checked(term::REST)?;
             let term = Term::parse(term)?;
             let grant = Grant::new(key(name)?, request, term.token, term.granted_at);
             Some(Notice::Granted(grant.with_expires_at(term.expires_at)))
         }
         b'e' => {
-            let (token, rest) = rest.split_at_checked(8)?;
+            let (token, rest) = rest.split_at_checked(ended::LENGTH)?;
             let token = FencingToken::new(reply::double(token)?);
             let (length, rest) = rest.split_first_chunk()?;
             let (ending, name) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;

@@ -7,7 +7,7 @@
 -- anything, marks included, or no last token, and the whole command has to decide.
 
 local ends = ARGV[2] == '0' and NEVER or now + ARGV[2]
-local state = ARGV[1] .. struct.pack('>ddd', now, now, ends) .. ARGV[3]
+local state = ARGV[1] .. struct.pack(TERM_FORMAT, now, now, ends) .. ARGV[3]
 local is_free
 if ARGV[4] == '0' then
   is_free = call('SET', KEYS[1], state, 'NX')
@@ -26,7 +26,7 @@ if last - now >= 0 then
   -- The clock stands or jumped back: this is so rare that writing twice is cheaper.
   local token = last + 1
   call('SET', KEYS[2], token)
-  call('SET', KEYS[1], ARGV[1] .. struct.pack('>ddd', token, now, ends) .. ARGV[3], 'KEEPTTL')
+  call('SET', KEYS[1], ARGV[1] .. struct.pack(TERM_FORMAT, token, now, ends) .. ARGV[3], 'KEEPTTL')
   return { now, token }
 end
 return now

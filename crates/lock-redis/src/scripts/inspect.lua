@@ -47,7 +47,7 @@ while queued and not is_more do
     break
   end
   for at = 1, #members, 2 do
-    local request = sub(members[at], 7)
+    local request = sub(members[at], TURN_REQUEST)
     local silent = silent_at(request)
     if work <= 0 and looked_at >= LEAST or bytes >= PAGE_BYTES
         or silent > now and #waiters == most then

@@ -48,7 +48,7 @@ local function drop_silent()
       return
     end
     local request, silent = longest[1], heard
-    local head = sub(call('ZRANGE', QUEUE, 0, 0)[1], 7)
+    local head = sub(call('ZRANGE', QUEUE, 0, 0)[1], TURN_REQUEST)
     local head_silent = silent_at(head)
     if head_silent <= now then
       request, silent = head, head_silent
@@ -62,7 +62,7 @@ end
 local function promote()
   while queued and not (alone and alone.ends > over and sub(alone.terms, 1, 1) == 'x') do
     local first = call('ZRANGE', QUEUE, 0, 1)
-    local request = sub(first[1], 7)
+    local request = sub(first[1], TURN_REQUEST)
     if heard <= now and silent_at(request) <= now then
       -- More dead waiters than a command drops: the one that lives longest goes on.
       local last = call('ZRANGE', SILENCE, -1, -1)[1]

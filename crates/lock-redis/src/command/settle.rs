@@ -6,7 +6,12 @@ use std::time::Duration;
 use lock_core::{LockKey, Operation, Result};
 use redis::Value;
 
-use crate::commands::Shared;
+use crate::batch::{Answers, Batch, Item};
+use crate::reply;
+use crate::script::Script;
+use crate::store::Store;
+
+pub(crate) static SETTLE: Script = Script::whole("settle", include_str!("../scripts/settle.lua"));
 
 /// Time between two sweeps of a store, whoever sweeps.
 const INTERVAL: Duration = Duration::from_secs(45);
@@ -17,7 +22,7 @@ const KEYS: usize = 128;
 const STRIDE: u32 = 1000;
 
 /// Sweeps the store now and then as long as it is used.
-pub(crate) async fn sweep(shared: Weak<Shared>) {
+pub(crate) async fn sweep(shared: Weak<Store>) {
     loop {
         tokio::time::sleep(INTERVAL.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
         let Some(current) = shared.upgrade() else { return };
@@ -32,7 +37,7 @@ pub(crate) async fn sweep(shared: Weak<Shared>) {
 }
 
 /// Settles all keys there are, some at a time.
-async fn walk(shared: &Weak<Shared>) {
+async fn walk(shared: &Weak<Store>) {
     let mut at = 0;
     loop {
         let Some(current) = shared.upgrade() else { return };
@@ -52,7 +57,7 @@ async fn walk(shared: &Weak<Shared>) {
     }
 }
 
-impl Shared {
+impl Store {
     /// Whether nobody else has swept for a while.
     async fn take_sweep(&self) -> Result<bool> {
         let mut take = redis::cmd("SET");
@@ -73,5 +78,14 @@ impl Shared {
             }
         }
         Some(more)
+    }
+
+    /// Settles keys that perhaps nobody looks at any more, and says of each whether more is over
+    /// than a command drops.
+    async fn settle(self: &Arc<Self>, keys: &[LockKey]) -> Answers<bool> {
+        let item = |key: &LockKey| Item { key: key.clone(), args: Vec::new() };
+        let read = |_: &LockKey, value| reply::number(&value).map(|more| more == 1);
+        let batch = Batch { operation: Operation::List, script: &SETTLE, read };
+        self.run_all(batch, keys.iter().map(item).collect()).await
     }
 }
