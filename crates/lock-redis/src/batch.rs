@@ -68,7 +68,7 @@ impl Store {
     async fn run_batch<T: Send>(&self, batch: Batch<T>, items: &[Item]) -> Answers<T> {
         let mut answers: Vec<Option<Result<Timed<T>>>> = items.iter().map(|_| None).collect();
         let mut left: Vec<usize> = (0..items.len()).collect();
-        // Every command answers the first of its requests at least.
+        // Every command answers the first of its requests at least, unless a clock jumped back.
         for _ in 0..items.len() {
             if left.is_empty() {
                 break;

@@ -5,6 +5,8 @@
 pub(crate) const LAYOUT_VERSION: &str = "1";
 /// What stands for the end of a lease that never ends: the largest whole number of a double.
 pub(crate) const NEVER: u64 = 9_007_199_254_740_992;
+/// Time in microseconds, in the year 2219, as which later times count for tokens.
+const LAST_CLOCK: u64 = NEVER - (1 << 50);
 /// Time in milliseconds for which a lease alone is kept after its end.
 pub(crate) const GRACE: u64 = 60_000;
 
@@ -94,6 +96,7 @@ fn meaning(name: &str) -> Option<String> {
         "LAYOUT_VERSION" => return Some(format!("'{LAYOUT_VERSION}'")),
         "NEVER" => return Some(NEVER.to_string()),
         "GRACE" => return Some(GRACE.to_string()),
+        "LAST_CLOCK" => return Some(LAST_CLOCK.to_string()),
         _ => {}
     }
     let (record, part) = name.split_once('_')?;

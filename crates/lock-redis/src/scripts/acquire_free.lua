@@ -4,7 +4,7 @@
 -- ARGV  1 the letter 1 and the request  2 ttl in us, 0 is never
 --       3 the flag 0, the mailbox and the terms  4 time in ms for which the state is kept, or 0
 -- Answers the time, which is the token too; or the time and the token; or nothing when there is
--- anything, marks included, or no last token, and the whole command has to decide.
+-- anything, marks included, or no last token or next one, and the whole command has to decide.
 
 local ends = ARGV[2] == '0' and NEVER or now + ARGV[2]
 local state = ARGV[1] .. struct.pack(TERM_FORMAT, now, now, ends) .. ARGV[3]
@@ -20,6 +20,11 @@ end
 local last = call('GETSET', KEYS[2], now)
 if not last then
   call('DEL', KEYS[1], KEYS[2])
+  return false
+end
+if last + 1 >= NEVER or now >= LAST_CLOCK then
+  call('DEL', KEYS[1])
+  call('SET', KEYS[2], last)
   return false
 end
 if last - now >= 0 then

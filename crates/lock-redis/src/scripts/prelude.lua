@@ -56,7 +56,7 @@ local SHARED_KEYS, LOCK_KEYS = 4, 7
 local NOWHERE = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
 local TOKEN, WAITS, JOURNAL, LAYOUT, KEY, STATE, DETAILS, QUEUE, SILENCE, ENDS, MARKS, FADING
 local before, alone, many, held_mode, over, has_over, queued, heard, marked, marked_anew
-local recorded, leases_left, waiters_left, marks_left, grants_left, bytes_left
+local used_up, recorded, leases_left, waiters_left, marks_left, grants_left, bytes_left
 
 local function read_lease(text)
   local request, token, granted, ends, flag, mailbox, at = struct.unpack(LEASE_FORMAT, text)
@@ -153,20 +153,27 @@ local function tell_lost()
 end
 
 -- The next token. Where the last one is missing, leases are missing, too: then it is written,
--- everybody is told, and there is none, so that this command grants nothing.
+-- everybody is told, and there is none, so that this command grants nothing. There is none either
+-- after the last that can be told from others.
 local function next_token()
   if grants_left < 0 then
     return nil
   end
-  local last = call('GETSET', TOKEN, now)
+  local clock = math.min(now, LAST_CLOCK)
+  local last = call('GETSET', TOKEN, clock)
   if not last then
     grants_left = -1
     call('SET', LAYOUT, LAYOUT_VERSION)
     tell_lost()
     return nil
   end
-  if last - now < 0 then
-    return now
+  if last - clock < 0 then
+    return clock
+  end
+  if last + 1 >= NEVER then
+    grants_left, used_up = -1, true
+    call('SET', TOKEN, last)
+    return nil
   end
   call('SET', TOKEN, last + 1)
   return last + 1
@@ -174,5 +181,8 @@ end
 
 -- What a command answers that has no token to grant with.
 local function no_token()
+  if used_up then
+    return redis.error_reply('CORRUPT the last token is ' .. call('GET', TOKEN) .. ': none is left')
+  end
   return redis.error_reply('NOTOKEN the last token was missing, and is written anew')
 end
