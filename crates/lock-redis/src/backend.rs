@@ -106,8 +106,8 @@ impl RedisBackend {
         let (connection, capabilities) = connected.await.map_err(at_server)?;
         let store = Store::new(connection, client, config, layout, capabilities, mailboxes);
         let store = Arc::new(store);
-        let weak = Arc::downgrade(&store);
-        let sweeper = Supervised::spawn("sweeper", move || command::sweep(weak.clone()));
+        let (weak, interval) = (Arc::downgrade(&store), store.config.sweep_interval);
+        let sweeper = Supervised::spawn("sweeper", move || command::sweep(weak.clone(), interval));
         Ok(Self { store, _sweeper: Arc::new(sweeper) })
     }
 }
