@@ -141,24 +141,34 @@ async fn processor(server: &RedisServer) -> f64 {
     sum * 1e6
 }
 
+/// Number of scripts so far.
+async fn calls(server: &RedisServer) -> u64 {
+    let field = if RedisServer::has_functions() { "cmdstat_fcall" } else { "cmdstat_evalsha" };
+    let calls = server.info(field).await.unwrap_or_else(|| "calls=0,".to_owned());
+    calls.strip_prefix("calls=").and_then(|it| it.split(',').next()).unwrap().parse().unwrap()
+}
+
 /// Shows how long scripts take, phase by phase.
 struct Meter<'a> {
     server: &'a RedisServer,
     processor: f64,
+    calls: u64,
 }
 
 impl Meter<'_> {
     async fn show(&mut self, what: &str) {
         let processor = processor(self.server).await;
         let times = times(self.server).await;
-        let mean = (processor - self.processor) / times.len() as f64;
+        let calls = calls(self.server).await;
+        let (mean, count) = (processor - self.processor, calls - self.calls);
+        let mean = mean / count as f64;
         let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
         let (p50, p99, longest) = (at(0.5), at(0.99), at(1.0));
         println!(
-            "{what}: {} scripts, of the processor {mean:.0} us each; p50 {p50} p99 {p99} \
-             longest {longest} us",
-            times.len()
+            "{what}: {count} scripts, of the processor {mean:.0} us each; p50 {p50} p99 {p99} \
+             longest {longest} us"
         );
+        self.calls = calls;
         self.processor = self::processor(self.server).await;
     }
 }
@@ -197,7 +207,11 @@ async fn scripts_are_short_at_any_size() {
         let server = RedisServer::start_with(config_of_server).await;
         let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_800_000_000_000_000)));
         let store = RedisBackend::connect_on(config(&server), Arc::clone(&clock)).await.unwrap();
-        let mut meter = Meter { server: &server, processor: processor(&server).await };
+        let mut meter = Meter {
+            server: &server,
+            processor: processor(&server).await,
+            calls: calls(&server).await,
+        };
         let (short, long) = (Duration::from_secs(60), Duration::from_secs(600));
         let reader = |ttl: Duration| {
             request("key").with_mode(Mode::READER).with_ttl(Ttl::try_from(ttl).unwrap())
