@@ -29,6 +29,7 @@ fn steps(sh: &Sh, tally: &mut Tally) -> Result<()> {
     section("build", || build(sh))?;
     section("redis", || redis::run(sh))?;
     section("test", || counted(tally, test::tests(sh)))?;
+    section("valkey", || counted(tally, test::valkey(sh)))?;
     section("doctests", || counted(tally, test::doctests(sh)))?;
     section("simulate", || counted(tally, simulate::check(sh)))?;
     section("soak", || counted(tally, soak::check(sh)))?;

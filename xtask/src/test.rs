@@ -28,6 +28,8 @@ pub(crate) struct Tally {
 impl Tally {
     /// One failure: a step that is not a test.
     pub(crate) const FAILED_STEP: Self = Self { passed: 0, failed: 1, skipped: 0 };
+    /// A step that could not be made on this machine.
+    const SKIPPED_STEP: Self = Self { passed: 0, failed: 0, skipped: 1 };
 
     /// Prints the line that every run ends with, and returns the exit code that goes with it.
     pub(crate) fn conclude(self) -> ExitCode {
@@ -90,6 +92,24 @@ pub(crate) fn run_on_valkey(sh: &Sh) -> ExitCode {
     tally.conclude()
 }
 
+/// Runs the conformance suite and the liveness of the store in Redis, with a server of Valkey in its
+/// place.
+pub(crate) fn valkey(sh: &Sh) -> Tally {
+    // The whole workspace is built already.
+    const SCOPE: &[&str] = &[
+        "--workspace",
+        "--filterset",
+        "package(lock-redis) & (binary(conformance) | binary(liveness))",
+    ];
+    match redis::valkey(sh) {
+        Ok(server) => tests_of(sh, SCOPE, |cmd| cmd.env(redis::SERVER, &server)),
+        Err(error) => {
+            println!("skipped: valkey: {error:#}");
+            Tally::SKIPPED_STEP
+        }
+    }
+}
+
 /// Runs everything but the doctests.
 pub(crate) fn tests(sh: &Sh) -> Tally {
     tests_of(sh, &["--workspace"], |cmd| cmd)
@@ -137,8 +157,9 @@ fn run_tests<'a>(sh: &'a Sh, scope: &[&str], adapt: impl FnOnce(Cmd<'a>) -> Cmd<
         let cmd = sh.cargo(&["nextest", "run", "--all-features"]).args(scope);
         return counted(watched(adapt(cmd)), |said| nextest_tally(&said.stderr));
     }
-    let targets = ["--lib", "--bins", "--tests", "--examples", "--no-fail-fast"];
-    let cmd = sh.cargo(&["test", "--all-features"]).args(scope).args(targets);
+    let all: &[_] = &["--lib", "--bins", "--tests", "--examples"];
+    let targets = if scope.contains(&"--test") { &[] } else { all };
+    let cmd = sh.cargo(&["test", "--all-features", "--no-fail-fast"]).args(scope).args(targets);
     counted(watched(adapt(cmd)), |said| libtest_tally(&said.stdout))
 }
 

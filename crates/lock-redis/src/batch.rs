@@ -3,28 +3,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use lock_core::{
-    Error, ErrorKind, HearRequest, Heard, LockKey, Operation, RenewRequest, Renewal, RequestId,
-    Result, Timed, Timestamp, Waiter,
-};
+use lock_core::{Error, ErrorKind, LockKey, Operation, Result, Timed, Timestamp};
 use redis::Value;
 use tokio::task::JoinSet;
 
-use crate::commands::{Shared, id, mailbox};
-use crate::end;
-use crate::reply::{self, Answer};
+use crate::reply::Answer;
 use crate::script::{Arg, Script};
-use crate::terms::ttl_millis;
+use crate::store::Store;
 
 /// Maximum number of requests in one command.
 const BATCH: usize = 128;
 
 /// A script that takes many requests.
-struct Batch<T> {
-    operation: Operation,
-    script: Script,
+pub(crate) struct Batch<T> {
+    pub(crate) operation: Operation,
+    pub(crate) script: &'static Script,
     /// Reads the answer to one request.
-    read: fn(&LockKey, Value) -> Option<T>,
+    pub(crate) read: fn(&LockKey, Value) -> Option<T>,
 }
 
 impl<T> Clone for Batch<T> {
@@ -37,59 +32,16 @@ impl<T> Copy for Batch<T> {}
 
 /// One request of a batch.
 #[derive(Clone, Debug)]
-struct Item {
-    key: LockKey,
-    args: Vec<Vec<u8>>,
+pub(crate) struct Item {
+    pub(crate) key: LockKey,
+    pub(crate) args: Vec<Vec<u8>>,
 }
 
-type Answers<T> = Vec<Result<Timed<T>>>;
+pub(crate) type Answers<T> = Vec<Result<Timed<T>>>;
 
-impl Shared {
-    pub(crate) async fn hear(self: &Arc<Self>, requests: &[HearRequest]) -> Answers<Heard> {
-        let item = |request: &HearRequest| Item {
-            key: request.key.clone(),
-            args: vec![id(request.request).to_vec(), mailbox(request.mailbox).to_vec()],
-        };
-        let batch = Batch { operation: Operation::Hear, script: Script::Hear, read: heard };
-        self.run_all(batch, requests.iter().map(item).collect()).await
-    }
-
-    pub(crate) async fn renew(self: &Arc<Self>, requests: &[RenewRequest]) -> Answers<Renewal> {
-        let item = |request: &RenewRequest| Item {
-            key: request.lease.key.clone(),
-            args: vec![
-                id(request.lease.request).to_vec(),
-                request.lease.token.get().to_string().into_bytes(),
-                ttl_millis(request.ttl).to_string().into_bytes(),
-                mailbox(request.mailbox).to_vec(),
-            ],
-        };
-        let batch = Batch { operation: Operation::Renew, script: Script::Renew, read: renewal };
-        self.run_all(batch, requests.iter().map(item).collect()).await
-    }
-
-    /// Those of the requests that wait.
-    pub(crate) async fn waiters(
-        self: &Arc<Self>,
-        requests: Vec<(LockKey, RequestId)>,
-    ) -> Answers<Option<Waiter>> {
-        let item = |(key, request)| Item { key, args: vec![id(request).to_vec()] };
-        let (operation, script) = (Operation::WaitsOf, Script::Waiters);
-        let batch = Batch { operation, script, read: waiter };
-        self.run_all(batch, requests.into_iter().map(item).collect()).await
-    }
-
-    /// Settles keys that perhaps nobody looks at any more, and says of each whether more is over
-    /// than a command drops.
-    pub(crate) async fn settle(self: &Arc<Self>, keys: &[LockKey]) -> Answers<bool> {
-        let item = |key: &LockKey| Item { key: key.clone(), args: Vec::new() };
-        let read = |_: &LockKey, value| reply::number(&value).map(|more| more == 1);
-        let batch = Batch { operation: Operation::List, script: Script::Settle, read };
-        self.run_all(batch, keys.iter().map(item).collect()).await
-    }
-
+impl Store {
     /// Sends a command for every 128 requests, all at once.
-    async fn run_all<T: Send + 'static>(
+    pub(crate) async fn run_all<T: Send + 'static>(
         self: &Arc<Self>,
         batch: Batch<T>,
         items: Vec<Item>,
@@ -116,7 +68,7 @@ impl Shared {
     async fn run_batch<T: Send>(&self, batch: Batch<T>, items: &[Item]) -> Answers<T> {
         let mut answers: Vec<Option<Result<Timed<T>>>> = items.iter().map(|_| None).collect();
         let mut left: Vec<usize> = (0..items.len()).collect();
-        // Every command answers the first of its requests at least.
+        // Every command answers the first of its requests at least, unless a clock jumped back.
         for _ in 0..items.len() {
             if left.is_empty() {
                 break;
@@ -200,30 +152,4 @@ fn grouped(items: &[Item], left: &[usize]) -> Vec<Vec<usize>> {
         groups[group].push(*at);
     }
     groups
-}
-
-fn heard(key: &LockKey, value: Value) -> Option<Heard> {
-    let mut answer = Answer::new(value)?;
-    Some(match answer.bytes()?.as_slice() {
-        b"granted" => Heard::Granted(answer.lease(key)?),
-        b"queued" => Heard::Queued(answer.position()?),
-        b"ended" => Heard::Ended(answer.end()?),
-        b"absent" => Heard::Absent,
-        _ => return None,
-    })
-}
-
-fn renewal(_: &LockKey, value: Value) -> Option<Renewal> {
-    Some(match reply::number(&value) {
-        Some(0) => Renewal::NotHeld,
-        Some(end) => Renewal::Renewed { expires_at: reply::end_time(end) },
-        None => Renewal::Ended(end::parse(&reply::bytes(value)?)?),
-    })
-}
-
-fn waiter(key: &LockKey, value: Value) -> Option<Option<Waiter>> {
-    match value {
-        Value::Int(0) => Some(None),
-        text => reply::waiter(&reply::bytes(text)?, key).map(Some),
-    }
 }

@@ -33,6 +33,8 @@ pub struct RedisConfig {
     pub(crate) timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) journal: Option<NonZeroU32>,
+    /// Time between two sweeps of a store, whoever sweeps.
+    pub(crate) sweep_interval: Duration,
 }
 
 impl RedisConfig {
@@ -75,6 +77,7 @@ impl RedisConfig {
             timeout: Self::DEFAULT_TIMEOUT,
             connect_timeout: Self::DEFAULT_CONNECT_TIMEOUT,
             journal: None,
+            sweep_interval: Duration::from_secs(45),
         }
     }
 
@@ -120,6 +123,13 @@ impl RedisConfig {
     #[must_use]
     pub fn with_journal(self, entries: NonZeroU32) -> Self {
         Self { journal: Some(entries), ..self }
+    }
+
+    /// The same, with what the dead left swept away this often, and not every 45 seconds.
+    #[cfg(feature = "test-util")]
+    #[must_use]
+    pub fn with_sweeps_every(self, interval: Duration) -> Self {
+        Self { sweep_interval: interval, ..self }
     }
 }
 

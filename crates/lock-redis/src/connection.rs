@@ -18,7 +18,7 @@ use crate::layout::Layout;
 use crate::link::{Line, Link, Pulse, is_over, send};
 use crate::notify::Mailboxes;
 use crate::reply;
-use crate::script::{Arg, Script, Time};
+use crate::script::{Arg, Script, Scripts};
 use crate::supervised::Supervised;
 
 /// Maximum number of operations that are on their way at once. The others wait for their turn, and
@@ -58,9 +58,9 @@ impl Connection {
         config: &RedisConfig,
         layout: Arc<Layout>,
         mailboxes: Arc<Mailboxes>,
-        time: Time,
+        scripts: Scripts,
     ) -> Result<Self> {
-        let line = Arc::new(Line::new(config.address(), time));
+        let line = Arc::new(Line::new(config.address(), scripts));
         let mut keeper = Keeper {
             dialer: Dialer::new(client, config.clone()),
             layout,
@@ -81,17 +81,17 @@ impl Connection {
     pub(crate) async fn run(
         &self,
         operation: Operation,
-        script: Script,
+        script: &'static Script,
         keys: &[String],
         args: &[Arg<'_>],
     ) -> Result<Value> {
-        let time = &self.line.time;
-        self.within(operation, async |link| link.call(time, script, keys, args).await).await
+        let scripts = &self.line.scripts;
+        self.within(operation, async |link| link.call(scripts, script, keys, args).await).await
     }
 
     /// The present time of the store.
     pub(crate) async fn now(&self, operation: Operation) -> Result<Timestamp> {
-        if let Some(steered) = self.line.time.steered() {
+        if let Some(steered) = self.line.scripts.steered() {
             return Ok(steered);
         }
         let time = self.command(operation, &redis::cmd("TIME")).await?;

@@ -37,8 +37,8 @@ pub(crate) fn failed(operation: Operation, error: &RedisError) -> Error {
 }
 
 /// What a server answers that certainly did not execute a command, and a script that granted
-/// nothing. A script is refused for want of memory before it writes, or not at all.
-const REFUSALS: [&str; 18] = [
+/// nothing or only dropped what was over. A script is refused for want of memory before it writes, or not at all.
+const REFUSALS: [&str; 19] = [
     "ASK",
     "BUSY",
     "CLUSTERDOWN",
@@ -54,6 +54,7 @@ const REFUSALS: [&str; 18] = [
     TOKEN_MISSING,
     "OOM",
     "READONLY",
+    "SPENT",
     "TRYAGAIN",
     "UNKILLABLE",
     "WRONGPASS",

@@ -5,6 +5,7 @@ use lock_core::{Capabilities, Health, LockKey, Operation, Result};
 use crate::config::RedisConfig;
 use crate::connection::Connection;
 use crate::reply::{field, text};
+use crate::store::Store;
 
 /// What the store offers, by what its server says of itself.
 pub(crate) async fn capabilities(
@@ -19,8 +20,18 @@ pub(crate) async fn capabilities(
     Ok(if writes_all { offered.with_durability() } else { offered })
 }
 
+impl Store {
+    pub(crate) async fn health(&self) -> Result<Health> {
+        let info = redis::cmd("INFO");
+        let answer = self.connection.command(Operation::Health, &info).await?;
+        let info = text(&answer).ok_or_else(|| self.corrupt(Operation::Health))?;
+        let damaged = self.damaged();
+        Ok(health(info, &self.config, &damaged))
+    }
+}
+
 /// What the server says of itself, and what a person should look at.
-pub(crate) fn health(info: &str, config: &RedisConfig, damaged: &[LockKey]) -> Health {
+fn health(info: &str, config: &RedisConfig, damaged: &[LockKey]) -> Health {
     let (software, version) = match field(info, "valkey_version") {
         Some(version) => ("valkey", version),
         None => ("redis", field(info, "redis_version").unwrap_or("?")),

@@ -14,8 +14,8 @@ use redis::{AsyncConnectionConfig, Client, RedisResult, Value};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::commands::Shared;
 use crate::error::foreign_cursor;
+use crate::store::Store;
 use crate::{end, reply};
 
 /// What all entries of a journal come after.
@@ -29,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Pause of a watcher that could not reach the server.
 const PAUSE: Duration = Duration::from_millis(200);
 
-impl Shared {
+impl Store {
     pub(crate) async fn watch(
         &self,
         filter: &EventFilter,

@@ -14,6 +14,10 @@ use crate::notify::Mailboxes;
 use crate::record::LAYOUT_VERSION;
 use crate::script::{Arg, Form, Script};
 
+pub(crate) static CONNECT: Script = Script::short("connect", include_str!("scripts/connect.lua"));
+pub(crate) static PROBE: Script =
+    Script::short("probe", include_str!("scripts/probe.lua")).taking_memory();
+
 /// What keeps the connection of the commands up.
 #[derive(Clone)]
 pub(crate) struct Keeper {
@@ -90,7 +94,7 @@ impl Keeper {
         let keys = [self.layout.token(), self.layout.layout()];
         let channel = self.layout.store_channel();
         let args = [Arg::Text(LAYOUT_VERSION), Arg::Bytes(&channel)];
-        link.call(&self.line.time, Script::Connect, &keys, &args).await
+        link.call(&self.line.scripts, &CONNECT, &keys, &args).await
     }
 
     /// Finds out whether the user may do all that is ever done, and listen to a mailbox.
@@ -100,12 +104,12 @@ impl Keeper {
         let (keys, args) = ([self.layout.probe()], [Arg::Bytes(&channel)]);
         let limit = self.dialer.config.timeout;
         let probed = tokio::time::timeout(limit, async {
-            link.call(&self.line.time, Script::Probe, &keys, &args).await?;
+            link.call(&self.line.scripts, &PROBE, &keys, &args).await?;
             let mut connection = link.connection;
             if link.form == Form::Scripts {
                 // Later, one that the server has forgotten is loaded when it is called.
-                for script in Script::ALL {
-                    send(&mut connection, &self.line.time.load(link.form, *script)).await?;
+                for load in self.line.scripts.load_all() {
+                    send(&mut connection, &load).await?;
                 }
             }
             for command in self.commands() {

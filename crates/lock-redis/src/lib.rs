@@ -2,7 +2,7 @@
 
 mod backend;
 mod batch;
-mod commands;
+mod command;
 mod config;
 mod connection;
 mod contended;
@@ -15,18 +15,16 @@ mod journal;
 mod keeper;
 mod layout;
 mod link;
-mod listing;
 mod notify;
 mod record;
-mod repair;
 mod reply;
 mod script;
+mod store;
 mod subscription;
 mod supervised;
-mod sweeper;
 mod terms;
 
 pub use backend::RedisBackend;
+pub use command::Repair;
 pub use config::RedisConfig;
 pub use redis;
-pub use repair::Repair;

@@ -7,7 +7,7 @@ use redis::{Cmd, ServerErrorKind, Value};
 use tokio::sync::{Notify, watch};
 
 use crate::error;
-use crate::script::{Arg, Form, Script, Time};
+use crate::script::{Arg, Form, Script, Scripts};
 
 /// What the users of the connection and its keeper both know.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct Line {
     state: watch::Sender<State>,
     /// The server's address, for errors.
     pub(crate) server: Arc<str>,
-    pub(crate) time: Time,
+    pub(crate) scripts: Scripts,
 }
 
 #[derive(Clone, Debug)]
@@ -43,9 +43,9 @@ pub(crate) struct Pulse {
 }
 
 impl Line {
-    pub(crate) fn new(server: Arc<str>, time: Time) -> Self {
+    pub(crate) fn new(server: Arc<str>, scripts: Scripts) -> Self {
         let (state, _) = watch::channel(State::Down(None));
-        Self { state, server, time }
+        Self { state, server, scripts }
     }
 
     pub(crate) fn up(&self, link: Link) {
@@ -98,15 +98,15 @@ impl Link {
     /// Calls a script, which the server is told of if it does not know it.
     pub(crate) async fn call(
         &mut self,
-        time: &Time,
-        script: Script,
+        scripts: &Scripts,
+        script: &Script,
         keys: &[String],
         args: &[Arg<'_>],
     ) -> redis::RedisResult<Value> {
-        let call = time.call(self.form, script, keys, args);
+        let call = scripts.call(self.form, script, keys, args);
         match send(&mut self.connection, &call).await {
             Err(error) if error::is_unknown_script(&error) => {
-                let load = time.load(self.form, script);
+                let load = scripts.load(self.form, script);
                 let loaded = send(&mut self.connection, &load).await;
                 match send(&mut self.connection, &call).await {
                     // Somebody else may have loaded it at the same time.

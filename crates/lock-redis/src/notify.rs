@@ -10,6 +10,7 @@ use lock_core::{FencingToken, Grant, LockKey, MailboxId, Notice};
 use tokio::sync::mpsc;
 
 use crate::end;
+use crate::record::{ended, term, told};
 use crate::reply::{self, Term};
 
 /// The open mailboxes.
@@ -28,7 +29,9 @@ impl Mailboxes {
     ) -> Notices {
         let (sender, notices) = mpsc::unbounded_channel();
         let weak = sender.downgrade();
-        self.table().insert(mailbox, sender);
+        let ended = self.table().insert(mailbox, sender);
+        // Who reads it is woken here, where the table is free again.
+        drop(ended);
         let mailboxes = Arc::clone(self);
         Notices { mailboxes, mailbox, sender: weak, notices, closed: Box::new(closed) }
     }
@@ -43,7 +46,9 @@ impl Mailboxes {
 
     /// Tells a mailbox; one that is not open is told nothing.
     pub(crate) fn tell(&self, mailbox: MailboxId, notice: Notice) {
-        if let Some(sender) = self.table().get(&mailbox) {
+        // A waker may do anything, even call back: none is woken while the table is locked.
+        let sender = self.table().get(&mailbox).cloned();
+        if let Some(sender) = sender {
             // A stream that is just being dropped is told nothing.
             drop(sender.send(notice));
         }
@@ -51,7 +56,8 @@ impl Mailboxes {
 
     /// Tells every mailbox that notices may have been lost.
     pub(crate) fn tell_missed(&self) {
-        for sender in self.table().values() {
+        let senders: Vec<_> = self.table().values().cloned().collect();
+        for sender in senders {
             drop(sender.send(Notice::MayHaveMissed));
         }
     }
@@ -94,18 +100,18 @@ impl Drop for Notices {
 /// Reads a notice as `prelude.lua` writes it.
 pub(crate) fn parse(message: &[u8]) -> Option<Notice> {
     let (kind, rest) = message.split_first()?;
-    let (request, rest) = rest.split_at_checked(16)?;
+    let (request, rest) = rest.split_at_checked(told::REST - told::REQUEST)?;
     let request = reply::request(request)?;
     let key = |text: &[u8]| LockKey::parse(str::from_utf8(text).ok()?).ok();
     match kind {
         b'g' => {
-            let (term, name) = rest.split_at_checked(24)?;
+            let (term, name) = rest.split_at_checked(term::REST)?;
             let term = Term::parse(term)?;
             let grant = Grant::new(key(name)?, request, term.token, term.granted_at);
             Some(Notice::Granted(grant.with_expires_at(term.expires_at)))
         }
         b'e' => {
-            let (token, rest) = rest.split_at_checked(8)?;
+            let (token, rest) = rest.split_at_checked(ended::LENGTH)?;
             let token = FencingToken::new(reply::double(token)?);
             let (length, rest) = rest.split_first_chunk()?;
             let (ending, name) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
@@ -113,5 +119,44 @@ pub(crate) fn parse(message: &[u8]) -> Option<Notice> {
         }
         b'a' => Some(Notice::Ask { key: key(rest)?, request }),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::*;
+
+    /// A waker that counts how often it could call back.
+    #[derive(Default)]
+    struct CallsBack(Arc<Mailboxes>, AtomicUsize);
+
+    impl Wake for CallsBack {
+        fn wake(self: Arc<Self>) {
+            assert!(self.0.0.try_lock().is_ok(), "the table is free while a task is woken");
+            self.1.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn wakers_may_call_back() {
+        let mailboxes = Arc::<Mailboxes>::default();
+        let waker = Arc::new(CallsBack(Arc::clone(&mailboxes), AtomicUsize::new(0)));
+        let task = Waker::from(Arc::clone(&waker));
+        let mailbox = MailboxId::random();
+        let mut notices = mailboxes.open(mailbox, |_| {});
+        let mut poll = || {
+            let mut context = Context::from_waker(&task);
+            while Pin::new(&mut notices).poll_next(&mut context).is_ready() {}
+        };
+        poll();
+        mailboxes.tell(mailbox, Notice::MayHaveMissed);
+        poll();
+        mailboxes.tell_missed();
+        poll();
+        let _again = mailboxes.open(mailbox, |_| {});
+        assert_eq!(waker.1.load(Ordering::Relaxed), 3);
     }
 }

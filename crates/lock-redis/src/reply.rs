@@ -9,7 +9,7 @@ use lock_core::{
 use redis::Value;
 
 use crate::end;
-use crate::record::NEVER;
+use crate::record::{NEVER, giver, holder, lease, shown, term, waiter};
 use crate::terms::Terms;
 
 /// An answer, part by part; what is not as it should be is `None`.
@@ -132,46 +132,47 @@ impl Term {
     /// Reads three doubles.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         Some(Self {
-            token: FencingToken::new(double(bytes.get(..8)?)?)?,
-            granted_at: Timestamp::from_micros(double(bytes.get(8..16)?)?),
-            expires_at: end_time(double(bytes.get(16..24)?)?),
+            token: FencingToken::new(double(bytes.get(term::TOKEN..term::GRANTED)?)?)?,
+            granted_at: Timestamp::from_micros(double(bytes.get(term::GRANTED..term::ENDS)?)?),
+            expires_at: end_time(double(bytes.get(term::ENDS..term::REST)?)?),
         })
     }
 }
 
-/// Reads a lease of `key` as `prelude.lua` describes it.
+/// Reads a lease of `key`.
 pub(crate) fn lease(text: &[u8], key: &LockKey) -> Option<Lease> {
-    let id = request(text.get(..16)?)?;
-    let term = Term::parse(text.get(16..40)?)?;
-    let terms = match text.get(40)? {
-        b'0' | b'1' => text.get(57..)?,
-        b'2' | b'3' => text.get(81..)?,
+    let id = request(text.get(..lease::TOKEN)?)?;
+    let term = Term::parse(text.get(lease::TOKEN..lease::FLAG)?)?;
+    let terms = match text.get(lease::FLAG)? {
+        b'0' | b'1' => text.get(lease::TERMS..)?,
+        b'2' | b'3' => text.get(lease::TERMS + giver::TERMS..)?,
         _ => return None,
     };
     let request = Terms::parse(terms)?.request(key.clone(), id);
     Some(Lease::granted(&request, term.token, term.granted_at).with_expires_at(term.expires_at))
 }
 
-/// Reads the summary of a holder: its request, three doubles, its terms without metadata.
+/// Reads the summary of a holder, whose terms have no metadata.
 fn holder(text: &[u8]) -> Option<Holder> {
-    let request = request(text.get(..16)?)?;
-    let term = Term::parse(text.get(16..40)?)?;
-    let terms = Terms::parse(text.get(40..)?)?;
+    let request = request(text.get(..holder::TOKEN)?)?;
+    let term = Term::parse(text.get(holder::TOKEN..holder::TERMS)?)?;
+    let terms = Terms::parse(text.get(holder::TERMS..)?)?;
     let session = terms.session(request);
     let holder = Holder::new(terms.owner, session, terms.mode, term.token, term.granted_at);
     Some(holder.with_expires_at(term.expires_at))
 }
 
-/// Reads a waiter for `key`: its request, the time at which it is silent, and its record without
-/// metadata.
+/// Reads a waiter for `key` as others are told of it.
 pub(crate) fn waiter(text: &[u8], key: &LockKey) -> Option<Waiter> {
-    let request = request(text.get(..16)?)?;
-    let silent_at = Timestamp::from_micros(double(text.get(16..24)?)?);
-    let enqueued_at = Timestamp::from_micros(double(text.get(24..32)?)?);
-    let head_start = HeadStart::parse(Duration::from_millis(six_bytes(text.get(44..50)?))).ok()?;
-    let terms = Terms::parse(text.get(66..)?)?;
+    let request = request(text.get(..shown::SILENT)?)?;
+    let silent_at = Timestamp::from_micros(double(text.get(shown::SILENT..shown::WAITER)?)?);
+    let text = text.get(shown::WAITER..)?;
+    let enqueued_at = Timestamp::from_micros(double(text.get(..waiter::ARRIVAL)?)?);
+    let head_start = Duration::from_millis(six_bytes(text.get(waiter::HEAD..waiter::MAILBOX)?));
+    let terms = Terms::parse(text.get(waiter::TERMS..)?)?;
     let session = terms.session(request);
     let waiter = Waiter::new(key.clone(), terms.owner, request, enqueued_at, silent_at);
+    let head_start = HeadStart::parse(head_start).ok()?;
     Some(waiter.with_session(session).with_terms(terms.mode, head_start))
 }
 

@@ -1,11 +1,11 @@
 //! The commands that run on the server, as functions of a library or as scripts.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::LazyLock;
 
 use redis::{Cmd, Script as Source, ToRedisArgs};
 
-use crate::record::constants;
+use crate::record::fill;
 
 /// How the server is told which command is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,45 +17,59 @@ pub(crate) enum Form {
     Scripts,
 }
 
-/// Makes the list of commands, each with its source.
-macro_rules! scripts {
-    ($($script:ident $word:literal $source:expr,)*) => {
-        /// A command that runs on the server.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Script {
-            $($script,)*
-        }
-
-        impl Script {
-            pub(crate) const ALL: &[Self] = &[$(Self::$script,)*];
-
-            const fn source(self) -> (&'static str, &'static str) {
-                match self {
-                    $(Self::$script => ($word, $source),)*
-                }
-            }
-        }
-    };
+/// A command that runs on the server.
+#[derive(Debug)]
+pub(crate) struct Script {
+    name: &'static str,
+    text: &'static str,
+    /// Whether the command needs what most of them share.
+    is_whole: bool,
+    /// Whether the server refuses the command when it has no memory left: only those that take
+    /// more.
+    takes_memory: bool,
 }
 
-scripts! {
-    Acquire "acquire" include_str!("scripts/acquire.lua"),
-    AcquireFree "acquire_free" include_str!("scripts/acquire_free.lua"),
-    Cancel "cancel" include_str!("scripts/cancel.lua"),
-    Connect "connect" include_str!("scripts/connect.lua"),
-    Evict "evict" include_str!("scripts/evict.lua"),
-    Hear "hear" include_str!("scripts/hear.lua"),
-    Inspect "inspect" include_str!("scripts/inspect.lua"),
-    Leases "leases" include_str!("scripts/leases.lua"),
-    Probe "probe" include_str!("scripts/probe.lua"),
-    Release "release" include_str!("scripts/release.lua"),
-    ReleaseAlone "release_alone" include_str!("scripts/release_alone.lua"),
-    Renew "renew" include_str!("scripts/renew.lua"),
-    Repair "repair" include_str!("scripts/repair.lua"),
-    Settle "settle" include_str!("scripts/settle.lua"),
-    States "states" include_str!("scripts/states.lua"),
-    Transfer "transfer" include_str!("scripts/transfer.lua"),
-    Waiters "waiters" include_str!("scripts/waiters.lua"),
+impl Script {
+    /// A command that needs what most of them share.
+    pub(crate) const fn whole(name: &'static str, text: &'static str) -> Self {
+        Self { name, text, is_whole: true, takes_memory: false }
+    }
+
+    /// A command that stands alone.
+    pub(crate) const fn short(name: &'static str, text: &'static str) -> Self {
+        Self { name, text, is_whole: false, takes_memory: false }
+    }
+
+    /// The same, to be refused when the server has no memory left.
+    pub(crate) const fn taking_memory(self) -> Self {
+        Self { takes_memory: true, ..self }
+    }
+
+    /// The command as a script.
+    fn source(&self, now: &str) -> String {
+        let head = format!("local call, sub, now = redis.call, string.sub\n{now}");
+        let command = fill(self.text);
+        if !self.is_whole {
+            return format!("{head}{command}");
+        }
+        let prelude = fill(PRELUDE);
+        // A script that has written is not asked for memory any more: here, nothing is changed.
+        let writes = if self.takes_memory { "" } else { "call('PERSIST', KEYS[1])\n" };
+        format!("{head}{prelude}local function run()\n{writes}{command}end\nreturn guarded(run)\n")
+    }
+
+    /// The command as a function of a library.
+    fn function(&self, library: &str, now: &str) -> String {
+        let (name, command) = (self.name, fill(self.text));
+        let flags = if self.takes_memory { "" } else { "'allow-oom'" };
+        let run = if self.is_whole { "return guarded(run)" } else { "return run()" };
+        format!(
+            "do\nlocal function run()\n{command}end\n\
+             redis.register_function{{function_name = '{library}_{name}', flags = {{{flags}}},\n\
+             callback = function(keys, args)\n\
+             call, sub, KEYS, ARGV = redis.call, string.sub, keys, args\n{now}{run} end}}\nend\n"
+        )
+    }
 }
 
 const NOW: &str = include_str!("scripts/now.lua");
@@ -73,79 +87,6 @@ const PRELUDE: &str = concat!(
 #[cfg(feature = "test-util")]
 const STEERED_NOW: &str = "now = tonumber(ARGV[#ARGV])\n";
 
-/// All commands, on one clock.
-struct Sources {
-    scripts: Vec<Source>,
-    texts: Vec<String>,
-    library: String,
-    /// The name of the library, which is another for every text: so versions live side by side.
-    name: String,
-}
-
-static ON_SERVER_TIME: LazyLock<Sources> = LazyLock::new(|| Sources::new(NOW));
-#[cfg(feature = "test-util")]
-static ON_STEERED_TIME: LazyLock<Sources> = LazyLock::new(|| Sources::new(STEERED_NOW));
-
-impl Sources {
-    fn new(now: &str) -> Self {
-        let texts: Vec<_> = Script::ALL.iter().map(|it| it.text(now)).collect();
-        let scripts: Vec<_> = texts.iter().map(|text| Source::new(text)).collect();
-        let body = |name: &str| library(name, now);
-        let name = format!("lock_{}", &Source::new(&body("lock")).get_hash()[..16]);
-        Self { scripts, texts, library: body(&name), name }
-    }
-}
-
-/// The library that has all commands.
-fn library(name: &str, now: &str) -> String {
-    let constants = constants();
-    let mut text =
-        format!("#!lua name={name}\nlocal call, sub, now, KEYS, ARGV\n{constants}{PRELUDE}");
-    for script in Script::ALL {
-        let (word, command) = script.source();
-        let flags = if script.succeeds_without_memory() { "'allow-oom'" } else { "" };
-        let run = if script.is_whole() { "return guarded(run)" } else { "return run()" };
-        // Writing to a string does not fail.
-        let _ = write!(
-            text,
-            "do\nlocal function run()\n{command}end\n\
-             redis.register_function{{function_name = '{name}_{word}', flags = {{{flags}}},\n\
-             callback = function(keys, args)\n\
-             call, sub, KEYS, ARGV = redis.call, string.sub, keys, args\n{now}{run} end}}\nend\n"
-        );
-    }
-    text
-}
-
-impl Script {
-    /// Whether the command needs what most of them share.
-    const fn is_whole(self) -> bool {
-        !matches!(
-            self,
-            Self::AcquireFree | Self::ReleaseAlone | Self::Probe | Self::Connect | Self::States
-        )
-    }
-
-    /// Whether the command runs although the server has no memory left: all but those that take
-    /// more.
-    const fn succeeds_without_memory(self) -> bool {
-        !matches!(self, Self::AcquireFree | Self::Acquire | Self::Transfer | Self::Probe)
-    }
-
-    /// The command as a script.
-    fn text(self, now: &str) -> String {
-        let constants = constants();
-        let (_, command) = self.source();
-        let head = format!("local call, sub, now = redis.call, string.sub\n{now}{constants}");
-        if !self.is_whole() {
-            return format!("{head}{command}");
-        }
-        // A script that has written is not asked for memory any more: here, nothing is changed.
-        let writes = if self.succeeds_without_memory() { "call('PERSIST', KEYS[1])\n" } else { "" };
-        format!("{head}{PRELUDE}local function run()\n{writes}{command}end\nreturn guarded(run)\n")
-    }
-}
-
 /// Where the commands take the time from.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Time {
@@ -158,36 +99,81 @@ pub(crate) enum Time {
 }
 
 impl Time {
-    fn sources(&self) -> &'static Sources {
+    const fn now(&self) -> &'static str {
         match self {
-            Self::Server => &ON_SERVER_TIME,
+            Self::Server => NOW,
             #[cfg(feature = "test-util")]
-            Self::Steered(_) => &ON_STEERED_TIME,
+            Self::Steered(_) => STEERED_NOW,
         }
+    }
+}
+
+/// A command in both forms.
+#[derive(Debug)]
+struct Command {
+    function: String,
+    hash: String,
+    text: String,
+}
+
+/// All commands, on one kind of clock.
+#[derive(Debug)]
+pub(crate) struct Library {
+    commands: HashMap<&'static str, Command>,
+    text: String,
+}
+
+impl Library {
+    pub(crate) fn new(scripts: &[&'static Script], time: &Time) -> Self {
+        let now = time.now();
+        let body = |name: &str| {
+            let prelude = fill(PRELUDE);
+            let mut text =
+                format!("#!lua name={name}\nlocal call, sub, now, KEYS, ARGV\n{prelude}");
+            for script in scripts {
+                // Writing to a string does not fail.
+                let _ = text.write_str(&script.function(name, now));
+            }
+            text
+        };
+        // The name is another for every text: so versions live side by side.
+        let name = format!("lock_{}", &Source::new(&body("lock")).get_hash()[..16]);
+        let command = |script: &&'static Script| {
+            let text = script.source(now);
+            let hash = Source::new(&text).get_hash().to_owned();
+            (script.name, Command { function: format!("{name}_{}", script.name), hash, text })
+        };
+        Self { commands: scripts.iter().map(command).collect(), text: body(&name) }
+    }
+}
+
+/// The commands as a store calls them.
+#[derive(Debug)]
+pub(crate) struct Scripts {
+    library: &'static Library,
+    time: Time,
+}
+
+impl Scripts {
+    pub(crate) const fn new(library: &'static Library, time: Time) -> Self {
+        Self { library, time }
     }
 
     /// The call of a command.
     pub(crate) fn call(
         &self,
         form: Form,
-        script: Script,
+        script: &Script,
         keys: &[String],
         args: &[Arg<'_>],
     ) -> Cmd {
-        let sources = self.sources();
-        let mut call = match form {
-            Form::Functions => {
-                let mut call = redis::cmd("FCALL");
-                call.arg(format!("{}_{}", sources.name, script.source().0));
-                call
-            }
-            Form::Scripts => {
-                let mut call = redis::cmd("EVALSHA");
-                call.arg(sources.scripts[script as usize].get_hash());
-                call
-            }
+        let command = &self.library.commands[script.name];
+        let (verb, name) = match form {
+            Form::Functions => ("FCALL", &command.function),
+            Form::Scripts => ("EVALSHA", &command.hash),
         };
-        call.arg(keys.len()).arg(keys).arg(args);
+        let mut call = redis::cmd(verb);
+        call.arg(name).arg(keys.len()).arg(keys).arg(args);
         if let Some(now) = self.steered() {
             call.arg(now.as_micros());
         }
@@ -196,24 +182,31 @@ impl Time {
 
     /// The present time, when it is not the server's.
     pub(crate) fn steered(&self) -> Option<lock_core::Timestamp> {
-        match self {
-            Self::Server => None,
+        match &self.time {
+            Time::Server => None,
             #[cfg(feature = "test-util")]
-            Self::Steered(clock) => Some(lock_core::Clock::now(&**clock)),
+            Time::Steered(clock) => Some(lock_core::Clock::now(&**clock)),
         }
     }
 
     /// Makes the server know a command in this form.
-    pub(crate) fn load(&self, form: Form, script: Script) -> Cmd {
-        let sources = self.sources();
-        let (command, text) = match form {
-            Form::Functions => ("FUNCTION", &sources.library),
-            Form::Scripts => ("SCRIPT", &sources.texts[script as usize]),
-        };
-        let mut load = redis::cmd(command);
-        load.arg("LOAD").arg(text);
-        load
+    pub(crate) fn load(&self, form: Form, script: &Script) -> Cmd {
+        match form {
+            Form::Functions => load("FUNCTION", &self.library.text),
+            Form::Scripts => load("SCRIPT", &self.library.commands[script.name].text),
+        }
     }
+
+    /// Makes the server know each command as a script.
+    pub(crate) fn load_all(&self) -> impl Iterator<Item = Cmd> {
+        self.library.commands.values().map(|command| load("SCRIPT", &command.text))
+    }
+}
+
+fn load(command: &str, text: &str) -> Cmd {
+    let mut load = redis::cmd(command);
+    load.arg("LOAD").arg(text);
+    load
 }
 
 /// An argument of a command.

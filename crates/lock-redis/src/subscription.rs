@@ -1,5 +1,6 @@
 //! The connection on which the server tells the mailboxes, apart from that of the commands.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,7 +8,6 @@ use lock_core::{MailboxId, Notice, NoticeStream, Operation, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::MissedTickBehavior;
 
 use crate::dialer::{Backoff, Connect, Dialed, Dialer, Pushes, connect_failed, within};
 use crate::error;
@@ -16,7 +16,7 @@ use crate::link::send;
 use crate::notify::{self, Mailboxes};
 use crate::supervised::Supervised;
 
-/// Time between two looks at whether the connection still answers.
+/// Mean time between two looks at whether the connection still answers.
 const PULSE: Duration = Duration::from_secs(5);
 
 /// The subscriptions of a backend. They end when it and all its streams are dropped.
@@ -156,8 +156,7 @@ impl Keeper {
         mut pushes: Pushes,
         changes: &mut mpsc::UnboundedReceiver<Change>,
     ) {
-        let mut pulse = tokio::time::interval(PULSE);
-        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pulse = pin!(tokio::time::sleep(next_pulse()));
         loop {
             let is_up = tokio::select! {
                 push = pushes.recv() => push.is_some_and(|push| self.take(&push)),
@@ -165,7 +164,8 @@ impl Keeper {
                     Some(change) => self.change(&mut connection, change).await,
                     None => false,
                 },
-                _ = pulse.tick() => {
+                () = &mut pulse => {
+                    pulse.set(tokio::time::sleep(next_pulse()));
                     let ping = redis::cmd("PING");
                     let answer = send(&mut connection, &ping);
                     let limit = self.dialer.config.timeout;
@@ -232,5 +232,23 @@ impl Keeper {
             drop(told.send(answer));
         }
         is_up
+    }
+}
+
+/// Time until the next look, another for each: many who connected at once do not look at once.
+fn next_pulse() -> Duration {
+    PULSE.mul_f64(0.5 + rand::random::<f64>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_spread() {
+        let pulses: Vec<_> = (0..1000).map(|_| next_pulse()).collect();
+        assert!(pulses.iter().all(|pulse| (PULSE / 2..=PULSE * 3 / 2).contains(pulse)));
+        let (least, most) = (pulses.iter().min().unwrap(), pulses.iter().max().unwrap());
+        assert!(*most - *least > PULSE / 2, "{least:?} to {most:?} is no spread");
     }
 }

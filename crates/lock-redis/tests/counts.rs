@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lock_core::{
     AcquireRequest, Acquisition, HearRequest, Heard, KeepAlive, Lease, LeaseName, LockBackend,
-    LockKey, MailboxId, Notice, NoticeStream, OwnerId, Release, ReleaseRequest, RenewRequest,
+    LockKey, MailboxId, Mode, Notice, NoticeStream, OwnerId, Release, ReleaseRequest, RenewRequest,
     Renewal, RequestId,
 };
 use lock_redis::{RedisBackend, RedisConfig};
@@ -125,9 +125,17 @@ async fn acquired(store: &RedisBackend, requests: &[AcquireRequest]) -> Vec<Acqu
     answers.into_iter().map(Result::unwrap).collect()
 }
 
+fn scripts(calls: &str) -> u64 {
+    calls.lines().find_map(|line| line.strip_prefix("script ")).unwrap().parse().unwrap()
+}
+
 fn assert_few_scripts(calls: &str) {
-    let scripts = calls.lines().find_map(|line| line.strip_prefix("script ")).unwrap();
-    assert!(scripts.parse::<u64>().unwrap() <= MOST, "{scripts} commands are more than {MOST}");
+    let scripts = scripts(calls);
+    assert!(scripts <= MOST, "{scripts} commands are more than {MOST}");
+}
+
+fn assert_scripts(calls: &str, expected: u64, of: &str) {
+    assert_eq!(scripts(calls), expected, "scripts of {of}: {calls}");
 }
 
 #[tokio::test]
@@ -153,6 +161,34 @@ async fn acquire_and_release_of_a_free_key() {
     script 1
     time 1
     ");
+}
+
+#[tokio::test]
+async fn shared_modes_pay_one_script_once_the_key_is_known() {
+    let scene = Scene::start().await;
+    let reader = || scene.request("key").with_mode(Mode::READER);
+    let first = scene.granted(&reader()).await;
+    let before = scene.calls().await;
+    let mut held = vec![scene.granted(&reader()).await];
+    assert_scripts(&scene.since(&before).await, 2, "the first to find somebody");
+    let before = scene.calls().await;
+    for _ in 0..10 {
+        held.push(scene.granted(&reader()).await);
+    }
+    for lease in held {
+        scene.released(lease.name()).await;
+    }
+    assert_scripts(&scene.since(&before).await, 10 + 11, "all others");
+
+    // Who finds the key free again takes the short way from then on.
+    scene.released(first.name()).await;
+    let only = scene.granted(&reader()).await;
+    scene.released(only.name()).await;
+    let before = scene.calls().await;
+    scene.granted(&reader()).await;
+    let calls = scene.since(&before).await;
+    assert_scripts(&calls, 1, "a free key");
+    assert!(!calls.contains("zadd"), "the short way: {calls}");
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ async fn pages_of_a_crowd_are_short_and_show_everybody_once() {
     assert_eq!(seen.waiters, in_short_pages.waiters);
     assert_eq!(seen.waiters.len(), CROWD);
     assert_eq!(seen.waiters.into_iter().collect::<HashSet<_>>(), requests);
-    assert!((200..=400).contains(&seen.longest), "{} on one page", seen.longest);
+    assert!((100..=200).contains(&seen.longest), "{} on one page", seen.longest);
 }
 
 #[tokio::test]
@@ -127,10 +127,10 @@ async fn pages_are_shorter_the_more_there_is_to_settle() {
     let seen = look(&server, &store, InspectQuery::MAX_LIMIT).await;
     println!("{} pages in {:?} us", seen.pages, seen.times);
     // Nobody is granted before the last of the dead is dropped, and then so many by each page.
-    assert!(seen.longest <= 300, "{} on one page", seen.longest);
+    assert!(seen.longest <= 200, "{} on one page", seen.longest);
     assert_eq!(seen.leases, InspectQuery::MAX_LIMIT as usize);
     let shown: HashSet<_> = seen.waiters.iter().copied().collect();
     assert_eq!(shown.len(), seen.waiters.len(), "each is shown once");
     assert!(shown.is_subset(&living), "the dead are not shown");
-    assert!(shown.len() > CROWD / 2, "only {} are shown", shown.len());
+    assert!(shown.len() > CROWD / 8, "only {} are shown", shown.len());
 }

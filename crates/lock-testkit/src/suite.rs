@@ -43,6 +43,23 @@ impl Skipped {
     pub const fn because(reason: &'static str) -> Self {
         Self(reason)
     }
+
+    /// Tells that a test did not run: prints `skipped: test: reason`, and adds the line to the file
+    /// that the environment variable `LOCK_SKIPPED` names, if it is set.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    #[expect(clippy::print_stdout, reason = "a person who runs the test by hand reads it")]
+    pub fn tell(self, test: &str) {
+        let line = format!("skipped: {test}: {self}\n");
+        print!("{line}");
+        if let Some(path) = std::env::var_os(SKIPPED) {
+            let mut file =
+                OpenOptions::new().create(true).append(true).open(path).expect("the file opens");
+            // One write, so that lines of tests that run at the same time do not mix.
+            file.write_all(line.as_bytes()).expect("the line is written");
+        }
+    }
 }
 
 impl fmt::Display for Skipped {
@@ -74,9 +91,8 @@ impl IntoOutcome for Outcome {
 
 /// Runs one case on a store of its own, in a runtime of its own.
 ///
-/// A case that was skipped prints `skipped: module::case: reason`. The line is added to the file
-/// that the environment variable `LOCK_SKIPPED` names, too, if it is set: a test runner counts a
-/// skipped case as passed and hides what it prints.
+/// A case that was skipped [is told](Skipped::tell): a test runner counts it as passed and hides
+/// what it prints.
 ///
 /// # Errors
 /// [`Skipped`] when the fixture cannot do what the case needs.
@@ -88,7 +104,7 @@ pub fn run<F: Fixture>(case: &Case) -> Outcome {
     match catch_unwind(AssertUnwindSafe(|| run_unnamed::<F>(case))) {
         Ok(outcome) => {
             if let Err(skipped) = outcome {
-                tell_skipped(case, skipped);
+                skipped.tell(case.name);
             }
             outcome
         }
@@ -110,18 +126,6 @@ fn run_unnamed<F: Fixture>(case: &Case) -> Outcome {
         let world = World::start::<F>().await;
         tokio::time::timeout(limit, (case.body)(world)).await.expect("the case ends")
     })
-}
-
-#[expect(clippy::print_stdout, reason = "a person who runs the test by hand reads it")]
-fn tell_skipped(case: &Case, skipped: Skipped) {
-    let line = format!("skipped: {}: {skipped}\n", case.name);
-    print!("{line}");
-    if let Some(path) = std::env::var_os(SKIPPED) {
-        let mut file =
-            OpenOptions::new().create(true).append(true).open(path).expect("the file opens");
-        // One write, so that lines of tests that run at the same time do not mix.
-        file.write_all(line.as_bytes()).expect("the line is written");
-    }
 }
 
 /// What a panic said.

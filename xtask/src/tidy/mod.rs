@@ -4,6 +4,7 @@ mod arrows;
 mod cases;
 mod documents;
 mod manifest;
+mod rules;
 mod scripts;
 mod source;
 mod text;
@@ -133,6 +134,7 @@ pub(crate) fn run(sh: &Sh) -> Result<()> {
         manifest::inherited_package,
         manifest::inherited_lints,
         manifest::inherited_dependencies,
+        rules::rules_and_map,
         scripts::included_once,
         cases::functions_and_table,
         cases::table_and_contract,

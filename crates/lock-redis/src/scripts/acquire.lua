@@ -25,7 +25,7 @@ local function acquire()
   local arrivals, arrived, position = 0, now, 1
   if queued then
     local last
-    arrivals, last = struct.unpack('>I6d', call('HGET', DETAILS, 'a'))
+    arrivals, last = struct.unpack(ARRIVALS_FORMAT, call('HGET', DETAILS, 'a'))
     arrived = math.max(now, last)
     position = call('ZCOUNT', QUEUE, '-inf', arrived - head_start * 1000) + 1
   end
@@ -49,17 +49,17 @@ local function acquire()
   end
   arrivals = arrivals + 1
   local silent = now + keep_alive * 1000
-  local text = struct.pack('>dI6I6I6', arrived, arrivals, keep_alive, head_start)
-    .. mailbox .. terms
+  local text = struct.pack(WAITER_FORMAT, arrived, arrivals, keep_alive, head_start, mailbox)
+    .. terms
   local was_queued = queued
   heard = queued and math.min(heard, silent) or silent
   queued = true
   local fields = call('HSET', DETAILS, 'w' .. request, text,
-    'a', struct.pack('>I6d', arrivals, arrived))
+    'a', struct.pack(ARRIVALS_FORMAT, arrivals, arrived))
   if not was_queued and fields < 2 then
     error('a queue is left that the state does not tell')
   end
-  call('ZADD', QUEUE, arrived - head_start * 1000, struct.pack('>I6', arrivals) .. request)
+  call('ZADD', QUEUE, arrived - head_start * 1000, struct.pack(TURN_FORMAT, arrivals) .. request)
   call('ZADD', SILENCE, silent, request)
   local of_owner, of_session = wait_entries(terms, request)
   call('ZADD', WAITS, 0, of_owner, 0, of_session)

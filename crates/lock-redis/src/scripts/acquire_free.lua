@@ -4,10 +4,10 @@
 -- ARGV  1 the letter 1 and the request  2 ttl in us, 0 is never
 --       3 the flag 0, the mailbox and the terms  4 time in ms for which the state is kept, or 0
 -- Answers the time, which is the token too; or the time and the token; or nothing when there is
--- anything, marks included, or no last token, and the whole command has to decide.
+-- anything, marks included, or no last token or next one, and the whole command has to decide.
 
 local ends = ARGV[2] == '0' and NEVER or now + ARGV[2]
-local state = ARGV[1] .. struct.pack('>ddd', now, now, ends) .. ARGV[3]
+local state = ARGV[1] .. struct.pack(TERM_FORMAT, now, now, ends) .. ARGV[3]
 local is_free
 if ARGV[4] == '0' then
   is_free = call('SET', KEYS[1], state, 'NX')
@@ -22,11 +22,16 @@ if not last then
   call('DEL', KEYS[1], KEYS[2])
   return false
 end
+if last + 1 >= NEVER or now >= LAST_CLOCK then
+  call('DEL', KEYS[1])
+  call('SET', KEYS[2], last)
+  return false
+end
 if last - now >= 0 then
   -- The clock stands or jumped back: this is so rare that writing twice is cheaper.
   local token = last + 1
   call('SET', KEYS[2], token)
-  call('SET', KEYS[1], ARGV[1] .. struct.pack('>ddd', token, now, ends) .. ARGV[3], 'KEEPTTL')
+  call('SET', KEYS[1], ARGV[1] .. struct.pack(TERM_FORMAT, token, now, ends) .. ARGV[3], 'KEEPTTL')
   return { now, token }
 end
 return now

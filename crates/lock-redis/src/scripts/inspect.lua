@@ -5,9 +5,9 @@
 -- Answers the time, the number of holders, leases, the number of waiters, waiters, and where the
 -- next page begins: rank, arrival and request, or nothing when this is the last.
 
--- A page is short rather than long: its work is counted in waiters that are shown, of about 7 us
+-- A page is short rather than long: its work is counted in waiters that are shown, of about 10 us
 -- each. However little is left of it, some waiters are looked at, so that every page leads on.
-local WORK, LEAST = 500, 16
+local WORK, LEAST = 250, 16
 local OF_SETTLED, OF_LEASE, OF_LOOK = 2, 0.2, 0.25
 
 begin()
@@ -47,7 +47,7 @@ while queued and not is_more do
     break
   end
   for at = 1, #members, 2 do
-    local request = sub(members[at], 7)
+    local request = sub(members[at], TURN_REQUEST)
     local silent = silent_at(request)
     if work <= 0 and looked_at >= LEAST or bytes >= PAGE_BYTES
         or silent > now and #waiters == most then

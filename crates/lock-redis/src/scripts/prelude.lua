@@ -43,7 +43,9 @@
 
 -- Here and in the commands, `call`, `sub`, `now`, KEYS and ARGV are there already; nothing else
 -- outlives a command: `begin` and `open` set all that follows anew. While a library is loaded, no
--- function of Lua is there to be called. What stands in capitals and is not below is in record.rs.
+-- function of Lua is there to be called. What stands in capitals and is not below, the
+-- forms of records among it, is put in its place by record.rs: FORMAT is a form for struct, and the
+-- name of a part is where it begins.
 
 local SWEEP_LIMIT, EVICT_LIMIT = 64, 64
 -- Maximum number of leases that are over that a command drops, of bytes of leases that it reads, and
@@ -54,16 +56,16 @@ local SHARED_KEYS, LOCK_KEYS = 4, 7
 local NOWHERE = '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0'
 local TOKEN, WAITS, JOURNAL, LAYOUT, KEY, STATE, DETAILS, QUEUE, SILENCE, ENDS, MARKS, FADING
 local before, alone, many, held_mode, over, has_over, queued, heard, marked, marked_anew
-local recorded, leases_left, waiters_left, marks_left, grants_left, bytes_left
+local used_up, recorded, leases_left, waiters_left, marks_left, grants_left, bytes_left
 
 local function read_lease(text)
-  local token, granted, ends, flag, mailbox, at = struct.unpack('>dddc1c16', text, 17)
-  local lease = { request = sub(text, 1, 16), token = token, granted = granted, ends = ends,
+  local request, token, granted, ends, flag, mailbox, at = struct.unpack(LEASE_FORMAT, text)
+  local lease = { request = request, token = token, granted = granted, ends = ends,
     mailbox = mailbox }
   lease.unclaimed = flag == '1' or flag == '3'
   if flag == '2' or flag == '3' then
-    lease.given_by = sub(text, at, at + 23)
-    at = at + 24
+    lease.given_by = sub(text, at, at + GIVER_TERMS - 2)
+    at = at + GIVER_TERMS - 1
   elseif flag ~= '0' and flag ~= '1' then
     error('a lease has an unknown flag')
   end
@@ -73,12 +75,12 @@ end
 
 local function write_lease(lease)
   local flag = (lease.unclaimed and 1 or 0) + (lease.given_by and 2 or 0)
-  return lease.request .. struct.pack('>ddd', lease.token, lease.granted, lease.ends)
+  return lease.request .. struct.pack(TERM_FORMAT, lease.token, lease.granted, lease.ends)
     .. flag .. lease.mailbox .. (lease.given_by or '') .. lease.terms
 end
 
 local function read_waiter(text)
-  local enqueued, arrival, keep, head, mailbox, at = struct.unpack('>dI6I6I6c16', text)
+  local enqueued, arrival, keep, head, mailbox, at = struct.unpack(WAITER_FORMAT, text)
   return { enqueued = enqueued, arrival = arrival, keep = keep, head = head, mailbox = mailbox,
     text = text, terms = sub(text, at) }
 end
@@ -138,11 +140,11 @@ end
 
 local function tell_grant(lease)
   tell(lease.mailbox, 'g' .. lease.request
-    .. struct.pack('>ddd', lease.token, lease.granted, lease.ends) .. KEY)
+    .. struct.pack(TERM_FORMAT, lease.token, lease.granted, lease.ends) .. KEY)
 end
 
 local function tell_end(mailbox, request, token, ending)
-  tell(mailbox, 'e' .. request .. struct.pack('>dI4', token, #ending) .. ending .. KEY)
+  tell(mailbox, 'e' .. request .. struct.pack(ENDED_FORMAT, token, #ending) .. ending .. KEY)
 end
 
 -- Tells everybody that something of the store was lost: who holds or waits has to ask.
@@ -151,20 +153,27 @@ local function tell_lost()
 end
 
 -- The next token. Where the last one is missing, leases are missing, too: then it is written,
--- everybody is told, and there is none, so that this command grants nothing.
+-- everybody is told, and there is none, so that this command grants nothing. There is none either
+-- after the last that can be told from others.
 local function next_token()
   if grants_left < 0 then
     return nil
   end
-  local last = call('GETSET', TOKEN, now)
+  local clock = math.min(now, LAST_CLOCK)
+  local last = call('GETSET', TOKEN, clock)
   if not last then
     grants_left = -1
     call('SET', LAYOUT, LAYOUT_VERSION)
     tell_lost()
     return nil
   end
-  if last - now < 0 then
-    return now
+  if last - clock < 0 then
+    return clock
+  end
+  if last + 1 >= NEVER then
+    grants_left, used_up = -1, true
+    call('SET', TOKEN, last)
+    return nil
   end
   call('SET', TOKEN, last + 1)
   return last + 1
@@ -172,5 +181,8 @@ end
 
 -- What a command answers that has no token to grant with.
 local function no_token()
+  if used_up then
+    return redis.error_reply('CORRUPT the last token is ' .. call('GET', TOKEN) .. ': none is left')
+  end
   return redis.error_reply('NOTOKEN the last token was missing, and is written anew')
 end

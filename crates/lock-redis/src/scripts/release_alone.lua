@@ -9,8 +9,8 @@ local state = call('GET', KEYS[1])
 if not state then
   return { now, 0 }
 end
-if sub(state, 1, 25) ~= ARGV[1] then
+if sub(state, 1, ALONE_GRANTED - 1) ~= ARGV[1] then
   return false
 end
 call('DEL', KEYS[1])
-return { now, struct.unpack('>d', state, 34) > now and 1 or 0 }
+return { now, struct.unpack('>d', state, ALONE_ENDS) > now and 1 or 0 }

@@ -10,7 +10,7 @@ local from, token, to, owner = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[7]
 local function transfer()
   local held, waiter = settle_for(to)
   local given = named(from, token)
-  local given_by = from .. struct.pack('>d', token)
+  local given_by = struct.pack(GIVER_FORMAT, from, token)
   if not given then
     if held and held.given_by == given_by then
       return { 'transferred', write_lease(held) }

@@ -2,9 +2,9 @@
 //! of others.
 
 use lock_core::{
-    AcquireRequest, Acquisition, CancelRequest, ErrorKind, HearRequest, Heard, InspectQuery, Lease,
-    ListQuery, LockBackend, LockInspector, MailboxId, Mode, Notice, ReleaseRequest, RenewRequest,
-    Renewal, Ttl, WaitsQuery,
+    AcquireRequest, Acquisition, CancelRequest, Cancellation, ErrorKind, FencingToken, HearRequest,
+    Heard, InspectQuery, Lease, ListQuery, LockBackend, LockInspector, MailboxId, Mode, Notice,
+    Release, ReleaseRequest, RenewRequest, Renewal, Ttl, WaitsQuery,
 };
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::server::RedisServer;
@@ -238,4 +238,37 @@ async fn messages_of_strangers_do_no_harm() {
     let _ = store.release(&ReleaseRequest::new(held.name())).await.unwrap();
     let told = next().await;
     assert!(matches!(&told, Some(Notice::Granted(it)) if it.request == waiting.id), "{told:?}");
+}
+
+#[tokio::test]
+async fn last_token_of_all_is_granted_and_none_after_it() {
+    let server = RedisServer::start().await;
+    let store = store(&server.url(), "alice").await;
+    let (mailbox, mut notices) = listening(&store).await;
+    let highest = FencingToken::MAX.get();
+    let set = async |token: u64| {
+        server.command(&["SET", "{lock:0}:token", &token.to_string()]).await;
+    };
+    for _ in 0..2 {
+        set(highest - 1).await;
+        let last = granted(&store, &ask("alice", "key")).await;
+        assert_eq!(last.token, FencingToken::MAX);
+        let waiting = queue("bob", "key").with_mailbox(mailbox);
+        queued(&store, &waiting).await;
+        let error = store.acquire(&ask("alice", "other")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+        let seen = store.inspect(&InspectQuery::new(key("other"))).await.unwrap().value;
+        assert_eq!(seen.holders, 0, "nothing is granted without a token");
+        // What is held can be given back. Nobody is told to ask for what there is not.
+        let released = store.release(&ReleaseRequest::new(last.name())).await.unwrap().value;
+        assert_eq!(released, Release::Released);
+        let cancel = CancelRequest::new(waiting.key.clone(), waiting.id);
+        assert_eq!(store.cancel(&cancel).await.unwrap().value, Cancellation::Dequeued);
+        let token = server.command(&["GET", "{lock:0}:token"]).await;
+        assert_eq!(token, highest.to_string());
+    }
+    // A notice that comes after all of that comes first.
+    assert_eq!(server.command(&["PUBLISH", "{lock:0}:store", "anything"]).await, "1");
+    let next = std::future::poll_fn(|cx| notices.as_mut().poll_next(cx));
+    assert_eq!(within("it is told", secs(5), next).await, Some(Notice::MayHaveMissed));
 }

@@ -10,7 +10,7 @@ local function end_of(request, token)
   if not text then
     return nil
   end
-  local of, at = struct.unpack('>d', text)
+  local of, at = struct.unpack(MARK_FORMAT, text)
   if token and of ~= 0 and of ~= token then
     return nil
   end
@@ -33,7 +33,7 @@ local function mark(request, token, ending, lasted)
     if was == 0 and marked and call('ZCARD', FADING) >= MARK_LIMIT then
       unmark(call('ZRANGE', FADING, 0, 0)[1])
     end
-    call('HSET', MARKS, request, struct.pack('>d', token) .. ending)
+    call('HSET', MARKS, request, struct.pack(MARK_FORMAT, token) .. ending)
   end
   call('ZADD', FADING, fades, request)
   marked, marked_anew = true, true

@@ -6,7 +6,7 @@ local function waiter_of(request)
 end
 
 local function member(waiter, request)
-  return struct.pack('>I6', waiter.arrival) .. request
+  return struct.pack(TURN_FORMAT, waiter.arrival) .. request
 end
 
 local function silent_at(request)
@@ -15,7 +15,7 @@ end
 
 -- A waiter as others are told of it.
 local function show_waiter(request, silent, waiter)
-  return request .. struct.pack('>d', silent) .. sub(waiter.text, 1, 42)
+  return request .. struct.pack('>d', silent) .. sub(waiter.text, 1, WAITER_TERMS - 1)
     .. without_metadata(waiter.terms)
 end
 
@@ -48,7 +48,7 @@ local function keep_waiting(request, waiter, mailbox)
   heard = math.min(heard, silent)
   call('ZADD', SILENCE, silent, request)
   if mailbox ~= NOWHERE and mailbox ~= waiter.mailbox then
-    call('HSET', DETAILS, 'w' .. request, sub(waiter.text, 1, 26) .. mailbox .. waiter.terms)
+    call('HSET', DETAILS, 'w' .. request, sub(waiter.text, 1, WAITER_MAILBOX - 1) .. mailbox .. waiter.terms)
   end
   return call('ZRANK', QUEUE, member(waiter, request)) + 1
 end
@@ -59,7 +59,7 @@ local function next_change(position, first)
   if not queued then
     return change
   end
-  local head = sub(call('ZRANGE', QUEUE, 0, 0)[1], 7)
+  local head = sub(call('ZRANGE', QUEUE, 0, 0)[1], TURN_REQUEST)
   local silent = silent_at(head)
   -- While grants are left, a living head that fits was granted.
   if silent <= now or grants_left <= 0 and fits(mode_of(waiter_of(head).terms)) then
@@ -73,7 +73,7 @@ local function place(outcome, position)
   local first = first_lease()
   local waiting = queued and call('ZCARD', QUEUE) or 0
   local holder = first and first.request
-    .. struct.pack('>ddd', first.token, first.granted, first.ends)
+    .. struct.pack(TERM_FORMAT, first.token, first.granted, first.ends)
     .. without_metadata(first.terms)
   return { outcome, position, waiting, holders(), holder or '', next_change(position, first) }
 end

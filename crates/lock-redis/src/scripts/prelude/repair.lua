@@ -70,7 +70,7 @@ local function repair(by_operator)
   end
   local fields = length > 0 and call('HGETALL', DETAILS) or {}
   local was_queued, was_many = members(SILENCE, 1), members(ENDS, 1)
-  for request in pairs(members(QUEUE, 7)) do
+  for request in pairs(members(QUEUE, TURN_REQUEST)) do
     was_queued[request] = was_queued[request] or 0
   end
   local leases, waiters, arrivals, last = {}, {}, 0, 0
@@ -127,7 +127,7 @@ local function repair(by_operator)
     queued, heard = true, math.min(heard or silent, silent)
   end
   if queued then
-    call('HSET', DETAILS, 'a', struct.pack('>I6d', arrivals, last))
+    call('HSET', DETAILS, 'a', struct.pack(ARRIVALS_FORMAT, arrivals, last))
   end
   report.leases = report.leases + (alone and 1 or 0)
   before = ''

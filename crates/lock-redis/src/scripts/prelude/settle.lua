@@ -1,8 +1,8 @@
 -- What every command does first and last: settling what time has changed, reading and writing.
 
 -- Leases that are over. A bounded number goes, and the rest counts nowhere: the time up to which
--- they are over is kept, so that a clock which jumps back revives none. When it does, all go.
-local function expire(jumped_back)
+-- they are over is kept, so that a clock which jumps back revives none.
+local function expire()
   if alone and alone.ends <= over then
     record('expired', write_lease(alone))
     remove(alone.request)
@@ -13,7 +13,7 @@ local function expire(jumped_back)
       has_over = false
       return
     end
-    if leases_left <= 0 and not jumped_back then
+    if leases_left <= 0 then
       has_over = true
       return
     end
@@ -48,7 +48,7 @@ local function drop_silent()
       return
     end
     local request, silent = longest[1], heard
-    local head = sub(call('ZRANGE', QUEUE, 0, 0)[1], 7)
+    local head = sub(call('ZRANGE', QUEUE, 0, 0)[1], TURN_REQUEST)
     local head_silent = silent_at(head)
     if head_silent <= now then
       request, silent = head, head_silent
@@ -62,7 +62,7 @@ end
 local function promote()
   while queued and not (alone and alone.ends > over and sub(alone.terms, 1, 1) == 'x') do
     local first = call('ZRANGE', QUEUE, 0, 1)
-    local request = sub(first[1], 7)
+    local request = sub(first[1], TURN_REQUEST)
     if heard <= now and silent_at(request) <= now then
       -- More dead waiters than a command drops: the one that lives longest goes on.
       local last = call('ZRANGE', SILENCE, -1, -1)[1]
@@ -77,7 +77,10 @@ local function promote()
     end
     local token = grants_left > 0 and next_token()
     if not token then
-      tell(waiter.mailbox, 'a' .. request .. KEY)
+      -- Who asks for a token where none is left would ask for ever.
+      if not used_up then
+        tell(waiter.mailbox, 'a' .. request .. KEY)
+      end
       return
     end
     grants_left = grants_left - 1
@@ -102,7 +105,7 @@ end
 -- Begins a command, with bounds for all locks that it is about.
 local function begin()
   TOKEN, WAITS, JOURNAL, LAYOUT = unpack(KEYS, 1, SHARED_KEYS)
-  recorded, leases_left, bytes_left = 0, LEASE_LIMIT, BYTE_LIMIT
+  recorded, leases_left, bytes_left, used_up = 0, LEASE_LIMIT, BYTE_LIMIT, false
   waiters_left, marks_left, grants_left = SWEEP_LIMIT, SWEEP_LIMIT, SWEEP_LIMIT
 end
 
@@ -140,17 +143,30 @@ local function read_state()
   held_mode, marked_anew = nil, false
 end
 
--- Reads what there is of the lock whose keys follow the first so many, and settles it.
-local function open(keys, key)
+-- Reads what there is of the lock whose keys follow the first so many, and settles it: whether that
+-- could be done. Where the clock jumped back and more is over than a command drops, a new lease
+-- could end before those that are over did: nothing but dropping is done until all are gone.
+local function settles(keys, key)
   name(keys, key)
   read_state()
   local jumped_back = over > now
   over = math.max(over, now)
-  expire(jumped_back)
+  expire()
+  if has_over and jumped_back then
+    return false
+  end
   over = has_over and over or now
   drop_silent()
   promote()
   drop_marks()
+  return true
+end
+
+-- The same for a command of one lock, which does nothing where that could not be done.
+local function open(keys, key)
+  if not settles(keys, key) then
+    error('SPENT more is over than a command drops')
+  end
 end
 
 -- Drops what the request had and lost by time; answers its lease and its waiter, which are alive.
@@ -223,7 +239,7 @@ local function for_each(width, command)
     at = at + 2
     local is_open = not is_spent()
     if is_open then
-      open(keys, key)
+      is_open = settles(keys, key)
     end
     for request = 1, requests do
       -- The first is in the bounds that its lock was opened in.

@@ -6,6 +6,8 @@ use crate::backend::RedisBackend;
 use crate::reply::Answer;
 use crate::script::Script;
 
+pub(crate) static REPAIR: Script = Script::whole("repair", include_str!("../scripts/repair.lua"));
+
 /// What the repair of a key kept and dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -45,9 +47,9 @@ impl RedisBackend {
                 dropped_waiters: answer.number()?,
             })
         };
-        let repaired = self.shared.run(Operation::Evict, Script::Repair, key, &[], read).await?;
+        let repaired = self.store.run(Operation::Evict, &REPAIR, key, &[], read).await?;
         tracing::warn!(%key, repaired = ?repaired.value, "the records of a key were repaired");
-        self.shared.is_sound(key);
+        self.store.is_sound(key);
         Ok(repaired)
     }
 }

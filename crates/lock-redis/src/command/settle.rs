@@ -6,10 +6,14 @@ use std::time::Duration;
 use lock_core::{LockKey, Operation, Result};
 use redis::Value;
 
-use crate::commands::Shared;
+use crate::batch::{Answers, Batch, Item};
+use crate::reply;
+use crate::script::Script;
+use crate::store::Store;
+use crate::terms::millis;
 
-/// Time between two sweeps of a store, whoever sweeps.
-const INTERVAL: Duration = Duration::from_secs(45);
+pub(crate) static SETTLE: Script = Script::whole("settle", include_str!("../scripts/settle.lua"));
+
 /// Pause between two commands of a sweep, which leaves the server to others.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Number of keys of one command, and number of keys that the server looks at for it.
@@ -17,14 +21,14 @@ const KEYS: usize = 128;
 const STRIDE: u32 = 1000;
 
 /// Sweeps the store now and then as long as it is used.
-pub(crate) async fn sweep(shared: Weak<Shared>) {
+pub(crate) async fn sweep(store: Weak<Store>, interval: Duration) {
     loop {
-        tokio::time::sleep(INTERVAL.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
-        let Some(current) = shared.upgrade() else { return };
+        tokio::time::sleep(interval.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
+        let Some(current) = store.upgrade() else { return };
         let is_our_turn = current.take_sweep().await;
         drop(current);
         match is_our_turn {
-            Ok(true) => walk(&shared).await,
+            Ok(true) => walk(&store).await,
             Ok(false) => {}
             Err(error) => tracing::debug!(?error, "the store cannot be swept now"),
         }
@@ -32,10 +36,10 @@ pub(crate) async fn sweep(shared: Weak<Shared>) {
 }
 
 /// Settles all keys there are, some at a time.
-async fn walk(shared: &Weak<Shared>) {
+async fn walk(store: &Weak<Store>) {
     let mut at = 0;
     loop {
-        let Some(current) = shared.upgrade() else { return };
+        let Some(current) = store.upgrade() else { return };
         let Ok((next, keys)) = current.scan(at, "", STRIDE).await else { return };
         for keys in keys.chunks(KEYS) {
             let mut keys = keys.to_vec();
@@ -52,11 +56,11 @@ async fn walk(shared: &Weak<Shared>) {
     }
 }
 
-impl Shared {
+impl Store {
     /// Whether nobody else has swept for a while.
     async fn take_sweep(&self) -> Result<bool> {
         let mut take = redis::cmd("SET");
-        let millis = u64::try_from(INTERVAL.as_millis()).unwrap_or(u64::MAX);
+        let millis = millis(self.config.sweep_interval);
         take.arg(self.layout.sweep()).arg("").arg("NX").arg("PX").arg(millis);
         Ok(self.connection.command(Operation::List, &take).await? == Value::Okay)
     }
@@ -73,5 +77,14 @@ impl Shared {
             }
         }
         Some(more)
+    }
+
+    /// Settles keys that perhaps nobody looks at any more, and says of each whether more is over
+    /// than a command drops.
+    async fn settle(self: &Arc<Self>, keys: &[LockKey]) -> Answers<bool> {
+        let item = |key: &LockKey| Item { key: key.clone(), args: Vec::new() };
+        let read = |_: &LockKey, value| reply::number(&value).map(|more| more == 1);
+        let batch = Batch { operation: Operation::List, script: &SETTLE, read };
+        self.run_all(batch, keys.iter().map(item).collect()).await
     }
 }

@@ -8,10 +8,13 @@ use lock_core::{
 };
 use redis::Value;
 
-use crate::commands::{Shared, id};
 use crate::error::foreign_cursor;
 use crate::reply::{self, Answer};
 use crate::script::{Arg, Script};
+use crate::store::{Store, id};
+
+pub(crate) static LEASES: Script = Script::whole("leases", include_str!("../scripts/leases.lua"));
+pub(crate) static STATES: Script = Script::short("states", include_str!("../scripts/states.lua"));
 
 /// Maximum number of steps of the walk for one page, however few leases it found.
 const STEPS: usize = 256;
@@ -119,7 +122,7 @@ impl Listing<'_> {
     }
 }
 
-impl Shared {
+impl Store {
     pub(crate) async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
         let mut walk = query.cursor.as_ref().map(Walk::read).transpose()?.unwrap_or_default();
         let now = self.connection.now(Operation::List).await?;
@@ -188,7 +191,7 @@ impl Shared {
         let failed = || self.corrupt(Operation::List);
         let names: Vec<_> = keys.iter().map(|key| self.layout.state(key.as_str())).collect();
         let args = [Arg::Number(BYTES as u64)];
-        let answer = self.connection.run(Operation::List, Script::States, &names, &args).await?;
+        let answer = self.connection.run(Operation::List, &STATES, &names, &args).await?;
         let mut answer = Answer::new(answer).ok_or_else(failed)?;
         answer.time().ok_or_else(failed)?;
         let states: Vec<_> = answer.rest().into_iter().map(reply::bytes).collect();
@@ -264,7 +267,7 @@ impl Shared {
             };
             Some((leases, next))
         };
-        let leases = self.run(Operation::List, Script::Leases, key, &args, read).await?;
+        let leases = self.run(Operation::List, &LEASES, key, &args, read).await?;
         Ok(leases.value)
     }
 }

@@ -1,0 +1,140 @@
+//! What the clones of a store share, and how a command of one lock goes to the server.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use lock_core::{
+    Capabilities, Error, ErrorKind, LockKey, MailboxId, Operation, RequestId, Result, Timed,
+};
+
+use crate::config::RedisConfig;
+use crate::connection::Connection;
+use crate::contended::Contended;
+use crate::error::corrupt;
+use crate::layout::Layout;
+use crate::notify::Mailboxes;
+use crate::record;
+use crate::reply::Answer;
+use crate::script::{Arg, Script};
+use crate::subscription::Subscription;
+
+/// Maximum number of damaged keys that are remembered.
+const DAMAGED: usize = 100;
+
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) connection: Connection,
+    pub(crate) client: redis::Client,
+    pub(crate) config: RedisConfig,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) mailboxes: Arc<Mailboxes>,
+    /// The connection of the mailboxes, from the first that is opened on.
+    pub(crate) subscription: OnceLock<Arc<Subscription>>,
+    pub(crate) contended: Contended,
+    /// Keys that were found damaged.
+    damaged: Mutex<BTreeSet<LockKey>>,
+}
+
+impl Store {
+    pub(crate) fn new(
+        connection: Connection,
+        client: redis::Client,
+        config: RedisConfig,
+        layout: Arc<Layout>,
+        capabilities: Capabilities,
+        mailboxes: Arc<Mailboxes>,
+    ) -> Self {
+        Self {
+            connection,
+            client,
+            config,
+            layout,
+            capabilities,
+            mailboxes,
+            subscription: OnceLock::new(),
+            contended: Contended::default(),
+            damaged: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn journal(&self) -> u64 {
+        self.config.journal.map_or(0, |entries| u64::from(entries.get()))
+    }
+
+    /// An answer that the scripts do not give.
+    pub(crate) fn corrupt(&self, operation: Operation) -> Error {
+        corrupt(operation).with_server(self.config.address())
+    }
+
+    /// Runs a script on one lock: it gets `args` after the journal and the key, and `read` reads
+    /// what follows the time in its answer.
+    pub(crate) async fn run<T>(
+        &self,
+        operation: Operation,
+        script: &'static Script,
+        key: &LockKey,
+        args: &[Arg<'_>],
+        read: impl FnOnce(Answer) -> Option<T>,
+    ) -> Result<Timed<T>> {
+        let keys = [&self.layout.shared()[..], &self.layout.lock(key)].concat();
+        let mut all = vec![Arg::Number(self.journal()), Arg::Text(key.as_str())];
+        all.extend(args.iter().copied());
+        let answer = self.connection.run(operation, script, &keys, &all).await;
+        let answer = answer.map_err(|error| error.with_key(key.clone()))?;
+        let read = |mut answer: Answer| Some(Timed::new(answer.time()?, read(answer)?));
+        let answer = Answer::new(answer).and_then(read);
+        answer.ok_or_else(|| self.corrupt(operation).with_key(key.clone()))
+    }
+
+    /// Whether a short script may be able to decide.
+    pub(crate) fn may_be_simple(&self, key: &LockKey) -> bool {
+        // The short scripts write no journal.
+        self.config.journal.is_none() && !self.contended.contains(key)
+    }
+
+    /// Whether an error says that a key is damaged, which is then remembered.
+    pub(crate) fn is_damage(&self, error: &Error) -> bool {
+        let (ErrorKind::Corrupt, Some(key)) = (error.kind(), error.key()) else { return false };
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        if damaged.len() < DAMAGED && damaged.insert(key.clone()) {
+            tracing::warn!(%key, ?error, "the records of a key are damaged");
+        }
+        true
+    }
+
+    /// Forgets that a key was damaged.
+    pub(crate) fn is_sound(&self, key: &LockKey) {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    pub(crate) fn damaged(&self) -> Vec<LockKey> {
+        let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        damaged.iter().cloned().collect()
+    }
+
+    /// A request that exceeds the bounds of one command and did not happen.
+    pub(crate) fn put_off(&self, operation: Operation) -> Error {
+        let cause = "the store has more to drop first than one command may";
+        Error::new(ErrorKind::Unavailable, operation)
+            .with_source(cause)
+            .with_server(self.config.address())
+    }
+}
+
+/// A request as the scripts take it.
+pub(crate) fn id(request: RequestId) -> [u8; 16] {
+    request.to_bits().to_be_bytes()
+}
+
+/// A mailbox as the scripts take it.
+pub(crate) fn mailbox(mailbox: Option<MailboxId>) -> [u8; 16] {
+    mailbox.map_or([0; 16], |mailbox| mailbox.to_bits().to_be_bytes())
+}
+
+/// How the state of a key begins whose only lease is of this request.
+pub(crate) fn alone(request: RequestId) -> [u8; record::alone::TOKEN] {
+    let mut state = [b'1'; record::alone::TOKEN];
+    state[record::alone::REQUEST..].copy_from_slice(&id(request));
+    state
+}
