@@ -21,8 +21,6 @@ pub enum ManagerFault {
     ForgetsDepartures,
     /// The word that notices may be missing has no effect.
     IgnoresMayHaveMissed,
-    /// What was asked before the word that notices may be missing counts after it.
-    KeepsEarlierAnswers,
     /// Only the head of the queue asks when something may change by time alone.
     OnlyHeadWatches,
     /// A hear that failed is repeated after 0.3 of a heartbeat, without a limit.

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use super::agenda::Agenda;
 use super::evidence::Answered;
 use super::hold::{Hold, LossReason, deadline};
-use super::planted::{self, ManagerFault};
 use super::rounds::{Answers, Batch, Plan, Rounds, STEP, batches};
 use crate::{
     Lease, LeaseName, LockStore, MailboxId, RenewRequest, Renewal, Result, Timed, Timestamp, Ttl,
@@ -285,8 +284,7 @@ impl Rounds for Renewals {
         let mut lost = Vec::new();
         let mut schedule = self.schedule();
         // What was due again since then was answered too early.
-        let again = batch.hurries != schedule.held.hurries()
-            && !planted::has(ManagerFault::KeepsEarlierAnswers);
+        let again = batch.hurries != schedule.held.hurries();
         for (request, answer) in batch.requests.iter().zip(answers) {
             let lease = &request.lease;
             match answer {
