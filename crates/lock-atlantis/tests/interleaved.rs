@@ -292,10 +292,16 @@ async fn one_in_another(outer: Call, inner: Call, cut: [bool; 2], step: (usize, 
     true
 }
 
-async fn every_interleaving(pairs: impl IntoIterator<Item = (Call, Call)>) -> usize {
+/// Which of the two processes cannot reach the primary.
+const CUTS: [[bool; 2]; 4] = [[false, false], [true, false], [false, true], [true, true]];
+
+async fn every_interleaving(
+    pairs: impl IntoIterator<Item = (Call, Call)>,
+    cuts: &[[bool; 2]],
+) -> usize {
     let mut runs = 0;
     for (outer, inner) in pairs {
-        for cut in [[false, false], [true, false], [false, true], [true, true]] {
+        for cut in cuts.iter().copied() {
             for store in [0, 1] {
                 for number in 0.. {
                     let run = one_in_another(outer, inner, cut, (store, number));
@@ -316,14 +322,14 @@ async fn every_interleaving(pairs: impl IntoIterator<Item = (Call, Call)>) -> us
 
 #[tokio::test]
 async fn lock_that_comes_while_two_unlock_stays() {
-    let runs = every_interleaving([(Call::Unlock1, Call::Unlock1Lock5)]).await;
+    let runs = every_interleaving([(Call::Unlock1, Call::Unlock1Lock5)], &CUTS).await;
     assert!(runs >= 8, "{runs}");
 }
 
 #[tokio::test]
 async fn status_that_changes_while_stores_are_compared_stays() {
     let pairs = [(Call::Reconcile, Call::Update), (Call::Reconcile, Call::Discard)];
-    let runs = every_interleaving(pairs).await;
+    let runs = every_interleaving(pairs, &CUTS).await;
     assert!(runs >= 8, "{runs}");
 }
 
@@ -344,11 +350,31 @@ async fn free_project_is_locked_while_stores_are_compared() {
     }
 }
 
+/// Every call in the midst of every other, which is more than this number of interleavings.
+async fn every_pair(cut: [bool; 2], at_least: usize) {
+    let pairs = CALLS.into_iter().flat_map(|one| CALLS.into_iter().map(move |other| (one, other)));
+    let runs = every_interleaving(pairs, &[cut]).await;
+    assert!(runs >= at_least, "{runs}");
+}
+
 #[tokio::test]
 async fn every_call_in_the_midst_of_every_other_keeps_the_rules() {
-    let pairs = CALLS.into_iter().flat_map(|one| CALLS.into_iter().map(move |other| (one, other)));
-    let runs = every_interleaving(pairs).await;
-    assert!(runs >= 1000, "{runs}");
+    every_pair([false, false], 400).await;
+}
+
+#[tokio::test]
+async fn every_call_that_is_cut_off_keeps_the_rules() {
+    every_pair([true, false], 200).await;
+}
+
+#[tokio::test]
+async fn every_call_in_the_midst_that_is_cut_off_keeps_the_rules() {
+    every_pair([false, true], 400).await;
+}
+
+#[tokio::test]
+async fn every_call_keeps_the_rules_where_nobody_reaches_the_primary() {
+    every_pair([true, true], 200).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -52,6 +52,8 @@ struct Actor {
     unsure: BTreeSet<String>,
     /// The last status of each project of a pull request that was acknowledged, and those since.
     statuses: BTreeMap<(u64, u64), Vec<i64>>,
+    /// The projects of pull requests that certainly have a status.
+    written: BTreeSet<(u64, u64)>,
     stamp: u64,
     counts: BTreeMap<&'static str, u64>,
 }
@@ -88,6 +90,7 @@ impl Actor {
             beliefs: BTreeMap::new(),
             unsure: BTreeSet::new(),
             statuses: BTreeMap::new(),
+            written: BTreeSet::new(),
             stamp: 0,
             counts: BTreeMap::new(),
         }
@@ -177,7 +180,8 @@ impl Actor {
         let name = format!("process-{}-{dir}", self.number);
         let (store, pull) = (self.store(), pull("owner/repo", num as i64));
         let command = [CommandName::Plan, CommandName::Apply][self.dice.below(2) as usize];
-        let discards = self.statuses.contains_key(&(num, dir)) && self.dice.below(3) == 0;
+        // Where there is no status, nothing is changed, and that is no error.
+        let discards = self.written.contains(&(num, dir)) && self.dice.below(3) == 0;
         let (answer, status) = if discards {
             let status = ProjectPlanStatus::PlanDiscarded;
             (store.update_project_status(&pull, "default", &name, status).await, status)
@@ -190,6 +194,7 @@ impl Actor {
         let known = self.statuses.entry((num, dir)).or_default();
         if answer.is_ok() {
             known.clear();
+            self.written.insert((num, dir));
         }
         known.push(status.number());
     }
