@@ -291,7 +291,7 @@ async fn a_full_cell_lets_go_and_takes_nothing() {
         }
     };
     assert_eq!((full.kind(), full.is_unknown()), (ErrorKind::InvalidInput, false), "{full:?}");
-    let (by, why) = (OwnerId::parse("admin").unwrap(), Reason::parse(&"x".repeat(500)).unwrap());
+    let (by, why) = (OwnerId::parse("admin").unwrap(), Reason::parse("x".repeat(500)).unwrap());
     let evict = |lease: &Lease| EvictRequest::lease(lease.name(), by.clone(), why.clone());
     // Marks that are larger than leases fill the last eighth, and then there is no room for them.
     let refused = loop {
