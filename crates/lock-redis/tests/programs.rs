@@ -1,7 +1,6 @@
 //! The random programs of the simulation, through real connections to a real server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,12 +9,6 @@ use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::proxy::Proxy;
 use lock_testkit::server::RedisServer;
 use lock_testkit::simulation::{self, Site, Trouble};
-use tokio::task::JoinSet;
-
-/// How many programs run at one time.
-const SIDE_BY_SIDE: u64 = 8;
-/// How many programs run, the first of all seeds.
-const PROGRAMS: u64 = 32;
 
 /// The keys of one program, on a server that others use, too.
 #[derive(Debug)]
@@ -27,7 +20,7 @@ struct OnRedis {
 impl OnRedis {
     async fn new(server: &RedisServer, seed: u64) -> Self {
         let mut lines = Vec::new();
-        for _ in 0..8 {
+        for _ in 0..simulation::PROCESSES {
             lines.push(Proxy::start(server.addr()).await);
         }
         Self { prefix: format!("program-{seed}"), lines }
@@ -79,25 +72,6 @@ impl Site for OnRedis {
 
 #[tokio::test]
 async fn programs_fit_together_on_a_real_server() {
-    let server = Arc::new(RedisServer::start().await);
-    let next = Arc::new(AtomicU64::new(0));
-    let mut running = JoinSet::new();
-    for _ in 0..SIDE_BY_SIDE {
-        let (server, next) = (Arc::clone(&server), Arc::clone(&next));
-        running.spawn(async move {
-            loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= PROGRAMS {
-                    return;
-                }
-                let site = OnRedis::new(&server, seed).await;
-                if let Err(failure) = simulation::check_on(Arc::new(site), seed).await {
-                    panic!("{failure}");
-                }
-            }
-        });
-    }
-    while let Some(ended) = running.join_next().await {
-        ended.expect("every program fits together");
-    }
+    let server = RedisServer::start().await;
+    simulation::check_programs(16, async |seed| OnRedis::new(&server, seed).await).await;
 }

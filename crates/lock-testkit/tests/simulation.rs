@@ -4,11 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use lock_core::{LockStore, Operation};
 use lock_memory::MemoryBackend;
-use lock_testkit::simulation::{self, Site, Trouble};
-use lock_testkit::{Fault, Faulty, NoticeFault};
+use lock_testkit::simulation::{self, Lines};
 use tokio::runtime::Builder;
 
 /// Seeds that once found a fault, one a line, and what they found.
@@ -50,68 +47,12 @@ fn planted_faults_are_found() {
     assert!(missed.is_empty(), "{missed:?}");
 }
 
-/// The store in memory, at the end of a line for each process that fails on command.
-#[derive(Debug)]
-struct InMemory {
-    lines: Vec<Faulty<MemoryBackend>>,
-}
-
-impl InMemory {
-    /// The processes of `slots` share a store; without, each has one of its own.
-    fn new(is_shared: bool) -> Self {
-        let store = MemoryBackend::new();
-        let of = |_| if is_shared { store.clone() } else { MemoryBackend::new() };
-        Self { lines: (0..8).map(of).map(Faulty::new).collect() }
-    }
-}
-
-#[async_trait]
-impl Site for InMemory {
-    async fn connect(&self, process: usize) -> Arc<dyn LockStore> {
-        Arc::new(self.lines[process].clone())
-    }
-
-    fn trouble(&self, process: usize, trouble: Trouble) {
-        const COMMANDS: [Operation; 8] = [
-            Operation::Listen,
-            Operation::Acquire,
-            Operation::Hear,
-            Operation::Renew,
-            Operation::Release,
-            Operation::Cancel,
-            Operation::Transfer,
-            Operation::Evict,
-        ];
-        let line = &self.lines[process];
-        line.heal();
-        let fault = match trouble {
-            Trouble::Slow(longest) => Fault::AnswerDelayed(longest),
-            Trouble::LosesRequests => Fault::Hangs,
-            Trouble::LosesAnswers => Fault::AnswerHangs,
-            Trouble::Cut => Fault::AnswerLost,
-            Trouble::Refuses => Fault::Refused,
-            Trouble::LosesNotices => return line.inject_notices(NoticeFault::Lost),
-            Trouble::DelaysNotices(longest) => {
-                return line.inject_notices(NoticeFault::Delayed(longest));
-            }
-            _ => return,
-        };
-        COMMANDS.iter().for_each(|command| line.inject(*command, fault));
-    }
-
-    fn heal(&self, process: usize) {
-        self.lines[process].heal();
-    }
-
-    fn slack(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
 /// Runs the program of a seed in virtual time.
 fn in_memory(seed: u64, is_shared: bool) -> Result<simulation::Outcome, simulation::Failure> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
-    let site = Arc::new(InMemory::new(is_shared));
+    let store = MemoryBackend::new();
+    let of = |_| if is_shared { store.clone() } else { MemoryBackend::new() };
+    let site = Arc::new(Lines::new(of, Duration::ZERO));
     runtime.expect("a runtime").block_on(simulation::check_on(site, seed))
 }
 

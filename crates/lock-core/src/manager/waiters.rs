@@ -136,8 +136,7 @@ impl Entered {
         let table = &mut *guard;
         let hurries = table.rows.hurries();
         let Some(row) = table.rows.get_mut(&self.name) else { return };
-        let is_earlier = row.hurries != hurries && !planted::has(ManagerFault::KeepsEarlierAnswers);
-        let ask = std::mem::take(&mut row.ask) || is_earlier;
+        let ask = std::mem::take(&mut row.ask) || row.hurries != hurries;
         row.hurries = hurries;
         if let Some(News::Granted(grant, told_early @ None)) = row.news.as_deref_mut()
             && !ask
@@ -301,8 +300,7 @@ impl Rounds for Waiters {
                             let due = due(answered, &position, wait.heartbeat);
                             wait.standing = Standing { answered, position, failure: None };
                             // After all were told to ask, no earlier question counts.
-                            let is_current = batch.hurries == hurries
-                                || planted::has(ManagerFault::KeepsEarlierAnswers);
+                            let is_current = batch.hurries == hurries;
                             wait.answered = is_current.then_some((answered, hurries));
                             if is_current { due } else { (now, Duration::ZERO) }
                         }

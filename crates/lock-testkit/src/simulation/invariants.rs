@@ -57,6 +57,19 @@ pub(super) fn tokens_increase(
     })
 }
 
+/// Whoever holds a key alone has no lower token than who held it alone before.
+pub(super) fn tokens_do_not_decrease(
+    key: &LockKey,
+    known: FencingToken,
+    token: FencingToken,
+) -> Outcome {
+    unless(
+        token < known,
+        "Each lease of a key has a higher token than all leases before it.",
+        || format!("{key}: {token} after {known}"),
+    )
+}
+
 /// Nobody is overtaken by a request of worse rank, nor by a newcomer of equal rank.
 pub(super) fn turns_are_kept(
     waiter: &Waiter,

@@ -18,6 +18,7 @@ mod history;
 mod invariants;
 mod job;
 mod ledger;
+mod lines;
 mod link;
 mod plan;
 mod planted;
@@ -36,10 +37,11 @@ use std::fmt;
 use std::time::Duration;
 
 use history::History;
+pub use lines::Lines;
 use plan::Plan;
 pub use planted::{Plant, Planted, planted};
 use run::Ran;
-pub use site::{Site, Trouble, check_on};
+pub use site::{PROCESSES, Site, Trouble, check_on, check_programs};
 use violation::Violation;
 
 /// How many smaller plans are tried to make a failure small.

@@ -72,7 +72,7 @@ const FULL: &str = "A lease that is taken out of its guard is of full length.";
 const CALLS: &str = "Every call ends in its time-out.";
 
 const PLANTED: &[Plant] = &[
-    plant("missed notices are not told", Planted::MissedNoticesAreNotTold, 7, TAKEN_UP),
+    plant("missed notices are not told", Planted::MissedNoticesAreNotTold, 87, TAKEN_UP),
     plant("a notice before the answer is lost", Planted::NoticeBeforeAnswerIsLost, 1141, TAKEN_UP),
     plant("a hear claims nothing", Planted::HearClaimsNothing, 1, HOLDER),
     plant("a lease that is over counts", Planted::ExpiredLeaseCounts, 16, PLACE),
@@ -90,10 +90,9 @@ const PLANTED: &[Plant] = &[
     manager("a waiter is entered late", ManagerFault::EntersAfterSending, 1141, TAKEN_UP),
     manager("the unanswered is not cancelled", ManagerFault::ForgetsUnanswered, 44, TAKEN_UP),
     manager("departures are forgotten", ManagerFault::ForgetsDepartures, 43, TAKEN_UP),
-    manager("missed notices have no effect", ManagerFault::IgnoresMayHaveMissed, 7, TAKEN_UP),
-    manager("answers from before a gap count", ManagerFault::KeepsEarlierAnswers, 0, TAKEN_UP),
+    manager("missed notices have no effect", ManagerFault::IgnoresMayHaveMissed, 87, TAKEN_UP),
     manager("only the head watches", ManagerFault::OnlyHeadWatches, 171, IN_TIME),
-    manager("a failure makes deaf", ManagerFault::FailurePausesLong, 1317, IN_TIME),
+    manager("a failure makes deaf", ManagerFault::FailurePausesLong, 2633, TAKEN_UP),
     manager("a failure ends the wait", ManagerFault::FailureEndsWait, 4, OUTAGE),
     manager("a lost place ends the wait", ManagerFault::LostPlaceEndsWait, 1, OUTAGE),
     manager("a wait that is over asks again", ManagerFault::AsksWhenOver, 16, IN_VAIN),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lock_core::{InspectQuery, ListQuery, LockStore, Result};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use super::history::History;
@@ -16,15 +17,19 @@ use super::run::{self, Ran};
 use super::violation::Violation;
 use super::{Broken, Failure, Outcome, invariants};
 
+/// The most processes of a program.
+pub const PROCESSES: usize = 8;
 /// How much sooner everything happens where time cannot be skipped.
 const PACE: u32 = 20;
+/// How many programs run at one time.
+const SIDE_BY_SIDE: u64 = 8;
 /// How often it is looked whether anything is left.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A real store, and what lies between it and the processes of a program.
 #[async_trait]
 pub trait Site: Debug + Send + Sync + 'static {
-    /// Connects a process, by its number, which is below 8.
+    /// Connects a process, by its number, which is below [`PROCESSES`].
     async fn connect(&self, process: usize) -> Arc<dyn LockStore>;
 
     /// Lets something go wrong between a process and the store, instead of what went wrong before.
@@ -72,6 +77,34 @@ pub async fn check_on(site: Arc<dyn Site>, seed: u64) -> std::result::Result<Out
             let history = history.into_text();
             Err(Failure(Box::new(Broken { seed, violation, plan, history })))
         }
+    }
+}
+
+/// Runs the programs of the first seeds, some of them side by side, each on a store of its own or
+/// on keys of its own.
+///
+/// # Panics
+/// With the history of the first that breaks a sentence.
+pub async fn check_programs<T: Site>(programs: u64, mut site: impl AsyncFnMut(u64) -> T) {
+    let mut running = JoinSet::new();
+    for seed in 0..programs {
+        if seed >= SIDE_BY_SIDE {
+            ended(running.join_next().await);
+        }
+        let site = Arc::new(site(seed).await);
+        running.spawn(check_on(site, seed));
+    }
+    while !running.is_empty() {
+        ended(running.join_next().await);
+    }
+}
+
+#[expect(clippy::panic, reason = "a test fails by panicking")]
+fn ended(program: Option<std::result::Result<std::result::Result<Outcome, Failure>, JoinError>>) {
+    match program {
+        Some(Ok(Err(failure))) => panic!("{failure}"),
+        Some(Err(error)) => panic!("{error}"),
+        Some(Ok(Ok(_))) | None => {}
     }
 }
 

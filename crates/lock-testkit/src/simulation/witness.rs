@@ -25,6 +25,8 @@ pub(super) struct Witness {
     keepers: BTreeMap<(LockKey, FencingToken), Arc<Gate>>,
     /// Since when something is seen that must not last.
     pub(super) seen_since: BTreeMap<String, Instant>,
+    /// The highest token of each key that a holder has had alone.
+    highest: BTreeMap<LockKey, FencingToken>,
     /// What ends leases of each key by force.
     forced: BTreeMap<LockKey, Force>,
     /// The last process that used each request.
@@ -199,19 +201,22 @@ impl Witness {
     }
 
     /// Checks what every process believes against what the others believe.
-    pub(super) fn check_beliefs_alone(&self) -> Result<(), Violation> {
+    pub(super) fn check_beliefs_alone(&mut self) -> Result<(), Violation> {
         let held: Vec<&Belief> = self.beliefs().filter(|belief| belief.is_held()).collect();
+        let mut highest = self.highest.clone();
         for (index, &belief) in held.iter().enumerate() {
             let others = held[index + 1..].iter().filter(|other| other.key == belief.key);
             for &other in others.filter(|other| !self.may_be_forced(belief, other)) {
                 invariants::beliefs_are_compatible(belief, other)?;
-                let (first, second) = match belief.since <= other.since {
-                    true => (belief, other),
-                    false => (other, belief),
-                };
-                invariants::tokens_increase(&belief.key, Some(first.token), second.token)?;
+            }
+            // Leases that share a key may become known in any order.
+            if belief.mode == Mode::Exclusive && !self.may_be_forced(belief, belief) {
+                let known = highest.entry(belief.key.clone()).or_insert(belief.token);
+                invariants::tokens_do_not_decrease(&belief.key, *known, belief.token)?;
+                *known = belief.token;
             }
         }
+        self.highest = highest;
         Ok(())
     }
 

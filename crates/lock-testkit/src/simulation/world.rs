@@ -187,7 +187,7 @@ impl World {
     /// Checks what must hold at all times.
     pub(super) fn look(&self) {
         let outcome = {
-            let state = self.state();
+            let mut state = self.state();
             match self.is_real() {
                 true => state.witness.check_beliefs_alone(),
                 false => state.witness.check_beliefs(&state.store.ledger),
