@@ -30,8 +30,7 @@ pub(super) fn rules_and_map(tree: &Tree) -> Vec<Violation> {
             let message = format!("the machine has no rule {}", row.rule);
             violations.push(Violation::new(MAP, row.line, message));
         }
-        let columns: [(&str, fn(&Tree, &str) -> bool); 3] =
-            [("Rust", is_rust), ("Lua", is_lua), ("case", is_case)];
+        let columns: [(&str, Exists); 3] = [("Rust", is_rust), ("Lua", is_lua), ("case", is_case)];
         for ((what, exists), names) in columns.iter().zip(&row.names) {
             if names.is_empty() {
                 let message = format!("rule {} has no {what}", row.rule);
@@ -50,6 +49,9 @@ pub(super) fn rules_and_map(tree: &Tree) -> Vec<Violation> {
 fn rule(line: &str) -> Option<u32> {
     line.strip_prefix("//! ")?.split_once(". ")?.0.parse().ok()
 }
+
+/// Whether something of this name is in the project.
+type Exists = fn(&Tree, &str) -> bool;
 
 /// A row of the map.
 struct Row<'a> {

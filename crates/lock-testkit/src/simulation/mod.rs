@@ -12,6 +12,7 @@
 
 mod clock;
 mod connection;
+mod faults;
 mod gate;
 mod handing;
 mod history;

@@ -9,14 +9,15 @@ use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::connection::Connection;
+use super::faults::Troubles;
 use super::history::{History, Who};
 use super::invariants;
 use super::job::{Lives, Worker};
 use super::link::Link;
-use super::plan::{Fault, FaultKind, Job, Plan, ProcessPlan};
+use super::plan::{Job, Plan};
 use super::planted::Planted;
 use super::process::Life;
-use super::quiet::{self, Living};
+use super::quiet;
 use super::site::{Site, check_remains};
 use super::violation::Violation;
 use super::world::World;
@@ -75,31 +76,23 @@ pub(super) async fn run_on(site: Arc<dyn Site>, plan: Plan, history: History) ->
     Arc::new(Driver { world, plan, site, lives: Mutex::default(), begun }).run().await
 }
 
-struct Driver {
-    world: Arc<World>,
-    plan: Plan,
+pub(super) struct Driver {
+    pub(super) world: Arc<World>,
+    pub(super) plan: Plan,
     /// Where the store is a real one.
-    site: Option<Arc<dyn Site>>,
+    pub(super) site: Option<Arc<dyn Site>>,
     lives: Mutex<Slots>,
     begun: Instant,
 }
 
 #[derive(Default)]
-struct Slots {
-    living: BTreeMap<usize, Arc<Life>>,
+pub(super) struct Slots {
+    pub(super) living: BTreeMap<usize, Arc<Life>>,
     /// Those that are being shut down, or that lost their runtime.
-    leaving: Vec<Arc<Life>>,
+    pub(super) leaving: Vec<Arc<Life>>,
     /// The number of lives that each process had so far.
     counts: BTreeMap<usize, u64>,
-    troubles: BTreeMap<usize, Troubles>,
-}
-
-/// What goes wrong with a process.
-#[derive(Debug, Default)]
-struct Troubles {
-    lasting: usize,
-    /// When what was outstanding after the last is over.
-    calm_from: Option<Instant>,
+    pub(super) troubles: BTreeMap<usize, Troubles>,
 }
 
 /// What happens at a moment of the plan.
@@ -107,13 +100,6 @@ enum Event {
     Begin(usize),
     End(usize),
     Work(usize),
-}
-
-impl Troubles {
-    /// Notes that what is outstanding now is over after this time.
-    fn settle(&mut self, after: Duration) {
-        self.calm_from = self.calm_from.max(Some(Instant::now() + after));
-    }
 }
 
 impl Driver {
@@ -174,7 +160,7 @@ impl Driver {
         events
     }
 
-    fn slots(&self) -> MutexGuard<'_, Slots> {
+    pub(super) fn slots(&self) -> MutexGuard<'_, Slots> {
         self.lives.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -182,20 +168,20 @@ impl Driver {
         self.slots().living.get(&slot).cloned()
     }
 
-    fn all(&self) -> Vec<Arc<Life>> {
+    pub(super) fn all(&self) -> Vec<Arc<Life>> {
         let slots = self.slots();
         slots.living.values().chain(&slots.leaving).cloned().collect()
     }
 
     /// Takes a process out of those that are given work and have bounds.
-    fn let_leave(&self, slot: usize) -> Option<Arc<Life>> {
+    pub(super) fn let_leave(&self, slot: usize) -> Option<Arc<Life>> {
         let mut slots = self.slots();
         let life = slots.living.remove(&slot)?;
         slots.leaving.push(Arc::clone(&life));
         Some(life)
     }
 
-    async fn start(&self, slot: usize) {
+    pub(super) async fn start(&self, slot: usize) {
         let connected = match &self.site {
             Some(site) => Some(site.connect(slot).await),
             None => None,
@@ -230,129 +216,6 @@ impl Driver {
             let worker = self.worker(&life);
             life.spawn(Box::pin(worker.work(job.clone())));
         }
-    }
-
-    fn begin(self: &Arc<Self>, number: u64, fault: &Fault) {
-        let lasts = fault.lasts;
-        self.world.note(Who::Plan, format_args!("begins for {lasts:?}: {:?}", fault.kind));
-        self.for_troubles_of(&fault.kind, |_, troubles| troubles.lasting += 1);
-        if let Some(site) = &self.site {
-            site.begin(&fault.kind);
-        }
-        match fault.kind {
-            FaultKind::Network { process, trouble } => {
-                self.with(process, |life| life.link.begin(number, trouble));
-            }
-            FaultKind::Cut { process, .. } => self.with(process, |life| life.link.cut()),
-            FaultKind::Pause { process } => self.with(process, Life::pause),
-            FaultKind::Die { process } => {
-                let life = self.slots().living.remove(&process);
-                if let Some(life) = life {
-                    life.die();
-                }
-            }
-            FaultKind::LoseRuntime { process } => {
-                if let Some(life) = self.let_leave(process) {
-                    life.lose_runtime();
-                }
-            }
-            FaultKind::ShutDown { process } => {
-                if let Some(life) = self.let_leave(process) {
-                    life.resume();
-                    let driver = Arc::clone(self);
-                    drop(tokio::spawn(async move { driver.end_life(&life).await }));
-                }
-            }
-            FaultKind::Restart { keeps_data } => {
-                self.world.state().store.is_down = true;
-                self.all().iter().for_each(|life| life.link.cut());
-                if !keeps_data {
-                    self.world.state().store.lose_everything();
-                }
-            }
-            FaultKind::JumpForward { by } => {
-                self.with_clock(|store| {
-                    store.clock.jump_forward(by);
-                    store.ledger.note_jump(by);
-                });
-            }
-            FaultKind::JumpBack { by } => self.with_clock(|store| store.clock.jump_back(by)),
-            FaultKind::Stand => self.with_clock(|store| store.clock.stand(true)),
-        }
-    }
-
-    async fn end(&self, number: u64, fault: &Fault) {
-        self.world.note(Who::Plan, format_args!("ends: {:?}", fault.kind));
-        let is_of_notices =
-            matches!(fault.kind, FaultKind::Network { trouble, .. } if trouble.is_of_notices());
-        self.for_troubles_of(&fault.kind, |plan, troubles| {
-            troubles.lasting -= 1;
-            let settling = quiet::settling(plan.operation_timeout, plan.delay);
-            troubles.settle(if is_of_notices { plan.delay * 4 } else { settling });
-        });
-        if let Some(site) = &self.site {
-            site.end(&fault.kind);
-        }
-        match fault.kind {
-            FaultKind::Network { process, .. } => self.with(process, |life| {
-                life.link.end(number);
-                if is_of_notices {
-                    self.world.tell_missed(&life.link, false);
-                }
-            }),
-            FaultKind::Cut { process, ends_notices } => {
-                self.with(process, |life| self.rebuild(life, ends_notices));
-            }
-            FaultKind::Pause { process } => self.with(process, Life::resume),
-            FaultKind::Die { process }
-            | FaultKind::ShutDown { process }
-            | FaultKind::LoseRuntime { process } => self.start(process).await,
-            FaultKind::Restart { .. } => {
-                self.world.state().store.is_down = false;
-                self.all().iter().for_each(|life| self.rebuild(life, false));
-            }
-            FaultKind::Stand => self.with_clock(|store| store.clock.stand(false)),
-            FaultKind::JumpForward { .. } | FaultKind::JumpBack { .. } => {}
-        }
-    }
-
-    /// Changes what is known to go wrong with the processes that a fault happens to.
-    fn for_troubles_of(&self, kind: &FaultKind, change: impl Fn(&ProcessPlan, &mut Troubles)) {
-        let mut slots = self.slots();
-        for (slot, plan) in self.plan.processes.iter().enumerate() {
-            if kind.process().is_none_or(|process| process == slot) {
-                change(plan, slots.troubles.entry(slot).or_default());
-            }
-        }
-    }
-
-    /// The processes with which nothing is wrong.
-    fn calm(&self) -> Vec<Living> {
-        let slots = self.slots();
-        let living = slots.living.iter();
-        let calm = living.filter_map(|(slot, life)| {
-            let troubles = slots.troubles.get(slot).filter(|troubles| troubles.lasting == 0)?;
-            Some(life.living(troubles.calm_from?))
-        });
-        calm.collect()
-    }
-
-    fn rebuild(&self, life: &Life, ends_notices: bool) {
-        if self.world.state().store.is_down {
-            return;
-        }
-        life.link.rebuild();
-        self.world.tell_missed(&life.link, ends_notices);
-    }
-
-    fn with(&self, slot: usize, change: impl Fn(&Life)) {
-        self.all().iter().filter(|life| life.slot == slot).for_each(|life| change(life));
-    }
-
-    fn with_clock(&self, change: impl FnOnce(&mut super::store::Store)) {
-        let mut state = self.world.state();
-        change(&mut state.store);
-        state.store.observe_all();
     }
 
     /// Looks whether calls end in time, for as long as the run lasts.
@@ -405,7 +268,7 @@ impl Driver {
     }
 
     /// Ends a process as a well-behaved program does.
-    async fn end_life(&self, life: &Arc<Life>) {
+    pub(super) async fn end_life(&self, life: &Arc<Life>) {
         self.world.note(Who::Process(life.slot), format_args!("is shut down"));
         life.stop();
         let limit = life.plan.shutdown_timeout;
