@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lock_core::{Operation, Result, Timestamp};
+use lock_core::{Error, Operation, Result, Timestamp};
 use redis::{Client, Cmd, Value};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::RedisConfig;
@@ -31,10 +31,19 @@ pub(crate) struct Connection {
     line: Arc<Line>,
     mailboxes: Arc<Mailboxes>,
     timeout: Duration,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     /// Number of answers so far.
     answers: AtomicU64,
     _keeper: Supervised,
+}
+
+/// The connection for one operation.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    _turn: OwnedSemaphorePermit,
+    link: Link,
+    /// Until when there must be an answer.
+    deadline: Instant,
 }
 
 /// Something that was sent. Without an answer, the connection is doubted.
@@ -72,7 +81,7 @@ impl Connection {
         line.up(link.clone());
         let mut first = Some((link, pushes));
         let keeper = Supervised::spawn("connection", move || keeper.clone().keep(first.take()));
-        let turns = Semaphore::new(TURNS);
+        let turns = Arc::new(Semaphore::new(TURNS));
         let (timeout, answers) = (config.timeout, AtomicU64::new(0));
         Ok(Self { line, mailboxes, timeout, turns, answers, _keeper: keeper })
     }
@@ -125,14 +134,54 @@ impl Connection {
         operation: Operation,
         send: impl AsyncFnOnce(&mut Link) -> redis::RedisResult<Value>,
     ) -> Result<Value> {
-        let unreachable = || error::unreachable(operation, self.line.cause());
-        let _turn = self.turn().await.ok_or_else(unreachable)?;
+        let ready = self.ready(operation).await?;
+        self.on(ready, operation, send).await
+    }
+
+    /// The connection, when it is there and has room for one more operation.
+    pub(crate) async fn ready(&self, operation: Operation) -> Result<Ready> {
+        let unreachable = || self.unreachable(operation);
+        let turn = self.turn().await.ok_or_else(unreachable)?;
         let deadline = Instant::now() + self.timeout;
         let link = timeout_at(deadline, self.line.link()).await.ok().flatten();
-        let mut link = link.ok_or_else(unreachable)?;
-        let pulse = Arc::clone(&link.pulse);
+        Ok(Ready { _turn: turn, link: link.ok_or_else(unreachable)?, deadline })
+    }
+
+    /// Runs a script on a connection that is ready.
+    pub(crate) async fn run_on(
+        &self,
+        ready: Ready,
+        operation: Operation,
+        script: &'static Script,
+        keys: &[String],
+        args: &[Arg<'_>],
+    ) -> Result<Value> {
+        let scripts = &self.line.scripts;
+        let call = async |link: &mut Link| link.call(scripts, script, keys, args).await;
+        let done = self.on(ready, operation, call).await;
+        done.map_err(|error| error.with_server(Arc::clone(&self.line.server)))
+    }
+
+    /// The error of an operation that is not sent, as the server is not reached.
+    pub(crate) fn unreachable(&self, operation: Operation) -> Error {
+        let error = error::unreachable(operation, self.line.cause());
+        error.with_server(Arc::clone(&self.line.server))
+    }
+
+    /// Number of answers so far.
+    pub(crate) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    async fn on(
+        &self,
+        mut ready: Ready,
+        operation: Operation,
+        send: impl AsyncFnOnce(&mut Link) -> redis::RedisResult<Value>,
+    ) -> Result<Value> {
+        let pulse = Arc::clone(&ready.link.pulse);
         let mut sent = Sent { pulse: &pulse, is_answered: false };
-        match timeout_at(deadline, send(&mut link)).await {
+        match timeout_at(ready.deadline, send(&mut ready.link)).await {
             Ok(answer) => {
                 sent.is_answered = true;
                 self.answers.fetch_add(1, Ordering::Relaxed);
@@ -152,13 +201,13 @@ impl Connection {
     }
 
     /// The turn of an operation; `None` when no other was answered for as long as one may take.
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        let mut turn = pin!(self.turns.acquire());
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let mut turn = pin!(Arc::clone(&self.turns).acquire_owned());
         loop {
-            let answers = self.answers.load(Ordering::Relaxed);
+            let answers = self.answers();
             match timeout(self.timeout, &mut turn).await {
                 Ok(turn) => return turn.ok(),
-                Err(_) if self.answers.load(Ordering::Relaxed) == answers => return None,
+                Err(_) if self.answers() == answers => return None,
                 Err(_) => {}
             }
         }
