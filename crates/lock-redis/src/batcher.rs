@@ -2,7 +2,6 @@
 //! its caller; what comes meanwhile goes together, sent by a task.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::connection::Connection;
 use crate::contended::Contended;
 use crate::error;
-use crate::gathered::{Call, Due, Entry, Gathered, HOLD, Standing, Work};
+use crate::gathered::{Call, Due, Entry, Gathered, Standing, Work};
 use crate::supervised::Supervised;
 
 /// What gathers the short commands of a store. It ends when it is dropped.
@@ -35,9 +34,6 @@ struct Desk {
     gathered: Mutex<Gathered>,
     /// Told when there is something to do.
     wake: Notify,
-    /// The shortest round trip of late, in nanoseconds: a line on which that is longer than `HOLD` is
-    /// too slow for anything to be held back.
-    round_trip: AtomicU64,
     /// Whether commands are always sent by the task.
     #[cfg(feature = "test-util")]
     is_always_on: bool,
@@ -47,19 +43,6 @@ struct Desk {
 #[derive(Debug)]
 pub(crate) struct OnItsWay {
     desk: Arc<Desk>,
-    since: Instant,
-}
-
-impl OnItsWay {
-    /// Notes that it was answered.
-    pub(crate) fn answered(&self) {
-        let sample = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let shortest = &self.desk.round_trip;
-        let old = shortest.load(Ordering::Relaxed);
-        // One that is longer moves it slowly.
-        let new = sample.min(old.saturating_add(old / 64 + 1000));
-        shortest.store(new, Ordering::Relaxed);
-    }
 }
 
 impl Drop for OnItsWay {
@@ -92,7 +75,6 @@ impl Batcher {
             token,
             gathered: Mutex::default(),
             wake: Notify::new(),
-            round_trip: AtomicU64::new(u64::MAX / 2),
             #[cfg(feature = "test-util")]
             is_always_on,
         });
@@ -129,7 +111,7 @@ impl Batcher {
         let standing = Arc::<Standing>::default();
         let entry = Entry::new(operation, key.clone(), work, Arc::clone(&standing), sender);
         let is_news = self.desk.gathered().push(entry);
-        if is_news || self.desk.is_slow() {
+        if is_news {
             self.desk.wake.notify_one();
         }
         let waiting = Waiting(standing);
@@ -156,11 +138,7 @@ impl Desk {
     }
 
     fn on_its_way(self: &Arc<Self>) -> OnItsWay {
-        OnItsWay { desk: Arc::clone(self), since: Instant::now() }
-    }
-
-    fn is_slow(&self) -> bool {
-        u128::from(self.round_trip.load(Ordering::Relaxed)) > HOLD.as_nanos()
+        OnItsWay { desk: Arc::clone(self) }
     }
 }
 
@@ -168,24 +146,29 @@ impl Desk {
 async fn work(desk: Arc<Desk>) {
     let mut sent = JoinSet::new();
     loop {
-        let due = desk.gathered().due(Instant::now(), desk.is_slow());
+        let due = desk.gathered().due(Instant::now());
         match due {
             Due::Never => desk.wake.notified().await,
             // The runtime's clock has steps of a millisecond: this is the next of them.
-            Due::At(at) => tokio::select! {
+            Due::By(since) => tokio::select! {
                 () = desk.wake.notified() => {}
-                () = sleep_until(at) => {}
+                () = sleep_until(since) => send_all(&desk, &mut sent).await,
             },
-            Due::Now => {
-                let Ok(ready) = desk.connection.ready(Operation::Acquire).await else { continue };
-                let calls = desk.gathered().take(|key| desk.contended.contains(key));
-                drop(ready);
-                for call in calls {
-                    send(&desk, call, &mut sent).await;
-                }
-            }
+            Due::Now => send_all(&desk, &mut sent).await,
         }
         while sent.try_join_next().is_some() {}
+    }
+}
+
+/// Sends a batch of what is gathered, as soon as there is a connection: until then, it may still be
+/// withdrawn.
+async fn send_all(desk: &Arc<Desk>, sent: &mut JoinSet<()>) {
+    if desk.connection.ready(Operation::Acquire).await.is_err() {
+        return;
+    }
+    let calls = desk.gathered().take(|key| desk.contended.contains(key));
+    for call in calls {
+        send(desk, call, sent).await;
     }
 }
 
@@ -202,9 +185,6 @@ async fn send(desk: &Arc<Desk>, call: Call, sent: &mut JoinSet<()>) {
         let (keys, args) = (call.keys(&of_call.token), call.args());
         let answer = of_call.connection.run_on(ready, call.operation, call.script, &keys, &args);
         let answer = answer.await;
-        if answer.is_ok() {
-            on_its_way.answered();
-        }
         drop(on_its_way);
         drop(args);
         call.answer(answer);

@@ -15,7 +15,7 @@ use crate::reply::Answer;
 use crate::script::{Arg, Script};
 
 /// Time for which a command is held back at most while others are on their way.
-pub(crate) const HOLD: Duration = Duration::from_micros(500);
+const HOLD: Duration = Duration::from_micros(500);
 /// Maximum number of commands in a batch, and number of bytes after which it ends.
 const MOST: usize = 64;
 const BYTES: usize = 64 * 1024;
@@ -99,7 +99,8 @@ impl Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     Never,
-    At(Instant),
+    /// At the first step of the clock after this.
+    By(Instant),
     Now,
 }
 
@@ -164,15 +165,15 @@ impl Gathered {
         self.on_their_way == 0 && self.count > 0
     }
 
-    pub(crate) fn due(&self, now: Instant, is_slow: bool) -> Due {
+    pub(crate) fn due(&self, now: Instant) -> Due {
         let Some(first) = self.turns.front().and_then(|key| self.of_key.get(key)?.front()) else {
             return Due::Never;
         };
         let is_full = self.count >= MOST;
-        if self.on_their_way == 0 || is_slow || is_full || now >= first.since + HOLD {
+        if self.on_their_way == 0 || is_full || now >= first.since + HOLD {
             Due::Now
         } else {
-            Due::At(now)
+            Due::By(first.since)
         }
     }
 

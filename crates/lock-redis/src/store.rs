@@ -119,14 +119,10 @@ impl Store {
     ) -> Result<Value> {
         let state = self.layout.state(key.as_str());
         let answer = match self.batcher.alone() {
-            Some(on_its_way) => {
+            Some(_on_its_way) => {
                 let token = many.needs_token.then(|| self.layout.token());
                 let keys: Vec<_> = std::iter::once(state).chain(token).collect();
-                let answer = self.connection.run(operation, script, &keys, args).await;
-                if answer.is_ok() {
-                    on_its_way.answered();
-                }
-                answer
+                self.connection.run(operation, script, &keys, args).await
             }
             None => {
                 let args = args.iter().map(|arg| arg.to_vec()).collect();
