@@ -1,5 +1,6 @@
 //! The commands that wait to be sent together: in turns of their keys, each once in a batch.
 
+use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,6 +20,10 @@ const HOLD: Duration = Duration::from_micros(500);
 /// Maximum number of commands in a batch, and number of bytes after which it ends.
 const MOST: usize = 64;
 const BYTES: usize = 64 * 1024;
+/// Number of commands that go although a batch is on its way, so that the server has one while the
+/// answers to the other are read; and the most calls of one batch.
+const ENOUGH: usize = 16;
+const CALLS: usize = 2;
 /// The least number of commands among which the withdrawn are looked for.
 const MANY: usize = 1024;
 
@@ -104,10 +109,17 @@ pub(crate) enum Due {
     Now,
 }
 
+/// The commands of a key that wait: nearly always one.
+#[derive(Debug)]
+struct Turns {
+    first: Entry,
+    behind: VecDeque<Entry>,
+}
+
 /// The commands that wait to be sent.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
-    of_key: HashMap<LockKey, VecDeque<Entry>>,
+    of_key: HashMap<LockKey, Turns>,
     /// The keys, in the order in which their first commands are sent.
     turns: VecDeque<LockKey>,
     count: usize,
@@ -134,23 +146,29 @@ impl Gathered {
         if self.count >= self.look_at.max(MANY) {
             self.forget_withdrawn();
         }
-        let entries = self.of_key.entry(entry.key.clone()).or_default();
-        if entries.is_empty() {
-            self.turns.push_back(entry.key.clone());
+        match self.of_key.entry(entry.key.clone()) {
+            Slot::Occupied(mut turns) => turns.get_mut().behind.push_back(entry),
+            Slot::Vacant(slot) => {
+                self.turns.push_back(entry.key.clone());
+                slot.insert(Turns { first: entry, behind: VecDeque::new() });
+            }
         }
-        entries.push_back(entry);
         self.count += 1;
-        self.count == 1 || self.count >= MOST || self.on_their_way == 0
+        self.count == 1 || self.count >= ENOUGH || self.on_their_way == 0
     }
 
     /// Forgets what nobody waits for any more, however long nothing can be sent.
     fn forget_withdrawn(&mut self) {
-        self.of_key.retain(|_, entries| {
-            entries.retain(|entry| !entry.standing.is_withdrawn());
-            !entries.is_empty()
+        self.of_key.retain(|_, turns| {
+            turns.behind.retain(|entry| !entry.standing.is_withdrawn());
+            if !turns.first.standing.is_withdrawn() {
+                return true;
+            }
+            let next = turns.behind.pop_front();
+            next.map(|next| turns.first = next).is_some()
         });
         self.turns.retain(|key| self.of_key.contains_key(key));
-        self.count = self.of_key.values().map(VecDeque::len).sum();
+        self.count = self.of_key.values().map(|turns| 1 + turns.behind.len()).sum();
         self.look_at = self.count * 2;
     }
 
@@ -166,10 +184,11 @@ impl Gathered {
     }
 
     pub(crate) fn due(&self, now: Instant) -> Due {
-        let Some(first) = self.turns.front().and_then(|key| self.of_key.get(key)?.front()) else {
+        let Some(turns) = self.turns.front().and_then(|key| self.of_key.get(key)) else {
             return Due::Never;
         };
-        let is_full = self.count >= MOST;
+        let first = &turns.first;
+        let is_full = self.count >= MOST || self.count >= ENOUGH && self.on_their_way <= CALLS;
         if self.on_their_way == 0 || is_full || now >= first.since + HOLD {
             Due::Now
         } else {
@@ -186,8 +205,10 @@ impl Gathered {
                 break;
             }
             let Some(key) = self.turns.pop_front() else { break };
-            let Some(entries) = self.of_key.get_mut(&key) else { continue };
-            while let Some(entry) = entries.pop_front() {
+            let Some(Turns { first, mut behind }) = self.of_key.remove(&key) else { continue };
+            let mut next = Some(first);
+            while let Some(entry) = next {
+                next = behind.pop_front();
                 self.count -= 1;
                 if !entry.standing.becomes(Standing::SENT) {
                     continue;
@@ -201,9 +222,8 @@ impl Gathered {
                 break;
             }
             // A second command of a key belongs into another batch.
-            if entries.is_empty() {
-                self.of_key.remove(&key);
-            } else {
+            if let Some(first) = next {
+                self.of_key.insert(key.clone(), Turns { first, behind });
                 self.turns.push_back(key);
             }
         }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, ErrorKind, InspectQuery, Lease,
-    LockBackend, LockInspector, LockKey, OwnerId, Release, ReleaseRequest, RequestId, Result,
+    LockBackend, LockInspector, LockKey, OwnerId, Release, ReleaseRequest, RenewRequest, RequestId,
+    Result, Ttl,
 };
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::proxy::Proxy;
@@ -186,6 +187,18 @@ async fn acquire_dropped_before_it_was_sent_is_never_sent() {
     }
     let _ = lease(store.acquire(&request("other")).await.map(|it| it.value));
     assert_eq!(scripts(&server).await - before, 1, "only the last is sent");
+}
+
+#[tokio::test]
+async fn renewals_of_one_lease_take_effect_in_their_order() {
+    let server = RedisServer::start().await;
+    let store = RedisBackend::connect(config(&server.url())).await.unwrap();
+    let ttl = |seconds| Ttl::try_from(Duration::from_secs(seconds)).unwrap();
+    let held = lease(store.acquire(&request("key").with_ttl(ttl(30))).await.map(|it| it.value));
+    let renewals = [60, 30].map(|seconds| RenewRequest::new(held.name(), ttl(seconds)));
+    assert!(store.renew(&renewals).await.iter().all(Result::is_ok));
+    let seen = store.inspect(&InspectQuery::new(held.key.clone())).await.unwrap().value;
+    assert_eq!(seen.leases[0].ttl, ttl(30), "the second renewal is the last");
 }
 
 /// Median of the time that a command takes on a line of 20 ms there and back, and of the time that

@@ -22,11 +22,18 @@ pub(crate) static ACQUIRE_MANY: Script =
 
 static MANY: Gather = Gather { script: &ACQUIRE_MANY, needs_token: true };
 
+/// Number of bytes of terms above which a lease is released by itself.
+const LARGE: usize = 4096;
+
 impl Store {
     pub(crate) async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
         let terms = terms::write(request);
         if self.may_be_simple(&request.key) {
             if let Some(granted) = self.acquire_free(request, &terms).await? {
+                if terms.len() > LARGE {
+                    // Its release must not be read together with others.
+                    self.contended.insert(&request.key);
+                }
                 return Ok(granted);
             }
             self.contended.insert(&request.key);

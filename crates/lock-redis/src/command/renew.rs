@@ -1,5 +1,6 @@
 //! Making leases last their ttl from now.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use lock_core::{LockKey, Operation, RenewRequest, Renewal, Result, Timed};
@@ -24,8 +25,14 @@ impl Store {
     pub(crate) async fn renew(self: &Arc<Self>, requests: &[RenewRequest]) -> Answers<Renewal> {
         let mut answers: Vec<Option<Result<Timed<Renewal>>>> =
             requests.iter().map(|_| None).collect();
+        // Renewals of one key take effect in their order: by one command.
+        let mut named: HashMap<&LockKey, usize> = HashMap::with_capacity(requests.len());
+        for request in requests {
+            *named.entry(&request.lease.key).or_default() += 1;
+        }
+        let is_simple = |key: &LockKey| named[key] == 1 && self.may_be_simple(key);
         let simple: Vec<usize> =
-            (0..requests.len()).filter(|at| self.may_be_simple(&requests[*at].lease.key)).collect();
+            (0..requests.len()).filter(|at| is_simple(&requests[*at].lease.key)).collect();
         let mut commands = JoinSet::new();
         for chunk in simple.chunks(BATCH) {
             let (store, chunk) = (Arc::clone(self), chunk.to_vec());

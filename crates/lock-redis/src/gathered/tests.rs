@@ -111,6 +111,22 @@ fn batch_has_sixty_four_commands_at_most() {
 }
 
 #[test]
+fn enough_commands_go_beside_one_batch() {
+    let mut gathered = Gathered::default();
+    let mut entries: Vec<_> =
+        (1..ENOUGH).map(|it| acquire(&mut gathered, &it.to_string())).collect();
+    let now = Instant::now();
+    gathered.went();
+    assert!(matches!(gathered.due(now), Due::By(_)));
+    entries.push(acquire(&mut gathered, "0"));
+    assert_eq!(gathered.due(now), Due::Now);
+    for _ in 0..CALLS {
+        gathered.went();
+    }
+    assert!(matches!(gathered.due(now), Due::By(_)), "two batches are on their way");
+}
+
+#[test]
 fn batch_ends_after_sixty_four_kilobytes() {
     let mut gathered = Gathered::default();
     let large = |gathered: &mut Gathered, name: &str| {

@@ -13,20 +13,20 @@ if type(last) ~= 'string' or now >= LAST_CLOCK then
   return answers
 end
 local first = math.max(last + 1, now)
-local token = first
+local token, arg, set, packed = first, 1, redis.pcall, struct.pack
 for at = 2, #KEYS do
-  local arg = 4 * at - 7
   local ttl, kept, granted = ARGV[arg + 1], ARGV[arg + 3], nil
   if token < NEVER then
-    local state = ARGV[arg] .. struct.pack(TERM_FORMAT, token, now, ttl == '0' and NEVER or now + ttl)
+    local state = ARGV[arg] .. packed(TERM_FORMAT, token, now, ttl == '0' and NEVER or now + ttl)
       .. ARGV[arg + 2]
     -- What fails here fails alone.
     if kept == '0' then
-      granted = redis.pcall('SET', KEYS[at], state, 'NX')
+      granted = set('SET', KEYS[at], state, 'NX')
     else
-      granted = redis.pcall('SET', KEYS[at], state, 'PX', kept, 'NX')
+      granted = set('SET', KEYS[at], state, 'PX', kept, 'NX')
     end
   end
+  arg = arg + 4
   if granted and granted.ok then
     answers[at] = token
     token = token + 1
