@@ -3,18 +3,19 @@
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use lock_core::{LockKey, Operation, Result};
 use redis::Value;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::task::coop::{consume_budget, unconstrained};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::connection::Connection;
 use crate::contended::Contended;
 use crate::error;
-use crate::gathered::{Call, Due, Entry, Gathered, Standing, Work};
+use crate::gathered::{Call, Due, Entry, Gathered, Room, Standing, Work};
+use crate::link::Link;
 use crate::supervised::Supervised;
 
 /// What gathers the short commands of a store. It ends when it is dropped.
@@ -53,12 +54,21 @@ impl Drop for OnItsWay {
     }
 }
 
-/// A command that waits for its answer; when it is dropped before it was sent, it never is.
-struct Waiting(Arc<Standing>);
+/// A command that waits for its answer; when it is dropped before it was sent, it never is, and when
+/// it was sent, the connection is doubted.
+struct Waiting {
+    standing: Arc<Standing>,
+    is_answered: bool,
+}
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.withdraw();
+        if self.is_answered || self.standing.withdraw() {
+            return;
+        }
+        if let Some(sent) = self.standing.sent() {
+            sent.pulse.doubted.notify_one();
+        }
     }
 }
 
@@ -104,30 +114,47 @@ impl Batcher {
         operation: Operation,
         key: &LockKey,
         work: Work,
-        limit: Duration,
     ) -> Result<Value> {
         let connection = &self.desk.connection;
+        let limit = connection.timeout;
         let (sender, answer) = oneshot::channel();
         let standing = Arc::<Standing>::default();
         let entry = Entry::new(operation, key.clone(), work, Arc::clone(&standing), sender);
+        let since = entry.since;
         let is_news = self.desk.gathered().push(entry);
         if is_news {
             self.desk.wake.notify_one();
         }
-        let waiting = Waiting(standing);
+        let mut waiting = Waiting { standing, is_answered: false };
         let mut answer = pin!(answer);
+        let mut until = since + limit;
         loop {
             let before = connection.answers();
-            match timeout(limit, &mut answer).await {
-                Ok(Ok(answer)) => return answer,
+            match timeout_at(until, &mut answer).await {
+                Ok(Ok(answer)) => {
+                    waiting.is_answered = true;
+                    return answer;
+                }
                 // The task that sent it has panicked.
                 Ok(Err(_)) => return Err(error::no_answer(operation, limit)),
-                // Once it is sent, there is an answer in time, be it that there is none.
-                Err(_) if connection.answers() == before && waiting.0.withdraw() => {
-                    return Err(connection.unreachable(operation));
-                }
                 Err(_) => {}
             }
+            // The limits are those of a single command: one for the turn, which begins anew as long
+            // as others are answered, and one for the connection and the answer together.
+            let room = self.desk.gathered().room;
+            until = match waiting.standing.sent() {
+                Some(sent) if sent.deadline > until => sent.deadline,
+                Some(_) => return Err(error::no_answer(operation, limit)),
+                None => match room.deadline(since, limit) {
+                    Some(deadline) if deadline > until => deadline,
+                    None if connection.answers() != before => Instant::now() + limit,
+                    _ if waiting.standing.withdraw() => {
+                        return Err(connection.unreachable(operation));
+                    }
+                    // It was sent just now.
+                    _ => until,
+                },
+            };
         }
     }
 }
@@ -160,35 +187,54 @@ async fn work(desk: Arc<Desk>) {
     }
 }
 
-/// Sends a batch of what is gathered, as soon as there is a connection: until then, it may still be
-/// withdrawn.
+/// Sends a batch of what is gathered, in one turn and as soon as there is a connection: until then,
+/// it may still be withdrawn.
 async fn send_all(desk: &Arc<Desk>, sent: &mut JoinSet<()>) {
-    if desk.connection.ready(Operation::Acquire).await.is_err() {
-        return;
-    }
-    let calls = desk.gathered().take(|key| desk.contended.contains(key));
+    consume_budget().await;
+    let Some(turn) = turn(desk).await else { return };
+    let Some(link) = desk.connection.link().await else { return };
+    // From here on nothing is waited for: what is taken is on the line, or has failed.
+    let (turn, limit) = (Arc::new(turn), desk.connection.timeout);
+    let calls = desk.gathered().take(&link.pulse, limit, |key| desk.contended.contains(key));
     for call in calls {
-        send(desk, call, sent).await;
+        send(desk, link.clone(), Arc::clone(&turn), call, sent).await;
     }
 }
 
-/// Sends a call, after those before it, and lets its answer be waited for.
-async fn send(desk: &Arc<Desk>, call: Call, sent: &mut JoinSet<()>) {
-    let Ok(ready) = desk.connection.ready(call.operation).await else {
-        let error = desk.connection.unreachable(call.operation);
-        return call.answer(Err(error));
+/// The turn of a batch; `None` when no operation was answered for as long as one may take.
+async fn turn(desk: &Desk) -> Option<OwnedSemaphorePermit> {
+    let turn = match desk.connection.free_turn() {
+        Some(turn) => turn,
+        None => {
+            desk.gathered().room = Room::Awaited;
+            desk.connection.turn().await?
+        }
     };
+    desk.gathered().room.is_there();
+    Some(turn)
+}
+
+/// Sends a call, behind those before it, and lets its answer be waited for.
+async fn send(
+    desk: &Arc<Desk>,
+    link: Link,
+    turn: Arc<OwnedSemaphorePermit>,
+    call: Call,
+    sent: &mut JoinSet<()>,
+) {
     desk.gathered().went();
     let on_its_way = desk.on_its_way();
     let of_call = Arc::clone(desk);
-    let mut answering = Box::pin(async move {
+    // Without a budget, which might let the first poll do nothing.
+    let mut answering = Box::pin(unconstrained(async move {
         let (keys, args) = (call.keys(&of_call.token), call.args());
-        let answer = of_call.connection.run_on(ready, call.operation, call.script, &keys, &args);
-        let answer = answer.await;
-        drop(on_its_way);
+        let (connection, operation, deadline) =
+            (&of_call.connection, call.operation, call.deadline);
+        let answer = connection.run_on(link, deadline, operation, call.script, &keys, &args).await;
+        drop((on_its_way, turn));
         drop(args);
         call.answer(answer);
-    });
+    }));
     // It is on the line when it was polled once: the next goes behind it.
     let is_done =
         std::future::poll_fn(|cx| std::task::Poll::Ready(answering.as_mut().poll(cx).is_ready()));

@@ -30,20 +30,12 @@ const TURNS: usize = 512;
 pub(crate) struct Connection {
     line: Arc<Line>,
     mailboxes: Arc<Mailboxes>,
-    timeout: Duration,
+    /// The longest that an operation may take.
+    pub(crate) timeout: Duration,
     turns: Arc<Semaphore>,
     /// Number of answers so far.
     answers: AtomicU64,
     _keeper: Supervised,
-}
-
-/// The connection for one operation.
-#[derive(Debug)]
-pub(crate) struct Ready {
-    _turn: OwnedSemaphorePermit,
-    link: Link,
-    /// Until when there must be an answer.
-    deadline: Instant,
 }
 
 /// Something that was sent. Without an answer, the connection is doubted.
@@ -134,23 +126,23 @@ impl Connection {
         operation: Operation,
         send: impl AsyncFnOnce(&mut Link) -> redis::RedisResult<Value>,
     ) -> Result<Value> {
-        let ready = self.ready(operation).await?;
-        self.on(ready, operation, send).await
-    }
-
-    /// The connection, when it is there and has room for one more operation.
-    pub(crate) async fn ready(&self, operation: Operation) -> Result<Ready> {
         let unreachable = || self.unreachable(operation);
-        let turn = self.turn().await.ok_or_else(unreachable)?;
+        let _turn = self.turn().await.ok_or_else(unreachable)?;
         let deadline = Instant::now() + self.timeout;
         let link = timeout_at(deadline, self.line.link()).await.ok().flatten();
-        Ok(Ready { _turn: turn, link: link.ok_or_else(unreachable)?, deadline })
+        self.on(link.ok_or_else(unreachable)?, deadline, operation, send).await
     }
 
-    /// Runs a script on a connection that is ready.
+    /// The connection itself, as soon as there is one.
+    pub(crate) async fn link(&self) -> Option<Link> {
+        self.line.link().await
+    }
+
+    /// Runs a script on a connection in the turn that the caller has.
     pub(crate) async fn run_on(
         &self,
-        ready: Ready,
+        link: Link,
+        deadline: Instant,
         operation: Operation,
         script: &'static Script,
         keys: &[String],
@@ -158,7 +150,7 @@ impl Connection {
     ) -> Result<Value> {
         let scripts = &self.line.scripts;
         let call = async |link: &mut Link| link.call(scripts, script, keys, args).await;
-        let done = self.on(ready, operation, call).await;
+        let done = self.on(link, deadline, operation, call).await;
         done.map_err(|error| error.with_server(Arc::clone(&self.line.server)))
     }
 
@@ -175,13 +167,14 @@ impl Connection {
 
     async fn on(
         &self,
-        mut ready: Ready,
+        mut link: Link,
+        deadline: Instant,
         operation: Operation,
         send: impl AsyncFnOnce(&mut Link) -> redis::RedisResult<Value>,
     ) -> Result<Value> {
-        let pulse = Arc::clone(&ready.link.pulse);
+        let pulse = Arc::clone(&link.pulse);
         let mut sent = Sent { pulse: &pulse, is_answered: false };
-        match timeout_at(ready.deadline, send(&mut ready.link)).await {
+        match timeout_at(deadline, send(&mut link)).await {
             Ok(answer) => {
                 sent.is_answered = true;
                 self.answers.fetch_add(1, Ordering::Relaxed);
@@ -200,8 +193,13 @@ impl Connection {
         }
     }
 
+    /// A turn that need not be waited for.
+    pub(crate) fn free_turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).try_acquire_owned().ok()
+    }
+
     /// The turn of an operation; `None` when no other was answered for as long as one may take.
-    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         let mut turn = pin!(Arc::clone(&self.turns).acquire_owned());
         loop {
             let answers = self.answers();

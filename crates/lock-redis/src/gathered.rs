@@ -2,8 +2,7 @@
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lock_core::{ErrorKind, LockKey, Operation, Result};
@@ -12,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::error;
+use crate::link::Pulse;
 use crate::reply::Answer;
 use crate::script::{Arg, Script};
 
@@ -29,25 +29,82 @@ const MANY: usize = 1024;
 
 /// How far a command has come.
 #[derive(Debug, Default)]
-pub(crate) struct Standing(AtomicU8);
+pub(crate) struct Standing(Mutex<Stage>);
+
+#[derive(Clone, Debug, Default)]
+enum Stage {
+    #[default]
+    Waits,
+    Sent(Sent),
+    Withdrawn,
+}
+
+/// How a command was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    /// Of the connection that it went on.
+    pub(crate) pulse: Arc<Pulse>,
+    /// Until when there must be an answer.
+    pub(crate) deadline: Instant,
+}
 
 impl Standing {
-    const WAITS: u8 = 0;
-    const SENT: u8 = 1;
-    const WITHDRAWN: u8 = 2;
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-    fn becomes(&self, next: u8) -> bool {
-        let (order, failed) = (Ordering::AcqRel, Ordering::Acquire);
-        self.0.compare_exchange(Self::WAITS, next, order, failed).is_ok()
+    fn becomes(&self, next: Stage) -> bool {
+        let mut stage = self.stage();
+        let waits = matches!(*stage, Stage::Waits);
+        if waits {
+            *stage = next;
+        }
+        waits
     }
 
     /// Lets a command not be sent any more; `false` when it is already.
     pub(crate) fn withdraw(&self) -> bool {
-        self.becomes(Self::WITHDRAWN)
+        self.becomes(Stage::Withdrawn)
+    }
+
+    /// How the command was sent, if it was.
+    pub(crate) fn sent(&self) -> Option<Sent> {
+        match &*self.stage() {
+            Stage::Sent(sent) => Some(sent.clone()),
+            Stage::Waits | Stage::Withdrawn => None,
+        }
     }
 
     fn is_withdrawn(&self) -> bool {
-        self.0.load(Ordering::Acquire) == Self::WITHDRAWN
+        matches!(*self.stage(), Stage::Withdrawn)
+    }
+}
+
+/// Whether the connection takes one more batch. Until it does, the time of a command does not run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Room {
+    #[default]
+    Always,
+    /// There is none.
+    Awaited,
+    Since(Instant),
+}
+
+impl Room {
+    /// Nothing waits for room any more.
+    pub(crate) fn is_there(&mut self) {
+        if matches!(self, Self::Awaited) {
+            *self = Self::Since(Instant::now());
+        }
+    }
+
+    /// Until when a command of `since` may take; `None` while its time does not run.
+    pub(crate) fn deadline(self, since: Instant, limit: Duration) -> Option<Instant> {
+        match self {
+            Self::Always => Some(since + limit),
+            Self::Awaited => None,
+            Self::Since(room) => Some(since.max(room) + limit),
+        }
     }
 }
 
@@ -73,7 +130,7 @@ pub(crate) struct Entry {
     operation: Operation,
     key: LockKey,
     work: Work,
-    since: Instant,
+    pub(crate) since: Instant,
     standing: Arc<Standing>,
     answer: oneshot::Sender<Result<Value>>,
 }
@@ -123,6 +180,8 @@ pub(crate) struct Gathered {
     /// The keys, in the order in which their first commands are sent.
     turns: VecDeque<LockKey>,
     count: usize,
+    /// Whether the connection takes one more batch.
+    pub(crate) room: Room,
     /// Number of commands and batches that are on their way.
     on_their_way: usize,
     /// Number of commands at which the withdrawn are looked for.
@@ -196,9 +255,14 @@ impl Gathered {
         }
     }
 
-    /// Takes the commands that are sent now. Those of which it is known that a short command cannot
-    /// decide are answered so.
-    pub(crate) fn take(&mut self, is_contended: impl Fn(&LockKey) -> bool) -> Vec<Call> {
+    /// Takes the commands that are sent now, on the connection of this pulse. Those of which it is
+    /// known that a short command cannot decide are answered so.
+    pub(crate) fn take(
+        &mut self,
+        pulse: &Arc<Pulse>,
+        limit: Duration,
+        is_contended: impl Fn(&LockKey) -> bool,
+    ) -> Vec<Call> {
         let (mut calls, mut count, mut bytes) = (Vec::<Call>::new(), 0, 0);
         for _ in 0..self.turns.len() {
             if count == MOST || bytes >= BYTES {
@@ -210,15 +274,19 @@ impl Gathered {
             while let Some(entry) = next {
                 next = behind.pop_front();
                 self.count -= 1;
-                if !entry.standing.becomes(Standing::SENT) {
-                    continue;
-                }
                 if matches!(entry.work, Work::Short(..)) && is_contended(&key) {
                     entry.answer(Ok(Value::Nil));
                     continue;
                 }
+                // Who takes has room.
+                let deadline = self.room.deadline(entry.since, limit);
+                let deadline = deadline.unwrap_or_else(|| Instant::now() + limit);
+                let sent = Sent { pulse: Arc::clone(pulse), deadline };
+                if !entry.standing.becomes(Stage::Sent(sent)) {
+                    continue;
+                }
                 (count, bytes) = (count + 1, bytes + entry.bytes());
-                put(&mut calls, entry);
+                put(&mut calls, entry, deadline);
                 break;
             }
             // A second command of a key belongs into another batch.
@@ -232,7 +300,7 @@ impl Gathered {
 }
 
 /// Puts a command into the call of its script.
-fn put(calls: &mut Vec<Call>, entry: Entry) {
+fn put(calls: &mut Vec<Call>, entry: Entry, deadline: Instant) {
     let script = match &entry.work {
         Work::Short(gather, ..) => gather.script,
         Work::Whole(script, ..) => *script,
@@ -240,8 +308,14 @@ fn put(calls: &mut Vec<Call>, entry: Entry) {
     let is_short = matches!(entry.work, Work::Short(..));
     let same = |call: &&mut Call| is_short && std::ptr::eq(call.script, script);
     match calls.iter_mut().find(same) {
-        Some(call) => call.entries.push(entry),
-        None => calls.push(Call { operation: entry.operation, script, entries: vec![entry] }),
+        Some(call) => {
+            call.deadline = call.deadline.max(deadline);
+            call.entries.push(entry);
+        }
+        None => {
+            let operation = entry.operation;
+            calls.push(Call { operation, script, deadline, entries: vec![entry] });
+        }
     }
 }
 
@@ -250,6 +324,8 @@ fn put(calls: &mut Vec<Call>, entry: Entry) {
 pub(crate) struct Call {
     pub(crate) operation: Operation,
     pub(crate) script: &'static Script,
+    /// Until when there must be an answer, for the last of its commands.
+    pub(crate) deadline: Instant,
     entries: Vec<Entry>,
 }
 

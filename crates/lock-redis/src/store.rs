@@ -97,7 +97,7 @@ impl Store {
         let answer = if self.batcher.has(key) {
             let all = all.iter().map(|arg| arg.to_vec()).collect();
             let work = Work::Whole(script, keys, all);
-            self.batcher.send(operation, key, work, self.config.timeout).await
+            self.batcher.send(operation, key, work).await
         } else {
             self.connection.run(operation, script, &keys, &all).await
         };
@@ -127,7 +127,7 @@ impl Store {
             None => {
                 let args = args.iter().map(|arg| arg.to_vec()).collect();
                 let work = Work::Short(many, state, args);
-                self.batcher.send(operation, key, work, self.config.timeout).await
+                self.batcher.send(operation, key, work).await
             }
         };
         answer.map_err(|error| error.with_key(key.clone()))

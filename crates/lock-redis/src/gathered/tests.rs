@@ -2,6 +2,8 @@
 
 use super::*;
 
+const LIMIT: Duration = Duration::from_secs(5);
+
 static ACQUIRE: Script = Script::short("acquire", "");
 static RELEASE: Script = Script::short("release", "");
 static WHOLE: Script = Script::whole("whole", "");
@@ -36,7 +38,7 @@ fn whole(gathered: &mut Gathered, name: &str) -> (Arc<Standing>, Answer) {
 
 /// What is sent now: of each call the script and the keys.
 fn taken(gathered: &mut Gathered) -> Vec<(&'static str, Vec<String>)> {
-    let calls = gathered.take(|_| false);
+    let calls = gathered.take(&Arc::default(), LIMIT, |_| false);
     calls.iter().map(|call| (call.script.name(), call.keys("token"))).collect()
 }
 
@@ -181,7 +183,7 @@ fn commands_of_a_contended_key_are_not_sent_in_vain() {
     let mut gathered = Gathered::default();
     let mut answers = [acquire(&mut gathered, "a").1, release(&mut gathered, "a").1];
     let _others = [whole(&mut gathered, "a"), acquire(&mut gathered, "b")];
-    let calls = gathered.take(|it| *it == key("a"));
+    let calls = gathered.take(&Arc::default(), LIMIT, |it| *it == key("a"));
     let sent: Vec<_> = calls.iter().map(|call| call.keys("token")).collect();
     assert_eq!(sent, [keys(&["a"]), keys(&["token", "b"])]);
     for answer in &mut answers {
@@ -193,7 +195,7 @@ fn commands_of_a_contended_key_are_not_sent_in_vain() {
 fn answered(answer: Result<Value>) -> [Result<Value>; 2] {
     let mut gathered = Gathered::default();
     let answers = [acquire(&mut gathered, "a").1, acquire(&mut gathered, "b").1];
-    gathered.take(|_| false).remove(0).answer(answer);
+    gathered.take(&Arc::default(), LIMIT, |_| false).remove(0).answer(answer);
     answers.map(|mut answer| answer.try_recv().unwrap())
 }
 
@@ -218,4 +220,36 @@ fn failure_of_a_batch_is_that_of_each_with_its_key() {
     let (first, second) = (first.unwrap_err(), second.unwrap_err());
     assert_eq!((first.key(), second.key()), (Some(&key("a")), Some(&key("b"))));
     assert!(!first.is_unknown());
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_of_a_command_runs_from_when_there_is_room() {
+    let since = Instant::now();
+    let mut room = Room::default();
+    room.is_there();
+    assert_eq!(room.deadline(since, LIMIT), Some(since + LIMIT));
+    room = Room::Awaited;
+    assert_eq!(room.deadline(since, LIMIT), None);
+    tokio::time::advance(LIMIT * 3).await;
+    room.is_there();
+    let found = Instant::now();
+    assert_eq!(room.deadline(since, LIMIT), Some(found + LIMIT), "it waited for its turn");
+    tokio::time::advance(LIMIT).await;
+    room.is_there();
+    assert_eq!(room.deadline(since, LIMIT), Some(found + LIMIT), "a connection is no turn");
+    let later = Instant::now();
+    assert_eq!(room.deadline(later, LIMIT), Some(later + LIMIT), "it waited for none");
+}
+
+#[tokio::test(start_paused = true)]
+async fn batch_may_take_as_long_as_the_last_of_it() {
+    let mut gathered = Gathered::default();
+    let first = acquire(&mut gathered, "a");
+    tokio::time::advance(LIMIT / 2).await;
+    let last = acquire(&mut gathered, "b");
+    let began = Instant::now();
+    let calls = gathered.take(&Arc::default(), LIMIT, |_| false);
+    assert_eq!(calls[0].deadline, began + LIMIT);
+    assert_eq!(first.0.sent().unwrap().deadline, began + LIMIT / 2, "each has its own limit");
+    assert_eq!(last.0.sent().unwrap().deadline, began + LIMIT);
 }
