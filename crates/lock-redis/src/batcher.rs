@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::connection::Connection;
 use crate::contended::Contended;
 use crate::error;
-use crate::gathered::{Call, Due, Entry, Gathered, Room, Standing, Work};
+use crate::gathered::{Call, Due, Entry, Gathered, Work};
 use crate::link::Link;
+use crate::standing::{Room, Standing};
 use crate::supervised::Supervised;
 
 /// What gathers the short commands of a store. It ends when it is dropped.

@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::{ErrorKind, LockKey, Operation, Result};
@@ -14,6 +14,7 @@ use crate::error;
 use crate::link::Pulse;
 use crate::reply::Answer;
 use crate::script::{Arg, Script};
+use crate::standing::{Room, Sent, Standing};
 
 /// Time for which a command is held back at most while others are on their way.
 const HOLD: Duration = Duration::from_micros(500);
@@ -26,87 +27,6 @@ const ENOUGH: usize = 16;
 const CALLS: usize = 2;
 /// The least number of commands among which the withdrawn are looked for.
 const MANY: usize = 1024;
-
-/// How far a command has come.
-#[derive(Debug, Default)]
-pub(crate) struct Standing(Mutex<Stage>);
-
-#[derive(Clone, Debug, Default)]
-enum Stage {
-    #[default]
-    Waits,
-    Sent(Sent),
-    Withdrawn,
-}
-
-/// How a command was sent.
-#[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    /// Of the connection that it went on.
-    pub(crate) pulse: Arc<Pulse>,
-    /// Until when there must be an answer.
-    pub(crate) deadline: Instant,
-}
-
-impl Standing {
-    fn stage(&self) -> MutexGuard<'_, Stage> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn becomes(&self, next: Stage) -> bool {
-        let mut stage = self.stage();
-        let waits = matches!(*stage, Stage::Waits);
-        if waits {
-            *stage = next;
-        }
-        waits
-    }
-
-    /// Lets a command not be sent any more; `false` when it is already.
-    pub(crate) fn withdraw(&self) -> bool {
-        self.becomes(Stage::Withdrawn)
-    }
-
-    /// How the command was sent, if it was.
-    pub(crate) fn sent(&self) -> Option<Sent> {
-        match &*self.stage() {
-            Stage::Sent(sent) => Some(sent.clone()),
-            Stage::Waits | Stage::Withdrawn => None,
-        }
-    }
-
-    fn is_withdrawn(&self) -> bool {
-        matches!(*self.stage(), Stage::Withdrawn)
-    }
-}
-
-/// Whether the connection takes one more batch. Until it does, the time of a command does not run.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Room {
-    #[default]
-    Always,
-    /// There is none.
-    Awaited,
-    Since(Instant),
-}
-
-impl Room {
-    /// Nothing waits for room any more.
-    pub(crate) fn is_there(&mut self) {
-        if matches!(self, Self::Awaited) {
-            *self = Self::Since(Instant::now());
-        }
-    }
-
-    /// Until when a command of `since` may take; `None` while its time does not run.
-    pub(crate) fn deadline(self, since: Instant, limit: Duration) -> Option<Instant> {
-        match self {
-            Self::Always => Some(since + limit),
-            Self::Awaited => None,
-            Self::Since(room) => Some(since.max(room) + limit),
-        }
-    }
-}
 
 /// What is to be sent for a command.
 #[derive(Debug)]
@@ -282,7 +202,7 @@ impl Gathered {
                 let deadline = self.room.deadline(entry.since, limit);
                 let deadline = deadline.unwrap_or_else(|| Instant::now() + limit);
                 let sent = Sent { pulse: Arc::clone(pulse), deadline };
-                if !entry.standing.becomes(Stage::Sent(sent)) {
+                if !entry.standing.send(sent) {
                     continue;
                 }
                 (count, bytes) = (count + 1, bytes + entry.bytes());

@@ -21,6 +21,7 @@ mod notify;
 mod record;
 mod reply;
 mod script;
+mod standing;
 mod store;
 mod subscription;
 mod supervised;
