@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::connection::Connection;
 use crate::contended::Contended;
-use crate::error;
 use crate::gathered::{Call, Due, Entry, Gathered, Work};
 use crate::link::Link;
 use crate::standing::{Room, Standing};
@@ -137,7 +136,7 @@ impl Batcher {
                     return answer;
                 }
                 // The task that sent it has panicked.
-                Ok(Err(_)) => return Err(error::no_answer(operation, limit)),
+                Ok(Err(_)) => return Err(connection.no_answer(operation)),
                 Err(_) => {}
             }
             // The limits are those of a single command: one for the turn, which begins anew as long
@@ -145,7 +144,7 @@ impl Batcher {
             let room = self.desk.gathered().room;
             until = match waiting.standing.sent() {
                 Some(sent) if sent.deadline > until => sent.deadline,
-                Some(_) => return Err(error::no_answer(operation, limit)),
+                Some(_) => return Err(connection.no_answer(operation)),
                 None => match room.deadline(since, limit) {
                     Some(deadline) if deadline > until => deadline,
                     None if connection.answers() != before => Instant::now() + limit,

@@ -160,6 +160,12 @@ impl Connection {
         error.with_server(Arc::clone(&self.line.server))
     }
 
+    /// The error of an operation that was sent, and not answered in time.
+    pub(crate) fn no_answer(&self, operation: Operation) -> Error {
+        let error = error::no_answer(operation, self.timeout);
+        error.with_server(Arc::clone(&self.line.server))
+    }
+
     /// Number of answers so far.
     pub(crate) fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
@@ -189,7 +195,7 @@ impl Connection {
                     error::failed(operation, &error)
                 })
             }
-            Err(_) => Err(error::no_answer(operation, self.timeout)),
+            Err(_) => Err(self.no_answer(operation)),
         }
     }
 
