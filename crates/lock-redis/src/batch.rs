@@ -12,7 +12,7 @@ use crate::script::{Arg, Script};
 use crate::store::Store;
 
 /// Maximum number of requests in one command.
-const BATCH: usize = 128;
+pub(crate) const BATCH: usize = 128;
 
 /// A script that takes many requests.
 pub(crate) struct Batch<T> {

@@ -35,6 +35,9 @@ pub struct RedisConfig {
     pub(crate) journal: Option<NonZeroU32>,
     /// Time between two sweeps of a store, whoever sweeps.
     pub(crate) sweep_interval: Duration,
+    /// Whether no command goes from its caller.
+    #[cfg(feature = "test-util")]
+    pub(crate) is_always_batched: bool,
 }
 
 impl RedisConfig {
@@ -78,6 +81,8 @@ impl RedisConfig {
             connect_timeout: Self::DEFAULT_CONNECT_TIMEOUT,
             journal: None,
             sweep_interval: Duration::from_secs(45),
+            #[cfg(feature = "test-util")]
+            is_always_batched: false,
         }
     }
 
@@ -123,6 +128,13 @@ impl RedisConfig {
     #[must_use]
     pub fn with_journal(self, entries: NonZeroU32) -> Self {
         Self { journal: Some(entries), ..self }
+    }
+
+    /// The same, with short commands sent in batches even when nothing else is on its way.
+    #[cfg(feature = "test-util")]
+    #[must_use]
+    pub fn always_batched(self) -> Self {
+        Self { is_always_batched: true, ..self }
     }
 
     /// The same, with what the dead left swept away this often, and not every 45 seconds.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lock_core::{Operation, Result, Timestamp};
+use lock_core::{Error, Operation, Result, Timestamp};
 use redis::{Client, Cmd, Value};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::RedisConfig;
@@ -30,8 +30,9 @@ const TURNS: usize = 512;
 pub(crate) struct Connection {
     line: Arc<Line>,
     mailboxes: Arc<Mailboxes>,
-    timeout: Duration,
-    turns: Semaphore,
+    /// The longest that an operation may take.
+    pub(crate) timeout: Duration,
+    turns: Arc<Semaphore>,
     /// Number of answers so far.
     answers: AtomicU64,
     _keeper: Supervised,
@@ -72,7 +73,7 @@ impl Connection {
         line.up(link.clone());
         let mut first = Some((link, pushes));
         let keeper = Supervised::spawn("connection", move || keeper.clone().keep(first.take()));
-        let turns = Semaphore::new(TURNS);
+        let turns = Arc::new(Semaphore::new(TURNS));
         let (timeout, answers) = (config.timeout, AtomicU64::new(0));
         Ok(Self { line, mailboxes, timeout, turns, answers, _keeper: keeper })
     }
@@ -125,11 +126,58 @@ impl Connection {
         operation: Operation,
         send: impl AsyncFnOnce(&mut Link) -> redis::RedisResult<Value>,
     ) -> Result<Value> {
-        let unreachable = || error::unreachable(operation, self.line.cause());
+        let unreachable = || self.unreachable(operation);
         let _turn = self.turn().await.ok_or_else(unreachable)?;
         let deadline = Instant::now() + self.timeout;
         let link = timeout_at(deadline, self.line.link()).await.ok().flatten();
-        let mut link = link.ok_or_else(unreachable)?;
+        self.on(link.ok_or_else(unreachable)?, deadline, operation, send).await
+    }
+
+    /// The connection itself, as soon as there is one.
+    pub(crate) async fn link(&self) -> Option<Link> {
+        self.line.link().await
+    }
+
+    /// Runs a script on a connection in the turn that the caller has.
+    pub(crate) async fn run_on(
+        &self,
+        link: Link,
+        deadline: Instant,
+        operation: Operation,
+        script: &'static Script,
+        keys: &[String],
+        args: &[Arg<'_>],
+    ) -> Result<Value> {
+        let scripts = &self.line.scripts;
+        let call = async |link: &mut Link| link.call(scripts, script, keys, args).await;
+        let done = self.on(link, deadline, operation, call).await;
+        done.map_err(|error| error.with_server(Arc::clone(&self.line.server)))
+    }
+
+    /// The error of an operation that is not sent, as the server is not reached.
+    pub(crate) fn unreachable(&self, operation: Operation) -> Error {
+        let error = error::unreachable(operation, self.line.cause());
+        error.with_server(Arc::clone(&self.line.server))
+    }
+
+    /// The error of an operation that was sent, and not answered in time.
+    pub(crate) fn no_answer(&self, operation: Operation) -> Error {
+        let error = error::no_answer(operation, self.timeout);
+        error.with_server(Arc::clone(&self.line.server))
+    }
+
+    /// Number of answers so far.
+    pub(crate) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    async fn on(
+        &self,
+        mut link: Link,
+        deadline: Instant,
+        operation: Operation,
+        send: impl AsyncFnOnce(&mut Link) -> redis::RedisResult<Value>,
+    ) -> Result<Value> {
         let pulse = Arc::clone(&link.pulse);
         let mut sent = Sent { pulse: &pulse, is_answered: false };
         match timeout_at(deadline, send(&mut link)).await {
@@ -147,18 +195,23 @@ impl Connection {
                     error::failed(operation, &error)
                 })
             }
-            Err(_) => Err(error::no_answer(operation, self.timeout)),
+            Err(_) => Err(self.no_answer(operation)),
         }
     }
 
+    /// A turn that need not be waited for.
+    pub(crate) fn free_turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).try_acquire_owned().ok()
+    }
+
     /// The turn of an operation; `None` when no other was answered for as long as one may take.
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        let mut turn = pin!(self.turns.acquire());
+    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let mut turn = pin!(Arc::clone(&self.turns).acquire_owned());
         loop {
-            let answers = self.answers.load(Ordering::Relaxed);
+            let answers = self.answers();
             match timeout(self.timeout, &mut turn).await {
                 Ok(turn) => return turn.ok(),
-                Err(_) if self.answers.load(Ordering::Relaxed) == answers => return None,
+                Err(_) if self.answers() == answers => return None,
                 Err(_) => {}
             }
         }

@@ -2,6 +2,7 @@
 
 mod backend;
 mod batch;
+mod batcher;
 mod command;
 mod config;
 mod connection;
@@ -9,6 +10,7 @@ mod contended;
 mod dialer;
 mod end;
 mod error;
+mod gathered;
 mod health;
 mod inspector;
 mod journal;
@@ -19,6 +21,7 @@ mod notify;
 mod record;
 mod reply;
 mod script;
+mod standing;
 mod store;
 mod subscription;
 mod supervised;

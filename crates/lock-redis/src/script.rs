@@ -45,6 +45,11 @@ impl Script {
         Self { takes_memory: true, ..self }
     }
 
+    #[cfg(test)]
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The command as a script.
     fn source(&self, now: &str) -> String {
         let head = format!("local call, sub, now = redis.call, string.sub\n{now}");
@@ -215,6 +220,17 @@ pub(crate) enum Arg<'a> {
     Text(&'a str),
     Bytes(&'a [u8]),
     Number(u64),
+}
+
+impl Arg<'_> {
+    /// The argument as it is sent.
+    pub(crate) fn to_vec(self) -> Vec<u8> {
+        match self {
+            Self::Text(text) => text.as_bytes().to_vec(),
+            Self::Bytes(bytes) => bytes.to_vec(),
+            Self::Number(number) => number.to_string().into_bytes(),
+        }
+    }
 }
 
 impl ToRedisArgs for Arg<'_> {

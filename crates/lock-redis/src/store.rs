@@ -4,13 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use lock_core::{
-    Capabilities, Error, ErrorKind, LockKey, MailboxId, Operation, RequestId, Result, Timed,
+    Capabilities, Error, ErrorKind, LeaseName, LockKey, MailboxId, Operation, RequestId, Result,
+    Timed,
 };
+use redis::Value;
 
+use crate::batcher::Batcher;
 use crate::config::RedisConfig;
 use crate::connection::Connection;
 use crate::contended::Contended;
 use crate::error::corrupt;
+use crate::gathered::{Gather, Work};
 use crate::layout::Layout;
 use crate::notify::Mailboxes;
 use crate::record;
@@ -23,7 +27,8 @@ const DAMAGED: usize = 100;
 
 #[derive(Debug)]
 pub(crate) struct Store {
-    pub(crate) connection: Connection,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) batcher: Batcher,
     pub(crate) client: redis::Client,
     pub(crate) config: RedisConfig,
     pub(crate) layout: Arc<Layout>,
@@ -31,7 +36,7 @@ pub(crate) struct Store {
     pub(crate) mailboxes: Arc<Mailboxes>,
     /// The connection of the mailboxes, from the first that is opened on.
     pub(crate) subscription: OnceLock<Arc<Subscription>>,
-    pub(crate) contended: Contended,
+    pub(crate) contended: Arc<Contended>,
     /// Keys that were found damaged.
     damaged: Mutex<BTreeSet<LockKey>>,
 }
@@ -45,15 +50,24 @@ impl Store {
         capabilities: Capabilities,
         mailboxes: Arc<Mailboxes>,
     ) -> Self {
+        let (connection, contended) = (Arc::new(connection), Arc::<Contended>::default());
+        let batcher = Batcher::start(
+            Arc::clone(&connection),
+            Arc::clone(&contended),
+            layout.token(),
+            #[cfg(feature = "test-util")]
+            config.is_always_batched,
+        );
         Self {
             connection,
+            batcher,
             client,
             config,
             layout,
             capabilities,
             mailboxes,
             subscription: OnceLock::new(),
-            contended: Contended::default(),
+            contended,
             damaged: Mutex::default(),
         }
     }
@@ -80,11 +94,43 @@ impl Store {
         let keys = [&self.layout.shared()[..], &self.layout.lock(key)].concat();
         let mut all = vec![Arg::Number(self.journal()), Arg::Text(key.as_str())];
         all.extend(args.iter().copied());
-        let answer = self.connection.run(operation, script, &keys, &all).await;
+        let answer = if self.batcher.has(key) {
+            let all = all.iter().map(|arg| arg.to_vec()).collect();
+            let work = Work::Whole(script, keys, all);
+            self.batcher.send(operation, key, work).await
+        } else {
+            self.connection.run(operation, script, &keys, &all).await
+        };
         let answer = answer.map_err(|error| error.with_key(key.clone()))?;
         let read = |mut answer: Answer| Some(Timed::new(answer.time()?, read(answer)?));
         let answer = Answer::new(answer).and_then(read);
         answer.ok_or_else(|| self.corrupt(operation).with_key(key.clone()))
+    }
+
+    /// Runs a short script for one lock: at once when nothing else is on its way, and otherwise
+    /// together with others, by the script that does many.
+    pub(crate) async fn run_short(
+        &self,
+        operation: Operation,
+        key: &LockKey,
+        script: &'static Script,
+        many: &'static Gather,
+        args: &[Arg<'_>],
+    ) -> Result<Value> {
+        let state = self.layout.state(key.as_str());
+        let answer = match self.batcher.alone() {
+            Some(_on_its_way) => {
+                let token = many.needs_token.then(|| self.layout.token());
+                let keys: Vec<_> = std::iter::once(state).chain(token).collect();
+                self.connection.run(operation, script, &keys, args).await
+            }
+            None => {
+                let args = args.iter().map(|arg| arg.to_vec()).collect();
+                let work = Work::Short(many, state, args);
+                self.batcher.send(operation, key, work).await
+            }
+        };
+        answer.map_err(|error| error.with_key(key.clone()))
     }
 
     /// Whether a short script may be able to decide.
@@ -137,4 +183,10 @@ pub(crate) fn alone(request: RequestId) -> [u8; record::alone::TOKEN] {
     let mut state = [b'1'; record::alone::TOKEN];
     state[record::alone::REQUEST..].copy_from_slice(&id(request));
     state
+}
+
+/// How the state of a key begins whose only lease is this one.
+pub(crate) fn alone_under(lease: &LeaseName) -> Vec<u8> {
+    let token = (lease.token.get() as f64).to_be_bytes();
+    [&alone(lease.request)[..], &token].concat()
 }

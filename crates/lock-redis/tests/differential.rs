@@ -10,7 +10,7 @@ use lock_testkit::differential::{Settings, check};
 use lock_testkit::server::RedisServer;
 
 /// Runs the test on a server, by the commands that this user is given.
-async fn agrees(settings: Settings, user: &str, journal: Option<NonZeroU32>) {
+async fn agrees(settings: Settings, user: &str, adapt: impl Fn(RedisConfig) -> RedisConfig) {
     let server = RedisServer::start().await;
     let mut rule = vec!["ACL", "SETUSER", "scripts", "on", "nopass", "~*", "&*", "+@all"];
     rule.extend(RedisServer::has_functions().then_some("-function"));
@@ -25,11 +25,7 @@ async fn agrees(settings: Settings, user: &str, journal: Option<NonZeroU32>) {
         }
         let config = RedisConfig::parse(&url).expect("a URL");
         let config = config.with_prefix(&sequence.to_string()).expect("a prefix");
-        let config = match journal {
-            Some(entries) => config.with_journal(entries),
-            None => config,
-        };
-        RedisBackend::connect_on(config, clock).await.expect("the server is up")
+        RedisBackend::connect_on(adapt(config), clock).await.expect("the server is up")
     });
     let report = checked.await.unwrap_or_else(|failure| panic!("{failure}"));
     println!("{report}");
@@ -44,15 +40,26 @@ fn some() -> Settings {
 
 #[tokio::test]
 async fn functions_agree_with_the_machine() {
-    agrees(Settings::from_env().with_notices(), "", None).await;
+    agrees(Settings::from_env().with_notices(), "", |config| config).await;
 }
 
 #[tokio::test]
 async fn scripts_agree_with_the_machine() {
-    agrees(some(), "scripts:@", None).await;
+    agrees(some(), "scripts:@", |config| config).await;
+}
+
+#[tokio::test]
+async fn batches_agree_with_the_machine() {
+    agrees(some(), "", RedisConfig::always_batched).await;
+}
+
+#[tokio::test]
+async fn batches_by_scripts_agree_with_the_machine() {
+    agrees(some(), "scripts:@", RedisConfig::always_batched).await;
 }
 
 #[tokio::test]
 async fn the_journal_agrees_with_the_machine() {
-    agrees(some().with_events(), "", NonZeroU32::new(100_000)).await;
+    let entries = NonZeroU32::new(100_000).expect("not zero");
+    agrees(some().with_events(), "", |config| config.with_journal(entries)).await;
 }

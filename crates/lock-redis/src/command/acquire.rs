@@ -5,6 +5,7 @@ use lock_core::{
 };
 use redis::Value;
 
+use crate::gathered::Gather;
 use crate::record::GRACE;
 use crate::reply::{self, Answer};
 use crate::script::{Arg, Script};
@@ -16,11 +17,23 @@ pub(crate) static ACQUIRE: Script =
 pub(crate) static ACQUIRE_FREE: Script =
     Script::short("acquire_free", include_str!("../scripts/acquire_free.lua")).taking_memory();
 
+pub(crate) static ACQUIRE_MANY: Script =
+    Script::short("acquire_many", include_str!("../scripts/acquire_many.lua")).taking_memory();
+
+static MANY: Gather = Gather { script: &ACQUIRE_MANY, needs_token: true };
+
+/// Number of bytes of terms above which a lease is released by itself.
+const LARGE: usize = 4096;
+
 impl Store {
     pub(crate) async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
         let terms = terms::write(request);
         if self.may_be_simple(&request.key) {
             if let Some(granted) = self.acquire_free(request, &terms).await? {
+                if terms.len() > LARGE {
+                    // Its release must not be read together with others.
+                    self.contended.insert(&request.key);
+                }
                 return Ok(granted);
             }
             self.contended.insert(&request.key);
@@ -34,15 +47,14 @@ impl Store {
         request: &AcquireRequest,
         terms: &[u8],
     ) -> Result<Option<Timed<Acquisition>>> {
-        let keys = [self.layout.state(request.key.as_str()), self.layout.token()];
         let lease = alone(request.id);
         let terms = [b"0", &mailbox(request.mailbox)[..], terms].concat();
         let ttl = ttl_millis(request.ttl);
         let kept = if ttl == 0 { 0 } else { ttl + GRACE };
         let args =
             [Arg::Bytes(&lease), Arg::Number(ttl * 1000), Arg::Bytes(&terms), Arg::Number(kept)];
-        let answer = self.connection.run(Operation::Acquire, &ACQUIRE_FREE, &keys, &args);
-        let answer = answer.await.map_err(|error| error.with_key(request.key.clone()))?;
+        let (operation, key) = (Operation::Acquire, &request.key);
+        let answer = self.run_short(operation, key, &ACQUIRE_FREE, &MANY, &args).await?;
         let written = match answer {
             Value::Nil => return Ok(None),
             Value::Int(_) => reply::number(&answer).map(|now| (now, now)),

@@ -25,6 +25,7 @@ pub(crate) use settle::sweep;
 const ALL: &[&Script] = &[
     &acquire::ACQUIRE,
     &acquire::ACQUIRE_FREE,
+    &acquire::ACQUIRE_MANY,
     &cancel::CANCEL,
     &evict::EVICT,
     &hear::HEAR,
@@ -33,7 +34,9 @@ const ALL: &[&Script] = &[
     &list::STATES,
     &release::RELEASE,
     &release::RELEASE_ALONE,
+    &release::RELEASE_MANY,
     &renew::RENEW,
+    &renew::RENEW_ALONE,
     &repair::REPAIR,
     &settle::SETTLE,
     &transfer::TRANSFER,

@@ -4,14 +4,20 @@ use lock_core::{LeaseName, Operation, Release, ReleaseRequest, Result, Timed};
 use redis::Value;
 
 use crate::end;
+use crate::gathered::Gather;
 use crate::reply::{self, Answer};
 use crate::script::{Arg, Script};
-use crate::store::{Store, alone, id};
+use crate::store::{Store, alone_under, id};
 
 pub(crate) static RELEASE: Script =
     Script::whole("release", include_str!("../scripts/release.lua"));
 pub(crate) static RELEASE_ALONE: Script =
     Script::short("release_alone", include_str!("../scripts/release_alone.lua"));
+
+pub(crate) static RELEASE_MANY: Script =
+    Script::short("release_many", include_str!("../scripts/release_many.lua"));
+
+static MANY: Gather = Gather { script: &RELEASE_MANY, needs_token: false };
 
 impl Store {
     pub(crate) async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>> {
@@ -27,12 +33,10 @@ impl Store {
 
     /// Ends a lease that is alone; nothing when only the whole command can decide.
     async fn release_alone(&self, lease: &LeaseName) -> Result<Option<Timed<Release>>> {
-        let keys = [self.layout.state(lease.key.as_str())];
-        let token = (lease.token.get() as f64).to_be_bytes();
-        let state = [&alone(lease.request)[..], &token].concat();
+        let state = alone_under(lease);
         let args = [Arg::Bytes(&state)];
-        let run = self.connection.run(Operation::Release, &RELEASE_ALONE, &keys, &args);
-        let answer = run.await.map_err(|error| error.with_key(lease.key.clone()))?;
+        let (operation, key) = (Operation::Release, &lease.key);
+        let answer = self.run_short(operation, key, &RELEASE_ALONE, &MANY, &args).await?;
         if answer == Value::Nil {
             return Ok(None);
         }

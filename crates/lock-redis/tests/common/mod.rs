@@ -84,7 +84,7 @@ impl Steered {
 }
 
 /// On a clock that is set by hand, without a journal, for a user who may load no library: the
-/// commands are scripts, as on a server before version 7.
+/// commands are scripts, as on a server before version 7. All short ones go in batches.
 pub(crate) struct Scripted(Steered);
 
 #[async_trait::async_trait]
@@ -99,7 +99,7 @@ impl Fixture for Scripted {
 
     async fn connect(&self) -> Arc<dyn LockStore> {
         let url = self.0.server.url().replace("redis://", "redis://scripts:secret@");
-        self.0.connect(RedisConfig::parse(&url).expect("a URL")).await
+        self.0.connect(RedisConfig::parse(&url).expect("a URL").always_batched()).await
     }
 
     async fn elapse(&self, span: Duration) {

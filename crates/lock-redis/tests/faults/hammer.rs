@@ -9,7 +9,10 @@ use lock_testkit::proxy::Proxy;
 use lock_testkit::server::RedisServer;
 use tokio::time::{Instant, sleep};
 
-use crate::scene::{Census, PATIENCE, hasty, millis, owner, secs, until_clean, within};
+use crate::scene::{
+    BY_FUNCTIONS, BY_SCRIPTS, Census, PATIENCE, hasty, millis, owner, secs, until_clean, url_of,
+    users, within,
+};
 
 const KEYS: [&str; 3] = ["one", "two", "three"];
 
@@ -81,8 +84,8 @@ async fn take_turns(manager: LockManager, census: Arc<Census>, end: Instant, mut
     }
 }
 
-async fn hammer(seed: u64) {
-    let server = RedisServer::start().await;
+async fn hammer(seed: u64, user: &str) {
+    let server = RedisServer::start_with(users()).await;
     let census = Arc::new(Census::default());
     let mut tasks = Vec::new();
     let (mut managers, mut lines) = (Vec::new(), Vec::new());
@@ -90,7 +93,7 @@ async fn hammer(seed: u64) {
         let proxy = Arc::new(Proxy::start(server.addr()).await);
         for number in 0..2 {
             let name = format!("manager-{line}-{number}");
-            let store = hasty(&proxy.url(), &name, millis(300)).await;
+            let store = hasty(&url_of(user, proxy.addr()), &name, millis(300)).await;
             let manager = LockManager::new(store, owner(&name));
             managers.push(manager);
         }
@@ -120,10 +123,15 @@ async fn hammer(seed: u64) {
 
 #[tokio::test]
 async fn two_never_hold_over_lines_that_break() {
-    hammer(1).await;
+    hammer(1, BY_FUNCTIONS).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_never_hold_over_lines_that_break_on_two_threads() {
-    hammer(2).await;
+    hammer(2, BY_FUNCTIONS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_never_hold_by_batches_over_lines_that_break() {
+    hammer(3, BY_SCRIPTS).await;
 }

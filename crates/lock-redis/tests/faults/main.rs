@@ -7,6 +7,7 @@ mod scene;
 mod damage;
 mod gaps;
 mod hammer;
+mod limits;
 mod lines;
 mod losses;
 mod orphans;

@@ -1,0 +1,244 @@
+//! What gathers the short commands of a store: with nothing on its way, a command goes at once from
+//! its caller; what comes meanwhile goes together, sent by a task.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lock_core::{LockKey, Operation, Result};
+use redis::Value;
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+use tokio::task::JoinSet;
+use tokio::task::coop::{consume_budget, unconstrained};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::connection::Connection;
+use crate::contended::Contended;
+use crate::gathered::{Call, Due, Entry, Gathered, Work};
+use crate::link::Link;
+use crate::standing::{Room, Standing};
+use crate::supervised::Supervised;
+
+/// What gathers the short commands of a store. It ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Batcher {
+    desk: Arc<Desk>,
+    _task: Supervised,
+}
+
+/// What the callers and the task both know.
+#[derive(Debug)]
+struct Desk {
+    connection: Arc<Connection>,
+    contended: Arc<Contended>,
+    /// The name of the last token's key.
+    token: String,
+    gathered: Mutex<Gathered>,
+    /// Told when there is something to do.
+    wake: Notify,
+    /// Whether commands are always sent by the task.
+    #[cfg(feature = "test-util")]
+    is_always_on: bool,
+}
+
+/// Something that is on its way to the server, or back.
+#[derive(Debug)]
+pub(crate) struct OnItsWay {
+    desk: Arc<Desk>,
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        if self.desk.gathered().came_back() {
+            self.desk.wake.notify_one();
+        }
+    }
+}
+
+/// A command that waits for its answer; when it is dropped before it was sent, it never is, and when
+/// it was sent, the connection is doubted.
+struct Waiting {
+    standing: Arc<Standing>,
+    is_answered: bool,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if self.is_answered || self.standing.withdraw() {
+            return;
+        }
+        if let Some(sent) = self.standing.sent() {
+            sent.pulse.doubted.notify_one();
+        }
+    }
+}
+
+impl Batcher {
+    pub(crate) fn start(
+        connection: Arc<Connection>,
+        contended: Arc<Contended>,
+        token: String,
+        #[cfg(feature = "test-util")] is_always_on: bool,
+    ) -> Self {
+        let desk = Arc::new(Desk {
+            connection,
+            contended,
+            token,
+            gathered: Mutex::default(),
+            wake: Notify::new(),
+            #[cfg(feature = "test-util")]
+            is_always_on,
+        });
+        let of_task = Arc::clone(&desk);
+        let begin = move || work(Arc::clone(&of_task));
+        Self { desk, _task: Supervised::spawn("batcher", begin) }
+    }
+
+    /// Leave to send a command from its caller, as there is nothing else.
+    pub(crate) fn alone(&self) -> Option<OnItsWay> {
+        #[cfg(feature = "test-util")]
+        if self.desk.is_always_on {
+            return None;
+        }
+        let is_alone = self.desk.gathered().goes_alone();
+        is_alone.then(|| self.desk.on_its_way())
+    }
+
+    /// Whether a command of this key waits to be sent, so that the next must go behind it.
+    pub(crate) fn has(&self, key: &LockKey) -> bool {
+        self.desk.gathered().has(key)
+    }
+
+    /// Sends a command with others, or behind others of its key: the answer to it.
+    pub(crate) async fn send(
+        &self,
+        operation: Operation,
+        key: &LockKey,
+        work: Work,
+    ) -> Result<Value> {
+        let connection = &self.desk.connection;
+        let limit = connection.timeout;
+        let (sender, answer) = oneshot::channel();
+        let standing = Arc::<Standing>::default();
+        let entry = Entry::new(operation, key.clone(), work, Arc::clone(&standing), sender);
+        let since = entry.since;
+        let is_news = self.desk.gathered().push(entry);
+        if is_news {
+            self.desk.wake.notify_one();
+        }
+        let mut waiting = Waiting { standing, is_answered: false };
+        let mut answer = pin!(answer);
+        let mut until = since + limit;
+        loop {
+            let before = connection.answers();
+            match timeout_at(until, &mut answer).await {
+                Ok(Ok(answer)) => {
+                    waiting.is_answered = true;
+                    return answer;
+                }
+                // The task that sent it has panicked.
+                Ok(Err(_)) => return Err(connection.no_answer(operation)),
+                Err(_) => {}
+            }
+            // The limits are those of a single command: one for the turn, which begins anew as long
+            // as others are answered, and one for the connection and the answer together.
+            let room = self.desk.gathered().room;
+            until = match waiting.standing.sent() {
+                Some(sent) if sent.deadline > until => sent.deadline,
+                Some(_) => return Err(connection.no_answer(operation)),
+                None => match room.deadline(since, limit) {
+                    Some(deadline) if deadline > until => deadline,
+                    None if connection.answers() != before => Instant::now() + limit,
+                    _ if waiting.standing.withdraw() => {
+                        return Err(connection.unreachable(operation));
+                    }
+                    // It was sent just now.
+                    _ => until,
+                },
+            };
+        }
+    }
+}
+
+impl Desk {
+    fn gathered(&self) -> MutexGuard<'_, Gathered> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn on_its_way(self: &Arc<Self>) -> OnItsWay {
+        OnItsWay { desk: Arc::clone(self) }
+    }
+}
+
+/// Sends what is gathered, for ever.
+async fn work(desk: Arc<Desk>) {
+    let mut sent = JoinSet::new();
+    loop {
+        let due = desk.gathered().due(Instant::now());
+        match due {
+            Due::Never => desk.wake.notified().await,
+            // The runtime's clock has steps of a millisecond: this is the next of them.
+            Due::By(since) => tokio::select! {
+                () = desk.wake.notified() => {}
+                () = sleep_until(since) => send_all(&desk, &mut sent).await,
+            },
+            Due::Now => send_all(&desk, &mut sent).await,
+        }
+        while sent.try_join_next().is_some() {}
+    }
+}
+
+/// Sends a batch of what is gathered, in one turn and as soon as there is a connection: until then,
+/// it may still be withdrawn.
+async fn send_all(desk: &Arc<Desk>, sent: &mut JoinSet<()>) {
+    consume_budget().await;
+    let Some(turn) = turn(desk).await else { return };
+    let Some(link) = desk.connection.link().await else { return };
+    // From here on nothing is waited for: what is taken is on the line, or has failed.
+    let (turn, limit) = (Arc::new(turn), desk.connection.timeout);
+    let calls = desk.gathered().take(&link.pulse, limit, |key| desk.contended.contains(key));
+    for call in calls {
+        send(desk, link.clone(), Arc::clone(&turn), call, sent).await;
+    }
+}
+
+/// The turn of a batch; `None` when no operation was answered for as long as one may take.
+async fn turn(desk: &Desk) -> Option<OwnedSemaphorePermit> {
+    let turn = match desk.connection.free_turn() {
+        Some(turn) => turn,
+        None => {
+            desk.gathered().room = Room::Awaited;
+            desk.connection.turn().await?
+        }
+    };
+    desk.gathered().room.is_there();
+    Some(turn)
+}
+
+/// Sends a call, behind those before it, and lets its answer be waited for.
+async fn send(
+    desk: &Arc<Desk>,
+    link: Link,
+    turn: Arc<OwnedSemaphorePermit>,
+    call: Call,
+    sent: &mut JoinSet<()>,
+) {
+    desk.gathered().went();
+    let on_its_way = desk.on_its_way();
+    let of_call = Arc::clone(desk);
+    // Without a budget, which might let the first poll do nothing.
+    let mut answering = Box::pin(unconstrained(async move {
+        let (keys, args) = (call.keys(&of_call.token), call.args());
+        let (connection, operation, deadline) =
+            (&of_call.connection, call.operation, call.deadline);
+        let answer = connection.run_on(link, deadline, operation, call.script, &keys, &args).await;
+        drop((on_its_way, turn));
+        drop(args);
+        call.answer(answer);
+    }));
+    // It is on the line when it was polled once: the next goes behind it.
+    let is_done =
+        std::future::poll_fn(|cx| std::task::Poll::Ready(answering.as_mut().poll(cx).is_ready()));
+    if !is_done.await {
+        sent.spawn(answering);
+    }
+}

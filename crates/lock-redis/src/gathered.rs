@@ -1,0 +1,319 @@
+//! The commands that wait to be sent together: in turns of their keys, each once in a batch.
+
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lock_core::{ErrorKind, LockKey, Operation, Result};
+use redis::Value;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::error;
+use crate::link::Pulse;
+use crate::reply::Answer;
+use crate::script::{Arg, Script};
+use crate::standing::{Room, Sent, Standing};
+
+/// Time for which a command is held back at most while others are on their way.
+const HOLD: Duration = Duration::from_micros(500);
+/// Maximum number of commands in a batch, and number of bytes after which it ends.
+const MOST: usize = 64;
+const BYTES: usize = 64 * 1024;
+/// Number of commands that go although a batch is on its way, so that the server has one while the
+/// answers to the other are read; and the most calls of one batch.
+const ENOUGH: usize = 16;
+const CALLS: usize = 2;
+/// The least number of commands among which the withdrawn are looked for.
+const MANY: usize = 1024;
+
+/// What is to be sent for a command.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// A part of a batch: a key and arguments of it.
+    Short(&'static Gather, String, Vec<Vec<u8>>),
+    /// A command that goes by itself, behind others of its lock.
+    Whole(&'static Script, Vec<String>, Vec<Vec<u8>>),
+}
+
+/// A script that does many short commands.
+#[derive(Debug)]
+pub(crate) struct Gather {
+    pub(crate) script: &'static Script,
+    pub(crate) needs_token: bool,
+}
+
+/// A command that waits to be sent.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    operation: Operation,
+    key: LockKey,
+    work: Work,
+    pub(crate) since: Instant,
+    standing: Arc<Standing>,
+    answer: oneshot::Sender<Result<Value>>,
+}
+
+impl Entry {
+    pub(crate) fn new(
+        operation: Operation,
+        key: LockKey,
+        work: Work,
+        standing: Arc<Standing>,
+        answer: oneshot::Sender<Result<Value>>,
+    ) -> Self {
+        Self { operation, key, work, since: Instant::now(), standing, answer }
+    }
+
+    fn bytes(&self) -> usize {
+        let (Work::Short(_, _, args) | Work::Whole(_, _, args)) = &self.work;
+        args.iter().map(Vec::len).sum::<usize>() + self.key.as_str().len()
+    }
+
+    /// Answers a command, whose caller may be gone.
+    fn answer(self, answer: Result<Value>) {
+        drop(self.answer.send(answer.map_err(|error| error.with_key(self.key))));
+    }
+}
+
+/// When something is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    Never,
+    /// At the first step of the clock after this.
+    By(Instant),
+    Now,
+}
+
+/// The commands of a key that wait: nearly always one.
+#[derive(Debug)]
+struct Turns {
+    first: Entry,
+    behind: VecDeque<Entry>,
+}
+
+/// The commands that wait to be sent.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    of_key: HashMap<LockKey, Turns>,
+    /// The keys, in the order in which their first commands are sent.
+    turns: VecDeque<LockKey>,
+    count: usize,
+    /// Whether the connection takes one more batch.
+    pub(crate) room: Room,
+    /// Number of commands and batches that are on their way.
+    on_their_way: usize,
+    /// Number of commands at which the withdrawn are looked for.
+    look_at: usize,
+}
+
+impl Gathered {
+    /// Whether a command may go by itself, as there is nothing else: then it is on its way.
+    pub(crate) fn goes_alone(&mut self) -> bool {
+        let is_alone = self.on_their_way == 0 && self.count == 0;
+        self.on_their_way += usize::from(is_alone);
+        is_alone
+    }
+
+    pub(crate) fn has(&self, key: &LockKey) -> bool {
+        self.count > 0 && self.of_key.contains_key(key)
+    }
+
+    /// Takes a command; whether it is one that changes what is due.
+    pub(crate) fn push(&mut self, entry: Entry) -> bool {
+        if self.count >= self.look_at.max(MANY) {
+            self.forget_withdrawn();
+        }
+        match self.of_key.entry(entry.key.clone()) {
+            Slot::Occupied(mut turns) => turns.get_mut().behind.push_back(entry),
+            Slot::Vacant(slot) => {
+                self.turns.push_back(entry.key.clone());
+                slot.insert(Turns { first: entry, behind: VecDeque::new() });
+            }
+        }
+        self.count += 1;
+        self.count == 1 || self.count >= ENOUGH || self.on_their_way == 0
+    }
+
+    /// Forgets what nobody waits for any more, however long nothing can be sent.
+    fn forget_withdrawn(&mut self) {
+        self.of_key.retain(|_, turns| {
+            turns.behind.retain(|entry| !entry.standing.is_withdrawn());
+            if !turns.first.standing.is_withdrawn() {
+                return true;
+            }
+            let next = turns.behind.pop_front();
+            next.map(|next| turns.first = next).is_some()
+        });
+        self.turns.retain(|key| self.of_key.contains_key(key));
+        self.count = self.of_key.values().map(|turns| 1 + turns.behind.len()).sum();
+        self.look_at = self.count * 2;
+    }
+
+    /// Something more is on its way.
+    pub(crate) fn went(&mut self) {
+        self.on_their_way += 1;
+    }
+
+    /// Something is not on its way any more; whether others wait for that.
+    pub(crate) fn came_back(&mut self) -> bool {
+        self.on_their_way -= 1;
+        self.on_their_way == 0 && self.count > 0
+    }
+
+    pub(crate) fn due(&self, now: Instant) -> Due {
+        let Some(turns) = self.turns.front().and_then(|key| self.of_key.get(key)) else {
+            return Due::Never;
+        };
+        let first = &turns.first;
+        let is_full = self.count >= MOST || self.count >= ENOUGH && self.on_their_way <= CALLS;
+        if self.on_their_way == 0 || is_full || now >= first.since + HOLD {
+            Due::Now
+        } else {
+            Due::By(first.since)
+        }
+    }
+
+    /// Takes the commands that are sent now, on the connection of this pulse. Those of which it is
+    /// known that a short command cannot decide are answered so.
+    pub(crate) fn take(
+        &mut self,
+        pulse: &Arc<Pulse>,
+        limit: Duration,
+        is_contended: impl Fn(&LockKey) -> bool,
+    ) -> Vec<Call> {
+        let (mut calls, mut count, mut bytes) = (Vec::<Call>::new(), 0, 0);
+        for _ in 0..self.turns.len() {
+            if count == MOST || bytes >= BYTES {
+                break;
+            }
+            let Some(key) = self.turns.pop_front() else { break };
+            let Some(Turns { first, mut behind }) = self.of_key.remove(&key) else { continue };
+            let mut next = Some(first);
+            while let Some(entry) = next {
+                next = behind.pop_front();
+                self.count -= 1;
+                if matches!(entry.work, Work::Short(..)) && is_contended(&key) {
+                    entry.answer(Ok(Value::Nil));
+                    continue;
+                }
+                // Who takes has room.
+                let deadline = self.room.deadline(entry.since, limit);
+                let deadline = deadline.unwrap_or_else(|| Instant::now() + limit);
+                let sent = Sent { pulse: Arc::clone(pulse), deadline };
+                if !entry.standing.send(sent) {
+                    continue;
+                }
+                (count, bytes) = (count + 1, bytes + entry.bytes());
+                put(&mut calls, entry, deadline);
+                break;
+            }
+            // A second command of a key belongs into another batch.
+            if let Some(first) = next {
+                self.of_key.insert(key.clone(), Turns { first, behind });
+                self.turns.push_back(key);
+            }
+        }
+        calls
+    }
+}
+
+/// Puts a command into the call of its script.
+fn put(calls: &mut Vec<Call>, entry: Entry, deadline: Instant) {
+    let script = match &entry.work {
+        Work::Short(gather, ..) => gather.script,
+        Work::Whole(script, ..) => *script,
+    };
+    let is_short = matches!(entry.work, Work::Short(..));
+    let same = |call: &&mut Call| is_short && std::ptr::eq(call.script, script);
+    match calls.iter_mut().find(same) {
+        Some(call) => {
+            call.deadline = call.deadline.max(deadline);
+            call.entries.push(entry);
+        }
+        None => {
+            let operation = entry.operation;
+            calls.push(Call { operation, script, deadline, entries: vec![entry] });
+        }
+    }
+}
+
+/// What is sent as one: a batch, or a command by itself.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) operation: Operation,
+    pub(crate) script: &'static Script,
+    /// Until when there must be an answer, for the last of its commands.
+    pub(crate) deadline: Instant,
+    entries: Vec<Entry>,
+}
+
+impl Call {
+    /// The keys of the call; `token` is needed by some.
+    pub(crate) fn keys(&self, token: &str) -> Vec<String> {
+        let mut keys = Vec::with_capacity(self.entries.len() + 1);
+        for entry in &self.entries {
+            match &entry.work {
+                Work::Short(gather, key, _) => {
+                    if gather.needs_token && keys.is_empty() {
+                        keys.push(token.to_owned());
+                    }
+                    keys.push(key.clone());
+                }
+                Work::Whole(_, all, _) => keys.extend(all.iter().cloned()),
+            }
+        }
+        keys
+    }
+
+    pub(crate) fn args(&self) -> Vec<Arg<'_>> {
+        let args = self.entries.iter().flat_map(|entry| {
+            let (Work::Short(_, _, args) | Work::Whole(_, _, args)) = &entry.work;
+            args
+        });
+        args.map(|arg| Arg::Bytes(arg)).collect()
+    }
+
+    /// Answers each command: of a batch with the time and its own part.
+    pub(crate) fn answer(self, answer: Result<Value>) {
+        if self.entries.iter().any(|entry| matches!(entry.work, Work::Whole(..))) {
+            for entry in self.entries {
+                entry.answer(answer.clone());
+            }
+            return;
+        }
+        let parts = answer.and_then(|answer| {
+            let mut answer = Answer::new(answer).ok_or_else(|| error::corrupt(self.operation))?;
+            let now = answer.value().ok_or_else(|| error::corrupt(self.operation))?;
+            let parts = answer.rest();
+            let is_whole = parts.len() == self.entries.len();
+            if is_whole { Ok((now, parts)) } else { Err(error::corrupt(self.operation)) }
+        });
+        match parts {
+            Ok((now, parts)) => {
+                for (entry, part) in self.entries.into_iter().zip(parts) {
+                    let part = match part {
+                        Value::Nil => Value::Nil,
+                        part => Value::Array(vec![now.clone(), part]),
+                    };
+                    entry.answer(Ok(part));
+                }
+            }
+            // One of them is damaged: by itself, each is told what is its own.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                for entry in self.entries {
+                    entry.answer(Ok(Value::Nil));
+                }
+            }
+            Err(error) => {
+                for entry in self.entries {
+                    entry.answer(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,23 @@
+-- Ends leases that are alone and that nobody waits for: release_alone for many, none of them twice.
+--
+-- KEYS  the state of each
+-- ARGV  of each the letter 1, the request and the token
+-- Answers the time, then of each 1 when the lease ended or 0 when it was over; or nothing for each
+-- that another command has to decide.
+
+local answers, ended, unpacked = { now }, {}, struct.unpack
+-- What is no string reads as nothing: by itself, it is found to be damaged.
+local states = call('MGET', unpack(KEYS))
+for at = 1, #KEYS do
+  local state = states[at]
+  if state and sub(state, 1, ALONE_GRANTED - 1) == ARGV[at] then
+    ended[#ended + 1] = KEYS[at]
+    answers[at + 1] = unpacked('>d', state, ALONE_ENDS) > now and 1 or 0
+  else
+    answers[at + 1] = false
+  end
+end
+if #ended > 0 then
+  call('DEL', unpack(ended))
+end
+return answers
