@@ -25,6 +25,9 @@ use crate::supervised::Supervised;
 /// their time does not run as long as operations are answered.
 const TURNS: usize = 512;
 
+/// The part of the longest time for an answer after which the connection is asked whether it answers.
+const DOUBTED_AFTER: u32 = 4;
+
 /// The connection of a store. It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -180,7 +183,17 @@ impl Connection {
     ) -> Result<Value> {
         let pulse = Arc::clone(&link.pulse);
         let mut sent = Sent { pulse: &pulse, is_answered: false };
-        match timeout_at(deadline, send(&mut link)).await {
+        let mut call = pin!(send(&mut link));
+        let early = deadline.min(Instant::now() + self.timeout / DOUBTED_AFTER);
+        let answered = match timeout_at(early, &mut call).await {
+            Ok(answer) => Ok(answer),
+            Err(_) => {
+                // However long its caller waits, a line that is dead is found out in time for others.
+                pulse.doubted.notify_one();
+                timeout_at(deadline, call).await
+            }
+        };
+        match answered {
             Ok(answer) => {
                 sent.is_answered = true;
                 self.answers.fetch_add(1, Ordering::Relaxed);
