@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use lock_core::{LockKey, Operation, Result};
 use redis::Value;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
-use tokio::task::JoinSet;
-use tokio::task::coop::{consume_budget, unconstrained};
+use tokio::task::coop::unconstrained;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::connection::Connection;
@@ -190,7 +190,8 @@ async fn work(desk: Arc<Desk>) {
 /// Sends a batch of what is gathered, in one turn and as soon as there is a connection: until then,
 /// it may still be withdrawn.
 async fn send_all(desk: &Arc<Desk>, sent: &mut JoinSet<()>) {
-    consume_budget().await;
+    // The answers to a batch come together, and so do the next commands: all who run now are first.
+    yield_now().await;
     let Some(turn) = turn(desk).await else { return };
     let Some(link) = desk.connection.link().await else { return };
     // From here on nothing is waited for: what is taken is on the line, or has failed.

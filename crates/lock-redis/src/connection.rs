@@ -86,7 +86,7 @@ impl Connection {
         &self,
         operation: Operation,
         script: &'static Script,
-        keys: &[String],
+        keys: &[impl AsRef<str>],
         args: &[Arg<'_>],
     ) -> Result<Value> {
         let scripts = &self.line.scripts;
@@ -148,7 +148,7 @@ impl Connection {
         deadline: Instant,
         operation: Operation,
         script: &'static Script,
-        keys: &[String],
+        keys: &[impl AsRef<str>],
         args: &[Arg<'_>],
     ) -> Result<Value> {
         let scripts = &self.line.scripts;

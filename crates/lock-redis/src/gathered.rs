@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::error;
 use crate::link::Pulse;
 use crate::reply::Answer;
-use crate::script::{Arg, Script};
+use crate::script::{Arg, Packed, Script};
 use crate::standing::{Room, Sent, Standing};
 
 /// Time for which a command is held back at most while others are on their way.
@@ -21,10 +21,9 @@ const HOLD: Duration = Duration::from_micros(500);
 /// Maximum number of commands in a batch, and number of bytes after which it ends.
 const MOST: usize = 64;
 const BYTES: usize = 64 * 1024;
-/// Number of commands that go although a batch is on its way, so that the server has one while the
-/// answers to the other are read; and the most calls of one batch.
-const ENOUGH: usize = 16;
-const CALLS: usize = 2;
+/// Number of commands and calls on their way beside which another batch goes: enough that neither
+/// side sleeps while the other works, and few enough that batches grow when the server is slow.
+const BESIDE: usize = 8;
 /// The least number of commands among which the withdrawn are looked for.
 const MANY: usize = 1024;
 
@@ -32,9 +31,16 @@ const MANY: usize = 1024;
 #[derive(Debug)]
 pub(crate) enum Work {
     /// A part of a batch: a key and arguments of it.
-    Short(&'static Gather, String, Vec<Vec<u8>>),
+    Short(&'static Gather, String, Packed),
     /// A command that goes by itself, behind others of its lock.
-    Whole(&'static Script, Vec<String>, Vec<Vec<u8>>),
+    Whole(&'static Script, Vec<String>, Packed),
+}
+
+impl Work {
+    fn args(&self) -> &Packed {
+        let (Self::Short(_, _, args) | Self::Whole(_, _, args)) = self;
+        args
+    }
 }
 
 /// A script that does many short commands.
@@ -67,8 +73,7 @@ impl Entry {
     }
 
     fn bytes(&self) -> usize {
-        let (Work::Short(_, _, args) | Work::Whole(_, _, args)) = &self.work;
-        args.iter().map(Vec::len).sum::<usize>() + self.key.as_str().len()
+        self.work.args().len() + self.key.as_str().len()
     }
 
     /// Answers a command, whose caller may be gone.
@@ -133,7 +138,7 @@ impl Gathered {
             }
         }
         self.count += 1;
-        self.count == 1 || self.count >= ENOUGH || self.on_their_way == 0
+        self.count == 1 || self.count >= MOST || self.on_their_way == 0
     }
 
     /// Forgets what nobody waits for any more, however long nothing can be sent.
@@ -159,7 +164,7 @@ impl Gathered {
     /// Something is not on its way any more; whether others wait for that.
     pub(crate) fn came_back(&mut self) -> bool {
         self.on_their_way -= 1;
-        self.on_their_way == 0 && self.count > 0
+        self.on_their_way < BESIDE && self.count > 0
     }
 
     pub(crate) fn due(&self, now: Instant) -> Due {
@@ -167,8 +172,8 @@ impl Gathered {
             return Due::Never;
         };
         let first = &turns.first;
-        let is_full = self.count >= MOST || self.count >= ENOUGH && self.on_their_way <= CALLS;
-        if self.on_their_way == 0 || is_full || now >= first.since + HOLD {
+        let is_full = self.count >= MOST;
+        if self.on_their_way < BESIDE || is_full || now >= first.since + HOLD {
             Due::Now
         } else {
             Due::By(first.since)
@@ -251,28 +256,24 @@ pub(crate) struct Call {
 
 impl Call {
     /// The keys of the call; `token` is needed by some.
-    pub(crate) fn keys(&self, token: &str) -> Vec<String> {
+    pub(crate) fn keys<'a>(&'a self, token: &'a str) -> Vec<&'a str> {
         let mut keys = Vec::with_capacity(self.entries.len() + 1);
         for entry in &self.entries {
             match &entry.work {
                 Work::Short(gather, key, _) => {
                     if gather.needs_token && keys.is_empty() {
-                        keys.push(token.to_owned());
+                        keys.push(token);
                     }
-                    keys.push(key.clone());
+                    keys.push(key);
                 }
-                Work::Whole(_, all, _) => keys.extend(all.iter().cloned()),
+                Work::Whole(_, all, _) => keys.extend(all.iter().map(String::as_str)),
             }
         }
         keys
     }
 
     pub(crate) fn args(&self) -> Vec<Arg<'_>> {
-        let args = self.entries.iter().flat_map(|entry| {
-            let (Work::Short(_, _, args) | Work::Whole(_, _, args)) = &entry.work;
-            args
-        });
-        args.map(|arg| Arg::Bytes(arg)).collect()
+        self.entries.iter().flat_map(|entry| entry.work.args().iter()).map(Arg::Bytes).collect()
     }
 
     /// Answers each command: of a batch with the time and its own part.

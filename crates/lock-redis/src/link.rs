@@ -100,7 +100,7 @@ impl Link {
         &mut self,
         scripts: &Scripts,
         script: &Script,
-        keys: &[String],
+        keys: &[impl AsRef<str>],
         args: &[Arg<'_>],
     ) -> redis::RedisResult<Value> {
         let call = scripts.call(self.form, script, keys, args);

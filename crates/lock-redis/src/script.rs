@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use redis::{Cmd, Script as Source, ToRedisArgs};
 
@@ -169,7 +170,7 @@ impl Scripts {
         &self,
         form: Form,
         script: &Script,
-        keys: &[String],
+        keys: &[impl AsRef<str>],
         args: &[Arg<'_>],
     ) -> Cmd {
         let command = &self.library.commands[script.name];
@@ -178,7 +179,11 @@ impl Scripts {
             Form::Scripts => ("EVALSHA", &command.hash),
         };
         let mut call = redis::cmd(verb);
-        call.arg(name).arg(keys.len()).arg(keys).arg(args);
+        call.arg(name).arg(keys.len());
+        for key in keys {
+            call.arg(key.as_ref());
+        }
+        call.arg(args);
         if let Some(now) = self.steered() {
             call.arg(now.as_micros());
         }
@@ -222,14 +227,37 @@ pub(crate) enum Arg<'a> {
     Number(u64),
 }
 
-impl Arg<'_> {
-    /// The argument as it is sent.
-    pub(crate) fn to_vec(self) -> Vec<u8> {
-        match self {
-            Self::Text(text) => text.as_bytes().to_vec(),
-            Self::Bytes(bytes) => bytes.to_vec(),
-            Self::Number(number) => number.to_string().into_bytes(),
+/// Arguments that are kept until they are sent, one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Packed {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Packed {
+    pub(crate) fn new(args: &[Arg<'_>]) -> Self {
+        let mut packed =
+            Self { bytes: Vec::with_capacity(128), ends: Vec::with_capacity(args.len()) };
+        for arg in args {
+            match arg {
+                Arg::Text(text) => packed.bytes.extend_from_slice(text.as_bytes()),
+                Arg::Bytes(bytes) => packed.bytes.extend_from_slice(bytes),
+                // Writing to memory does not fail.
+                Arg::Number(number) => drop(write!(packed.bytes, "{number}")),
+            }
+            packed.ends.push(packed.bytes.len());
         }
+        packed
+    }
+
+    /// Number of bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
     }
 }
 

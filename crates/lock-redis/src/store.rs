@@ -19,7 +19,7 @@ use crate::layout::Layout;
 use crate::notify::Mailboxes;
 use crate::record;
 use crate::reply::Answer;
-use crate::script::{Arg, Script};
+use crate::script::{Arg, Packed, Script};
 use crate::subscription::Subscription;
 
 /// Maximum number of damaged keys that are remembered.
@@ -95,8 +95,7 @@ impl Store {
         let mut all = vec![Arg::Number(self.journal()), Arg::Text(key.as_str())];
         all.extend(args.iter().copied());
         let answer = if self.batcher.has(key) {
-            let all = all.iter().map(|arg| arg.to_vec()).collect();
-            let work = Work::Whole(script, keys, all);
+            let work = Work::Whole(script, keys, Packed::new(&all));
             self.batcher.send(operation, key, work).await
         } else {
             self.connection.run(operation, script, &keys, &all).await
@@ -125,8 +124,7 @@ impl Store {
                 self.connection.run(operation, script, &keys, args).await
             }
             None => {
-                let args = args.iter().map(|arg| arg.to_vec()).collect();
-                let work = Work::Short(many, state, args);
+                let work = Work::Short(many, state, Packed::new(args));
                 self.batcher.send(operation, key, work).await
             }
         };
