@@ -10,7 +10,7 @@ use lock_atlantis::{AtlantisRedis, ServerConfig};
 use lock_compat::LegacyBackend;
 use lock_compat::conformance::lock;
 use lock_compat::legacy::{LegacyKey, ProjectLock, decode};
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 use redis::aio::MultiplexedConnection;
 use tokio::time::Instant;
 

@@ -12,7 +12,7 @@ use lock_compat::legacy::{
     decode, encode,
 };
 use lock_compat::{LegacyBackend, LegacyError};
-use lock_testkit::server::{RedisServer, ServerConfig as Setup};
+use lock_testkit_redis::server::{RedisServer, ServerConfig as Setup};
 
 async fn store(server: &RedisServer) -> AtlantisRedis {
     AtlantisRedis::connect(config(server)).await.unwrap()

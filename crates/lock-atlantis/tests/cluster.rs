@@ -11,7 +11,7 @@ use lock_compat::LegacyBackend;
 use lock_compat::conformance::{lock, pull};
 use lock_compat::documents::{DocumentStore, Replacement};
 use lock_compat::legacy::{CommandName, Outcome, ProjectResult, Timestamp, encode};
-use lock_testkit::server::{RedisServer, ServerConfig as Setup};
+use lock_testkit_redis::server::{RedisServer, ServerConfig as Setup};
 use tokio::time::{interval, timeout};
 
 /// How long the servers may take to find each other.

@@ -22,7 +22,7 @@ use lock_compat::legacy::{
 use lock_compat::{LegacyBackend, LegacyError, LockAdapter, Result};
 use lock_core::{LockManager, OwnerId};
 use lock_memory::MemoryBackend;
-use lock_testkit::server::{RedisServer, ServerConfig as Setup};
+use lock_testkit_redis::server::{RedisServer, ServerConfig as Setup};
 use tokio::task::JoinSet;
 
 mod staged;

@@ -16,8 +16,8 @@ use lock_compat::legacy::{CommandName, LegacyKey, Outcome, ProjectLock, ProjectR
 use lock_compat::{LegacyBackend, LegacyError, LegacyLocker, LockAdapter, LockerClient};
 use lock_core::{LockManager, OwnerId, TokioClock};
 use lock_memory::MemoryBackend;
-use lock_testkit::proxy::Proxy;
-use lock_testkit::server::{RedisServer, ServerConfig as Setup};
+use lock_testkit_redis::proxy::Proxy;
+use lock_testkit_redis::server::{RedisServer, ServerConfig as Setup};
 
 fn config(server: &RedisServer) -> ServerConfig {
     ServerConfig::parse(&server.url()).unwrap()

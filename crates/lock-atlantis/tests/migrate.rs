@@ -17,7 +17,7 @@ use lock_compat::legacy::{
 use lock_compat::{LegacyBackend, LegacyError, LockAdapter, Result};
 use lock_core::{LockManager, OwnerId};
 use lock_memory::MemoryBackend;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 
 fn over(documents: MemoryDocuments) -> LockAdapter {
     let owner = OwnerId::parse("atlantis").unwrap();

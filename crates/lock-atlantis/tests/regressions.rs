@@ -11,7 +11,7 @@ use lock_compat::legacy::{CommandName, Outcome, ProjectResult, Timestamp};
 use lock_compat::{LegacyBackend, LockAdapter};
 use lock_core::{LockManager, OwnerId};
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 

@@ -3,7 +3,7 @@
 use lock_atlantis::{AtlantisRedis, ServerConfig};
 use lock_compat::LegacyBackend;
 use lock_compat::conformance::lock;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 use redis::{Client, TlsCertificates};
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use lock_compat::{
 };
 use lock_core::{Change, EventFilter, LockManager, OwnerId, Priority, Watched};
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 

@@ -1,4 +1,4 @@
-//! Named leases with fencing tokens, priorities and a fair queue: what every lock store agrees on.
+#![doc = include_str!("../README.md")]
 
 mod clock;
 mod identity;

@@ -1,9 +1,4 @@
-//! The lock backend over any store that keeps bytes: the machine of `lock-core` inside its transactions.
-//!
-//! A store implements [`StateStore`], which is about 100 lines, and [`HostBackend`] makes both
-//! backend traits of it. The bytes of one key are its cell: the whole state of the machine, written
-//! out with a version in front. Every command reads the cell, runs the machine, and writes the cell
-//! back, inside one transaction of the store or inside a loop of compare and set.
+#![doc = include_str!("../README.md")]
 
 mod backend;
 mod cell;

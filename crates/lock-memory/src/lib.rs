@@ -1,4 +1,4 @@
-//! The lock store in memory: the state machine of `lock-core` under the shards of a concurrent map.
+#![doc = include_str!("../README.md")]
 
 mod backend;
 mod inspector;

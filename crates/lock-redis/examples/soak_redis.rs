@@ -10,9 +10,9 @@ use lock_core::{
     AcquireRequest, Acquisition, LockKey, LockStore, OwnerId, ReleaseRequest, RequestId, Result,
 };
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::proxy::Proxy;
-use lock_testkit::server::{RedisServer, ServerConfig};
 use lock_testkit::soak::{self, Target, Trouble};
+use lock_testkit_redis::proxy::Proxy;
+use lock_testkit_redis::server::{RedisServer, ServerConfig};
 use tokio::time::sleep;
 
 fn main() -> ExitCode {

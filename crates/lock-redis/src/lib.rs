@@ -1,4 +1,4 @@
-//! The lock store in Redis or Valkey: the rules of `lock-core` in scripts that run on the server.
+#![doc = include_str!("../README.md")]
 
 mod backend;
 mod batch;

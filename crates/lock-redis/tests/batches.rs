@@ -10,8 +10,8 @@ use lock_core::{
     Result, Ttl,
 };
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::proxy::Proxy;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::proxy::Proxy;
+use lock_testkit_redis::server::RedisServer;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 

@@ -11,7 +11,7 @@ use lock_core::{
     ReleaseRequest, RenewRequest, Renewal, RequestId, Timed, Ttl, Violation,
 };
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::server::{RedisServer, ServerConfig};
+use lock_testkit_redis::server::{RedisServer, ServerConfig};
 
 const SECRET: &str = "hunter2";
 

@@ -15,7 +15,7 @@ use lock_core::{
 };
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::Skipped;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 use tokio::task::JoinSet;
 
 const MANY: usize = 10_000;

@@ -14,7 +14,7 @@ use lock_core::{
     Renewal, RequestId, Timestamp, Ttl, WaitsQuery,
 };
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::server::{RedisServer, ServerConfig};
+use lock_testkit_redis::server::{RedisServer, ServerConfig};
 use tokio::task::JoinSet;
 
 fn request(key: &str, number: usize) -> AcquireRequest {

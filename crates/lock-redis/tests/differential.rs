@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::differential::{Settings, check};
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 
 /// Runs the test on a server, by the commands that this user is given.
 async fn agrees(settings: Settings, user: &str, adapt: impl Fn(RedisConfig) -> RedisConfig) {

@@ -14,8 +14,8 @@ use lock_core::{
     LockManager, OwnerId, ReleaseRequest, RequestId,
 };
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::proxy::Proxy;
-use lock_testkit::server::{RedisServer, ServerConfig};
+use lock_testkit_redis::proxy::Proxy;
+use lock_testkit_redis::server::{RedisServer, ServerConfig};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};

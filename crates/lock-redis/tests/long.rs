@@ -17,7 +17,7 @@ use lock_core::{
     Renewal, RequestId, Timestamp, Ttl,
 };
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::server::{RedisServer, ServerConfig};
+use lock_testkit_redis::server::{RedisServer, ServerConfig};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 

@@ -10,8 +10,8 @@ use lock_core::{
     LockKey, MailboxId, Notice, NoticeStream, OwnerId, ReleaseRequest, RequestId,
 };
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::proxy::Proxy;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::proxy::Proxy;
+use lock_testkit_redis::server::RedisServer;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

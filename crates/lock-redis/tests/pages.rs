@@ -12,7 +12,7 @@ use lock_core::{
     LockKey, ManualClock, Mode, OwnerId, RequestId, Timestamp, Ttl,
 };
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::server::{RedisServer, ServerConfig};
+use lock_testkit_redis::server::{RedisServer, ServerConfig};
 use tokio::task::JoinSet;
 
 /// The number of waiters, more than any page shows.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lock_core::LockStore;
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::proxy::Proxy;
-use lock_testkit::server::RedisServer;
 use lock_testkit::simulation::{self, Site, Trouble};
+use lock_testkit_redis::proxy::Proxy;
+use lock_testkit_redis::server::RedisServer;
 
 /// The keys of one program, on a server that others use, too.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use lock_core::{
     TransferRequest, TransferTo, Ttl, WaitsQuery, Watched,
 };
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 
 const README: &str = include_str!("../../../README.md");
 

@@ -3,7 +3,7 @@
 use lock_core::{AcquireRequest, Acquisition, ErrorKind, LockBackend, LockKey, OwnerId, RequestId};
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::Skipped;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 use redis::{Client, TlsCertificates};
 
 #[tokio::test]

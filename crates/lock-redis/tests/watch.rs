@@ -12,7 +12,7 @@ use lock_core::{
     Watched,
 };
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 
 async fn store(server: &RedisServer, entries: u32) -> RedisBackend {
     let entries = NonZeroU32::new(entries).expect("not zero");

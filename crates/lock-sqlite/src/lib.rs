@@ -1,21 +1,4 @@
-//! The lock store in an SQLite file: processes of one machine take turns durably, and nothing has to be installed.
-//!
-//! ```
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use lock_core::{LockManager, OwnerId};
-//! use lock_sqlite::SqliteConfig;
-//!
-//! # let folder = tempfile::tempdir()?;
-//! # let path = folder.path().join("locks.db");
-//! let store = SqliteConfig::new(path).open()?;
-//! let manager = LockManager::new(store, OwnerId::parse("deploy-7")?);
-//! let token = manager.hold("shop/prod", async |guard| guard.token()).await?;
-//! assert!(token.get() > 0);
-//! manager.shutdown().await;
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 
 mod clock;
 mod config;

@@ -1,4 +1,4 @@
-//! The conformance suite that every lock backend must pass, and what its tests are made of.
+#![doc = include_str!("../README.md")]
 
 mod faulty;
 mod fixture;
@@ -8,11 +8,8 @@ mod suite;
 mod world;
 
 pub mod cases;
-pub mod client;
 #[cfg(feature = "differential")]
 pub mod differential;
-pub mod proxy;
-pub mod server;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 #[cfg(feature = "soak")]

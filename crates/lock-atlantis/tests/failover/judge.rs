@@ -7,7 +7,7 @@ use lock_atlantis::migrate::Source;
 use lock_atlantis::{AtlantisRedis, ServerConfig};
 use lock_compat::LegacyBackend;
 use lock_compat::conformance::pull;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 
 /// What was found.
 #[derive(Debug, Default)]

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
-use lock_testkit::proxy::Proxy;
-use lock_testkit::server::{RedisServer, ServerConfig};
+use lock_testkit_redis::proxy::Proxy;
+use lock_testkit_redis::server::{RedisServer, ServerConfig};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep_until};

@@ -14,7 +14,7 @@ use lock_compat::{LegacyBackend, LockAdapter};
 use lock_core::{LockManager, OwnerId};
 use lock_memory::MemoryBackend;
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 
 fn owner() -> OwnerId {
     OwnerId::parse("atlantis").expect("an owner")

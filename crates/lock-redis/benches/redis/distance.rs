@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lock_testkit::proxy::Proxy;
+use lock_testkit_redis::proxy::Proxy;
 
 use crate::contestants::{Field, Name};
 use crate::pairs;

@@ -30,7 +30,7 @@ mod table;
 
 use std::env;
 
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 
 use contestants::Field;
 use machine::Machine;

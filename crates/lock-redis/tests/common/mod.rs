@@ -7,7 +7,7 @@ use std::time::Duration;
 use lock_core::{Capabilities, Clock, LockStore, ManualClock, Timestamp};
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::Fixture;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 
 /// Where the server that was just started is.
 pub(crate) fn config(server: &RedisServer) -> RedisConfig {

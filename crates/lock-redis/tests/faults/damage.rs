@@ -7,7 +7,7 @@ use lock_core::{
     Release, ReleaseRequest, RenewRequest, Renewal, Ttl, WaitsQuery,
 };
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 
 use crate::scene::{
     BY_FUNCTIONS, BY_SCRIPTS, ask, key, owner, queue, secs, store, until_clean, url_of, users,

@@ -1,7 +1,7 @@
 //! Connections that break while somebody waits, so that the news of a grant may be lost.
 
-use lock_testkit::proxy::Proxy;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::proxy::Proxy;
+use lock_testkit_redis::server::RedisServer;
 
 use lock_core::{InspectQuery, LockInspector};
 

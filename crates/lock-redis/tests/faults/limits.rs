@@ -1,8 +1,8 @@
 //! How long commands that are sent together may take on a line that fails, beside single ones.
 
 use lock_core::{InspectQuery, LockBackend, LockInspector};
-use lock_testkit::proxy::Proxy;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::proxy::Proxy;
+use lock_testkit_redis::server::RedisServer;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::scene::{

@@ -1,8 +1,8 @@
 //! Lines that go dead without a word: black holes and connections that are open on one side only.
 
 use lock_core::{InspectQuery, LockInspector};
-use lock_testkit::proxy::Proxy;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::proxy::Proxy;
+use lock_testkit_redis::server::RedisServer;
 
 use crate::scene::{Census, PATIENCE, manager, millis, secs, until, until_clean, waiter, within};
 

@@ -3,7 +3,7 @@
 use lock_core::{
     Acquisition, InspectQuery, LockBackend, LockInspector, LossReason, MailboxId, Notice,
 };
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 use tokio::time::Instant;
 
 use crate::scene::{ask, key, manager, millis, secs, store, until, until_clean, waiter, within};

@@ -1,8 +1,8 @@
 //! Requests that nobody wants any more while the server or the line hangs: nothing of them stays.
 
 use lock_core::{CancelRequest, Cancellation, InspectQuery, LockBackend, LockInspector};
-use lock_testkit::proxy::Proxy;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::proxy::Proxy;
+use lock_testkit_redis::server::RedisServer;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::hammer::Dice;

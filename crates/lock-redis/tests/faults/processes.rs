@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use lock_core::LockManager;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};

@@ -8,7 +8,7 @@ use lock_core::{
     RenewRequest, Renewal, Ttl,
 };
 use lock_redis::RedisBackend;
-use lock_testkit::server::{RedisServer, ServerConfig};
+use lock_testkit_redis::server::{RedisServer, ServerConfig};
 
 use crate::scene::{
     BY_FUNCTIONS, BY_SCRIPTS, ask, connections, hang_up, hasty, key, manager, millis, queue, secs,

@@ -11,8 +11,8 @@ use lock_core::{
     Ttl,
 };
 use lock_redis::RedisBackend;
-use lock_testkit::proxy::Proxy;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::proxy::Proxy;
+use lock_testkit_redis::server::RedisServer;
 
 use crate::scene::{
     BY_FUNCTIONS, BY_SCRIPTS, ask, hasty, key, millis, owner, queue, secs, until_clean, url_of,

@@ -10,7 +10,7 @@ use lock_core::{
     LockManager, LossReason, OwnerId, RequestId, Result, Timestamp, WaitsQuery,
 };
 use lock_redis::{RedisBackend, RedisConfig};
-use lock_testkit::server::{RedisServer, ServerConfig};
+use lock_testkit_redis::server::{RedisServer, ServerConfig};
 use tokio::time::{Instant, sleep, timeout};
 
 /// The longest that anything here may take.

@@ -1,7 +1,7 @@
 //! Servers that are killed, come back, or hang.
 
 use lock_core::{Acquisition, CancelRequest, Cancellation, ErrorKind, LockBackend, LossReason};
-use lock_testkit::server::{RedisServer, ServerConfig};
+use lock_testkit_redis::server::{RedisServer, ServerConfig};
 use tokio::time::sleep;
 
 use crate::scene::{

@@ -8,8 +8,8 @@ use lock_core::{
     ListQuery, LockBackend, LockInspector, LossReason, Reason, Release, ReleaseRequest,
     RenewRequest, Renewal, RequestId, Transfer, TransferRequest, TransferTo, Ttl, WaitsQuery,
 };
-use lock_testkit::client::Client;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::client::Client;
+use lock_testkit_redis::server::RedisServer;
 
 use crate::scene::{
     BY_FUNCTIONS, BY_SCRIPTS, PATIENCE, ask, key, manager, millis, owner, queue, secs, store,

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use lock_testkit::client::Client;
-use lock_testkit::server::{RedisServer, ServerConfig};
+use lock_testkit_redis::client::Client;
+use lock_testkit_redis::server::{RedisServer, ServerConfig};
 use tokio::time::{sleep, timeout};
 
 /// Longer than any answer takes.

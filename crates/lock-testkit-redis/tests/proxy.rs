@@ -5,9 +5,9 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use lock_testkit::client::Client;
-use lock_testkit::proxy::Proxy;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::client::Client;
+use lock_testkit_redis::proxy::Proxy;
+use lock_testkit_redis::server::RedisServer;
 use tokio::time::{Instant, timeout};
 
 /// Longer than any answer takes that comes at all.

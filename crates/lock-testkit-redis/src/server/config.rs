@@ -7,7 +7,7 @@ use std::path::Path;
 ///
 /// # Examples
 /// ```no_run
-/// use lock_testkit::server::{RedisServer, ServerConfig};
+/// use lock_testkit_redis::server::{RedisServer, ServerConfig};
 /// # async fn example() {
 /// let config = ServerConfig::new().durable().with("maxmemory", "2mb");
 /// let server = RedisServer::start_with(config).await;
