@@ -20,6 +20,7 @@ usage: cargo xtask COMMAND
   doc            the documentation, warnings are errors
   api [--bless]  compare the public API with api/*.txt, or write it there
   features       check the crates under each of their features
+  package        package the libraries, and use them from crates outside of the workspace
   deny           licences, bans and sources of the dependencies
   instructions [--bless]
                  count the instructions of the memory store and compare them with
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Doc,
     Api { bless: bool },
     Features,
+    Package,
     Deny,
     Instructions { bless: bool },
     Bench { name: String, charts: bool },
@@ -77,6 +79,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Option<Command> {
         ["api"] => Command::Api { bless: false },
         ["api", "--bless"] => Command::Api { bless: true },
         ["features"] => Command::Features,
+        ["package"] => Command::Package,
         ["deny"] => Command::Deny,
         ["instructions"] => Command::Instructions { bless: false },
         ["instructions", "--bless"] => Command::Instructions { bless: true },

@@ -6,7 +6,9 @@ use anyhow::{Result, ensure};
 
 use crate::sh::{Sh, section};
 use crate::test::Tally;
-use crate::{api, deny, doc, features, fmt, instructions, lint, redis, simulate, soak, test, tidy};
+use crate::{
+    api, deny, doc, features, fmt, instructions, lint, package, redis, simulate, soak, test, tidy,
+};
 
 /// Runs every check, and ends with the sum of the tests.
 pub(crate) fn run(sh: &Sh) -> ExitCode {
@@ -36,6 +38,7 @@ fn steps(sh: &Sh, tally: &mut Tally) -> Result<()> {
     section("instructions", || counted(tally, instructions::run(sh, false)?))?;
     section("docs", || doc::run(sh))?;
     section("features", || features::run(sh))?;
+    section("package", || package::run(sh))?;
     section("api", || api::run(sh, false))?;
     section("deny", || deny::run(sh))
 }

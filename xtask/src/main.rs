@@ -11,6 +11,7 @@ mod features;
 mod fmt;
 mod instructions;
 mod lint;
+mod package;
 mod redis;
 mod sh;
 mod simulate;
@@ -51,6 +52,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Doc => doc::run(&sh)?,
         Command::Api { bless } => api::run(&sh, bless)?,
         Command::Features => features::run(&sh)?,
+        Command::Package => package::run(&sh)?,
         Command::Deny => deny::run(&sh)?,
         Command::Instructions { bless } => {
             instructions::run(&sh, bless)?;
