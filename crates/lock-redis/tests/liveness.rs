@@ -236,7 +236,9 @@ async fn tasks_take_turns_while_the_connection_of_the_mailbox_is_cut() {
     let counted = arena.race("3 tasks that are cut", 3, over).await;
     // After each cut, each that waits asks once.
     counted.assert_bounded(3 * CUTS);
-    assert!(counted.hears > 0, "nobody missed anything: {counted:?}");
+    // Calls of scripts have no names.
+    let is_counted = RedisServer::has_functions();
+    assert!(counted.hears > 0 || !is_counted, "nobody missed anything: {counted:?}");
 }
 
 /// Managers with a connection each.

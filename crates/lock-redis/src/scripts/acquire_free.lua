@@ -8,13 +8,14 @@
 
 local ends = ARGV[2] == '0' and NEVER or now + ARGV[2]
 local state = ARGV[1] .. struct.pack(TERM_FORMAT, now, now, ends) .. ARGV[3]
-local is_free
+local set
 if ARGV[4] == '0' then
-  is_free = call('SET', KEYS[1], state, 'NX')
+  set = redis.pcall('SET', KEYS[1], state, 'NX')
 else
-  is_free = call('SET', KEYS[1], state, 'PX', ARGV[4], 'NX')
+  set = redis.pcall('SET', KEYS[1], state, 'PX', ARGV[4], 'NX')
 end
-if not is_free then
+-- What a server refuses, the whole command is refused by its word.
+if not set or set.err then
   return false
 end
 local last = call('GETSET', KEYS[2], now)

@@ -5,7 +5,12 @@
 -- Answers the time.
 
 -- Writing to what is there already asks the server whether it takes writes at all.
-call('PERSIST', KEYS[1])
+local asked = redis.pcall('PERSIST', KEYS[1])
+if type(asked) == 'table' then
+  -- Servers before version 7 put where it happened before the word of what they refuse.
+  local word = string.match(' ' .. asked.err, '[ -](%u%u%u+) ') or 'ERR'
+  return redis.error_reply(word .. ' ' .. asked.err)
+end
 local layout = call('GET', KEYS[2])
 if layout and layout ~= ARGV[1] then
   return redis.error_reply('LAYOUT the store has layout ' .. layout .. ', and ours is ' .. ARGV[1])

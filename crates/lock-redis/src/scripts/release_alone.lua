@@ -12,5 +12,8 @@ end
 if sub(state, 1, ALONE_GRANTED - 1) ~= ARGV[1] then
   return false
 end
-call('DEL', KEYS[1])
+-- What a server refuses, the whole command is refused by its word.
+if type(redis.pcall('DEL', KEYS[1])) == 'table' then
+  return false
+end
 return { now, struct.unpack('>d', state, ALONE_ENDS) > now and 1 or 0 }

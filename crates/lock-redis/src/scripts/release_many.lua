@@ -17,7 +17,10 @@ for at = 1, #KEYS do
     answers[at + 1] = false
   end
 end
-if #ended > 0 then
-  call('DEL', unpack(ended))
+-- What a server refuses, each whole command is refused by its word.
+if #ended > 0 and type(redis.pcall('DEL', unpack(ended))) == 'table' then
+  for at = 1, #KEYS do
+    answers[at + 1] = false
+  end
 end
 return answers

@@ -23,12 +23,13 @@ for at = 1, #KEYS do
       end
       state = sub(state, 1, ALONE_ENDS - 1) .. struct.pack('>dc1', ends, '0') .. mailbox
         .. sub(state, ALONE_TERMS)
+      local set
       if ttl == '0' then
-        call('SET', KEYS[at], state)
+        set = redis.pcall('SET', KEYS[at], state)
       else
-        call('SET', KEYS[at], state, 'PX', ttl + GRACE)
+        set = redis.pcall('SET', KEYS[at], state, 'PX', ttl + GRACE)
       end
-      answers[at + 1] = ends
+      answers[at + 1] = set.ok and ends
     end
   end
 end
