@@ -72,6 +72,10 @@ impl Entry {
         Self { operation, key, work, since: Instant::now(), standing, answer }
     }
 
+    const fn is_whole(&self) -> bool {
+        matches!(self.work, Work::Whole(..))
+    }
+
     fn bytes(&self) -> usize {
         self.work.args().len() + self.key.as_str().len()
     }
@@ -195,11 +199,11 @@ impl Gathered {
             }
             let Some(key) = self.turns.pop_front() else { break };
             let Some(Turns { first, mut behind }) = self.of_key.remove(&key) else { continue };
-            let mut next = Some(first);
-            while let Some(entry) = next {
+            let (mut next, mut is_taken) = (Some(first), false);
+            while let Some(entry) = next.take_if(|next| !is_taken || next.is_whole()) {
                 next = behind.pop_front();
                 self.count -= 1;
-                if matches!(entry.work, Work::Short(..)) && is_contended(&key) {
+                if !entry.is_whole() && is_contended(&key) {
                     entry.answer(Ok(Value::Nil));
                     continue;
                 }
@@ -211,10 +215,14 @@ impl Gathered {
                     continue;
                 }
                 (count, bytes) = (count + 1, bytes + entry.bytes());
+                is_taken = true;
                 put(&mut calls, entry, deadline);
-                break;
+                if count == MOST || bytes >= BYTES {
+                    break;
+                }
             }
-            // A second command of a key belongs into another batch.
+            // A short command behind another of its key belongs into another batch. Whole commands
+            // go each by itself, so they may follow: else a crowd would send one for each answer.
             if let Some(first) = next {
                 self.of_key.insert(key.clone(), Turns { first, behind });
                 self.turns.push_back(key);
@@ -230,8 +238,8 @@ fn put(calls: &mut Vec<Call>, entry: Entry, deadline: Instant) {
         Work::Short(gather, ..) => gather.script,
         Work::Whole(script, ..) => *script,
     };
-    let is_short = matches!(entry.work, Work::Short(..));
-    let same = |call: &&mut Call| is_short && std::ptr::eq(call.script, script);
+    let is_whole = entry.is_whole();
+    let same = |call: &&mut Call| !is_whole && std::ptr::eq(call.script, script);
     match calls.iter_mut().find(same) {
         Some(call) => {
             call.deadline = call.deadline.max(deadline);
@@ -278,7 +286,7 @@ impl Call {
 
     /// Answers each command: of a batch with the time and its own part.
     pub(crate) fn answer(self, answer: Result<Value>) {
-        if self.entries.iter().any(|entry| matches!(entry.work, Work::Whole(..))) {
+        if self.entries.iter().any(Entry::is_whole) {
             for entry in self.entries {
                 entry.answer(answer.clone());
             }

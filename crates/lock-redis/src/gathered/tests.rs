@@ -88,21 +88,30 @@ fn second_command_of_a_key_belongs_into_the_next_batch() {
 }
 
 #[test]
-fn whole_command_follows_those_of_its_key() {
+fn whole_commands_follow_those_of_their_key() {
     let mut gathered = Gathered::default();
-    let _entries =
-        [acquire(&mut gathered, "a"), whole(&mut gathered, "a"), whole(&mut gathered, "b")];
+    let _entries = [
+        acquire(&mut gathered, "a"),
+        whole(&mut gathered, "a"),
+        whole(&mut gathered, "b"),
+        whole(&mut gathered, "a"),
+        release(&mut gathered, "a"),
+        whole(&mut gathered, "a"),
+    ];
     assert!(gathered.has(&key("a")) && !gathered.has(&key("c")));
-    let first = [("acquire", keys(&["token", "a"])), ("whole", keys(&["b"]))];
-    assert_eq!(taken(&mut gathered), first);
-    assert_eq!(taken(&mut gathered), [("whole", keys(&["a"]))]);
+    let (acquire, of_a, of_b) =
+        (("acquire", keys(&["token", "a"])), ("whole", keys(&["a"])), ("whole", keys(&["b"])));
+    assert_eq!(taken(&mut gathered), [acquire, of_a.clone(), of_a.clone(), of_b]);
+    assert_eq!(taken(&mut gathered), [("release", keys(&["a"])), of_a]);
+    assert_eq!(taken(&mut gathered), []);
 }
 
 #[test]
-fn whole_commands_go_each_by_itself() {
+fn whole_commands_of_one_key_are_no_more_than_a_batch() {
     let mut gathered = Gathered::default();
-    let _entries = [whole(&mut gathered, "a"), whole(&mut gathered, "b")];
-    assert_eq!(taken(&mut gathered), [("whole", keys(&["a"])), ("whole", keys(&["b"]))]);
+    let _entries: Vec<_> = (0..100).map(|_| whole(&mut gathered, "a")).collect();
+    assert_eq!(taken(&mut gathered).len(), MOST);
+    assert_eq!(taken(&mut gathered).len(), 100 - MOST);
 }
 
 #[test]
