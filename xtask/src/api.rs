@@ -6,6 +6,7 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, Package};
 
+use crate::doc;
 use crate::sh::{Sh, libraries};
 
 /// Compares every library with `api/CRATE.txt`, or writes it there.
@@ -37,17 +38,12 @@ pub(crate) fn run(sh: &Sh, bless: bool) -> Result<()> {
 
 /// Returns one line for each public item of a library.
 fn public_api(sh: &Sh, metadata: &Metadata, package: &Package) -> Result<String> {
-    // A directory of its own: the JSON would clobber the documentation for people, and the
-    // variables would make cargo build everything anew.
-    let target_dir = metadata.target_directory.join("api");
-    sh.cargo(&["doc", "--quiet", "--no-deps", "--lib", "--all-features"])
-        .args(["--package", &package.name])
-        .env("CARGO_TARGET_DIR", &target_dir)
-        .env("RUSTC_BOOTSTRAP", "1")
+    doc::documenting(sh, metadata)
+        .args(["--quiet", "--lib", "--all-features", "--package", &package.name])
         .env("RUSTDOCFLAGS", "-Z unstable-options --output-format json")
         .run()?;
     let name = package.name.replace('-', "_");
-    let json = target_dir.join("doc").join(format!("{name}.json"));
+    let json = metadata.target_directory.join("doc/doc").join(format!("{name}.json"));
     let api = public_api::Builder::from_rustdoc_json(&json)
         .omit_blanket_impls(true)
         .omit_auto_trait_impls(true)

@@ -7,7 +7,7 @@ use crate::test::Tally;
 
 /// How many fixed seeds a check of everything runs, and for how many seconds new ones.
 const SEEDS: &str = "2000";
-const SECONDS: &str = "40";
+const SECONDS: &str = "15";
 
 /// Runs the seeds that `args` tell: `--seed S`, `--seeds N`, `--seconds T`.
 pub(crate) fn run(sh: &Sh, args: &[String]) -> Result<()> {
