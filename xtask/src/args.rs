@@ -13,9 +13,9 @@ usage: cargo xtask COMMAND
   test --valkey  only the tests that start a Redis, with a Valkey in its place
   simulate [--seed S] [--seeds N | --seconds T]
                  whole systems in virtual time, many seeds on all cores
-  soak --target redis [--seconds N] [--seed S]
+  soak --target redis|sqlite [--seconds N] [--seed S]
                  real processes on a real store while faults strike
-  soak --target redis --planted
+  soak --target redis|sqlite --planted
                  the same with notices that are lost, which must be found
   doc            the documentation, warnings are errors
   api [--bless]  compare the public API with api/*.txt, or write it there

@@ -7,9 +7,10 @@ use lock_core::{InvalidInput, Violation};
 use redis::Script;
 
 use crate::server::{Server, ServerConfig, named, plain};
-use lock_compat::Result;
-use lock_compat::documents::{Document, DocumentStore, Replacement, Revision};
-use lock_compat::legacy::Damaged;
+use lock_compat::documents::{
+    Document, DocumentError, DocumentStore, Replacement, Result, Revision,
+};
+use lock_compat::{LegacyError, legacy::Damaged};
 
 /// Documents in Redis, below a prefix; clones share the connection.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ impl RedisDocuments {
     ///
     /// # Errors
     /// [`InvalidInput`] when the prefix is none, and when the server cannot be reached.
-    pub async fn connect(config: ServerConfig, prefix: &str) -> Result<Self> {
+    pub async fn connect(config: ServerConfig, prefix: &str) -> Result<Self, LegacyError> {
         let prefix = checked(prefix)?;
         let replace = Script::new(include_str!("documents/scripts/replace.lua"));
         Ok(Self { server: Arc::new(Server::connect(config).await?), prefix, replace })
@@ -62,19 +63,28 @@ fn checked(prefix: &str) -> Result<String, InvalidInput> {
 }
 
 /// The revision and the body of what is stored.
-fn read(key: &str, bytes: &[u8]) -> Result<Document, Damaged> {
+fn read(key: &str, bytes: &[u8]) -> Result<Document> {
     let (revision, body) = bytes
         .split_first_chunk::<8>()
-        .ok_or_else(|| Damaged::new(key, "it is shorter than a revision"))?;
+        .ok_or_else(|| DocumentError::damaged(key, "it is shorter than a revision"))?;
     Ok(Document::new(Revision::new(u64::from_be_bytes(*revision)), body.to_vec()))
+}
+
+/// What went wrong with a server, as it is said of documents.
+fn of_documents(error: LegacyError) -> DocumentError {
+    match error {
+        LegacyError::Damaged(Damaged { key, reason, .. }) => DocumentError::damaged(key, reason),
+        LegacyError::Store { unknown, source } => DocumentError::failed(unknown, source),
+        error => DocumentError::failed(error.is_unknown(), error),
+    }
 }
 
 #[async_trait]
 impl DocumentStore for RedisDocuments {
     async fn read(&self, name: &str) -> Result<Option<Document>> {
         let key = self.key(name);
-        let stored = self.server.get(&key).await?;
-        Ok(stored.map(|bytes| read(&key, &bytes)).transpose()?)
+        let stored = self.server.get(&key).await.map_err(of_documents)?;
+        stored.map(|bytes| read(&key, &bytes)).transpose()
     }
 
     async fn replace(
@@ -91,17 +101,18 @@ impl DocumentStore for RedisDocuments {
             None => call.arg(""),
         };
         call.arg(body.unwrap_or_default()).arg(u8::from(body.is_some()));
-        let is_done: bool = self.server.call(&call).await.map_err(|error| named(error, &key))?;
+        let answer = self.server.call(&call).await;
+        let is_done: bool = answer.map_err(|error| of_documents(named(error, &key)))?;
         Ok(if is_done { Replacement::Done } else { Replacement::Changed })
     }
 
     async fn names(&self, prefix: &str) -> Result<Vec<String>> {
         let base = self.base();
-        let keys = self.server.keys(&(plain(&self.key(prefix)) + "*")).await?;
+        let keys = self.server.keys(&(plain(&self.key(prefix)) + "*")).await;
         let name = |key: Vec<u8>| {
             let key = String::from_utf8(key).ok()?;
             Some(key.strip_prefix(&base)?.replace("%3A", ":").replace("%25", "%"))
         };
-        Ok(keys.into_iter().filter_map(name).collect())
+        Ok(keys.map_err(of_documents)?.into_iter().filter_map(name).collect())
     }
 }

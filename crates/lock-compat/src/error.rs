@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 
 use lock_core::InvalidInput;
+use lock_documents::DocumentError;
 
 use crate::legacy::{CommandName, Damaged};
 
@@ -116,6 +117,16 @@ impl From<lock_core::Error> for LegacyError {
     }
 }
 
+impl From<DocumentError> for LegacyError {
+    fn from(error: DocumentError) -> Self {
+        match error {
+            DocumentError::Damaged { place, reason } => Damaged::new(place, reason).into(),
+            DocumentError::Failed { unknown, source } => Self::Store { unknown, source },
+            other => Self::store(other.is_unknown(), other),
+        }
+    }
+}
+
 /// A text in quotes as Go's `%q` writes it.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
@@ -143,6 +154,19 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_documents_say_the_same_here() {
+        for unknown in [false, true] {
+            let error = LegacyError::from(DocumentError::failed(unknown, "no answer"));
+            assert_eq!(error.is_unknown(), unknown);
+            let source = error.source().map(ToString::to_string);
+            assert_eq!(source.as_deref(), Some("no answer"));
+        }
+        let error = LegacyError::from(DocumentError::damaged("key", "it is short"));
+        let LegacyError::Damaged(damaged) = error else { panic!("{error:?}") };
+        assert_eq!((&*damaged.key, &*damaged.reason), ("key", "it is short"));
+    }
 
     #[test]
     fn texts_are_quoted_as_in_go() {

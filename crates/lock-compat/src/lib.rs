@@ -7,7 +7,6 @@ mod error;
 mod adapter;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-pub mod documents;
 
 mod apply;
 mod backend;
@@ -24,6 +23,10 @@ pub use error::{LegacyError, Result};
 pub use locker::{LegacyLocker, LockerClient, NoOpLocker, TryLockResponse};
 pub use project_locker::{ProjectLockResponse, ProjectLocker};
 pub use shelf::Shelf;
+
+/// Small documents with revisions, for what is no lock: statuses of pull requests, and the locks of
+/// commands.
+pub use lock_documents as documents;
 
 #[doc = include_str!("../docs/names.md")]
 pub mod names {}

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lock_compat::conformance::{lock, pull};
-use lock_compat::documents::{Document, DocumentStore, MemoryDocuments, Replacement, Revision};
+use lock_compat::documents::{
+    Document, DocumentError, DocumentStore, MemoryDocuments, Replacement, Revision,
+};
 use lock_compat::legacy::{CommandName, Project, ProjectLock, Timestamp, User};
 use lock_compat::{
     ApplyClient, ApplyLocker, LegacyBackend, LegacyError, LegacyLocker, LockAdapter, LockerClient,
@@ -34,19 +36,19 @@ struct LostDocuments;
 
 #[async_trait]
 impl DocumentStore for LostDocuments {
-    async fn read(&self, _name: &str) -> lock_compat::Result<Option<Document>> {
-        Err(LegacyError::store(false, "no answer"))
+    async fn read(&self, _name: &str) -> Result<Option<Document>, DocumentError> {
+        Err(DocumentError::failed(false, "no answer"))
     }
     async fn replace(
         &self,
         _name: &str,
         _expected: Option<Revision>,
         _body: Option<&[u8]>,
-    ) -> lock_compat::Result<Replacement> {
-        Err(LegacyError::store(true, "no answer"))
+    ) -> Result<Replacement, DocumentError> {
+        Err(DocumentError::failed(true, "no answer"))
     }
-    async fn names(&self, _prefix: &str) -> lock_compat::Result<Vec<String>> {
-        Err(LegacyError::store(false, "no answer"))
+    async fn names(&self, _prefix: &str) -> Result<Vec<String>, DocumentError> {
+        Err(DocumentError::failed(false, "no answer"))
     }
 }
 

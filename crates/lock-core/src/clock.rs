@@ -124,6 +124,12 @@ impl ManualClock {
     pub fn advance(&self, span: Duration) {
         self.set(self.now().after(span));
     }
+
+    /// Moves the clock back, to the Unix epoch at most.
+    pub fn set_back(&self, span: Duration) {
+        let back = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        self.set(Timestamp::from_micros(self.now().as_micros().saturating_sub(back)));
+    }
 }
 
 #[cfg(feature = "test-util")]

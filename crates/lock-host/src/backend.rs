@@ -60,6 +60,21 @@ impl<S: StateStore> HostBackend<S> {
         &self.store
     }
 
+    /// Has the thread of the store do this work, after the commands that were given before: so a
+    /// store can keep something of its own beside the cells.
+    ///
+    /// # Errors
+    /// When the thread has ended; whether the work was done is then unknown.
+    ///
+    /// # Cancel safety
+    /// The work is done all the same when the future is dropped after its first poll.
+    pub async fn with_store<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&S) -> R + Send + 'static,
+    ) -> std::result::Result<R, StoreError> {
+        self.thread.ask(move |worker| work(&worker.store)).await
+    }
+
     /// Runs one command on a key.
     pub(crate) async fn run<R: Send + 'static>(
         &self,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Manners, Map, START};
-use lock_core::{Capabilities, Clock, LockStore, ManualClock, Timestamp};
+use lock_core::{Capabilities, LockStore, ManualClock};
 use lock_host::HostConfig;
 use lock_testkit::Fixture;
 
@@ -36,8 +36,7 @@ impl<const PUSHES: bool> Fixture for Maps<PUSHES> {
     }
 
     async fn set_back(&self, span: Duration) -> bool {
-        let back = u64::try_from(span.as_micros()).expect("a short span");
-        self.clock.set(Timestamp::from_micros(self.clock.now().as_micros() - back));
+        self.clock.set_back(span);
         true
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use directory::Directory;
-use lock_core::{Capabilities, Clock, LockStore, ManualClock, Timestamp};
+use lock_core::{Capabilities, LockStore, ManualClock, Timestamp};
 use lock_host::{HostBackend, HostConfig};
 use lock_testkit::Fixture;
 use tempfile::TempDir;
@@ -39,8 +39,7 @@ impl Fixture for Folder {
     }
 
     async fn set_back(&self, span: Duration) -> bool {
-        let back = u64::try_from(span.as_micros()).expect("a short span");
-        self.clock.set(Timestamp::from_micros(self.clock.now().as_micros() - back));
+        self.clock.set_back(span);
         true
     }
 

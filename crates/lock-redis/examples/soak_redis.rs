@@ -27,7 +27,7 @@ struct Redis {
 
 #[async_trait]
 impl Target for Redis {
-    const TROUBLES: &'static [Trouble] = &Trouble::ALL;
+    const TROUBLES: &'static [Trouble] = &Trouble::OF_SERVERS;
 
     async fn start(lines: usize, is_durable: bool) -> Self {
         let config = ServerConfig::new();

@@ -63,8 +63,8 @@ pub enum SqliteError {
         /// The file.
         path: PathBuf,
     },
-    /// The state of a key is larger than SQLite takes.
-    #[error("the state of a key is larger than {path} takes: let its queue be shorter")]
+    /// The state of a key, or a document, is larger than SQLite takes.
+    #[error("{path} takes nothing as large: let the queue, or the document, be shorter")]
     TooLarge {
         /// The file.
         path: PathBuf,

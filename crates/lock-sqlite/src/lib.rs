@@ -2,6 +2,7 @@
 
 mod clock;
 mod config;
+mod documents;
 mod error;
 mod file;
 mod folder;
@@ -10,5 +11,6 @@ mod schema;
 mod store;
 
 pub use config::{SqliteConfig, Synchronous};
+pub use documents::SqliteDocuments;
 pub use error::SqliteError;
 pub use store::{SqliteBackend, SqliteStore};

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
      CREATE INDEX cells_by_due ON cells (due) WHERE due IS NOT NULL;
      CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, bytes BLOB NOT NULL);
      INSERT INTO meta VALUES ('identity', random());",
+    "CREATE TABLE documents (revision INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, body BLOB NOT NULL);",
 ];
 /// The version of today.
 pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;

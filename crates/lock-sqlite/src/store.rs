@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lock_core::{Clock, MailboxId};
@@ -73,8 +74,50 @@ impl SqliteStore {
         Ok(Self { connection, file, folder, post, clock, identity, events, synchronous })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// The connection, after a look whether the file is still the one that was opened.
+    pub(crate) fn checked(&self) -> Result<MutexGuard<'_, Connection>, SqliteError> {
+        self.file.check()?;
+        Ok(self.connection())
+    }
+
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does the work in one transaction, when it is this process' turn. Where it fails, nothing is
+    /// written.
+    pub(crate) fn transaction<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let connection = self.connection();
+        let path = self.file.path();
+        let turn = self.folder.turn().map_err(|error| SqliteError::io(path, &error))?;
+        self.file.check()?;
+        let execute = |sql| connection.prepare_cached(sql).and_then(|mut sql| sql.execute([]));
+        if !connection.is_autocommit() {
+            // The last transaction could not even be rolled back.
+            execute("ROLLBACK").map_err(|error| self.failed(&error))?;
+        }
+        execute("BEGIN IMMEDIATE").map_err(|error| self.failed(&error))?;
+        let done = work(&connection).inspect_err(|_| {
+            // Some errors have ended the transaction already.
+            let _ = execute("ROLLBACK");
+        })?;
+        let committed = execute("COMMIT").map_err(|error| SqliteError::sqlite(path, &error));
+        drop(turn);
+        if let Err(error) = committed {
+            let _ = execute("ROLLBACK");
+            // Where there was no room, nothing of the end of the transaction is in the log.
+            let is_known = matches!(error, SqliteError::Full { .. } | SqliteError::Busy { .. });
+            let error = StoreError::from(error);
+            return Err(if is_known { error } else { error.unknown() });
+        }
+        Ok(done)
     }
 
     fn failed(&self, error: &rusqlite::Error) -> StoreError {
@@ -152,31 +195,7 @@ impl StateStore for SqliteStore {
     }
 
     fn update(&self, _names: &[&str], step: &mut Step<'_>) -> Result<(), StoreError> {
-        let connection = self.connection();
-        let path = self.file.path();
-        let turn = self.folder.turn().map_err(|error| SqliteError::io(path, &error))?;
-        self.file.check()?;
-        let execute = |sql| connection.prepare_cached(sql).and_then(|mut sql| sql.execute([]));
-        if !connection.is_autocommit() {
-            // The last transaction could not even be rolled back.
-            execute("ROLLBACK").map_err(|error| self.failed(&error))?;
-        }
-        execute("BEGIN IMMEDIATE").map_err(|error| self.failed(&error))?;
-        if let Err(error) = self.run(&connection, step) {
-            // Some errors have ended the transaction already.
-            let _ = execute("ROLLBACK");
-            return Err(error);
-        }
-        let committed = execute("COMMIT").map_err(|error| SqliteError::sqlite(path, &error));
-        drop(turn);
-        if let Err(error) = committed {
-            let _ = execute("ROLLBACK");
-            // Where there was no room, nothing of the end of the transaction is in the log.
-            let is_known = matches!(error, SqliteError::Full { .. } | SqliteError::Busy { .. });
-            let error = StoreError::from(error);
-            return Err(if is_known { error } else { error.unknown() });
-        }
-        Ok(())
+        self.transaction(|connection| self.run(connection, step))
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Result<Vec<String>, StoreError> {

@@ -16,8 +16,10 @@ const BINARY: &str = "lock-cli";
 /// Atlantis' interfaces, which its own stores offer.
 const COMPAT: &str = "lock-compat";
 const ATLANTIS: &str = "lock-atlantis";
+/// What is kept beside locks, in the store of a backend or of Atlantis.
+const DOCUMENTS: &str = "lock-documents";
 /// Any other crate is a backend.
-const NOT_BACKENDS: [&str; 6] = [CORE, TESTKIT, HOST, BINARY, COMPAT, ATLANTIS];
+const NOT_BACKENDS: [&str; 7] = [CORE, DOCUMENTS, TESTKIT, HOST, BINARY, COMPAT, ATLANTIS];
 /// What the backends are there to hide.
 const DRIVERS: [&str; 2] = ["redis", "rusqlite"];
 
@@ -81,10 +83,10 @@ fn objection(from: &str, to: &str, kind: DependencyKind, is_ours: bool) -> Optio
     }
     match (from, to) {
         (_, TESTKIT) => Some("the testkit is for tests only"),
-        (CORE, _) => Some("the core depends on no other crate"),
-        (BINARY, _) | (_, CORE) | (ATLANTIS, COMPAT) => None,
-        (_, HOST) if is_backend(from) => None,
-        _ => Some("a library depends on lock-core only, a backend on lock-host, too"),
+        (CORE | DOCUMENTS, _) => Some("the core and documents depend on no other crate"),
+        (BINARY, _) | (_, CORE) | (ATLANTIS, COMPAT) | (COMPAT, DOCUMENTS) => None,
+        (_, HOST | DOCUMENTS) if is_backend(from) => None,
+        _ => Some("a library depends on lock-core only, a backend on lock-host and documents, too"),
     }
 }
 
@@ -134,6 +136,17 @@ mod tests {
         assert!(refused("lock-host", "lock-sqlite", DependencyKind::Normal));
         assert!(refused("lock-core", "lock-host", DependencyKind::Normal));
         assert!(refused("lock-compat", "lock-host", DependencyKind::Normal));
+    }
+
+    #[test]
+    fn documents_are_below_backends_and_the_adapter() {
+        for above in ["lock-compat", "lock-sqlite"] {
+            assert!(!refused(above, "lock-documents", DependencyKind::Normal), "{above}");
+        }
+        assert!(refused("lock-documents", "lock-core", DependencyKind::Normal));
+        assert!(refused("lock-documents", "lock-sqlite", DependencyKind::Normal));
+        assert!(refused("lock-core", "lock-documents", DependencyKind::Normal));
+        assert!(!refused("lock-sqlite", "lock-compat", DependencyKind::Development));
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl FallbackStore for LockAdapter {
     }
 
     async fn document_names(&self, prefix: &str) -> Result<Vec<String>> {
-        self.documents().names(prefix).await
+        Ok(self.documents().names(prefix).await?)
     }
 }
 

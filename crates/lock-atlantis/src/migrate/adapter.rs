@@ -25,8 +25,10 @@ impl Source for LockAdapter {
                 Ok(Some(document)) => records.add(Record::read(&name, &document.body)),
                 // It went since it was listed.
                 Ok(None) => {}
-                Err(LegacyError::Damaged(reason)) => records.add(Err(reason)),
-                Err(error) => return Err(error),
+                Err(error) => match LegacyError::from(error) {
+                    LegacyError::Damaged(reason) => records.add(Err(reason)),
+                    error => return Err(error),
+                },
             }
         }
         Ok(records)

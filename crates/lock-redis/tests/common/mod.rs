@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{Capabilities, Clock, LockStore, ManualClock, Timestamp};
+use lock_core::{Capabilities, LockStore, ManualClock, Timestamp};
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit::Fixture;
 use lock_testkit_redis::server::RedisServer;
@@ -78,8 +78,7 @@ impl Steered {
     }
 
     fn set_back(&self, span: Duration) {
-        let back = u64::try_from(span.as_micros()).expect("a short span");
-        self.clock.set(Timestamp::from_micros(self.clock.now().as_micros() - back));
+        self.clock.set_back(span);
     }
 }
 

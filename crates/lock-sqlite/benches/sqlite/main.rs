@@ -26,6 +26,7 @@ fn main() {
     alone::queues();
     many::tasks();
     many::writers();
+    many::contenders();
     processes::hand_offs();
     processes::waiting();
 }

@@ -7,7 +7,7 @@ use lock_sqlite::Synchronous;
 
 use crate::alone::pair;
 use crate::processes::Child;
-use crate::{figure, median, middle, open};
+use crate::{figure, median, micros, middle, open};
 
 const TASKS: u32 = 16;
 const PAIRS: u32 = 40;
@@ -68,4 +68,37 @@ pub(crate) fn writers() {
     let (ours, raws) = (middle(ours), middle(raws));
     println!("8 processes on 8 keys: {ours:.0} commits/s, 8 raw writers: {raws:.0} commits/s");
     figure("8-processes", ratio, 0.8, false);
+}
+
+/// 2 and 3 processes that take turns on one key, where nobody else's turn covers up a waiter that
+/// sleeps, beside as many that write without locks.
+pub(crate) fn contenders() {
+    let mut longest = Duration::ZERO;
+    for count in [2, 3] {
+        let (mut ours, mut raws): (Vec<f64>, Vec<f64>) = Default::default();
+        for _ in 0..5 {
+            for (orders, rates) in [("raw", &mut raws), ("contend", &mut ours)] {
+                let folder = tempfile::tempdir().expect("a folder");
+                let path = folder.path().join("file.db");
+                drop(open(&path, Synchronous::Full));
+                let mut children: Vec<Child> =
+                    (0..count).map(|n| Child::start(orders, &path, &n.to_string())).collect();
+                children.iter_mut().for_each(Child::ready);
+                children.iter_mut().for_each(Child::go);
+                rates.push(children.iter_mut().map(Child::number).sum());
+                if orders == "contend" {
+                    let waits = children.iter_mut().map(Child::number);
+                    longest = waits.map(Duration::from_secs_f64).fold(longest, Duration::max);
+                }
+            }
+        }
+        // A turn needs two commits, and a third where it was waited for.
+        let ratio = middle(ours.iter().zip(&raws).map(|(ours, raw)| ours / raw).collect());
+        let (ours, raws) = (middle(ours), middle(raws));
+        println!(
+            "{count} processes on one key: {ours:.0} turns/s, {count} raw writers: {raws:.0} commits/s"
+        );
+        figure(&format!("contend.{count}-processes"), ratio, 0.3, false);
+    }
+    figure("contend.longest-wait-ms", micros(longest) / 1e3, 100.0, true);
 }

@@ -43,6 +43,7 @@ pub(crate) fn child() {
                 2
             });
         }
+        "contend" => runtime().block_on(contend(&path, &name)),
         _ => runtime().block_on(take_turns(&path, &name)),
     }
 }
@@ -57,6 +58,26 @@ fn count(mut commits: impl FnMut() -> u32) {
         done += commits();
     }
     println!("{}", f64::from(done) / start.elapsed().as_secs_f64());
+}
+
+/// Takes turns on the key that all contend for; says how many a second, and how many seconds the
+/// longest wait was.
+async fn contend(path: &Path, name: &str) {
+    let store = open(path, Synchronous::Full);
+    let manager = LockManager::new(store, OwnerId::parse(name).expect("valid"));
+    println!("ready");
+    wait_for_line();
+    let (start, mut turns, mut longest) = (Instant::now(), 0_u32, Duration::ZERO);
+    while start.elapsed() < WRITING {
+        let asked = Instant::now();
+        let guard = manager.acquire("key").wait(Duration::from_secs(600)).await.expect("a turn");
+        longest = longest.max(asked.elapsed());
+        guard.release().await.expect("released");
+        turns += 1;
+    }
+    println!("{}\n{}", f64::from(turns) / start.elapsed().as_secs_f64(), longest.as_secs_f64());
+    // Whoever goes first leaves nobody waiting.
+    manager.shutdown().await;
 }
 
 fn wait_for_line() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{Capabilities, Clock, LockStore, ManualClock, Timestamp};
+use lock_core::{Capabilities, LockStore, ManualClock, Timestamp};
 use lock_sqlite::SqliteConfig;
 use lock_testkit::Fixture;
 use tempfile::TempDir;
@@ -34,8 +34,7 @@ impl Fixture for Sqlite {
     }
 
     async fn set_back(&self, span: Duration) -> bool {
-        let back = u64::try_from(span.as_micros()).expect("a short span");
-        self.clock.set(Timestamp::from_micros(self.clock.now().as_micros() - back));
+        self.clock.set_back(span);
         true
     }
 

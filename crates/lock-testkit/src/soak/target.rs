@@ -27,11 +27,13 @@ pub enum Trouble {
     LoseReply,
     /// Everything takes 20 ms longer.
     Slow,
+    /// Another program keeps all that use the store from writing.
+    Locked,
 }
 
 impl Trouble {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
+    /// Those of a server, and of the lines to it.
+    pub const OF_SERVERS: [Self; 8] = [
         Self::Restart,
         Self::HangUp,
         Self::Cut,
@@ -41,10 +43,12 @@ impl Trouble {
         Self::LoseReply,
         Self::Slow,
     ];
+    /// Those of a file.
+    pub const OF_FILES: [Self; 1] = [Self::Locked];
 
     /// Whether it is the trouble of all processes, and not of one.
     pub(super) const fn is_of_all(self) -> bool {
-        matches!(self, Self::Restart | Self::HangUp)
+        matches!(self, Self::Restart | Self::HangUp | Self::Locked)
     }
 
     /// Whether it has no duration of its own.
@@ -58,7 +62,8 @@ impl Trouble {
         Duration::from_millis(match self {
             // Nobody but the silence tells.
             Self::HalfOpen => 12_000,
-            Self::Slow => 100,
+            // What was sent is there, and is told at once.
+            Self::Slow | Self::Locked => 100,
             _ => 2_500,
         })
     }
@@ -75,6 +80,7 @@ impl fmt::Display for Trouble {
             Self::BlackHole => "black hole",
             Self::LoseReply => "lost reply",
             Self::Slow => "slow line",
+            Self::Locked => "locked file",
         })
     }
 }

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Document, DocumentStore, Replacement, Revision};
-use crate::Result;
+use crate::{Document, DocumentStore, Replacement, Result, Revision};
 
 /// Documents in the memory of this process; clones share them.
 #[derive(Clone, Debug, Default)]

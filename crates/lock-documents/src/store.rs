@@ -1,13 +1,8 @@
-//! Small documents with revisions, for what is no lock: statuses of pull requests, and the locks of
-//! commands.
-
-mod memory;
+//! The interface of a store of documents.
 
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-
-pub use memory::MemoryDocuments;
 
 use crate::Result;
 
@@ -18,20 +13,22 @@ use crate::Result;
 ///
 /// # Cancel safety
 /// Reading may be dropped at any time. A [`replace`](Self::replace) that is dropped, or whose error
-/// [is unknown](crate::LegacyError::is_unknown), may have happened.
+/// [is unknown](crate::DocumentError::is_unknown), may have happened.
 #[async_trait]
 pub trait DocumentStore: Debug + Send + Sync + 'static {
     /// The document of this name.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly.
+    /// [`Damaged`](crate::DocumentError::Damaged) when what is there is no document,
+    /// [`Failed`](crate::DocumentError::Failed) when the store did not answer.
     async fn read(&self, name: &str) -> Result<Option<Document>>;
 
     /// Puts `body` in the place of the document, or nothing with `None`, if its revision still is
     /// `expected`, where `None` is that there is no document.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly.
+    /// As for [`read`](Self::read); [`is_unknown`](crate::DocumentError::is_unknown) says whether the
+    /// change may have happened.
     async fn replace(
         &self,
         name: &str,
@@ -42,7 +39,7 @@ pub trait DocumentStore: Debug + Send + Sync + 'static {
     /// The names of all documents that begin with this text, in no order; no character is special.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly.
+    /// [`Failed`](crate::DocumentError::Failed) when the store did not answer.
     async fn names(&self, prefix: &str) -> Result<Vec<String>>;
 }
 
@@ -72,7 +69,8 @@ impl Debug for Document {
     }
 }
 
-/// A number that no two documents of one store share.
+/// A number that no two documents of one store ever share, those that were removed or replaced
+/// included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(u64);
 

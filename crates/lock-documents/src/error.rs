@@ -1,0 +1,66 @@
+//! What goes wrong in a store of documents.
+
+use std::error::Error as StdError;
+
+/// The result of a call to a store of documents.
+pub type Result<T, E = DocumentError> = std::result::Result<T, E>;
+
+/// What went wrong in a store of documents.
+///
+/// No body is in it: bodies may hold secrets.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// What is stored in the place of a document is none. The call changed nothing.
+    #[error("the document {place:?} cannot be read: {reason}")]
+    Damaged {
+        /// Where the store keeps the document.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The store failed.
+    #[error("the store of documents failed{}", if *unknown { ", and whether the call happened is unknown" } else { "" })]
+    Failed {
+        /// Whether the call may have happened all the same.
+        unknown: bool,
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+}
+
+impl DocumentError {
+    /// What is stored in this place is no document, for this reason.
+    pub fn damaged(place: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Damaged { place: place.into(), reason: reason.into() }
+    }
+
+    /// The store failed for this reason; `unknown` says whether the call may have happened all the
+    /// same.
+    pub fn failed(unknown: bool, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Failed { unknown, source: source.into() }
+    }
+
+    /// Whether the call may have happened all the same. If not, it certainly did not.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::Failed { unknown: true, .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_whether_the_call_may_have_happened() {
+        let (known, unknown) =
+            (DocumentError::failed(false, "x"), DocumentError::failed(true, "x"));
+        assert_eq!([known.is_unknown(), unknown.is_unknown()], [false, true]);
+        assert!(!known.to_string().contains("unknown") && unknown.to_string().contains("unknown"));
+        assert_eq!(unknown.source().map(ToString::to_string).as_deref(), Some("x"));
+        let damaged = DocumentError::damaged("a", "it is short");
+        assert!(!damaged.is_unknown());
+        assert_eq!(damaged.to_string(), "the document \"a\" cannot be read: it is short");
+    }
+}
