@@ -11,13 +11,16 @@ const CORE: &str = "lock-core";
 const TESTKIT: &str = "lock-testkit";
 /// What backends are made of whose store keeps bytes.
 const HOST: &str = "lock-host";
+/// What clients of Redis do alike.
+const CLIENT: &str = "lock-redis-client";
+const REDIS: &str = "lock-redis";
 /// Puts the others together, so it knows them all.
 const BINARY: &str = "lock-cli";
 /// Atlantis' interfaces, which its own stores offer.
 const COMPAT: &str = "lock-compat";
 const ATLANTIS: &str = "lock-atlantis";
 /// Any other crate is a backend.
-const NOT_BACKENDS: [&str; 6] = [CORE, TESTKIT, HOST, BINARY, COMPAT, ATLANTIS];
+const NOT_BACKENDS: [&str; 7] = [CORE, TESTKIT, HOST, CLIENT, BINARY, COMPAT, ATLANTIS];
 /// What the backends are there to hide.
 const DRIVERS: [&str; 2] = ["redis", "rusqlite"];
 
@@ -82,7 +85,7 @@ fn objection(from: &str, to: &str, kind: DependencyKind, is_ours: bool) -> Optio
     match (from, to) {
         (_, TESTKIT) => Some("the testkit is for tests only"),
         (CORE, _) => Some("the core depends on no other crate"),
-        (BINARY, _) | (_, CORE) | (ATLANTIS, COMPAT) => None,
+        (BINARY, _) | (_, CORE) | (ATLANTIS, COMPAT | CLIENT) | (REDIS, CLIENT) => None,
         (_, HOST) if is_backend(from) => None,
         _ => Some("a library depends on lock-core only, a backend on lock-host, too"),
     }
@@ -134,6 +137,15 @@ mod tests {
         assert!(refused("lock-host", "lock-sqlite", DependencyKind::Normal));
         assert!(refused("lock-core", "lock-host", DependencyKind::Normal));
         assert!(refused("lock-compat", "lock-host", DependencyKind::Normal));
+    }
+
+    #[test]
+    fn the_client_is_for_those_who_speak_to_redis() {
+        assert!(!refused("lock-redis", "lock-redis-client", DependencyKind::Normal));
+        assert!(!refused("lock-atlantis", "lock-redis-client", DependencyKind::Normal));
+        assert!(refused("lock-sqlite", "lock-redis-client", DependencyKind::Normal));
+        assert!(refused("lock-compat", "lock-redis-client", DependencyKind::Normal));
+        assert!(refused("lock-redis-client", "lock-redis", DependencyKind::Normal));
     }
 
     #[test]
