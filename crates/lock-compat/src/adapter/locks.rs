@@ -1,16 +1,13 @@
 //! The locks of projects: leases that never end.
 
 use async_trait::async_trait;
-use lock_core::{Attempt, InvalidInput, Lease, LockGuard, Metadata, Ttl};
+use lock_core::{Attempt, Lease, LockGuard, Ttl};
 
+use super::load::{metadata, read, text};
 use super::{LockAdapter, MOST_ATTEMPTS, name};
 use crate::legacy::{Damaged, LegacyKey, Project, ProjectLock, Stored, exact_key};
 use crate::{LegacyError, LegacyLocks, Listing, Result, Unlocking};
 
-/// The name of a [`ProjectLock`] in the metadata of its lease.
-const LOCK: &str = "lock";
-/// The name of the pull request's author in the metadata, for those who watch.
-pub(super) const AUTHOR: &str = "author";
 /// Why a lease is taken that somebody unlocks, whoever it is.
 const UNLOCKED: &str = "unlocked";
 
@@ -152,7 +149,7 @@ impl LockAdapter {
             self.head(&name::key(&lock.project, &lock.workspace, host)?).await?.0
         };
         Ok(lease.map(|lease| {
-            let bytes = lease.metadata.get(LOCK).unwrap_or_default().as_bytes().to_vec();
+            let bytes = text(&lease).unwrap_or_default().as_bytes().to_vec();
             (lease, bytes)
         }))
     }
@@ -211,21 +208,5 @@ impl LockAdapter {
             }
         }
         Ok((locks, damaged))
-    }
-}
-
-/// What the lease of a lock carries.
-pub(super) fn metadata(stored: &Stored<ProjectLock>) -> Result<Metadata, InvalidInput> {
-    let bytes = stored.encode();
-    // JSON is UTF-8.
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Metadata::parse([(LOCK, text), (AUTHOR, stored.value().pull.author.clone())])
-}
-
-/// The lock that a lease carries.
-pub(super) fn read(lease: &Lease) -> Result<Stored<ProjectLock>, Damaged> {
-    match lease.metadata.get(LOCK) {
-        Some(text) => Stored::read(lease.key.as_str(), text.as_bytes()),
-        None => Err(Damaged::new(lease.key.as_str(), "the lease carries no lock of a project")),
     }
 }

@@ -2,6 +2,7 @@
 
 mod convert;
 mod hosts;
+mod load;
 mod locks;
 mod name;
 mod queue;

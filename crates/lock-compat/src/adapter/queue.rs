@@ -8,7 +8,7 @@ use lock_core::{
 };
 use tokio::time::sleep;
 
-use super::locks::{metadata, read};
+use super::load::{metadata, read};
 use super::view::Standing;
 use super::{LockAdapter, MOST_ATTEMPTS, name};
 use crate::legacy::{LegacyKey, Project, ProjectLock, PullRequest, Stored};
@@ -145,7 +145,12 @@ impl LockAdapter {
         workspace: &str,
         pull: &PullRequest,
     ) -> Result<Option<QueuePlace>> {
-        let (key, owner) = (name::key(project, workspace, name::host(pull))?, name::owner(pull)?);
+        let (Ok(key), Ok(owner)) =
+            (name::key(project, workspace, name::host(pull)), name::owner(pull))
+        else {
+            // What has no name does not wait.
+            return Ok(None);
+        };
         let Some(Standing { position, waiting, holder }) = self.standing(key, &owner).await? else {
             return Ok(None);
         };
