@@ -34,10 +34,11 @@ impl Link {
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         let said: Result<String, _> = Peer::ask().query_async(&mut connection).await;
         let peer = allowed(said)?.as_deref().and_then(Peer::read);
-        if let Some(last) = last {
-            if allowed(last.end().query_async::<Value>(&mut connection).await)?.is_none() {
-                tracing::warn!("the user may not end its last connection: a late call may happen");
-            }
+        // That it is gone already is no error.
+        if let Some(last) = last
+            && allowed(last.end().query_async::<Value>(&mut connection).await)?.is_none()
+        {
+            tracing::warn!("the user may not end its last connection: a late call may happen");
         }
         Ok((Self::Single(connection), peer))
     }
