@@ -218,7 +218,8 @@ async fn large_lease_is_listed_where_others_wait_or_were_evicted() {
     scene.acquire(["evicted", "waited-for"].map(|key| of(0, key)).into_iter()).await;
     let (key, by) = (LockKey::parse("evicted").unwrap(), OwnerId::parse("operator").unwrap());
     let evict = EvictRequest::all(key, by, Reason::parse("over").unwrap());
-    scene.store.evict(&evict).await.unwrap();
+    let evicted = scene.store.evict(&evict).await.unwrap();
+    assert_eq!(evicted.value.leases.len(), 1);
     let waiting = of(2, "waited-for").queueing(KeepAlive::default());
     scene.acquire([of(1, "evicted"), waiting].into_iter()).await;
     let (mut query, mut listed) = (ListQuery::all(), Vec::new());
