@@ -8,17 +8,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use lock_redis_client::{Peer, is_refusal};
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
-use redis::{
-    Cmd, FromRedisValue, RedisError, ScriptInvocation, ServerErrorKind, Value, from_redis_value,
-};
+use redis::{Cmd, FromRedisValue, RedisError, ScriptInvocation, Value, from_redis_value};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use config::Place;
 pub use config::ServerConfig;
-use link::{Link, Peer};
+use link::Link;
+pub(crate) use lock_redis_client::escape_glob as plain;
 
 use lock_compat::legacy::Damaged;
 use lock_compat::{LegacyError, Result};
@@ -43,9 +43,7 @@ struct Line {
 impl Server {
     /// Connects, so that what cannot work is told at once.
     pub(crate) async fn connect(config: ServerConfig) -> Result<Self> {
-        // The driver needs one and brings none; who has installed another keeps that.
-        #[cfg(feature = "tls-rustls")]
-        drop(rustls::crypto::ring::default_provider().install_default());
+        lock_redis_client::install_tls();
         let server = Self { config, line: Mutex::default(), is_closed: AtomicBool::new(false) };
         server.ask::<()>(&redis::cmd("PING")).await?;
         Ok(server)
@@ -233,25 +231,9 @@ impl fmt::Debug for Server {
 
 /// Whether the server may have done what it was asked for, and the connection may be broken.
 ///
-/// Every script writes once and last, so one that is refused has written nothing.
+/// Every script here writes once and last, so one that met a key of another type has written nothing.
 fn is_unknown(error: &RedisError) -> bool {
-    let is_refusal = matches!(
-        error.kind(),
-        redis::ErrorKind::Server(
-            ServerErrorKind::BusyLoading
-                | ServerErrorKind::NoScript
-                | ServerErrorKind::Moved
-                | ServerErrorKind::Ask
-                | ServerErrorKind::TryAgain
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::CrossSlot
-                | ServerErrorKind::MasterDown
-                | ServerErrorKind::ReadOnly
-                | ServerErrorKind::NoPerm
-        ) | redis::ErrorKind::AuthenticationFailed
-    );
-    let refusals = ["WRONGTYPE", "OOM", "MISCONF", "NOREPLICAS", "NOAUTH", "BUSY", "DENIED"];
-    !is_refusal && !error.code().is_some_and(|code| refusals.contains(&code))
+    !is_refusal(error) && error.code() != Some("WRONGTYPE")
 }
 
 /// What is of another type than it should be is damaged, and no failure of the server.
@@ -266,16 +248,4 @@ pub(crate) fn named(error: LegacyError, key: &str) -> LegacyError {
 
 fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LegacyError {
     LegacyError::store(false, error)
-}
-
-/// The text as a part of a pattern, in which nothing is special.
-pub(crate) fn plain(text: &str) -> String {
-    let mut pattern = String::new();
-    for c in text.chars() {
-        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
 }

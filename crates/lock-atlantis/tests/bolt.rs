@@ -2,25 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
+mod moving;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use lock_atlantis::migrate::{BoltError, BoltFile, Migration, Record, Source};
+use lock_compat::LegacyBackend;
 use lock_compat::conformance::{lock, pull};
-use lock_compat::documents::MemoryDocuments;
 use lock_compat::legacy::{
     CommandLock, CommandName, LegacyKey, ProjectLock, PullStatus, Timestamp, encode,
 };
-use lock_compat::{LegacyBackend, LockAdapter};
-use lock_core::{LockManager, OwnerId};
-use lock_memory::MemoryBackend;
+use moving::{adapter, assert_all_moves, numbered};
 
 type Entry<'a> = (&'a str, &'a [u8], &'a [u8]);
-
-fn adapter() -> LockAdapter {
-    let owner = OwnerId::parse("atlantis").unwrap();
-    LockAdapter::new(LockManager::new(MemoryBackend::new(), owner), MemoryDocuments::new())
-}
 
 /// A file with these values under these keys of these buckets.
 fn write(path: &Path, entries: &[Entry<'_>]) {
@@ -110,29 +105,15 @@ async fn everything_is_imported_and_the_file_stays_as_it_was() {
 #[tokio::test]
 async fn file_of_many_pages_is_read_whole() {
     let (_folder, path) = file();
-    let locks: Vec<_> = (0..5000)
-        .map(|num| encode_with_key(&lock("acme/infra", &format!("m/{num}"), "default", num)))
-        .collect();
+    let locks: Vec<_> = (0..5000).map(|num| encode_with_key(&numbered(num))).collect();
     let statuses: Vec<_> = (0..500)
         .map(|num| (format!("github.com::acme/infra::{num}").into_bytes(), status(num)))
         .collect();
     let locks = locks.iter().map(|(key, value)| ("runLocks", &key[..], &value[..]));
     let statuses = statuses.iter().map(|(key, value)| ("pulls", &key[..], &value[..]));
     write(&path, &locks.chain(statuses).collect::<Vec<_>>());
-    let (file, to) = (BoltFile::open_copy(&path).await.unwrap(), adapter());
-    let report = Migration::new(&file, &to).run().await.unwrap();
-    insta::assert_snapshot!(report, @r"
-    records                   locks  statuses  commands
-    moved                      5000       500         0
-    there already                 0         0         0
-    in conflict                   0         0         0
-    refused                       0         0         0
-    different                     0         0         0
-    removed at the source         0         0         0
-    damaged at the source: 0
-    others at the target: 0
-    both sides agree
-    ");
+    let file = BoltFile::open_copy(&path).await.unwrap();
+    assert_all_moves(&file, &adapter(), 5500).await;
 }
 
 fn encode_with_key(lock: &ProjectLock) -> (Vec<u8>, Vec<u8>) {
@@ -231,9 +212,7 @@ async fn what_is_no_bolt_file_is_an_error_that_names_it() {
 #[tokio::test]
 async fn damage_anywhere_in_the_file_is_no_crash() {
     let (_folder, path) = file();
-    let entries: Vec<_> = (0..100)
-        .map(|num| encode_with_key(&lock("acme/infra", &format!("m/{num}"), "default", num)))
-        .collect();
+    let entries: Vec<_> = (0..100).map(|num| encode_with_key(&numbered(num))).collect();
     let entries = entries.iter().map(|(key, value)| ("runLocks", &key[..], &value[..]));
     write(&path, &entries.collect::<Vec<_>>());
     let whole = std::fs::read(&path).unwrap();

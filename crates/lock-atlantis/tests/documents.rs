@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use lock_atlantis::{RedisDocuments, ServerConfig};
 use lock_compat::documents::DocumentStore;
 use lock_compat::documents::conformance::DocumentFixture;
-use lock_testkit::server::RedisServer;
+use lock_testkit_redis::server::RedisServer;
 
 /// A server; each connection is one of its own.
 struct InRedis(RedisServer);

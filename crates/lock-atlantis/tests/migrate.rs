@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
+mod moving;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,18 +17,8 @@ use lock_compat::legacy::{
     encode, pull_key,
 };
 use lock_compat::{LegacyBackend, LegacyError, LockAdapter, Result};
-use lock_core::{LockManager, OwnerId};
-use lock_memory::MemoryBackend;
 use lock_testkit_redis::server::RedisServer;
-
-fn over(documents: MemoryDocuments) -> LockAdapter {
-    let owner = OwnerId::parse("atlantis").unwrap();
-    LockAdapter::new(LockManager::new(MemoryBackend::new(), owner), documents)
-}
-
-fn adapter() -> LockAdapter {
-    over(MemoryDocuments::new())
-}
+use moving::{adapter, assert_all_moves, content, numbered, over};
 
 async fn atlantis(server: &RedisServer) -> AtlantisRedis {
     let config = ServerConfig::parse(&server.url()).unwrap();
@@ -35,10 +27,6 @@ async fn atlantis(server: &RedisServer) -> AtlantisRedis {
 
 fn plan(dir: &str) -> ProjectResult {
     ProjectResult::new("default", dir, CommandName::Plan, Outcome::Success)
-}
-
-fn numbered(number: i64) -> ProjectLock {
-    lock("acme/infra", &format!("modules/{number}"), "default", number)
 }
 
 /// Locks and statuses of so many pull requests, and the lock of a command.
@@ -53,22 +41,12 @@ async fn fill(store: &dyn LegacyBackend, locks: i64, statuses: i64) {
     store.lock_command(CommandName::Apply, Timestamp::from_unix(7).unwrap()).await.unwrap();
 }
 
-/// All that a store has, to the byte.
-async fn content(store: &dyn Source) -> Vec<(String, Vec<u8>)> {
-    let records = store.records().await.unwrap();
-    assert_eq!(records.damaged, []);
-    let entry = |record: &Record| (record.place().to_owned(), record.encode());
-    let mut content: Vec<_> = records.records.iter().map(entry).collect();
-    content.sort();
-    content
-}
-
 #[tokio::test]
 async fn everything_is_copied_from_redis_to_any_store_and_back() {
     let (server, other) = (RedisServer::start().await, RedisServer::start().await);
     let (from, to, back) = (atlantis(&server).await, adapter(), atlantis(&other).await);
     fill(&from, 5000, 500).await;
-    let report = Migration::new(&from, &to).run().await.unwrap();
+    let report = assert_all_moves(&from, &to, 5501).await;
     insta::assert_snapshot!(report, @r"
     records                   locks  statuses  commands
     moved                      5000       500         1
@@ -81,23 +59,7 @@ async fn everything_is_copied_from_redis_to_any_store_and_back() {
     others at the target: 0
     both sides agree
     ");
-    assert!(report.is_clean());
-    let again = Migration::new(&from, &to).run().await.unwrap();
-    insta::assert_snapshot!(again, @r"
-    records                   locks  statuses  commands
-    moved                         0         0         0
-    there already              5000       500         1
-    in conflict                   0         0         0
-    refused                       0         0         0
-    different                     0         0         0
-    removed at the source         0         0         0
-    damaged at the source: 0
-    others at the target: 0
-    both sides agree
-    ");
-    assert!(again.is_clean());
-    assert!(Migration::new(&to, &back).run().await.unwrap().is_clean());
-    assert_eq!(content(&back).await, content(&from).await);
+    assert_all_moves(&to, &back, 5501).await;
     assert_eq!(server.command(&["DBSIZE"]).await, "5501");
 }
 

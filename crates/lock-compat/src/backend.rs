@@ -17,6 +17,9 @@ use crate::legacy::{
 /// call reads and writes it does at once: of several callers at the same time one wins, and no
 /// update is lost. A lock of a project has no end but [`unlock`](Self::unlock) and its sisters.
 ///
+/// Callers use this trait. A store implements its two parts, [`LegacyLocks`](crate::LegacyLocks) and
+/// [`LegacyRecords`](crate::LegacyRecords), and has this one by that.
+///
 /// # Cancel safety
 /// A call that is dropped, or whose error [is unknown](crate::LegacyError::is_unknown), may have
 /// happened.

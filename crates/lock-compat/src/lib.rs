@@ -11,6 +11,7 @@ pub mod conformance;
 mod apply;
 mod backend;
 mod locker;
+mod parts;
 mod project_locker;
 mod shelf;
 
@@ -21,6 +22,7 @@ pub use apply::{ApplyClient, ApplyCommandLock, ApplyLocker};
 pub use backend::{LegacyBackend, Listing};
 pub use error::{LegacyError, Result};
 pub use locker::{LegacyLocker, LockerClient, NoOpLocker, TryLockResponse};
+pub use parts::{LegacyLocks, LegacyRecords, Unlocking};
 pub use project_locker::{ProjectLockResponse, ProjectLocker};
 pub use shelf::Shelf;
 

@@ -6,15 +6,15 @@ use crate::legacy::{
     CommandLock, CommandName, ProjectPlanStatus, ProjectResult, PullRequest, PullStatus, Stored,
     Timestamp, command_key, decode, encode, pull_key,
 };
-use crate::{LegacyError, Result};
+use crate::{LegacyError, LegacyRecords, Result};
 
 /// How often a change that others are always quicker with is tried again.
 const MOST_ATTEMPTS: usize = 1000;
 
 /// Where statuses of pull requests and locks of commands are kept, each in its bytes under its key.
 ///
-/// Whoever offers the two reads and writes gets the calls of a [`LegacyBackend`](crate::LegacyBackend)
-/// that are about them.
+/// Whoever offers the two, a read and a write, has [`LegacyRecords`], the calls of a
+/// [`LegacyBackend`](crate::LegacyBackend) that are about them.
 ///
 /// # Cancel safety
 /// A call that is dropped, or whose error [is unknown](LegacyError::is_unknown), may have happened.
@@ -40,11 +40,10 @@ pub trait Shelf: Sync {
         seen: Option<Self::Version>,
         record: Option<&[u8]>,
     ) -> Result<bool>;
+}
 
-    /// Does as [`update_project_status`](crate::LegacyBackend::update_project_status).
-    ///
-    /// # Errors
-    /// As there.
+#[async_trait]
+impl<S: Shelf> LegacyRecords for S {
     async fn set_status(
         &self,
         pull: &PullRequest,
@@ -66,20 +65,12 @@ pub trait Shelf: Sync {
         .await
     }
 
-    /// Does as [`get_pull_status`](crate::LegacyBackend::get_pull_status).
-    ///
-    /// # Errors
-    /// As there.
     async fn status(&self, pull: &PullRequest) -> Result<Option<PullStatus>> {
         let key = pull_key(pull)?;
         let record = self.see(&key).await?;
         Ok(record.map(|(_, record)| decode(&key, &record)).transpose()?)
     }
 
-    /// Does as [`delete_pull_status`](crate::LegacyBackend::delete_pull_status).
-    ///
-    /// # Errors
-    /// As there.
     async fn forget_status(&self, pull: &PullRequest) -> Result<()> {
         change(self, &pull_key(pull)?, |record| {
             Ok(if record.is_some() { Change::Remove(()) } else { Change::Keep(()) })
@@ -87,10 +78,6 @@ pub trait Shelf: Sync {
         .await
     }
 
-    /// Does as [`update_pull_with_results`](crate::LegacyBackend::update_pull_with_results).
-    ///
-    /// # Errors
-    /// As there.
     async fn merge_results(
         &self,
         pull: &PullRequest,
@@ -104,10 +91,6 @@ pub trait Shelf: Sync {
         .await
     }
 
-    /// Does as [`lock_command`](crate::LegacyBackend::lock_command).
-    ///
-    /// # Errors
-    /// As there.
     async fn keep_command(&self, name: CommandName, time: Timestamp) -> Result<CommandLock> {
         change(self, &command_key(name), |record| {
             if record.is_some() {
@@ -119,10 +102,6 @@ pub trait Shelf: Sync {
         .await
     }
 
-    /// Does as [`unlock_command`](crate::LegacyBackend::unlock_command).
-    ///
-    /// # Errors
-    /// As there.
     async fn forget_command(&self, name: CommandName) -> Result<()> {
         change(self, &command_key(name), |record| match record {
             Some(_) => Ok(Change::Remove(())),
@@ -131,10 +110,6 @@ pub trait Shelf: Sync {
         .await
     }
 
-    /// Does as [`check_command_lock`](crate::LegacyBackend::check_command_lock).
-    ///
-    /// # Errors
-    /// As there.
     async fn command(&self, name: CommandName) -> Result<Option<CommandLock>> {
         let key = command_key(name);
         let record = self.see(&key).await?;

@@ -11,7 +11,9 @@ use lock_compat::legacy::ProjectLock;
 use lock_compat::{
     AcquireOptions, LegacyBackend, LegacyError, LockAdapter, Result, convert_to_legacy,
 };
-use lock_core::{Change, EventFilter, LockManager, OwnerId, Priority, Watched};
+use lock_core::{
+    Change, End, ErrorKind, EventFilter, LockManager, LossReason, OwnerId, Priority, Watched,
+};
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit_redis::server::RedisServer;
 use tokio::task::JoinHandle;
@@ -22,10 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Two processes: each has a connection and a manager of its own.
 async fn two(server: &RedisServer) -> [LockAdapter; 2] {
+    let config = RedisConfig::parse(&server.url()).unwrap();
+    connected(config.with_journal(NonZeroU32::new(1000).unwrap())).await
+}
+
+async fn connected(config: RedisConfig) -> [LockAdapter; 2] {
     let documents = MemoryDocuments::new();
     let adapter = async |owner: &str| {
-        let config = RedisConfig::parse(&server.url()).unwrap();
-        let config = config.with_journal(NonZeroU32::new(1000).unwrap());
+        let config = config.clone();
         let store = RedisBackend::connect(config).await.unwrap();
         let manager = LockManager::new(store, OwnerId::parse(owner).unwrap());
         LockAdapter::new(manager, documents.clone())
@@ -123,4 +129,29 @@ async fn project_is_handed_on_and_the_event_has_both_authors() {
     let (from, to) = change.await;
     assert_eq!([from, to].map(|it| convert_to_legacy(&it).pull.author), ["author-1", "author-2"]);
     assert_eq!(one.get_lock(&project, "default").await.unwrap(), Some(of(2)));
+}
+
+#[tokio::test]
+async fn both_authors_of_a_transfer_are_told_without_a_journal() {
+    let server = RedisServer::start().await;
+    let [one, other] = connected(RedisConfig::parse(&server.url()).unwrap()).await;
+    let watched = one.manager().watch(&EventFilter::all(), None).await;
+    assert_eq!(watched.err().unwrap().kind(), ErrorKind::Unsupported);
+    one.try_lock(of(1)).await.unwrap();
+    let (lease, _) = one.carried(&of(1)).await.unwrap().unwrap();
+    let guard = one.manager().adopt(&lease).await.unwrap();
+    let second = wait_in_line(&other, 2, AcquireOptions::default()).await;
+    // Another process hands it on.
+    let project = of(1).project;
+    assert_eq!(other.transfer_to_next(&project, "default").await.unwrap(), Some(of(2)));
+    let LossReason::Ended(end) = within(guard.lost()).await else { unreachable!("{guard:?}") };
+    assert_eq!(convert_to_legacy(guard.lease()).pull.author, "author-1");
+    let to = one.pull_handed_to(guard.key(), &end).await.unwrap();
+    assert_eq!(to, Some(of(2).pull));
+    assert_eq!(within(second).await.unwrap().unwrap().pull.author, "author-2");
+    // When its lease is over, too, the end alone tells.
+    one.unlock(&project, "default").await.unwrap();
+    let to = one.pull_handed_to(guard.key(), &end).await.unwrap().unwrap();
+    assert_eq!((to.num, to.base_repo.full_name, to.author), (2, "owner/repo".into(), "".into()));
+    assert_eq!(one.pull_handed_to(guard.key(), &End::Cancelled).await.unwrap(), None);
 }

@@ -85,9 +85,7 @@ impl RedisBackend {
     }
 
     async fn start(config: RedisConfig, time: Time) -> Result<Self> {
-        // The driver brings none, and panics without; one that is there already is as good.
-        #[cfg(feature = "tls-rustls")]
-        drop(rustls::crypto::ring::default_provider().install_default());
+        lock_redis_client::install_tls();
         let client = redis::Client::open(config.server.clone()).map_err(|_| {
             let violation = Violation::Malformed { expected: "a server that this build can reach" };
             Error::invalid(Operation::Connect, InvalidInput::new("url", violation))

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lock_core::{Error, ErrorKind, Operation, Result};
+use lock_redis_client::Peer;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, PushInfo, RedisError, Value};
 use tokio::sync::mpsc;
@@ -86,7 +87,7 @@ pub(crate) async fn within<T>(
 pub(crate) struct Dialer {
     client: Client,
     pub(crate) config: RedisConfig,
-    /// How the server names the last connection.
+    /// The last connection.
     last: Arc<Mutex<Option<Peer>>>,
 }
 
@@ -95,13 +96,6 @@ pub(crate) struct Dialed {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) pushes: Pushes,
     pub(crate) has_functions: bool,
-}
-
-/// How the server names a connection: both together are hardly ever somebody else's.
-#[derive(Clone, Debug)]
-struct Peer {
-    id: String,
-    address: String,
 }
 
 impl Dialer {
@@ -125,15 +119,11 @@ impl Dialer {
         };
         let version = version(&ask(redis::cmd("INFO").arg("server")).await?)?;
         ask(redis::cmd("CLIENT").arg("SETNAME").arg(&self.config.name)).await?;
-        let peer = peer(&ask(redis::cmd("CLIENT").arg("INFO")).await?);
-        // What the server has not read yet of the last connection must not take effect after what is
-        // sent from now on. That it is gone already is no error. The first time nobody is meant, and
-        // a user who may not is told at once.
-        let nobody = Peer { id: i64::MAX.to_string(), address: "0.0.0.0:0".to_owned() };
+        let peer = text(&ask(&mut Peer::ask()).await?).and_then(Peer::read);
+        // The first time nobody is meant, and a user who may not is told at once: without it a late
+        // command could take a lock.
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let last = last.unwrap_or(nobody);
-        let mut kill = redis::cmd("CLIENT");
-        ask(kill.arg("KILL").arg("ID").arg(&last.id).arg("ADDR").arg(&last.address)).await?;
+        ask(&mut last.unwrap_or_else(Peer::nobody).end()).await?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = peer;
         Ok(Dialed { connection, pushes, has_functions: version >= FUNCTIONS })
     }
@@ -159,11 +149,4 @@ fn version(info: &Value) -> Result<(u64, u64)> {
     let (major, minor) = OLDEST;
     let cause = format!("the server is of version `{version}`, and {major}.{minor} is the oldest");
     Err(Error::new(ErrorKind::Unsupported, Operation::Connect).with_source(cause))
-}
-
-fn peer(info: &Value) -> Option<Peer> {
-    let word = |name: &str| {
-        text(info)?.split_whitespace().find_map(|word| Some(word.strip_prefix(name)?.to_owned()))
-    };
-    Some(Peer { id: word("id=")?, address: word("addr=")? })
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use lock_core::{Error, ErrorKind, InvalidInput, Operation, Violation};
-use redis::{RedisError, ServerErrorKind};
+use lock_redis_client::is_refusal;
+use redis::RedisError;
 
 /// The server is not reached, so nothing was sent.
 pub(crate) fn unreachable(operation: Operation, cause: Option<String>) -> Error {
@@ -26,51 +27,23 @@ pub(crate) fn corrupt(operation: Operation) -> Error {
 pub(crate) fn failed(operation: Operation, error: &RedisError) -> Error {
     let failed = |kind| Error::new(kind, operation).with_source(said(error));
     match error.code() {
+        // A script may have written before it met the key of another type.
         Some("CORRUPT" | "WRONGTYPE") => failed(ErrorKind::Corrupt).unknown(),
         Some("LAYOUT") => failed(ErrorKind::Unsupported),
         Some(word) if REFUSALS.contains(&word) => failed(ErrorKind::Unavailable),
-        _ if error.kind() == redis::ErrorKind::AuthenticationFailed || is_unknown_script(error) => {
-            failed(ErrorKind::Unavailable)
-        }
+        _ if is_refusal(error) => failed(ErrorKind::Unavailable),
         _ => failed(ErrorKind::Unavailable).unknown(),
     }
 }
 
-/// What a server answers that certainly did not execute a command, and a script that granted
-/// nothing or only dropped what was over. A script is refused for want of memory before it writes, or not at all.
-const REFUSALS: [&str; 19] = [
-    "ASK",
-    "BUSY",
-    "CLUSTERDOWN",
-    "CROSSSLOT",
-    "LOADING",
-    "MASTERDOWN",
-    "MISCONF",
-    "MOVED",
-    "NOAUTH",
-    "NOPERM",
-    "NOREPLICAS",
-    "NOSCRIPT",
-    TOKEN_MISSING,
-    "OOM",
-    "READONLY",
-    "SPENT",
-    "TRYAGAIN",
-    "UNKILLABLE",
-    "WRONGPASS",
-];
+/// What a script answers that granted nothing, or only dropped what was over. No server says these.
+const REFUSALS: [&str; 2] = [TOKEN_MISSING, "SPENT"];
 
 /// What a script answers that found the last token missing.
 const TOKEN_MISSING: &str = "NOTOKEN";
 
 pub(crate) fn is_token_missing(error: &RedisError) -> bool {
     error.code() == Some(TOKEN_MISSING)
-}
-
-/// Whether the server does not know the command that was called. For functions it has no word.
-pub(crate) fn is_unknown_script(error: &RedisError) -> bool {
-    error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript)
-        || error.detail().is_some_and(|detail| detail.contains("Function not found"))
 }
 
 /// What the driver says, which names no password.

@@ -1,6 +1,7 @@
 //! Which keys in the server belong to a lock.
 
 use lock_core::{LockKey, MailboxId};
+use lock_redis_client::escape_glob;
 
 /// Names the keys of one store, which all lie in one slot.
 #[derive(Debug)]
@@ -50,14 +51,7 @@ impl Layout {
 
     /// A glob pattern of the states of all keys that begin with `prefix`.
     pub(crate) fn states(&self, prefix: &str) -> String {
-        let mut pattern = String::new();
-        for c in self.state(prefix).chars() {
-            if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
-                pattern.push('\\');
-            }
-            pattern.push(c);
-        }
-        pattern + "*"
+        escape_glob(&self.state(prefix)) + "*"
     }
 
     /// What all commands need besides the keys of locks.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use lock_redis_client::is_unknown_script;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ServerErrorKind, Value};
 use tokio::sync::{Notify, watch};
 
-use crate::error;
 use crate::script::{Arg, Form, Script, Scripts};
 
 /// What the users of the connection and its keeper both know.
@@ -105,12 +105,12 @@ impl Link {
     ) -> redis::RedisResult<Value> {
         let call = scripts.call(self.form, script, keys, args);
         match send(&mut self.connection, &call).await {
-            Err(error) if error::is_unknown_script(&error) => {
+            Err(error) if is_unknown_script(&error) => {
                 let load = scripts.load(self.form, script);
                 let loaded = send(&mut self.connection, &load).await;
                 match send(&mut self.connection, &call).await {
                     // Somebody else may have loaded it at the same time.
-                    Err(error) if error::is_unknown_script(&error) => loaded.and(Err(error)),
+                    Err(error) if is_unknown_script(&error) => loaded.and(Err(error)),
                     answer => answer,
                 }
             }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, Acquisition, InspectQuery, Inspection, KeepAlive, Lease, ListQuery,
-    LockBackend, LockInspector, LockKey, ManualClock, Metadata, Mode, OwnerId, RenewRequest,
-    Renewal, RequestId, Timestamp, Ttl, WaitsQuery,
+    AcquireRequest, Acquisition, EvictRequest, InspectQuery, Inspection, KeepAlive, Lease,
+    ListQuery, LockBackend, LockInspector, LockKey, ManualClock, Metadata, Mode, OwnerId, Reason,
+    RenewRequest, Renewal, RequestId, Timestamp, Ttl, WaitsQuery,
 };
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit_redis::server::{RedisServer, ServerConfig};
@@ -207,4 +207,30 @@ async fn large_metadata_makes_pages_short() {
     for renewed in scene.store.renew(&renewals).await {
         assert!(matches!(renewed.unwrap().value, Renewal::Renewed { .. }));
     }
+}
+
+#[tokio::test]
+async fn large_lease_is_listed_where_others_wait_or_were_evicted() {
+    let scene = Scene::start(Duration::from_secs(30)).await;
+    let text = "x".repeat(900 * 1024);
+    let metadata = Metadata::parse([("plan", text.as_str())]).unwrap();
+    let of = |it: usize, key: &str| request(key, it).with_metadata(metadata.clone());
+    scene.acquire(["evicted", "waited-for"].map(|key| of(0, key)).into_iter()).await;
+    let (key, by) = (LockKey::parse("evicted").unwrap(), OwnerId::parse("operator").unwrap());
+    let evict = EvictRequest::all(key, by, Reason::parse("over").unwrap());
+    let evicted = scene.store.evict(&evict).await.unwrap();
+    assert_eq!(evicted.value.leases.len(), 1);
+    let waiting = of(2, "waited-for").queueing(KeepAlive::default());
+    scene.acquire([of(1, "evicted"), waiting].into_iter()).await;
+    let (mut query, mut listed) = (ListQuery::all(), Vec::new());
+    for _ in 0..8 {
+        let page = scene.store.list(&query).await.unwrap().value;
+        listed.extend(page.items.into_iter().map(|lease| lease.key.to_string()));
+        query.cursor = page.next;
+        if query.cursor.is_none() {
+            break;
+        }
+    }
+    listed.sort();
+    assert_eq!((query.cursor, listed), (None, vec!["evicted".into(), "waited-for".into()]));
 }

@@ -9,8 +9,12 @@ use super::{Tree, Violation};
 const CORE: &str = "lock-core";
 /// What only tests may depend on.
 const TESTKIT: &str = "lock-testkit";
+const TESTKIT_REDIS: &str = "lock-testkit-redis";
 /// What backends are made of whose store keeps bytes.
 const HOST: &str = "lock-host";
+/// What clients of Redis do alike.
+const CLIENT: &str = "lock-redis-client";
+const REDIS: &str = "lock-redis";
 /// Puts the others together, so it knows them all.
 const BINARY: &str = "lock-cli";
 /// Atlantis' interfaces, which its own stores offer.
@@ -19,7 +23,8 @@ const ATLANTIS: &str = "lock-atlantis";
 /// What is kept beside locks, in the store of a backend or of Atlantis.
 const DOCUMENTS: &str = "lock-documents";
 /// Any other crate is a backend.
-const NOT_BACKENDS: [&str; 7] = [CORE, DOCUMENTS, TESTKIT, HOST, BINARY, COMPAT, ATLANTIS];
+const NOT_BACKENDS: [&str; 9] =
+    [CORE, DOCUMENTS, CLIENT, TESTKIT, TESTKIT_REDIS, HOST, BINARY, COMPAT, ATLANTIS];
 /// What the backends are there to hide.
 const DRIVERS: [&str; 2] = ["redis", "rusqlite"];
 
@@ -82,9 +87,10 @@ fn objection(from: &str, to: &str, kind: DependencyKind, is_ours: bool) -> Optio
         return None;
     }
     match (from, to) {
-        (_, TESTKIT) => Some("the testkit is for tests only"),
-        (CORE | DOCUMENTS, _) => Some("the core and documents depend on no other crate"),
-        (BINARY, _) | (_, CORE) | (ATLANTIS, COMPAT) | (COMPAT, DOCUMENTS) => None,
+        (_, TESTKIT | TESTKIT_REDIS) => Some("the testkit is for tests only"),
+        (CORE | DOCUMENTS | CLIENT, _) => Some("these depend on no other crate"),
+        (BINARY, _) | (_, CORE) | (ATLANTIS | REDIS, CLIENT) => None,
+        (ATLANTIS, COMPAT | DOCUMENTS) | (COMPAT, DOCUMENTS) => None,
         (_, HOST | DOCUMENTS) if is_backend(from) => None,
         _ => Some("a library depends on lock-core only, a backend on lock-host and documents, too"),
     }
@@ -147,6 +153,15 @@ mod tests {
         assert!(refused("lock-documents", "lock-sqlite", DependencyKind::Normal));
         assert!(refused("lock-core", "lock-documents", DependencyKind::Normal));
         assert!(!refused("lock-sqlite", "lock-compat", DependencyKind::Development));
+    }
+
+    #[test]
+    fn the_client_is_for_those_who_speak_to_redis() {
+        assert!(!refused("lock-redis", "lock-redis-client", DependencyKind::Normal));
+        assert!(!refused("lock-atlantis", "lock-redis-client", DependencyKind::Normal));
+        assert!(refused("lock-sqlite", "lock-redis-client", DependencyKind::Normal));
+        assert!(refused("lock-compat", "lock-redis-client", DependencyKind::Normal));
+        assert!(refused("lock-redis-client", "lock-redis", DependencyKind::Normal));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod cases;
+mod crates;
 mod documents;
 mod manifest;
 mod rules;
@@ -141,6 +142,9 @@ pub(crate) fn run(sh: &Sh) -> Result<()> {
         documents::changelog,
         documents::licence,
         documents::decisions,
+        crates::readmes,
+        crates::code_map,
+        crates::links,
     ];
     let tree = Tree::read(sh)?;
     let mut violations: Vec<Violation> = RULES.iter().flat_map(|rule| rule(&tree)).collect();

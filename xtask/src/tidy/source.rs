@@ -14,6 +14,9 @@ const MARKERS: [&str; 5] = [
     concat!("db", "g!"),
 ];
 
+/// How a library begins whose README is its documentation.
+const README: &str = "#![doc = include_str!(\"../README.md\")]\n";
+
 fn sources<'a>(tree: &'a Tree, extension: &'a str) -> impl Iterator<Item = &'a File> {
     tree.below("crates/", extension).chain(tree.below("xtask/", extension))
 }
@@ -22,7 +25,7 @@ fn sources<'a>(tree: &'a Tree, extension: &'a str) -> impl Iterator<Item = &'a F
 pub(super) fn head_comment(tree: &Tree) -> Vec<Violation> {
     sources(tree, "rs")
         .filter(|file| folders(file).any(|folder| folder == "src"))
-        .filter(|file| !file.text.starts_with("//! "))
+        .filter(|file| !file.text.starts_with("//! ") && !file.text.starts_with(README))
         .map(|file| Violation::new(&file.path, 1, "the file does not begin with a `//!` sentence"))
         .collect()
 }

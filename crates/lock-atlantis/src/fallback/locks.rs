@@ -2,18 +2,21 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
+
 use super::notes::{Ended, is_same};
-use super::statuses::half_done;
+use super::records::half_done;
 use super::{Fallback, FallbackStore, MOST_ATTEMPTS};
 use crate::migrate::{Archive, Put, Record};
 use lock_compat::legacy::{
-    CommandLock, CommandName, LegacyKey, Project, ProjectLock, PullRequest, Stored, Timestamp,
-    User, command_key, decode, encode,
+    LegacyKey, Project, ProjectLock, PullRequest, Stored, Timestamp, User, decode,
 };
-use lock_compat::{LegacyError, Listing, Result};
+use lock_compat::{LegacyError, LegacyLocks, Listing, Result, Unlocking};
 
-impl Fallback {
-    pub(super) async fn try_project(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)> {
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl LegacyLocks for Fallback {
+    async fn try_project(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)> {
         let _gate = self.0.gate.read().await;
         let own = Record::lock(Stored::new(lock.clone()));
         Ok(match self.take(&own).await? {
@@ -22,21 +25,67 @@ impl Fallback {
         })
     }
 
-    pub(super) async fn keep_command(
+    async fn unlock_if(
         &self,
-        name: CommandName,
-        time: Timestamp,
-    ) -> Result<CommandLock> {
-        let _gate = self.0.gate.read().await;
-        let lock = CommandLock::new(name, time);
-        match self.take(&Record::read(&command_key(name), &encode(&lock))?).await? {
-            None => Ok(lock),
-            Some(_) => Err(LegacyError::CommandLocked),
-        }
+        project: &Project,
+        workspace: &str,
+        unlocking: Unlocking,
+    ) -> Result<Option<ProjectLock>> {
+        self.unlock_where(project, workspace, |lock| unlocking.may_end(lock)).await
     }
 
+    async fn projects(&self) -> Result<Listing> {
+        let _gate = self.0.gate.read().await;
+        let primary = self.ask_primary(self.primary().list());
+        let (primary, mirror) = tokio::join!(primary, self.mirror().list());
+        let (Some(primary), mut listing) = (primary?, mirror?) else {
+            return self.mirror().list().await;
+        };
+        let known: BTreeSet<_> =
+            listing.locks.iter().map(|lock| LegacyKey::of(lock).to_string()).collect();
+        for lock in primary.locks {
+            if !known.contains(&LegacyKey::of(&lock).to_string())
+                && !self.is_over(&Record::lock(Stored::new(lock.clone()))).await?
+            {
+                listing.locks.push(lock);
+            }
+        }
+        Ok(Listing::new(listing.locks, primary.damaged))
+    }
+
+    async fn project(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
+        let _gate = self.0.gate.read().await;
+        self.found(&place(project, workspace)).await?.as_ref().map(project_lock).transpose()
+    }
+
+    async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
+        let is_wanted = |lock: &ProjectLock| {
+            lock.project.repo_full_name == repo_full_name && lock.pull.num == pull_num
+        };
+        let Listing { locks, damaged, .. } = self.projects().await?;
+        let mut unlocked: Vec<ProjectLock> = Vec::new();
+        for lock in locks.into_iter().filter(is_wanted) {
+            let unlock = self.unlock_where(&lock.project, &lock.workspace, is_wanted);
+            unlocked.extend(unlock.await?);
+        }
+        Ok(Listing::new(unlocked, damaged))
+    }
+
+    async fn reach(&self) -> Result<()> {
+        let _gate = self.0.gate.read().await;
+        self.ask_primary(self.primary().ping()).await?;
+        self.mirror().ping().await
+    }
+
+    async fn shut(&self) -> Result<()> {
+        self.primary().close().await?;
+        self.mirror().close().await
+    }
+}
+
+impl Fallback {
     /// Locks with this record; answers with the one that is in its way, if there is one.
-    async fn take(&self, own: &Record) -> Result<Option<Record>> {
+    pub(super) async fn take(&self, own: &Record) -> Result<Option<Record>> {
         self.look_before().await?;
         for _ in 0..MOST_ATTEMPTS {
             if self.mirror().put(own).await? != Put::Written {
@@ -79,7 +128,7 @@ impl Fallback {
         Err(LegacyError::Contended { key: own.key().to_owned() })
     }
 
-    pub(super) async fn unlock_if(
+    async fn unlock_where(
         &self,
         project: &Project,
         workspace: &str,
@@ -92,16 +141,8 @@ impl Fallback {
         ended.await?.as_ref().map(project_lock).transpose()
     }
 
-    pub(super) async fn forget_command(&self, name: CommandName) -> Result<()> {
-        let _gate = self.0.gate.read().await;
-        match self.end_if(command(name)?, |_| Ok(true)).await? {
-            Some(_) => Ok(()),
-            None => Err(LegacyError::CommandNotLocked),
-        }
-    }
-
     /// Ends the lock at this place if it is wanted, and answers with it.
-    async fn end_if(
+    pub(super) async fn end_if(
         &self,
         mut place: Record,
         is_wanted: impl Fn(&Record) -> Result<bool>,
@@ -171,23 +212,8 @@ impl Fallback {
         self.ask_primary(end).await
     }
 
-    pub(super) async fn project(
-        &self,
-        project: &Project,
-        workspace: &str,
-    ) -> Result<Option<ProjectLock>> {
-        let _gate = self.0.gate.read().await;
-        self.found(&place(project, workspace)).await?.as_ref().map(project_lock).transpose()
-    }
-
-    pub(super) async fn command(&self, name: CommandName) -> Result<Option<CommandLock>> {
-        let _gate = self.0.gate.read().await;
-        let found = self.found(&command(name)?).await?;
-        Ok(found.map(|record| decode(record.key(), &record.encode())).transpose()?)
-    }
-
     /// The record of the mirror, or else of the primary.
-    async fn found(&self, place: &Record) -> Result<Option<Record>> {
+    pub(super) async fn found(&self, place: &Record) -> Result<Option<Record>> {
         let primary = self.ask_primary(read(self.primary(), place));
         let (primary, mirror) = tokio::join!(primary, read(self.mirror(), place));
         Ok(match (mirror?, primary?.flatten()) {
@@ -196,38 +222,6 @@ impl Fallback {
             (None, _) => None,
         })
     }
-
-    pub(super) async fn projects(&self) -> Result<Listing> {
-        let _gate = self.0.gate.read().await;
-        let primary = self.ask_primary(self.primary().list());
-        let (primary, mirror) = tokio::join!(primary, self.mirror().list());
-        let (Some(primary), mut listing) = (primary?, mirror?) else {
-            return self.mirror().list().await;
-        };
-        let known: BTreeSet<_> =
-            listing.locks.iter().map(|lock| LegacyKey::of(lock).to_string()).collect();
-        for lock in primary.locks {
-            if !known.contains(&LegacyKey::of(&lock).to_string())
-                && !self.is_over(&Record::lock(Stored::new(lock.clone()))).await?
-            {
-                listing.locks.push(lock);
-            }
-        }
-        Ok(Listing::new(listing.locks, primary.damaged))
-    }
-
-    pub(super) async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
-        let is_wanted = |lock: &ProjectLock| {
-            lock.project.repo_full_name == repo_full_name && lock.pull.num == pull_num
-        };
-        let Listing { locks, damaged, .. } = self.projects().await?;
-        let mut unlocked: Vec<ProjectLock> = Vec::new();
-        for lock in locks.into_iter().filter(is_wanted) {
-            let unlock = self.unlock_if(&lock.project, &lock.workspace, is_wanted);
-            unlocked.extend(unlock.await?);
-        }
-        Ok(Listing::new(unlocked, damaged))
-    }
 }
 
 /// Where the lock of a project is.
@@ -235,11 +229,6 @@ fn place(project: &Project, workspace: &str) -> Record {
     let (pull, user) = (PullRequest::default(), User::default());
     let time = Timestamp::default();
     Record::lock(Stored::new(ProjectLock::new(project.clone(), pull, user, workspace, time)))
-}
-
-/// Where the lock of a command is.
-fn command(name: CommandName) -> Result<Record> {
-    Ok(Record::read(&command_key(name), &encode(&CommandLock::default()))?)
 }
 
 fn project_lock(record: &Record) -> Result<ProjectLock> {

@@ -5,13 +5,12 @@ mod health;
 mod locks;
 mod notes;
 mod reconcile;
-mod statuses;
+mod records;
 mod store;
 
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use tokio::sync::RwLock;
 
 pub use config::{FallbackConfig, OnLoss};
@@ -19,11 +18,7 @@ pub use reconcile::Reconciliation;
 pub use store::FallbackStore;
 
 use health::Health;
-use lock_compat::legacy::{
-    CommandLock, CommandName, Project, ProjectLock, ProjectPlanStatus, ProjectResult, PullRequest,
-    PullStatus, Timestamp,
-};
-use lock_compat::{LegacyBackend, LegacyError, Listing, Result};
+use lock_compat::{LegacyError, Result};
 
 /// Maximum number of attempts at a change that others are always quicker with.
 const MOST_ATTEMPTS: usize = 1000;
@@ -139,87 +134,5 @@ impl fmt::Debug for Fallback {
             .field("config", &self.0.config)
             .field("mode", &self.mode())
             .finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl LegacyBackend for Fallback {
-    async fn try_lock(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)> {
-        self.try_project(lock).await
-    }
-
-    async fn unlock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
-        self.unlock_if(project, workspace, |_| true).await
-    }
-
-    async fn unlock_if_owned_by_pull(
-        &self,
-        project: &Project,
-        workspace: &str,
-        pull_num: i64,
-    ) -> Result<Option<ProjectLock>> {
-        self.unlock_if(project, workspace, |lock| lock.pull.num == pull_num).await
-    }
-
-    async fn list(&self) -> Result<Listing> {
-        self.projects().await
-    }
-
-    async fn get_lock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
-        self.project(project, workspace).await
-    }
-
-    async fn unlock_by_pull(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
-        self.unlock_all(repo_full_name, pull_num).await
-    }
-
-    async fn update_project_status(
-        &self,
-        pull: &PullRequest,
-        workspace: &str,
-        repo_rel_dir: &str,
-        status: ProjectPlanStatus,
-    ) -> Result<()> {
-        let call = self.mirror().update_project_status(pull, workspace, repo_rel_dir, status);
-        self.change_status(pull, call).await
-    }
-
-    async fn get_pull_status(&self, pull: &PullRequest) -> Result<Option<PullStatus>> {
-        self.status(pull).await
-    }
-
-    async fn delete_pull_status(&self, pull: &PullRequest) -> Result<()> {
-        self.forget_status(pull).await
-    }
-
-    async fn update_pull_with_results(
-        &self,
-        pull: &PullRequest,
-        results: &[ProjectResult],
-    ) -> Result<PullStatus> {
-        self.change_status(pull, self.mirror().update_pull_with_results(pull, results)).await
-    }
-
-    async fn lock_command(&self, name: CommandName, time: Timestamp) -> Result<CommandLock> {
-        self.keep_command(name, time).await
-    }
-
-    async fn unlock_command(&self, name: CommandName) -> Result<()> {
-        self.forget_command(name).await
-    }
-
-    async fn check_command_lock(&self, name: CommandName) -> Result<Option<CommandLock>> {
-        self.command(name).await
-    }
-
-    async fn ping(&self) -> Result<()> {
-        let _gate = self.0.gate.read().await;
-        self.ask_primary(self.primary().ping()).await?;
-        self.mirror().ping().await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.primary().close().await?;
-        self.mirror().close().await
     }
 }

@@ -1,9 +1,11 @@
 //! The locks of projects, below `pr/`.
 
+use async_trait::async_trait;
+
 use super::{AtlantisRedis, MOST_ATTEMPTS};
 use crate::server::plain;
-use lock_compat::legacy::{Damaged, LegacyKey, Project, ProjectLock, Stored};
-use lock_compat::{LegacyError, Listing, Result};
+use lock_compat::legacy::{Damaged, LegacyKey, Project, ProjectLock, Stored, decode};
+use lock_compat::{LegacyError, LegacyLocks, Listing, Result, Unlocking};
 use tokio::time::sleep;
 
 /// What the keys of all locks begin with.
@@ -24,6 +26,77 @@ fn keys(project: &Project, workspace: &str) -> [String; 2] {
 /// Whether a lock is that of the project; under an old key that of another name may be.
 fn is_of(lock: &ProjectLock, project: &Project, key: &str) -> bool {
     key == format!("{LOCKS}{}", LegacyKey::of(lock)) || lock.project == *project
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl LegacyLocks for AtlantisRedis {
+    async fn try_project(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)> {
+        let stored = Stored::new(lock);
+        Ok(match self.try_stored(&stored).await? {
+            None => (true, stored.into_value()),
+            Some(holder) => (false, holder.into_value()),
+        })
+    }
+
+    async fn unlock_if(
+        &self,
+        project: &Project,
+        workspace: &str,
+        unlocking: Unlocking,
+    ) -> Result<Option<ProjectLock>> {
+        for key in keys(project, workspace) {
+            for attempt in 0.. {
+                if attempt == MOST_ATTEMPTS {
+                    return Err(LegacyError::Contended { key });
+                }
+                let Some(bytes) = self.server().get(&key).await? else { break };
+                let lock = Stored::<ProjectLock>::read(&key, &bytes)?.into_value();
+                if !is_of(&lock, project, &key) || !unlocking.may_end(&lock) {
+                    break;
+                }
+                if self.remove_if_same(&key, &bytes).await? {
+                    return Ok(Some(lock));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn projects(&self) -> Result<Listing> {
+        let (locks, damaged) = self.locks_below(LOCKS, decode).await?;
+        Ok(Listing::new(locks.into_iter().map(|(_, lock)| lock).collect(), damaged))
+    }
+
+    async fn project(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
+        Ok(self.stored(project, workspace).await?.map(Stored::into_value))
+    }
+
+    async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
+        let (locks, damaged) =
+            self.locks_below(&format!("{LOCKS}{repo_full_name}/"), Stored::read).await?;
+        // The keys of `a/b` are also those of its folders' namesakes `a/b/c`.
+        let is_wanted = |(_, stored): &(String, Stored<ProjectLock>)| {
+            let lock = stored.value();
+            lock.project.repo_full_name == repo_full_name && lock.pull.num == pull_num
+        };
+        let wanted: Vec<_> = locks.into_iter().filter(is_wanted).collect();
+        let values: Vec<_> =
+            wanted.iter().map(|(key, stored)| (key.as_str(), stored.encode())).collect();
+        let removed = self.remove_all_if_same(&values).await?;
+        let unlocked = wanted.into_iter().zip(removed).filter(|(_, is_removed)| *is_removed);
+        let unlocked = unlocked.map(|((_, stored), _)| stored.into_value()).collect();
+        Ok(Listing::new(unlocked, damaged))
+    }
+
+    async fn reach(&self) -> Result<()> {
+        self.server().ask(&redis::cmd("PING")).await
+    }
+
+    async fn shut(&self) -> Result<()> {
+        self.server().close();
+        Ok(())
+    }
 }
 
 impl AtlantisRedis {
@@ -94,47 +167,5 @@ impl AtlantisRedis {
     ) -> Result<(Vec<(String, T)>, Vec<Damaged>)> {
         let keys = self.server().keys(&(plain(prefix) + "*")).await?;
         self.server().values(keys, read).await
-    }
-
-    /// Ends the lock of a project if it is as wanted.
-    pub(super) async fn unlock_if(
-        &self,
-        project: &Project,
-        workspace: &str,
-        is_wanted: impl Fn(&ProjectLock) -> bool,
-    ) -> Result<Option<ProjectLock>> {
-        for key in keys(project, workspace) {
-            for attempt in 0.. {
-                if attempt == MOST_ATTEMPTS {
-                    return Err(LegacyError::Contended { key });
-                }
-                let Some(bytes) = self.server().get(&key).await? else { break };
-                let lock = Stored::<ProjectLock>::read(&key, &bytes)?.into_value();
-                if !is_of(&lock, project, &key) || !is_wanted(&lock) {
-                    break;
-                }
-                if self.remove_if_same(&key, &bytes).await? {
-                    return Ok(Some(lock));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    pub(super) async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
-        let (locks, damaged) =
-            self.locks_below(&format!("{LOCKS}{repo_full_name}/"), Stored::read).await?;
-        // The keys of `a/b` are also those of its folders' namesakes `a/b/c`.
-        let is_wanted = |(_, stored): &(String, Stored<ProjectLock>)| {
-            let lock = stored.value();
-            lock.project.repo_full_name == repo_full_name && lock.pull.num == pull_num
-        };
-        let wanted: Vec<_> = locks.into_iter().filter(is_wanted).collect();
-        let values: Vec<_> =
-            wanted.iter().map(|(key, stored)| (key.as_str(), stored.encode())).collect();
-        let removed = self.remove_all_if_same(&values).await?;
-        let unlocked = wanted.into_iter().zip(removed).filter(|(_, is_removed)| *is_removed);
-        let unlocked = unlocked.map(|((_, stored), _)| stored.into_value()).collect();
-        Ok(Listing::new(unlocked, damaged))
     }
 }

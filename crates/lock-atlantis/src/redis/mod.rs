@@ -13,14 +13,9 @@ use redis::{Script, Value};
 
 pub use migration::KeyMigration;
 
-use self::locks::LOCKS;
 use crate::server::{Server, ServerConfig, named, plain};
-use lock_compat::Shelf;
-use lock_compat::legacy::{
-    CommandLock, CommandName, Damaged, Project, ProjectLock, ProjectPlanStatus, ProjectResult,
-    PullRequest, PullStatus, Stored, Timestamp, decode,
-};
-use lock_compat::{LegacyBackend, Listing, Result};
+use lock_compat::legacy::Damaged;
+use lock_compat::{Result, Shelf};
 
 /// A key that has nothing, below those of locks, which the user may use.
 const NOTHING: &str = "pr/lock-atlantis/probe";
@@ -207,89 +202,5 @@ impl Shelf for AtlantisRedis {
             (Some(seen), None) => self.remove_if_same(key, &seen).await,
             (None, None) => Ok(true),
         }
-    }
-}
-
-#[async_trait]
-impl LegacyBackend for AtlantisRedis {
-    async fn try_lock(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)> {
-        let stored = Stored::new(lock);
-        Ok(match self.try_stored(&stored).await? {
-            None => (true, stored.into_value()),
-            Some(holder) => (false, holder.into_value()),
-        })
-    }
-
-    async fn unlock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
-        self.unlock_if(project, workspace, |_| true).await
-    }
-
-    async fn unlock_if_owned_by_pull(
-        &self,
-        project: &Project,
-        workspace: &str,
-        pull_num: i64,
-    ) -> Result<Option<ProjectLock>> {
-        self.unlock_if(project, workspace, |lock| lock.pull.num == pull_num).await
-    }
-
-    async fn list(&self) -> Result<Listing> {
-        let (locks, damaged) = self.locks_below(LOCKS, decode).await?;
-        Ok(Listing::new(locks.into_iter().map(|(_, lock)| lock).collect(), damaged))
-    }
-
-    async fn get_lock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
-        Ok(self.stored(project, workspace).await?.map(Stored::into_value))
-    }
-
-    async fn unlock_by_pull(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
-        self.unlock_all(repo_full_name, pull_num).await
-    }
-
-    async fn update_project_status(
-        &self,
-        pull: &PullRequest,
-        workspace: &str,
-        repo_rel_dir: &str,
-        status: ProjectPlanStatus,
-    ) -> Result<()> {
-        self.set_status(pull, workspace, repo_rel_dir, status).await
-    }
-
-    async fn get_pull_status(&self, pull: &PullRequest) -> Result<Option<PullStatus>> {
-        self.status(pull).await
-    }
-
-    async fn delete_pull_status(&self, pull: &PullRequest) -> Result<()> {
-        self.forget_status(pull).await
-    }
-
-    async fn update_pull_with_results(
-        &self,
-        pull: &PullRequest,
-        results: &[ProjectResult],
-    ) -> Result<PullStatus> {
-        self.merge_results(pull, results).await
-    }
-
-    async fn lock_command(&self, name: CommandName, time: Timestamp) -> Result<CommandLock> {
-        self.keep_command(name, time).await
-    }
-
-    async fn unlock_command(&self, name: CommandName) -> Result<()> {
-        self.forget_command(name).await
-    }
-
-    async fn check_command_lock(&self, name: CommandName) -> Result<Option<CommandLock>> {
-        self.command(name).await
-    }
-
-    async fn ping(&self) -> Result<()> {
-        self.server().ask(&redis::cmd("PING")).await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.server().close();
-        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! A connection to a server or a cluster, and how the one before it is ended.
 
+use lock_redis_client::Peer;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError, RedisFuture, Value};
@@ -13,18 +14,12 @@ pub(super) enum Link {
     Cluster(ClusterConnection),
 }
 
-/// How the server names a connection: both together are hardly ever somebody else's.
-#[derive(Clone, Debug)]
-pub(super) struct Peer {
-    id: String,
-    address: String,
-}
-
 impl Link {
     /// Makes a connection and ends the `last`: what the server has not read of it by then must not
     /// take effect after what is sent from now on. Answers with its name, if the server tells.
     ///
-    /// A user who may not do so, and a cluster, go without.
+    /// A user who may not do so, and a cluster, go without: Atlantis' own user often may not, and has
+    /// to be served.
     pub(super) async fn make(
         place: &Place,
         last: Option<&Peer>,
@@ -37,16 +32,13 @@ impl Link {
         };
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-        let said: Result<String, _> =
-            redis::cmd("CLIENT").arg("INFO").query_async(&mut connection).await;
+        let said: Result<String, _> = Peer::ask().query_async(&mut connection).await;
         let peer = allowed(said)?.as_deref().and_then(Peer::read);
-        if let Some(last) = last {
-            let mut kill = redis::cmd("CLIENT");
-            kill.arg("KILL").arg("ID").arg(&last.id).arg("ADDR").arg(&last.address);
-            // That it is gone already is no error.
-            if allowed(kill.query_async::<Value>(&mut connection).await)?.is_none() {
-                tracing::warn!("the user may not end its last connection: a late call may happen");
-            }
+        // That it is gone already is no error.
+        if let Some(last) = last
+            && allowed(last.end().query_async::<Value>(&mut connection).await)?.is_none()
+        {
+            tracing::warn!("the user may not end its last connection: a late call may happen");
         }
         Ok((Self::Single(connection), peer))
     }
@@ -58,15 +50,6 @@ fn allowed<T>(answer: Result<T, RedisError>) -> Result<Option<T>, RedisError> {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if matches!(error.kind(), redis::ErrorKind::Server(_)) => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-impl Peer {
-    fn read(info: &str) -> Option<Self> {
-        let word = |name| {
-            info.split_whitespace().find_map(|word| Some(word.strip_prefix(name)?.to_owned()))
-        };
-        Some(Self { id: word("id=")?, address: word("addr=")? })
     }
 }
 

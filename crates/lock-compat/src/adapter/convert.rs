@@ -2,7 +2,7 @@
 
 use lock_core::{AcquireRequest, FencingToken, InvalidInput, Lease, RequestId, Ttl};
 
-use super::{locks, name};
+use super::{load, name};
 use crate::legacy::{Project, ProjectLock, PullRequest, Stored, Timestamp, User};
 
 /// The lock of a project that a lease is, whoever made it.
@@ -13,7 +13,7 @@ use crate::legacy::{Project, ProjectLock, PullRequest, Stored, Timestamp, User};
 /// that it was granted.
 #[must_use]
 pub fn convert_to_legacy(lease: &Lease) -> ProjectLock {
-    if let Ok(stored) = locks::read(lease) {
+    if let Ok(stored) = load::read(lease) {
         return stored.into_value();
     }
     let (project, workspace, host) = name::project_of(&lease.key).unwrap_or_else(|| {
@@ -28,7 +28,7 @@ pub fn convert_to_legacy(lease: &Lease) -> ProjectLock {
         Some((host, repo, num)) => {
             pull.base_repo.vcs_host.hostname = host;
             (pull.base_repo.full_name, pull.num) = (repo, num);
-            lease.metadata.get(locks::AUTHOR).unwrap_or_default()
+            lease.metadata.get(load::AUTHOR).unwrap_or_default()
         }
         None => lease.owner.as_str(),
     };
@@ -50,6 +50,6 @@ pub fn convert_from_legacy(
     let key = name::key(&lock.project, &lock.workspace, name::host(&lock.pull))?;
     let request = AcquireRequest::new(request, key, name::owner(&lock.pull)?)
         .with_ttl(Ttl::Never)
-        .with_metadata(locks::metadata(&Stored::new(lock.clone()))?);
+        .with_metadata(load::metadata(&Stored::new(lock.clone()))?);
     Ok(Lease::granted(&request, token, lock.time.into()))
 }

@@ -1,38 +1,20 @@
 //! The locks of projects: leases that never end.
 
-use lock_core::{Attempt, InvalidInput, Lease, LockGuard, Metadata, Ttl};
+use async_trait::async_trait;
+use lock_core::{Attempt, Lease, LockGuard, Ttl};
 
+use super::load::{metadata, read, text};
 use super::{LockAdapter, MOST_ATTEMPTS, name};
 use crate::legacy::{Damaged, LegacyKey, Project, ProjectLock, Stored, exact_key};
-use crate::{LegacyError, Listing, Result};
+use crate::{LegacyError, LegacyLocks, Listing, Result, Unlocking};
 
-/// The name of a [`ProjectLock`] in the metadata of its lease.
-const LOCK: &str = "lock";
-/// The name of the pull request's author in the metadata, for those who watch.
-pub(super) const AUTHOR: &str = "author";
 /// Why a lease is taken that somebody unlocks, whoever it is.
 const UNLOCKED: &str = "unlocked";
 
-/// Who ends a lock.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Unlocking {
-    /// Anybody, by force: whoever has charge of the lease is told.
-    Anybody,
-    /// The pull request of this number, which releases what is its own.
-    Pull(i64),
-}
-
-impl Unlocking {
-    fn may_end(self, lock: &ProjectLock) -> bool {
-        match self {
-            Self::Anybody => true,
-            Self::Pull(number) => lock.pull.num == number,
-        }
-    }
-}
-
-impl LockAdapter {
-    pub(super) async fn try_project(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)> {
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl LegacyLocks for LockAdapter {
+    async fn try_project(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)> {
         let stored = Stored::new(lock);
         let holder = self.try_stored(&stored).await?;
         Ok(match holder {
@@ -41,6 +23,64 @@ impl LockAdapter {
         })
     }
 
+    async fn unlock_if(
+        &self,
+        project: &Project,
+        workspace: &str,
+        unlocking: Unlocking,
+    ) -> Result<Option<ProjectLock>> {
+        for _ in 0..MOST_ATTEMPTS {
+            let is_wanted = |lease: &Lease| match (unlocking, read(lease)) {
+                (Unlocking::Pull(_), Ok(lock)) => unlocking.may_end(lock.value()),
+                _ => true,
+            };
+            let Some(lease) = self.only(project, workspace, is_wanted).await? else {
+                return Ok(None);
+            };
+            let lock = read(&lease)?.into_value();
+            if self.end(&lease, unlocking).await? {
+                return Ok(Some(lock));
+            }
+        }
+        Err(LegacyError::Contended { key: LegacyKey::new(project.clone(), workspace).to_string() })
+    }
+
+    async fn projects(&self) -> Result<Listing> {
+        let (locks, damaged) = self.locks(name::PROJECTS).await?;
+        let locks = locks.into_iter().map(|(_, lock)| lock.into_value()).collect();
+        Ok(Listing::new(locks, damaged))
+    }
+
+    async fn project(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
+        Ok(self.stored(project, workspace).await?.map(Stored::into_value))
+    }
+
+    async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
+        // First, so that no lock is handed to a request of its own.
+        self.end_waits(repo_full_name, pull_num).await?;
+        let (locks, damaged) = self.locks(&name::keys_of(repo_full_name)).await?;
+        let (unlocking, mut unlocked) = (Unlocking::Pull(pull_num), Vec::new());
+        for (lease, lock) in locks {
+            if unlocking.may_end(lock.value()) && self.end(&lease, unlocking).await? {
+                unlocked.push(lock.into_value());
+            }
+        }
+        Ok(Listing::new(unlocked, damaged))
+    }
+
+    async fn reach(&self) -> Result<()> {
+        self.manager().health().await?;
+        self.documents().read("ping").await?;
+        Ok(())
+    }
+
+    async fn shut(&self) -> Result<()> {
+        self.manager().shutdown().await;
+        Ok(())
+    }
+}
+
+impl LockAdapter {
     /// Locks a project with a lock as it was stored elsewhere, to the byte; answers with the lock
     /// that is in its way, if there is one.
     ///
@@ -109,40 +149,9 @@ impl LockAdapter {
             self.head(&name::key(&lock.project, &lock.workspace, host)?).await?.0
         };
         Ok(lease.map(|lease| {
-            let bytes = lease.metadata.get(LOCK).unwrap_or_default().as_bytes().to_vec();
+            let bytes = text(&lease).unwrap_or_default().as_bytes().to_vec();
             (lease, bytes)
         }))
-    }
-
-    pub(super) async fn project(
-        &self,
-        project: &Project,
-        workspace: &str,
-    ) -> Result<Option<ProjectLock>> {
-        Ok(self.stored(project, workspace).await?.map(Stored::into_value))
-    }
-
-    /// Ends the lock of a project if it may be ended so.
-    pub(super) async fn unlock_if(
-        &self,
-        project: &Project,
-        workspace: &str,
-        unlocking: Unlocking,
-    ) -> Result<Option<ProjectLock>> {
-        for _ in 0..MOST_ATTEMPTS {
-            let is_wanted = |lease: &Lease| match (unlocking, read(lease)) {
-                (Unlocking::Pull(_), Ok(lock)) => unlocking.may_end(lock.value()),
-                _ => true,
-            };
-            let Some(lease) = self.only(project, workspace, is_wanted).await? else {
-                return Ok(None);
-            };
-            let lock = read(&lease)?.into_value();
-            if self.end(&lease, unlocking).await? {
-                return Ok(Some(lock));
-            }
-        }
-        Err(LegacyError::Contended { key: LegacyKey::new(project.clone(), workspace).to_string() })
     }
 
     /// Ends a lease by its name, so that whoever locked in between keeps the lock; `false` when it
@@ -156,12 +165,6 @@ impl LockAdapter {
         })
     }
 
-    pub(super) async fn projects(&self) -> Result<Listing> {
-        let (locks, damaged) = self.locks(name::PROJECTS).await?;
-        let locks = locks.into_iter().map(|(_, lock)| lock.into_value()).collect();
-        Ok(Listing::new(locks, damaged))
-    }
-
     /// All locks as they are stored, to the byte, and what is there and cannot be read.
     ///
     /// # Errors
@@ -172,19 +175,6 @@ impl LockAdapter {
     pub async fn all_stored(&self) -> Result<(Vec<Stored<ProjectLock>>, Vec<Damaged>)> {
         let (locks, damaged) = self.locks(name::PROJECTS).await?;
         Ok((locks.into_iter().map(|(_, lock)| lock).collect(), damaged))
-    }
-
-    pub(super) async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
-        // First, so that no lock is handed to a request of its own.
-        self.end_waits(repo_full_name, pull_num).await?;
-        let (locks, damaged) = self.locks(&name::keys_of(repo_full_name)).await?;
-        let (unlocking, mut unlocked) = (Unlocking::Pull(pull_num), Vec::new());
-        for (lease, lock) in locks {
-            if unlocking.may_end(lock.value()) && self.end(&lease, unlocking).await? {
-                unlocked.push(lock.into_value());
-            }
-        }
-        Ok(Listing::new(unlocked, damaged))
     }
 
     /// The lease of a project that is wanted, at whatever host.
@@ -218,21 +208,5 @@ impl LockAdapter {
             }
         }
         Ok((locks, damaged))
-    }
-}
-
-/// What the lease of a lock carries.
-pub(super) fn metadata(stored: &Stored<ProjectLock>) -> Result<Metadata, InvalidInput> {
-    let bytes = stored.encode();
-    // JSON is UTF-8.
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Metadata::parse([(LOCK, text), (AUTHOR, stored.value().pull.author.clone())])
-}
-
-/// The lock that a lease carries.
-pub(super) fn read(lease: &Lease) -> Result<Stored<ProjectLock>, Damaged> {
-    match lease.metadata.get(LOCK) {
-        Some(text) => Stored::read(lease.key.as_str(), text.as_bytes()),
-        None => Err(Damaged::new(lease.key.as_str(), "the lease carries no lock of a project")),
     }
 }

@@ -2,6 +2,7 @@
 
 mod convert;
 mod hosts;
+mod load;
 mod locks;
 mod name;
 mod queue;
@@ -13,15 +14,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lock_core::LockManager;
 
-use crate::Shelf;
 use crate::documents::{DocumentStore, Replacement, Revision};
-use crate::legacy::{
-    CommandLock, CommandName, Project, ProjectLock, ProjectPlanStatus, ProjectResult, PullRequest,
-    PullStatus, Timestamp,
-};
-use crate::{LegacyBackend, Listing, Result};
+use crate::{Result, Shelf};
 use hosts::Hosts;
-use locks::Unlocking;
 
 pub use convert::{convert_from_legacy, convert_to_legacy};
 pub use queue::{AcquireOptions, QueuePlace};
@@ -89,86 +84,5 @@ impl Shelf for LockAdapter {
 
     async fn swap(&self, key: &str, seen: Option<Revision>, record: Option<&[u8]>) -> Result<bool> {
         Ok(self.documents().replace(key, seen, record).await? == Replacement::Done)
-    }
-}
-
-#[async_trait]
-impl LegacyBackend for LockAdapter {
-    async fn try_lock(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)> {
-        self.try_project(lock).await
-    }
-
-    async fn unlock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
-        self.unlock_if(project, workspace, Unlocking::Anybody).await
-    }
-
-    async fn unlock_if_owned_by_pull(
-        &self,
-        project: &Project,
-        workspace: &str,
-        pull_num: i64,
-    ) -> Result<Option<ProjectLock>> {
-        self.unlock_if(project, workspace, Unlocking::Pull(pull_num)).await
-    }
-
-    async fn list(&self) -> Result<Listing> {
-        self.projects().await
-    }
-
-    async fn get_lock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>> {
-        self.project(project, workspace).await
-    }
-
-    async fn unlock_by_pull(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
-        self.unlock_all(repo_full_name, pull_num).await
-    }
-
-    async fn update_project_status(
-        &self,
-        pull: &PullRequest,
-        workspace: &str,
-        repo_rel_dir: &str,
-        status: ProjectPlanStatus,
-    ) -> Result<()> {
-        self.set_status(pull, workspace, repo_rel_dir, status).await
-    }
-
-    async fn get_pull_status(&self, pull: &PullRequest) -> Result<Option<PullStatus>> {
-        self.status(pull).await
-    }
-
-    async fn delete_pull_status(&self, pull: &PullRequest) -> Result<()> {
-        self.forget_status(pull).await
-    }
-
-    async fn update_pull_with_results(
-        &self,
-        pull: &PullRequest,
-        results: &[ProjectResult],
-    ) -> Result<PullStatus> {
-        self.merge_results(pull, results).await
-    }
-
-    async fn lock_command(&self, name: CommandName, time: Timestamp) -> Result<CommandLock> {
-        self.keep_command(name, time).await
-    }
-
-    async fn unlock_command(&self, name: CommandName) -> Result<()> {
-        self.forget_command(name).await
-    }
-
-    async fn check_command_lock(&self, name: CommandName) -> Result<Option<CommandLock>> {
-        self.command(name).await
-    }
-
-    async fn ping(&self) -> Result<()> {
-        self.manager().health().await?;
-        self.documents().read("ping").await?;
-        Ok(())
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.manager().shutdown().await;
-        Ok(())
     }
 }

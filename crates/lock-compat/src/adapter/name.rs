@@ -75,6 +75,15 @@ pub(super) fn pull_of(owner: &OwnerId) -> Option<(String, String, i64)> {
     Some((host, repo, num.parse().ok()?))
 }
 
+/// The pull request that an owner is, as far as the owner's name says.
+pub(super) fn pull_named(owner: &OwnerId) -> Option<PullRequest> {
+    let (host, repo, num) = pull_of(owner)?;
+    let mut pull = PullRequest::default();
+    pull.num = num;
+    (pull.base_repo.vcs_host.hostname, pull.base_repo.full_name) = (host, repo);
+    Some(pull)
+}
+
 /// The parts of a name as they were before they were escaped.
 fn parts(text: &str) -> Option<Vec<String>> {
     text.split(':').map(plain).collect()

@@ -8,7 +8,7 @@ use lock_core::{
 };
 use tokio::time::sleep;
 
-use super::locks::{metadata, read};
+use super::load::{metadata, read};
 use super::view::Standing;
 use super::{LockAdapter, MOST_ATTEMPTS, name};
 use crate::legacy::{LegacyKey, Project, ProjectLock, PullRequest, Stored};
@@ -145,7 +145,12 @@ impl LockAdapter {
         workspace: &str,
         pull: &PullRequest,
     ) -> Result<Option<QueuePlace>> {
-        let (key, owner) = (name::key(project, workspace, name::host(pull))?, name::owner(pull)?);
+        let (Ok(key), Ok(owner)) =
+            (name::key(project, workspace, name::host(pull)), name::owner(pull))
+        else {
+            // What has no name does not wait.
+            return Ok(None);
+        };
         let Some(Standing { position, waiting, holder }) = self.standing(key, &owner).await? else {
             return Ok(None);
         };
@@ -198,11 +203,33 @@ impl LockAdapter {
         Ok(is_ended)
     }
 
+    /// The pull request that the lease of a key was handed to, by the [`End`] that whoever had charge
+    /// of it was told; `None` when that is no transfer to a pull request.
+    ///
+    /// An end names owners, and so the host, the repository and the number. The author, and what
+    /// else is known of the pull request, is in the lease that it has: where that is over, they are
+    /// empty. Who is told has the lease that ended, and
+    /// [`convert_to_legacy`](crate::convert_to_legacy) names its author.
+    ///
+    /// # Errors
+    /// When the lock cannot be read, or the store failed.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn pull_handed_to(&self, key: &LockKey, end: &End) -> Result<Option<PullRequest>> {
+        let End::Transferred { to, .. } = end else { return Ok(None) };
+        let Some(named) = name::pull_named(to) else { return Ok(None) };
+        let held = self.held_by(key, to).await?;
+        let pull = held.as_ref().map(read).transpose()?.map(|lock| lock.into_value().pull);
+        Ok(Some(pull.unwrap_or(named)))
+    }
+
     /// Hands a project from the pull request that locked it to the next in its queue, and answers
     /// with the new lock; `None` when nobody has locked it or nobody waits.
     ///
     /// Who watches the lock store sees one event with both leases, each with the lock and the
-    /// author of the pull request.
+    /// author of the pull request. Where a store cannot be watched, whoever has charge of the lease
+    /// that ended is told all the same; see [`pull_handed_to`](Self::pull_handed_to).
     ///
     /// # Errors
     /// When the new lock cannot be read, or the store failed.

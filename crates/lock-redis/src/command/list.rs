@@ -209,12 +209,12 @@ impl Store {
     ) -> Result<bool> {
         let failed = || self.corrupt(Operation::List).with_key(key.clone());
         let Some(state) = state else { return Ok(true) };
-        page.bytes += state.len();
         let begun = walk.begun.take_if(|begun| begun.key == digest(key));
         // A lease that is alone and alive is all there is; else the key must be settled first.
         if let [b'1', text @ ..] = state {
             let lease = reply::lease(text, key).ok_or_else(failed)?;
             if !lease.is_over(page.now) {
+                page.bytes += state.len();
                 if begun.is_none_or(|begun| !begun.shown.contains(&lease.request)) {
                     page.push(lease);
                 }
@@ -224,6 +224,7 @@ impl Store {
         let mut begun =
             begun.unwrap_or_else(|| Begun { key: digest(key), at: 0, shown: Vec::new() });
         loop {
+            // At first there is room, whatever the size of the state: every page leads on.
             let room = page.room();
             if room == 0 {
                 walk.begun = Some(begun);
@@ -236,7 +237,10 @@ impl Store {
                 page.push(lease);
             }
             match next {
-                Some(0) => return Ok(true),
+                Some(0) => {
+                    page.bytes += state.len();
+                    return Ok(true);
+                }
                 Some(next) => begun = Begun { at: next, shown: Vec::new(), ..begun },
                 None => {}
             }

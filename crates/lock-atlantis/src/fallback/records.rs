@@ -1,28 +1,31 @@
-//! Statuses: the mirror's is what counts, and the primary's follows it.
+//! Statuses, of which the mirror's counts and the primary's follows, and the locks of commands.
+
+use async_trait::async_trait;
 
 use super::notes::Ended;
 use super::{Fallback, MOST_ATTEMPTS};
 use crate::migrate::Record;
-use lock_compat::legacy::{PullRequest, PullStatus, decode, pull_key};
-use lock_compat::{LegacyError, Result};
+use lock_compat::legacy::{
+    CommandLock, CommandName, ProjectPlanStatus, ProjectResult, PullRequest, PullStatus, Timestamp,
+    command_key, decode, encode, pull_key,
+};
+use lock_compat::{LegacyError, LegacyRecords, Result};
 
-impl Fallback {
-    /// Changes a status in the mirror, and then makes the primary's the same.
-    pub(super) async fn change_status<T>(
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl LegacyRecords for Fallback {
+    async fn set_status(
         &self,
         pull: &PullRequest,
-        change: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        let key = pull_key(pull)?;
-        let _gate = self.0.gate.read().await;
-        self.look_before().await?;
-        let answer = change.await?;
-        // Where the primary does not follow, a comparison sees that it differs.
-        self.follow(&key).await.map_err(half_done)?;
-        Ok(answer)
+        workspace: &str,
+        repo_rel_dir: &str,
+        status: ProjectPlanStatus,
+    ) -> Result<()> {
+        let call = self.mirror().update_project_status(pull, workspace, repo_rel_dir, status);
+        self.change_status(pull, call).await
     }
 
-    pub(super) async fn status(&self, pull: &PullRequest) -> Result<Option<PullStatus>> {
+    async fn status(&self, pull: &PullRequest) -> Result<Option<PullStatus>> {
         let key = pull_key(pull)?;
         let _gate = self.0.gate.read().await;
         let primary = self.ask_primary(self.primary().document(&key));
@@ -36,12 +39,7 @@ impl Fallback {
         Ok(Some(decode(&key, &found)?))
     }
 
-    async fn is_forgotten(&self, key: &str) -> Result<bool> {
-        let status = Record::read(key, b"null")?;
-        self.is_over(&status).await
-    }
-
-    pub(super) async fn forget_status(&self, pull: &PullRequest) -> Result<()> {
+    async fn forget_status(&self, pull: &PullRequest) -> Result<()> {
         let key = pull_key(pull)?;
         let _gate = self.0.gate.read().await;
         self.look_before().await?;
@@ -57,6 +55,59 @@ impl Fallback {
             Ok(None) if !is_gone => Ok(()),
             Ok(None) | Err(_) => self.note(&Ended::Status(key)).await,
         }
+    }
+
+    async fn merge_results(
+        &self,
+        pull: &PullRequest,
+        results: &[ProjectResult],
+    ) -> Result<PullStatus> {
+        self.change_status(pull, self.mirror().update_pull_with_results(pull, results)).await
+    }
+
+    async fn keep_command(&self, name: CommandName, time: Timestamp) -> Result<CommandLock> {
+        let _gate = self.0.gate.read().await;
+        let lock = CommandLock::new(name, time);
+        match self.take(&Record::read(&command_key(name), &encode(&lock))?).await? {
+            None => Ok(lock),
+            Some(_) => Err(LegacyError::CommandLocked),
+        }
+    }
+
+    async fn forget_command(&self, name: CommandName) -> Result<()> {
+        let _gate = self.0.gate.read().await;
+        match self.end_if(place_of(name)?, |_| Ok(true)).await? {
+            Some(_) => Ok(()),
+            None => Err(LegacyError::CommandNotLocked),
+        }
+    }
+
+    async fn command(&self, name: CommandName) -> Result<Option<CommandLock>> {
+        let _gate = self.0.gate.read().await;
+        let found = self.found(&place_of(name)?).await?;
+        Ok(found.map(|record| decode(record.key(), &record.encode())).transpose()?)
+    }
+}
+
+impl Fallback {
+    /// Changes a status in the mirror, and then makes the primary's the same.
+    async fn change_status<T>(
+        &self,
+        pull: &PullRequest,
+        change: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let key = pull_key(pull)?;
+        let _gate = self.0.gate.read().await;
+        self.look_before().await?;
+        let answer = change.await?;
+        // Where the primary does not follow, a comparison sees that it differs.
+        self.follow(&key).await.map_err(half_done)?;
+        Ok(answer)
+    }
+
+    async fn is_forgotten(&self, key: &str) -> Result<bool> {
+        let status = Record::read(key, b"null")?;
+        self.is_over(&status).await
     }
 
     /// Removes a status from the primary, and says whether there was one.
@@ -104,4 +155,9 @@ pub(super) fn half_done(error: LegacyError) -> LegacyError {
         LegacyError::Store { source, .. } => LegacyError::Store { unknown: true, source },
         error => error,
     }
+}
+
+/// Where the lock of a command is.
+fn place_of(name: CommandName) -> Result<Record> {
+    Ok(Record::read(&command_key(name), &encode(&CommandLock::default()))?)
 }
