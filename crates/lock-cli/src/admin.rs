@@ -1,0 +1,67 @@
+//! `break`, `cancel` and `repair`: what an operator does to others' locks.
+
+use lock_core::{LockKey, OwnerId, Reason, RequestId};
+use serde_json::json;
+
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+use crate::store::Store;
+
+pub(crate) async fn evict(
+    store: &Store,
+    key: LockKey,
+    reason: Reason,
+    owner: Option<OwnerId>,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let evicted = store.manager(owner)?.evict_all(key.clone(), reason).await?;
+    output.show(&json!({ "key": key, "evicted": evicted }), || {
+        let lines = evicted
+            .iter()
+            .map(|lease| format!("ended the lease of {} under token {}", lease.owner, lease.token));
+        match lines.collect::<Vec<_>>() {
+            none if none.is_empty() => format!("nobody held {key}"),
+            lines => lines.join("\n"),
+        }
+    });
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn cancel(
+    store: &Store,
+    key: LockKey,
+    request: RequestId,
+    reason: Reason,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let is_out = store.manager(None)?.evict_waiter(key.clone(), request, reason).await?;
+    if !is_out {
+        let message = format!("request {request} does not wait for {key}");
+        return Err(Failure::new(Exit::Lost, message));
+    }
+    output.show(&json!({ "key": key, "cancelled": request }), || {
+        format!("took request {request} out of the queue of {key}")
+    });
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn repair(store: &Store, key: LockKey, output: Output) -> Result<Exit, Failure> {
+    let Some(redis) = &store.redis else {
+        let message = "only a store in Redis keeps a key in parts that can be lost one by one";
+        return Err(Failure::new(Exit::Configuration, message));
+    };
+    let report = redis.repair(&key).await?.value;
+    let counts = [
+        ("kept_leases", report.kept_leases),
+        ("kept_waiters", report.kept_waiters),
+        ("dropped_leases", report.dropped_leases),
+        ("dropped_waiters", report.dropped_waiters),
+    ];
+    output.show(&counts.into_iter().collect::<std::collections::BTreeMap<_, _>>(), || {
+        let [kept, waiting, lost, gone] = counts.map(|(_, count)| count);
+        format!(
+            "{key}: kept {kept} leases and {waiting} waiters, dropped {lost} leases and {gone} waiters"
+        )
+    });
+    Ok(Exit::Done)
+}

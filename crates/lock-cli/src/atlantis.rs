@@ -1,0 +1,107 @@
+//! `atlantis`: the locks of an Atlantis, in its own Redis or BoltDB.
+
+use lock_atlantis::migrate::{BoltFile, Migration, Source};
+use lock_atlantis::{AtlantisRedis, ServerConfig};
+use lock_compat::legacy::Project;
+use lock_compat::{LegacyBackend, LegacyError};
+use serde_json::json;
+
+use crate::cli::AtlantisVerb;
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+use crate::table::table;
+
+pub(crate) async fn run(
+    url: Option<&str>,
+    verb: AtlantisVerb,
+    output: Output,
+) -> Result<Exit, Failure> {
+    match verb {
+        AtlantisVerb::Migrate { from, to, dry_run } => migrate(&from, &to, dry_run, output).await,
+        AtlantisVerb::List => list(&connect(named(url)?).await?, output).await,
+        AtlantisVerb::Unlock { repo, path, workspace } => {
+            let project = Project::new(&repo, &path, "");
+            unlock(&connect(named(url)?).await?, &project, &workspace, output).await
+        }
+    }
+}
+
+fn named(url: Option<&str>) -> Result<&str, Failure> {
+    let message = "--url: name the Redis of the Atlantis, as redis://HOST";
+    url.ok_or_else(|| Failure::new(Exit::Usage, message))
+}
+
+fn failed(error: LegacyError) -> Failure {
+    let exit =
+        if matches!(error, LegacyError::Invalid(_)) { Exit::Usage } else { Exit::Unavailable };
+    Failure::new(exit, error.to_string())
+}
+
+async fn connect(url: &str) -> Result<AtlantisRedis, Failure> {
+    AtlantisRedis::connect(ServerConfig::parse(url)?).await.map_err(failed)
+}
+
+async fn migrate(from: &str, to: &str, dry_run: bool, output: Output) -> Result<Exit, Failure> {
+    let source: Box<dyn Source> = match from.strip_prefix("bolt:") {
+        Some(path) => {
+            let file = BoltFile::open_copy(path).await;
+            let file = file.map_err(|error| Failure::new(Exit::Configuration, error.to_string()));
+            Box::new(file?)
+        }
+        None => Box::new(connect(from).await?),
+    };
+    let target = connect(to).await?;
+    let bar = indicatif::ProgressBar::new(0);
+    let mut migration = Migration::new(&*source, &target).on_progress(|progress| {
+        bar.set_length(progress.total as u64);
+        bar.set_position(progress.done as u64);
+    });
+    if dry_run {
+        migration = migration.dry_run();
+    }
+    let report = migration.run().await.map_err(failed)?;
+    bar.finish_and_clear();
+    output.show(&json!({ "report": report.to_string(), "clean": report.is_clean() }), || {
+        report.to_string()
+    });
+    Ok(if report.is_clean() { Exit::Done } else { Exit::Configuration })
+}
+
+async fn list(atlantis: &AtlantisRedis, output: Output) -> Result<Exit, Failure> {
+    let listing = atlantis.list().await.map_err(failed)?;
+    for damaged in &listing.damaged {
+        output.warn(&damaged.to_string());
+    }
+    let rows = listing.locks.iter().map(|lock| {
+        [
+            lock.project.repo_full_name.clone(),
+            lock.project.path.clone(),
+            lock.workspace.clone(),
+            lock.pull.num.to_string(),
+            lock.user.username.clone(),
+        ]
+    });
+    let rows: Vec<_> = rows.collect();
+    let value = rows.iter().map(|[repo, path, workspace, pull, user]| {
+        json!({ "repo": repo, "path": path, "workspace": workspace, "pull": pull, "user": user })
+    });
+    output.show(&value.collect::<Vec<_>>(), || {
+        table(["REPOSITORY", "PATH", "WORKSPACE", "PULL", "USER"], rows)
+    });
+    Ok(Exit::Done)
+}
+
+async fn unlock(
+    atlantis: &AtlantisRedis,
+    project: &Project,
+    workspace: &str,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let lock = atlantis.unlock(project, workspace).await.map_err(failed)?;
+    let pull = lock.map(|lock| lock.pull.num);
+    output.show(&json!({ "unlocked": pull.is_some(), "pull": pull }), || match pull {
+        Some(pull) => format!("unlocked; pull request {pull} held it"),
+        None => "it was not locked".to_owned(),
+    });
+    Ok(Exit::Done)
+}

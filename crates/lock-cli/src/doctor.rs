@@ -1,0 +1,62 @@
+//! `doctor`: what an operator should know of a store.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lock_core::{ListQuery, LockInspector};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, span};
+use crate::store::Store;
+
+/// Number of calls whose median is the round trip.
+const CALLS: usize = 9;
+/// How far the store's clock may be from this machine's before it is worth a word.
+const SKEW: Duration = Duration::from_secs(2);
+
+pub(crate) async fn examine(store: &Store, output: Output) -> Result<Exit, Failure> {
+    let health = store.locks.health().await?;
+    let capabilities = store.locks.capabilities();
+    let query = ListQuery::all().with_limit(std::num::NonZeroU32::MIN);
+    let (mut times, mut skew) = (Vec::new(), Duration::ZERO);
+    for _ in 0..CALLS {
+        let start = Instant::now();
+        let listed = store.locks.list(&query).await?;
+        times.push(start.elapsed());
+        let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        skew = here.abs_diff(Duration::from_micros(listed.observed_at.as_micros()));
+    }
+    times.sort_unstable();
+    let round_trip = times[CALLS / 2];
+    let mut warnings = health.warnings.clone();
+    if skew > SKEW {
+        warnings
+            .push(format!("the clocks of the store and of this machine are {} apart", span(skew)));
+    }
+    let value = json!({
+        "address": store.address,
+        "store": health.store,
+        "round_trip_us": round_trip.as_micros() as u64,
+        "clock_skew_ms": skew.as_millis() as u64,
+        "durable": capabilities.durable,
+        "shared": capabilities.shared,
+        "events": capabilities.events,
+        "warnings": warnings,
+    });
+    output.show(&value, || {
+        let yes = |is: bool| if is { "yes" } else { "no" };
+        let mut lines = vec![
+            format!("store        {}", health.store),
+            format!("address      {}", store.address),
+            format!("round trip   {} us", round_trip.as_micros()),
+            format!("clock skew   {} ms", skew.as_millis()),
+            format!("durable      {}", yes(capabilities.durable)),
+            format!("machines     {}", if capabilities.shared { "several" } else { "this one" }),
+            format!("events       {}", yes(capabilities.events)),
+        ];
+        lines.extend(warnings.iter().map(|warning| format!("warning      {warning}")));
+        lines.join("\n")
+    });
+    Ok(Exit::Done)
+}

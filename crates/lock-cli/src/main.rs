@@ -1,0 +1,85 @@
+//! `lockctl`: take turns from any shell.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints what it did")]
+
+mod admin;
+mod atlantis;
+mod cli;
+mod doctor;
+mod exit;
+mod generate;
+mod leases;
+mod look;
+mod output;
+mod run;
+mod store;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Verb};
+use exit::{Exit, Failure};
+use output::Output;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, and everything else is wrong usage.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            drop(error.print());
+            return exit.into();
+        }
+    };
+    let output = Output::new(cli.json);
+    match start(cli, output) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn start(cli: Cli, output: Output) -> Result<Exit, Failure> {
+    // These need no runtime, and the guardian must be small and quick.
+    match &cli.verb {
+        Verb::Guardian => return run::guardian::guard(),
+        Verb::Completions { shell } => return Ok(generate::completions(*shell)),
+        Verb::Man => return generate::man(),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Exit::Unavailable, error.to_string()))?;
+    runtime.block_on(dispatch(cli, output))
+}
+
+async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
+    if let Verb::Atlantis { verb } = cli.verb {
+        return atlantis::run(cli.url.as_deref(), verb, output).await;
+    }
+    let store = store::open(cli.url.as_deref()).await?;
+    match cli.verb {
+        Verb::Run(args) => run::run(&store, args, output).await,
+        Verb::Acquire(args) => leases::acquire(&store, args, output).await,
+        Verb::Renew => leases::renew(&store, output).await,
+        Verb::Release => leases::release(&store, output).await,
+        Verb::Transfer { to } => leases::transfer(&store, to, output).await,
+        Verb::Ls { prefix } => look::ls(&store, prefix, output).await,
+        Verb::Show { key } => look::show(&store, key, output).await,
+        Verb::Wait { key, wait } => look::wait(&store, key, wait, output).await,
+        Verb::Watch { prefix } => look::watch(&store, prefix, output).await,
+        Verb::Break { key, reason, owner } => {
+            admin::evict(&store, key, reason, owner, output).await
+        }
+        Verb::Cancel { key, request, reason } => {
+            admin::cancel(&store, key, request, reason, output).await
+        }
+        Verb::Repair { key } => admin::repair(&store, key, output).await,
+        Verb::Doctor => doctor::examine(&store, output).await,
+        Verb::Atlantis { .. } | Verb::Completions { .. } | Verb::Man | Verb::Guardian => {
+            Ok(Exit::Done)
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What the program prints: text for people, or JSON.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use lock_core::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::exit::{Exit, Failure};
+
+/// How to print.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    pub(crate) is_json: bool,
+}
+
+impl Output {
+    pub(crate) const fn new(is_json: bool) -> Self {
+        Self { is_json }
+    }
+
+    /// Prints a result, as text for people or as one line of JSON.
+    pub(crate) fn show(self, value: &impl Serialize, text: impl FnOnce() -> String) {
+        if self.is_json {
+            print_json(value);
+        } else {
+            println!("{}", text());
+        }
+    }
+
+    /// Tells a person something that is no result.
+    pub(crate) fn warn(self, message: &str) {
+        if self.is_json {
+            eprintln!("{}", json!({ "message": message }));
+        } else {
+            eprintln!("lockctl: {message}");
+        }
+    }
+
+    pub(crate) fn failure(self, failure: &Failure) {
+        let (message, code) = (&failure.message, failure.exit.code());
+        if self.is_json {
+            eprintln!("{}", json!({ "error": { "message": message, "code": code } }));
+        } else {
+            eprintln!("lockctl: {message}");
+        }
+    }
+}
+
+/// Prints one line of JSON.
+pub(crate) fn print_json(value: &impl Serialize) {
+    match serde_json::to_string(value) {
+        Ok(text) => println!("{text}"),
+        Err(error) => eprintln!("lockctl: {error}"),
+    }
+}
+
+/// A moment as RFC 3339 has it.
+pub(crate) fn time(time: Timestamp) -> String {
+    let moment = UNIX_EPOCH + Duration::from_micros(time.as_micros());
+    humantime::format_rfc3339_millis(moment).to_string()
+}
+
+/// A span in the two largest units that it has.
+pub(crate) fn span(span: Duration) -> String {
+    let whole = match span {
+        short if short < Duration::from_secs(1) => Duration::from_millis(short.as_millis() as u64),
+        long => Duration::from_secs(long.as_secs()),
+    };
+    let text = humantime::format_duration(whole).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// Reads the lease that another call has printed.
+pub(crate) fn lease_on_stdin() -> Result<lock_core::Lease, Failure> {
+    let lease = serde_json::from_reader(std::io::stdin().lock());
+    lease.map_err(|error| {
+        let message = format!("standard input holds no lease, as `acquire` prints it: {error}");
+        Failure::new(Exit::Usage, message)
+    })
+}

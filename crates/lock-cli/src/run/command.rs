@@ -1,0 +1,68 @@
+//! The command: a process group of its own, watched as a shell watches a job.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use lock_core::LockGuard;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::exit::{Exit, Failure};
+use crate::output::time;
+
+/// A command that runs.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) group: Pid,
+}
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Ended(Exit),
+    Stopped(Signal),
+}
+
+impl Job {
+    /// Starts a command under a lease.
+    pub(crate) fn start(words: &[OsString], guard: &LockGuard) -> Result<Self, Failure> {
+        let Some((program, arguments)) = words.split_first() else {
+            return Err(Failure::new(Exit::Usage, "there is no command"));
+        };
+        let lease = guard.lease();
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env("LOCK_KEY", lease.key.as_str())
+            .env("LOCK_OWNER", lease.owner.as_str())
+            .env("LOCK_TOKEN", lease.token.to_string())
+            .env("LOCK_EXPIRES_AT", lease.expires_at.map_or_else(String::new, time))
+            .process_group(0);
+        let child = command.spawn().map_err(|error| {
+            let exit = match error.kind() {
+                ErrorKind::NotFound => Exit::NotFound,
+                _ => Exit::NotRunnable,
+            };
+            Failure::new(exit, format!("{}: {error}", program.to_string_lossy()))
+        })?;
+        Ok(Self { group: Pid::from_raw(child.id().cast_signed()) })
+    }
+
+    /// What became of the command since the last look, if anything did.
+    pub(crate) fn change(&self) -> Option<Change> {
+        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
+        match waitpid(self.group, Some(flags)) {
+            Ok(WaitStatus::Exited(_, code)) => Some(Change::Ended(Exit::Command(code as u8))),
+            Ok(WaitStatus::Signaled(_, signal, _)) => {
+                Some(Change::Ended(Exit::of_signal(signal as i32)))
+            }
+            Ok(WaitStatus::Stopped(_, signal)) => Some(Change::Stopped(signal)),
+            Ok(_) => None,
+            // Somebody else has waited for it.
+            Err(_) => Some(Change::Ended(Exit::Command(1))),
+        }
+    }
+}

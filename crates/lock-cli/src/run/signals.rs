@@ -1,0 +1,63 @@
+//! The signals that are passed on.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use nix::sys::signal::Signal as Number;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::exit::{Exit, Failure};
+
+/// Signals that the command gets when this process does, and those that tell of the command.
+const HEARD: [Number; 9] = [
+    Number::SIGCHLD,
+    Number::SIGCONT,
+    Number::SIGHUP,
+    Number::SIGINT,
+    Number::SIGQUIT,
+    Number::SIGTERM,
+    Number::SIGTSTP,
+    Number::SIGUSR1,
+    Number::SIGUSR2,
+];
+
+/// The signals that came.
+pub(crate) struct Signals(Vec<(Number, Signal)>);
+
+impl Signals {
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let listen = |number: Number| {
+            let stream = signal(SignalKind::from_raw(number as i32));
+            stream.map(|stream| (number, stream))
+        };
+        let streams = HEARD.into_iter().map(listen).collect::<Result<_, _>>();
+        streams.map(Self).map_err(|error| Failure::new(Exit::Unavailable, error.to_string()))
+    }
+
+    /// The next signal. It may be dropped at any time.
+    pub(crate) async fn next(&mut self) -> Number {
+        poll_fn(|cx| {
+            for (number, stream) in &mut self.0 {
+                if stream.poll_recv(cx).is_ready() {
+                    return Poll::Ready(*number);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The next signal that asks this process to end.
+    pub(crate) async fn next_to_end(&mut self) -> Number {
+        loop {
+            let number = self.next().await;
+            if matches!(number, Number::SIGHUP | Number::SIGINT | Number::SIGQUIT | Number::SIGTERM)
+            {
+                return number;
+            }
+            if number == Number::SIGTSTP {
+                let _ = nix::sys::signal::raise(Number::SIGSTOP);
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Waiting for a key, with a line that says for whom.
+
+use std::io::{IsTerminal, stderr};
+use std::pin::pin;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use lock_core::{Acquire, LockGuard, LockKey, LockManager, RequestId};
+use nix::sys::signal::Signal;
+use tokio::time::{Instant, sleep_until};
+
+use super::signals::Signals;
+use crate::cli::{AcquireArgs, IfHeld};
+use crate::exit::{Exit, Failure};
+use crate::look::in_the_way;
+use crate::output::Output;
+
+/// Time between two lines on a terminal, and elsewhere.
+const LIVE: Duration = Duration::from_secs(1);
+const SELDOM: Duration = Duration::from_secs(30);
+/// Time after which somebody is told that they wait.
+const SOON: Duration = Duration::from_millis(300);
+
+/// What became of a request.
+pub(crate) enum Turn {
+    Acquired(Box<LockGuard>),
+    Skipped,
+    /// A signal asked this process to end; the place in the queue is given back.
+    Interrupted(Signal),
+}
+
+/// Acquires a key as the arguments tell.
+pub(crate) async fn acquire(
+    manager: &LockManager,
+    args: &AcquireArgs,
+    if_held: IfHeld,
+    signals: &mut Signals,
+    output: Output,
+) -> Result<Turn, Failure> {
+    let request = RequestId::random();
+    let mut asks = manager.acquire(args.key.clone()).ttl(args.ttl).request(request);
+    asks = with_mode(asks, args);
+    if let Some(priority) = args.priority {
+        asks = asks.priority(priority);
+    }
+    let wait = if if_held == IfHeld::Skip { Some(Duration::ZERO) } else { args.wait };
+    if let Some(wait) = wait {
+        asks = asks.wait(wait);
+    }
+    let mut granted = pin!(asks.into_future());
+    let mut line = Line::new(output);
+    loop {
+        let look_at = line.next;
+        tokio::select! {
+            biased;
+            guard = &mut granted => return match guard {
+                Ok(guard) => Ok(Turn::Acquired(Box::new(guard))),
+                Err(error) if if_held == IfHeld::Skip && error.position().is_some() => {
+                    output.warn(&format!("skipped: {error}"));
+                    Ok(Turn::Skipped)
+                }
+                Err(error) => Err(error.into()),
+            },
+            signal = signals.next_to_end() => return Ok(Turn::Interrupted(signal)),
+            () = sleep_until(look_at) => line.show(manager, &args.key, request).await,
+        }
+    }
+}
+
+fn with_mode<P>(asks: Acquire<P>, args: &AcquireArgs) -> Acquire<P> {
+    match args.permits {
+        Some(permits) => asks.permits(permits),
+        None if args.shared => asks.shared(),
+        None => asks,
+    }
+}
+
+/// The line of a waiter: alive on a terminal, and one now and then elsewhere.
+struct Line {
+    bar: Option<ProgressBar>,
+    next: Instant,
+    output: Output,
+}
+
+impl Line {
+    fn new(output: Output) -> Self {
+        let is_live = stderr().is_terminal() && !output.is_json;
+        let bar = is_live.then(|| {
+            let style = ProgressStyle::with_template("{spinner} {wide_msg}");
+            ProgressBar::new_spinner()
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+        });
+        Self { bar, next: Instant::now() + SOON, output }
+    }
+
+    async fn show(&mut self, manager: &LockManager, key: &LockKey, request: RequestId) {
+        let said = match manager.inspect(key.clone()).await {
+            Ok(seen) => in_the_way(&seen, Some(request)),
+            Err(error) => error.to_string(),
+        };
+        self.next = Instant::now() + if self.bar.is_some() { LIVE } else { SELDOM };
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(said);
+                bar.tick();
+            }
+            None => self.output.warn(&said),
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A failure when the key is not acquired, for commands that only succeed or fail.
+pub(crate) fn acquired(turn: Turn) -> Result<LockGuard, Failure> {
+    match turn {
+        Turn::Acquired(guard) => Ok(*guard),
+        Turn::Skipped => Err(Failure::new(Exit::Contended, "others hold the key")),
+        Turn::Interrupted(signal) => {
+            Err(Failure::new(Exit::of_signal(signal as i32), format!("ended by {signal}")))
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The program itself, with a store of its own for each test.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// The longest that anything may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A store, and a folder for what commands write.
+pub struct Scene {
+    folder: TempDir,
+    url: Option<String>,
+}
+
+impl Scene {
+    /// The default store of a user who has none yet.
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), url: None }
+    }
+
+    /// Another store.
+    pub fn at(url: String) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), url: Some(url) }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `lockctl` with these words, each a word of the text.
+    pub fn lockctl(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lockctl"));
+        command.args(words.split_whitespace()).stdin(Stdio::null());
+        command.env_remove("LOCKCTL_URL").env("XDG_STATE_HOME", self.folder.path());
+        if let Some(url) = &self.url {
+            command.env("LOCKCTL_URL", url);
+        }
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    /// The same for a command of a shell.
+    pub fn run(&self, options: &str, script: &str) -> Command {
+        let mut command = self.lockctl(&format!("run {options} --"));
+        command.args(["sh", "-c", script]);
+        command
+    }
+
+    /// Waits until a file is there, and returns what it holds.
+    pub fn file(&self, name: &str) -> String {
+        let path = self.path(name);
+        eventually(name, || std::fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n')));
+        std::fs::read_to_string(path).unwrap().trim().to_owned()
+    }
+
+    /// Waits until somebody holds or waits for a key.
+    pub fn shows(&self, key: &str, text: &str) {
+        eventually(text, || said(self.lockctl("show").arg(key)).contains(text));
+    }
+
+    /// Nobody holds the key, and nobody waits for it.
+    pub fn is_free(&self, key: &str) -> bool {
+        said(self.lockctl("show").arg(key)) == format!("{key} is free\n")
+    }
+}
+
+/// Looks again and again until something holds.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// What a command prints.
+pub fn said(command: &mut Command) -> String {
+    String::from_utf8(command.output().unwrap().stdout).unwrap()
+}
+
+/// What a command complains of, and its code.
+pub fn failed(command: &mut Command) -> (i32, String) {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+pub fn send(pid: u32, signal: Signal) {
+    kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
+}
+
+/// Whether a process runs or is stopped, and has not only left its status.
+pub fn is_alive(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat"));
+    stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'))
+}

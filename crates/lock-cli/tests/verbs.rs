@@ -1,0 +1,151 @@
+//! The other verbs: scripts that hold leases, people who look, operators who interfere.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(dead_code, reason = "other tests use the rest of what they share")]
+
+mod common;
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use common::{Scene, failed, said};
+use serde_json::Value;
+
+/// What a command prints that reads this.
+fn fed(command: &mut Command, input: &str) -> (Option<i32>, String) {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn script_acquires_renews_and_releases() {
+    let scene = Scene::new();
+    let lease = said(&mut scene.lockctl("acquire deploy --owner script --ttl 10s"));
+    let read: Value = serde_json::from_str(&lease).unwrap();
+    assert_eq!((&read["key"], &read["owner"]), (&"deploy".into(), &"script".into()), "{lease}");
+    assert_eq!(failed(&mut scene.lockctl("acquire deploy --wait 0")).0, 75);
+    let (code, renewed) = fed(&mut scene.lockctl("renew"), &lease);
+    assert_eq!(code, Some(0));
+    let renewed: Value = serde_json::from_str(&renewed).unwrap();
+    assert!(renewed["expires_at"].as_u64() > read["expires_at"].as_u64());
+    assert_eq!(
+        fed(&mut scene.lockctl("release"), &lease),
+        (Some(0), "released deploy\n".to_owned())
+    );
+    assert_eq!(fed(&mut scene.lockctl("release"), &lease).0, Some(79), "it is over");
+    assert_eq!(fed(&mut scene.lockctl("renew"), &lease).0, Some(79), "it is over");
+    assert!(scene.is_free("deploy"));
+}
+
+#[test]
+fn lease_is_handed_to_another_owner() {
+    let scene = Scene::new();
+    let lease = said(&mut scene.lockctl("acquire deploy --owner alice"));
+    let (code, handed) = fed(&mut scene.lockctl("transfer --to bob"), &lease);
+    assert_eq!(code, Some(0));
+    assert!(said(&mut scene.lockctl("show deploy")).contains("bob"));
+    assert_eq!(fed(&mut scene.lockctl("release"), &lease).0, Some(79), "alice's is over");
+    assert_eq!(fed(&mut scene.lockctl("release"), &handed).0, Some(0));
+}
+
+#[test]
+fn leases_are_listed_as_a_table_and_as_json() {
+    let scene = Scene::new();
+    for key in ["shop/prod", "shop/test", "infra"] {
+        said(&mut scene.lockctl(&format!("acquire {key} --owner alice --ttl 1h")));
+    }
+    let listed = said(&mut scene.lockctl("ls shop/"));
+    let keys: Vec<_> = listed.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(keys, ["KEY", "shop/prod", "shop/test"]);
+    let listed = said(&mut scene.lockctl("ls --json"));
+    let lines = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let keys: Vec<_> = lines.map(|lease| lease["key"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(keys, ["infra", "shop/prod", "shop/test"]);
+}
+
+#[test]
+fn waiting_ends_when_the_key_is_free() {
+    let scene = Scene::new();
+    assert!(scene.lockctl("wait deploy").status().unwrap().success());
+    let lease = said(&mut scene.lockctl("acquire deploy"));
+    assert_eq!(failed(&mut scene.lockctl("wait deploy --wait 100ms")).0, 75);
+    let mut waiter = scene.lockctl("wait deploy --wait 20s").spawn().unwrap();
+    fed(&mut scene.lockctl("release"), &lease);
+    assert!(waiter.wait().unwrap().success());
+}
+
+#[test]
+fn waiter_is_taken_out_by_its_request() {
+    let scene = Scene::new();
+    said(&mut scene.lockctl("acquire deploy --ttl 1h"));
+    let waiter = scene.run("deploy", "true").stderr(Stdio::piped()).spawn().unwrap();
+    scene.shows("deploy", "WAITER");
+    let shown: Value =
+        serde_json::from_str(&said(&mut scene.lockctl("show deploy --json"))).unwrap();
+    let request = shown["waiters"]["items"][0]["request"].as_str().unwrap().to_owned();
+    let cancelled = scene.lockctl(&format!("cancel deploy {request}")).status().unwrap();
+    assert!(cancelled.success());
+    assert_eq!(waiter.wait_with_output().unwrap().status.code(), Some(79));
+    assert_eq!(failed(&mut scene.lockctl(&format!("cancel deploy {request}"))).0, 79);
+}
+
+#[test]
+fn doctor_tells_of_the_store() {
+    let scene = Scene::new();
+    let told: Value = serde_json::from_str(&said(&mut scene.lockctl("doctor --json"))).unwrap();
+    assert!(told["store"].as_str().unwrap().starts_with("sqlite"), "{told}");
+    assert_eq!((&told["durable"], &told["shared"]), (&true.into(), &false.into()), "{told}");
+    assert!(told["round_trip_us"].is_u64(), "{told}");
+}
+
+#[test]
+fn bad_input_is_one_sentence_and_the_right_code() {
+    let scene = Scene::new();
+    std::fs::write(scene.path("foreign"), "no database").unwrap();
+    std::fs::create_dir(scene.path("folder")).unwrap();
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["--url", "ftp://host/", "ls"], 64, "there is no store for `ftp:`"),
+        (&["--url", "nonsense", "ls"], 64, "the URL names no store"),
+        (&["--url", "sqlite:", "ls"], 64, "needs a path"),
+        (&["--url", "sqlite:foreign", "ls"], 78, "foreign"),
+        (&["--url", "sqlite:/no/such/folder/file", "ls"], 77, "/no/such/folder"),
+        (&["--url", "redis://127.0.0.1:1/", "ls"], 69, "127.0.0.1:1"),
+        (&["run", "deploy", "--wait", "soon", "--", "true"], 64, "--wait"),
+        (&["run", "deploy", "--ttl", "1us", "--", "true"], 64, "ttl"),
+        (&["run", "", "--", "true"], 64, "key"),
+        (&["run", "a\u{7}b", "--", "true"], 64, "key"),
+        (&["run", "deploy"], 64, "COMMAND"),
+        (&["run", "deploy", "--shared", "--permits", "2", "--", "true"], 64, "cannot be used with"),
+        (&["release"], 64, "standard input holds no lease"),
+        (&["repair", "deploy"], 78, "Redis"),
+        (&["atlantis", "list"], 64, "--url"),
+        (&["frobnicate"], 64, "frobnicate"),
+    ];
+    for (words, expected, part) in cases {
+        let (code, said) = failed(scene.lockctl("").args(*words));
+        assert_eq!(code, *expected, "{words:?}: {said}");
+        assert!(said.contains(part), "{words:?}: {said}");
+        assert!(!said.contains("panicked"), "{words:?}: {said}");
+    }
+    assert_eq!(std::fs::read_to_string(scene.path("foreign")).unwrap(), "no database");
+}
+
+#[test]
+fn errors_are_json_where_it_is_asked_for() {
+    let scene = Scene::new();
+    let (code, said) = failed(&mut scene.lockctl("--json --url ftp://host/ ls"));
+    let error: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &error["error"]["code"]), (64, &64.into()));
+}
+
+#[test]
+fn help_says_what_there_is() {
+    let scene = Scene::new();
+    insta::assert_snapshot!("help", said(&mut scene.lockctl("--help")));
+    insta::assert_snapshot!("help-run", said(&mut scene.lockctl("run --help")));
+    assert!(said(&mut scene.lockctl("completions bash")).contains("lockctl"));
+    assert!(said(&mut scene.lockctl("man")).contains("lockctl"));
+}
