@@ -68,6 +68,7 @@ const SUITES: &[Suite] = &[
         features: "",
         judge: Judge::Itself,
     },
+    Suite { name: "cli", package: "lock-cli", bench: "cli", features: "", judge: Judge::Itself },
     Suite {
         name: "redis",
         package: "lock-redis",

@@ -1,4 +1,4 @@
-//! `atlantis`: the locks of an Atlantis, in its own Redis or BoltDB.
+//! `atlantis`: the locks of an Atlantis, in its own Redis or `BoltDB`.
 
 use lock_atlantis::migrate::{BoltFile, Migration, Source};
 use lock_atlantis::{AtlantisRedis, ServerConfig};
@@ -31,14 +31,15 @@ fn named(url: Option<&str>) -> Result<&str, Failure> {
     url.ok_or_else(|| Failure::new(Exit::Usage, message))
 }
 
-fn failed(error: LegacyError) -> Failure {
-    let exit =
-        if matches!(error, LegacyError::Invalid(_)) { Exit::Usage } else { Exit::Unavailable };
-    Failure::new(exit, error.to_string())
+impl From<LegacyError> for Failure {
+    fn from(error: LegacyError) -> Self {
+        let is_invalid = matches!(error, LegacyError::Invalid(_));
+        Self::new(if is_invalid { Exit::Usage } else { Exit::Unavailable }, error.to_string())
+    }
 }
 
 async fn connect(url: &str) -> Result<AtlantisRedis, Failure> {
-    AtlantisRedis::connect(ServerConfig::parse(url)?).await.map_err(failed)
+    Ok(AtlantisRedis::connect(ServerConfig::parse(url)?).await?)
 }
 
 async fn migrate(from: &str, to: &str, dry_run: bool, output: Output) -> Result<Exit, Failure> {
@@ -59,7 +60,7 @@ async fn migrate(from: &str, to: &str, dry_run: bool, output: Output) -> Result<
     if dry_run {
         migration = migration.dry_run();
     }
-    let report = migration.run().await.map_err(failed)?;
+    let report = migration.run().await?;
     bar.finish_and_clear();
     output.show(&json!({ "report": report.to_string(), "clean": report.is_clean() }), || {
         report.to_string()
@@ -68,7 +69,7 @@ async fn migrate(from: &str, to: &str, dry_run: bool, output: Output) -> Result<
 }
 
 async fn list(atlantis: &AtlantisRedis, output: Output) -> Result<Exit, Failure> {
-    let listing = atlantis.list().await.map_err(failed)?;
+    let listing = atlantis.list().await?;
     for damaged in &listing.damaged {
         output.warn(&damaged.to_string());
     }
@@ -97,7 +98,7 @@ async fn unlock(
     workspace: &str,
     output: Output,
 ) -> Result<Exit, Failure> {
-    let lock = atlantis.unlock(project, workspace).await.map_err(failed)?;
+    let lock = atlantis.unlock(project, workspace).await?;
     let pull = lock.map(|lock| lock.pull.num);
     output.show(&json!({ "unlocked": pull.is_some(), "pull": pull }), || match pull {
         Some(pull) => format!("unlocked; pull request {pull} held it"),

@@ -15,6 +15,12 @@ const CALLS: usize = 9;
 /// How far the store's clock may be from this machine's before it is worth a word.
 const SKEW: Duration = Duration::from_secs(2);
 
+/// The time of this machine.
+#[expect(clippy::disallowed_methods, reason = "this clock is what is examined")]
+fn here() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 pub(crate) async fn examine(store: &Store, output: Output) -> Result<Exit, Failure> {
     let health = store.locks.health().await?;
     let capabilities = store.locks.capabilities();
@@ -24,8 +30,7 @@ pub(crate) async fn examine(store: &Store, output: Output) -> Result<Exit, Failu
         let start = Instant::now();
         let listed = store.locks.list(&query).await?;
         times.push(start.elapsed());
-        let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        skew = here.abs_diff(Duration::from_micros(listed.observed_at.as_micros()));
+        skew = here().abs_diff(Duration::from_micros(listed.observed_at.as_micros()));
     }
     times.sort_unstable();
     let round_trip = times[CALLS / 2];

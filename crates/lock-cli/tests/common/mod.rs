@@ -13,28 +13,28 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A store, and a folder for what commands write.
-pub struct Scene {
+pub(crate) struct Scene {
     folder: TempDir,
     url: Option<String>,
 }
 
 impl Scene {
     /// The default store of a user who has none yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), url: None }
     }
 
     /// Another store.
-    pub fn at(url: String) -> Self {
+    pub(crate) fn at(url: String) -> Self {
         Self { folder: tempfile::tempdir().unwrap(), url: Some(url) }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// `lockctl` with these words, each a word of the text.
-    pub fn lockctl(&self, words: &str) -> Command {
+    pub(crate) fn lockctl(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lockctl"));
         command.args(words.split_whitespace()).stdin(Stdio::null());
         command.env_remove("LOCKCTL_URL").env("XDG_STATE_HOME", self.folder.path());
@@ -46,32 +46,33 @@ impl Scene {
     }
 
     /// The same for a command of a shell.
-    pub fn run(&self, options: &str, script: &str) -> Command {
+    pub(crate) fn run(&self, options: &str, script: &str) -> Command {
         let mut command = self.lockctl(&format!("run {options} --"));
         command.args(["sh", "-c", script]);
         command
     }
 
     /// Waits until a file is there, and returns what it holds.
-    pub fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         let path = self.path(name);
         eventually(name, || std::fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n')));
         std::fs::read_to_string(path).unwrap().trim().to_owned()
     }
 
     /// Waits until somebody holds or waits for a key.
-    pub fn shows(&self, key: &str, text: &str) {
+    pub(crate) fn shows(&self, key: &str, text: &str) {
         eventually(text, || said(self.lockctl("show").arg(key)).contains(text));
     }
 
     /// Nobody holds the key, and nobody waits for it.
-    pub fn is_free(&self, key: &str) -> bool {
+    pub(crate) fn is_free(&self, key: &str) -> bool {
         said(self.lockctl("show").arg(key)) == format!("{key} is free\n")
     }
 }
 
-/// Looks again and again until something holds.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+/// Looks again and again until something holds: processes have no clock to pause.
+#[expect(clippy::disallowed_methods, reason = "no runtime runs here, and the time is real")]
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
@@ -80,22 +81,22 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// What a command prints.
-pub fn said(command: &mut Command) -> String {
+pub(crate) fn said(command: &mut Command) -> String {
     String::from_utf8(command.output().unwrap().stdout).unwrap()
 }
 
 /// What a command complains of, and its code.
-pub fn failed(command: &mut Command) -> (i32, String) {
+pub(crate) fn failed(command: &mut Command) -> (i32, String) {
     let Output { status, stderr, .. } = command.output().unwrap();
     (status.code().unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-pub fn send(pid: u32, signal: Signal) {
+pub(crate) fn send(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
 }
 
 /// Whether a process runs or is stopped, and has not only left its status.
-pub fn is_alive(pid: &str) -> bool {
+pub(crate) fn is_alive(pid: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat"));
     stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'))
 }
