@@ -1,4 +1,4 @@
-//! The rights of a user: those that the README names suffice, and each of them is needed.
+//! The rights of a user: those that `docs/redis.md` names suffice, and each of them is needed.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -16,11 +16,11 @@ use lock_core::{
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit_redis::server::RedisServer;
 
-const README: &str = include_str!("../../../README.md");
+const GUIDE: &str = include_str!("../../../docs/redis.md");
 
-/// The rules of a user that the README gives, by the line that begins with this word.
+/// The rules of a user that the guide gives, by the line that begins with this word.
 fn rules(begins: &str) -> Vec<&'static str> {
-    let line = README.lines().find_map(|line| line.strip_prefix(begins)).expect(begins);
+    let line = GUIDE.lines().find_map(|line| line.strip_prefix(begins)).expect(begins);
     line.split_whitespace().collect()
 }
 
@@ -110,7 +110,7 @@ async fn use_all(store: &RedisBackend, journal: bool) -> Result<()> {
 }
 
 #[tokio::test]
-async fn rights_that_the_readme_names_suffice() {
+async fn rights_that_are_named_suffice() {
     for (rules, journal) in users() {
         let server = RedisServer::start().await;
         let store = connect(&server, &rules, journal).await.unwrap();
@@ -127,7 +127,7 @@ async fn rights_that_the_readme_names_suffice() {
 }
 
 #[tokio::test]
-async fn each_right_that_the_readme_names_is_needed() {
+async fn each_right_that_is_named_is_needed() {
     let server = RedisServer::start().await;
     for (rules, journal) in users() {
         for lacking in rules.iter().filter(|rule| !["-@all", "resetchannels"].contains(rule)) {
