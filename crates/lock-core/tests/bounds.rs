@@ -9,7 +9,7 @@ fn types_go_where_they_must() {
     bounds::<LockGuard>();
     bounds::<Error>();
     bounds::<Acquisition>();
-    bounds::<Acquire<lock_core::manager::Queueing>>();
+    bounds::<Acquire<lock_core::manager::Wait>>();
     bounds::<std::sync::Arc<dyn LockStore>>();
     fn future_is_send<T: Send>(_: T) {}
     let manager = LockManager::new(lock_memory::MemoryBackend::new(), OwnerId::parse("a").unwrap());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::KeyState;
-use super::roster::{Ends, Roster};
+use super::expiry_set::{Expiring, ExpirySet};
 use super::{Step, take};
 use crate::{End, FencingToken, LeaseName, RequestId, Timestamp};
 
@@ -25,7 +25,7 @@ pub(super) struct Mark {
     until: Timestamp,
 }
 
-impl Ends for Mark {
+impl Expiring for Mark {
     fn request(&self) -> RequestId {
         self.request
     }
@@ -58,7 +58,7 @@ impl KeyState {
         }
         marks.remove(request);
         if marks.len() >= MARK_LIMIT
-            && let Some(first) = marks.first_to_end().map(Ends::request)
+            && let Some(first) = marks.first_to_end().map(Expiring::request)
         {
             marks.remove(first);
         }
@@ -74,7 +74,7 @@ impl KeyState {
             let request = first.request;
             marks.remove(request);
         }
-        if matches!(**marks, Roster::Empty) {
+        if matches!(**marks, ExpirySet::Empty) {
             self.marks = None;
         }
     }

@@ -51,6 +51,7 @@
 
 mod acquire;
 mod evict;
+mod expiry_set;
 mod hear;
 mod inspect;
 mod leases;
@@ -58,7 +59,6 @@ mod mark;
 mod queue;
 mod release;
 mod renew;
-mod roster;
 mod settle;
 #[cfg(feature = "serde")]
 mod stored;
@@ -66,10 +66,10 @@ mod transfer;
 
 pub use mark::{MARK_LIMIT, MARK_MAX_SPAN, MARK_SPAN};
 
+use expiry_set::{Expiring, ExpirySet};
 use leases::Leases;
 use mark::Mark;
 use queue::Queue;
-use roster::{Ends, Roster};
 
 use crate::{
     Change, ChangeKind, ChangeKinds, FencingToken, Grant, Holder, Lease, MailboxId, Mode, Notice,
@@ -90,13 +90,13 @@ pub const EVICT_LIMIT: usize = 64;
 pub struct KeyState {
     leases: Leases,
     queue: Option<Box<Queue>>,
-    marks: Option<Box<Roster<Mark>>>,
+    marks: Option<Box<ExpirySet<Mark>>>,
 }
 
 /// A lease and what only the machine needs to know of it.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-struct Holding {
+struct LeaseRecord {
     lease: Lease,
     mailbox: Option<MailboxId>,
     /// Whether the lease is still in its claim window.
@@ -105,7 +105,7 @@ struct Holding {
     given_by: Option<(RequestId, FencingToken)>,
 }
 
-impl Ends for Holding {
+impl Expiring for LeaseRecord {
     fn request(&self) -> RequestId {
         self.lease.request
     }
@@ -211,10 +211,10 @@ impl Effects {
         }
     }
 
-    fn tell_grant(&mut self, holding: &Holding) {
-        let Lease { request, token, granted_at, expires_at, .. } = holding.lease;
-        self.tell(holding.mailbox, || {
-            let grant = Grant::new(holding.lease.key.clone(), request, token, granted_at);
+    fn tell_grant(&mut self, record: &LeaseRecord) {
+        let Lease { request, token, granted_at, expires_at, .. } = record.lease;
+        self.tell(record.mailbox, || {
+            let grant = Grant::new(record.lease.key.clone(), request, token, granted_at);
             Notice::Granted(grant.with_expires_at(expires_at))
         });
     }
@@ -230,7 +230,7 @@ impl KeyState {
 
     /// Whether an exclusive lease is alive.
     fn is_exclusive(&self, now: Timestamp) -> bool {
-        self.leases.first_alive(now).is_some_and(|holding| holding.lease.mode == Mode::Exclusive)
+        self.leases.first_alive(now).is_some_and(|record| record.lease.mode == Mode::Exclusive)
     }
 
     /// Whether a lease of this mode could be alive beside those that are.
@@ -256,7 +256,7 @@ impl KeyState {
         QueuePosition::new(position as u64, self.waiting() as u64)
             .with_holder(
                 self.leases.count_alive(now) as u64,
-                first.map(|holding| Holder::from(&holding.lease)),
+                first.map(|record| Holder::from(&record.lease)),
             )
             .with_next_change_at(self.next_change_at(position, now))
     }
@@ -267,8 +267,8 @@ impl KeyState {
         if head.is_some_and(|head| head.is_over(now) || self.fits(head.request.mode, now)) {
             return Some(now);
         }
-        let lease_ends = self.leases.first_alive(now).and_then(Ends::ends_at);
-        let head_ends = head.filter(|_| position > 1).and_then(Ends::ends_at);
+        let lease_ends = self.leases.first_alive(now).and_then(Expiring::ends_at);
+        let head_ends = head.filter(|_| position > 1).and_then(Expiring::ends_at);
         lease_ends.into_iter().chain(head_ends).min()
     }
 }

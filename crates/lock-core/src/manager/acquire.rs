@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use super::news::heartbeat;
-use super::pending::{Answer, Pending};
+use super::notification::heartbeat;
+use super::pending_request::{Answer, PendingRequest};
 use super::queue::Queue;
-use super::{LockGuard, LockManager, LossReason};
+use super::{LockGuard, LockManager};
 use crate::{
     AcquireRequest, Acquisition, Error, ErrorKind, HeadStart, InvalidInput, KeepAlive, LockKey,
-    Metadata, Mode, OnHeld, Operation, OwnerId, Priority, QueuePosition, RequestId, Result,
-    SessionId, Timed, Ttl,
+    LossReason, Metadata, Mode, OnHeld, Operation, OwnerId, Priority, QueuePosition, RequestId,
+    Result, SessionId, Timed, Ttl,
 };
 
 /// A request for a key, to be set up and then awaited.
@@ -39,12 +39,12 @@ pub struct Acquire<Patience> {
 /// The patience of [`LockManager::acquire`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Queueing;
+pub struct Wait;
 
 /// The patience of [`LockManager::try_acquire`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Once;
+pub struct Try;
 
 /// What became of [`LockManager::try_acquire`].
 #[derive(Debug)]
@@ -179,7 +179,7 @@ impl<P> Acquire<P> {
     }
 
     /// The request as it is sent, and the span that it is traced in.
-    fn pending(self, on_held: OnHeld) -> Result<(Pending, tracing::Span)> {
+    fn pending(self, on_held: OnHeld) -> Result<(PendingRequest, tracing::Span)> {
         let request = self.request.map_err(|input| Error::invalid(Operation::Acquire, input))?;
         let request = request.with_head_start(self.head_start);
         let span = tracing::info_span!(
@@ -188,7 +188,7 @@ impl<P> Acquire<P> {
             lock.owner = %request.owner,
             lock.token = Empty,
         );
-        Ok((Pending::new(&self.manager.shared, request.with_on_held(on_held))?, span))
+        Ok((PendingRequest::new(&self.manager.shared, request.with_on_held(on_held))?, span))
     }
 }
 
@@ -201,7 +201,7 @@ where
     Ok(request.with_ttl(manager.config().ttl))
 }
 
-impl Acquire<Queueing> {
+impl Acquire<Wait> {
     /// Waits this long at the most; without, as long as it takes. Zero asks once.
     ///
     /// However short it is, the store has 100 ms for its answer, and with zero the
@@ -229,7 +229,7 @@ impl Acquire<Queueing> {
     }
 }
 
-impl IntoFuture for Acquire<Once> {
+impl IntoFuture for Acquire<Try> {
     type Output = Result<Attempt>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
@@ -246,7 +246,7 @@ impl IntoFuture for Acquire<Once> {
 }
 
 /// Asks once, or as often as the store has dead waiters to drop.
-async fn attempt(pending: &mut Pending) -> Result<Attempt> {
+async fn attempt(pending: &mut PendingRequest) -> Result<Attempt> {
     let limit = pending.shared().config.operation_timeout.span();
     pending.shared().mailbox.until_opened(limit).await;
     loop {
@@ -278,7 +278,7 @@ async fn attempt(pending: &mut Pending) -> Result<Attempt> {
     }
 }
 
-impl IntoFuture for Acquire<Queueing> {
+impl IntoFuture for Acquire<Wait> {
     type Output = Result<LockGuard>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
@@ -299,12 +299,12 @@ impl IntoFuture for Acquire<Queueing> {
     }
 }
 
-impl Acquire<Queueing> {
+impl Acquire<Wait> {
     /// Asks once; to be held is to have waited in vain.
     async fn once(self) -> Result<LockGuard> {
         let key = self.request.as_ref().ok().map(|request| request.key.clone());
         let Self { manager, request, head_start, keep_alive, queue_limit, wait, .. } = self;
-        let patience = PhantomData::<Once>;
+        let patience = PhantomData::<Try>;
         let once =
             Acquire { manager, request, head_start, keep_alive, queue_limit, wait, patience };
         match once.await? {

@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::bounded::bounded;
-use super::departure::{Departing, Departure};
-use super::hold::{Hold, LossReason, deadline};
+use super::lease_validity::{LeaseValidity, deadline};
 use super::planted::{self, ManagerFault};
+use super::releaser::{ReleaseCommand, ReleaseJob};
 use super::renewal::RenewedOnce;
-use super::{Shared, Stay};
+use super::{Shared, TrackerToken};
 use crate::{
-    CancelRequest, Error, ErrorKind, FencingToken, Lease, LockKey, Operation, Release,
+    CancelRequest, Error, ErrorKind, FencingToken, Lease, LockKey, LossReason, Operation, Release,
     ReleaseRequest, RequestId, Result, Timestamp, Transfer, TransferRequest, TransferTo,
 };
 
@@ -33,7 +33,7 @@ use crate::{
 #[clippy::has_significant_drop]
 pub struct LockGuard {
     lease: Lease,
-    hold: Arc<Hold>,
+    validity: Arc<LeaseValidity>,
     shared: Arc<Shared>,
     /// Whether there is a lease to give back.
     is_held: bool,
@@ -51,9 +51,9 @@ impl LockGuard {
         is_claimed: bool,
     ) -> Self {
         let deadline = span.map(|span| deadline(since, span));
-        let hold = Arc::new(Hold::new(deadline, is_claimed));
-        shared.renewals.insert(&lease, Arc::clone(&hold), since, span);
-        Self { lease, hold, shared, is_held: true, answer_outstanding: false }
+        let validity = Arc::new(LeaseValidity::new(deadline, is_claimed));
+        shared.renewals.insert(&lease, Arc::clone(&validity), since, span);
+        Self { lease, validity, shared, is_held: true, answer_outstanding: false }
     }
 
     /// The same guard, of a request that was sent more than once, and may arrive again.
@@ -64,7 +64,7 @@ impl LockGuard {
 
     /// Notes that the lease is lost.
     pub(super) fn lose(&self, reason: LossReason) {
-        self.hold.lose(reason);
+        self.validity.lose(reason);
     }
 
     /// Has the lease renewed in the background now.
@@ -94,14 +94,14 @@ impl LockGuard {
     /// until it is released.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.hold.deadline()
+        self.validity.deadline()
     }
 
     /// Whether the lease is known to be lost. `false` is a hint only: it may be over when the
     /// answer arrives.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.hold.lost(Instant::now()).is_some()
+        self.validity.lost(Instant::now()).is_some()
     }
 
     /// Waits until the lease is lost, and tells why.
@@ -112,7 +112,7 @@ impl LockGuard {
     /// # Cancel safety
     /// It may be dropped at any time.
     pub async fn lost(&self) -> LossReason {
-        self.hold.until_lost().await
+        self.validity.until_lost().await
     }
 
     /// Does the work as long as the lease lasts: the moment it is lost, the work is dropped.
@@ -151,7 +151,7 @@ impl LockGuard {
     /// Renews the lease; what it lasts until by the store's clock is returned.
     async fn claim(&self) -> Result<Option<Timestamp>> {
         let renewed = self.shared.renewals.renew(&self.lease.name(), self.lease.ttl).await?;
-        match (renewed, self.hold.lost(Instant::now())) {
+        match (renewed, self.validity.lost(Instant::now())) {
             (RenewedOnce::Until(expires_at), None) => Ok(expires_at),
             // What was lost stays lost, whatever the store still has.
             (_, Some(reason)) | (RenewedOnce::Lost(reason), None) => {
@@ -182,7 +182,7 @@ impl LockGuard {
                 Ok(lease)
             }
             Ok(Transfer::Ended(end)) => {
-                self.hold.lose(LossReason::Ended(end));
+                self.validity.lose(LossReason::Ended(end));
                 let error = self.not_held(Operation::Transfer);
                 Err(GuardError { guard: self, error })
             }
@@ -228,8 +228,8 @@ impl LockGuard {
     async fn tell_release(&mut self) -> Result<()> {
         let shared = &self.shared;
         // Counted before the guard is not, until it is told or handed to the background.
-        let _stay = Stay::new(shared);
-        self.is_held = shared.renewals.remove(&self.lease.name(), &self.hold);
+        let _tracker = TrackerToken::new(shared);
+        self.is_held = shared.renewals.remove(&self.lease.name(), &self.validity);
         if !self.is_held {
             return Err(self.not_held(Operation::Release));
         }
@@ -243,7 +243,7 @@ impl LockGuard {
         match reply.value {
             Release::Released => Ok(()),
             Release::Ended(end) => {
-                self.hold.lose(LossReason::Ended(end));
+                self.validity.lose(LossReason::Ended(end));
                 Err(self.not_held(Operation::Release))
             }
             Release::NotHeld => Err(self.not_held(Operation::Release)),
@@ -253,7 +253,7 @@ impl LockGuard {
     fn not_held(&self, operation: Operation) -> Error {
         let error = Error::new(ErrorKind::NotHeld, operation);
         let error = error.with_key(self.lease.key.clone());
-        match self.hold.lost(Instant::now()) {
+        match self.validity.lost(Instant::now()) {
             Some(reason) => error.with_loss(reason),
             None => error,
         }
@@ -282,12 +282,12 @@ impl LockGuard {
             return lease;
         }
         let mut lease = self.lease.clone();
-        if !self.hold.is_claimed() && !planted::has(ManagerFault::TakesOutUnclaimed) {
+        if !self.validity.is_claimed() && !planted::has(ManagerFault::TakesOutUnclaimed) {
             match self.claim().await {
                 Ok(expires_at) => lease.expires_at = expires_at,
                 Err(error) => return Err(GuardError { guard: self, error }),
             }
-        } else if let Some(reason) = self.hold.lost(Instant::now()) {
+        } else if let Some(reason) = self.validity.lost(Instant::now()) {
             let error = self.not_held(Operation::Renew).with_loss(reason);
             return Err(GuardError { guard: self, error });
         }
@@ -298,7 +298,7 @@ impl LockGuard {
     /// Ends the guard without a word to the store.
     fn leave_to_others(mut self) {
         self.is_held = false;
-        self.shared.renewals.remove(&self.lease.name(), &self.hold);
+        self.shared.renewals.remove(&self.lease.name(), &self.validity);
     }
 }
 
@@ -322,8 +322,8 @@ impl Successor {
 impl Drop for Successor {
     fn drop(&mut self) {
         if self.may_hold {
-            let departing = Departing::Request(self.request.clone());
-            Departure::new(Stay::new(&self.shared), departing, self.gone_by).leave();
+            let command = ReleaseCommand::Request(self.request.clone());
+            ReleaseJob::new(TrackerToken::new(&self.shared), command, self.gone_by).leave();
         }
     }
 }
@@ -334,22 +334,22 @@ impl Drop for LockGuard {
             return;
         }
         // Counted before the guard is not, so that a shutdown sees one of both.
-        let stay = Stay::new(&self.shared);
+        let tracker = TrackerToken::new(&self.shared);
         // A lease that another guard took charge of is not this one's to give back. A release that
         // failed has taken it out already.
-        if !self.shared.renewals.remove(&self.lease.name(), &self.hold)
-            && self.hold.lost(Instant::now()) == Some(LossReason::Adopted)
+        if !self.shared.renewals.remove(&self.lease.name(), &self.validity)
+            && self.validity.lost(Instant::now()) == Some(LossReason::Adopted)
         {
             return;
         }
-        let departing = if self.answer_outstanding {
+        let command = if self.answer_outstanding {
             let cancel = CancelRequest::new(self.lease.key.clone(), self.lease.request);
-            Departing::Request(cancel.with_answer_outstanding(true))
+            ReleaseCommand::Request(cancel.with_answer_outstanding(true))
         } else {
-            Departing::Lease(ReleaseRequest::new(self.lease.name()))
+            ReleaseCommand::Lease(ReleaseRequest::new(self.lease.name()))
         };
         let gone_by = self.lease.ttl.span().map(|span| Instant::now() + span);
-        Departure::new(stay, departing, gone_by).leave();
+        ReleaseJob::new(tracker, command, gone_by).leave();
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::departure::{Telling, see_off};
+use super::releaser::{ReleaseFuture, run_releaser};
 use crate::{Error, ErrorKind, Operation, Result};
 
 /// A task of a manager.
@@ -29,7 +29,7 @@ enum Home {
 pub(super) struct Life {
     home: OnceLock<Home>,
     /// The way to the task that sees departures off, while it runs.
-    tasks: Mutex<Option<mpsc::UnboundedSender<Telling>>>,
+    tasks: Mutex<Option<mpsc::UnboundedSender<ReleaseFuture>>>,
     is_started: AtomicBool,
     /// Done when no request is served any more: the manager was shut down, or its runtime is gone.
     closed: CancellationToken,
@@ -119,16 +119,16 @@ impl Life {
         let home = self.home(operation)?;
         home.check(operation)?;
         let receiver = {
-            let mut departures = self.tasks();
+            let mut jobs = self.tasks();
             if self.is_started.swap(true, Ordering::AcqRel) {
                 return Ok(());
             }
             let (sender, receiver) = mpsc::unbounded_channel();
-            *departures = Some(sender);
+            *jobs = Some(sender);
             receiver
         };
         // Outside of the lock: a runtime that is gone drops a task at once, which ends this life.
-        home.spawn(Box::pin(see_off(receiver)));
+        home.spawn(Box::pin(run_releaser(receiver)));
         for task in tasks() {
             let resident = Resident(Arc::clone(self));
             home.spawn(Box::pin(async move {
@@ -149,7 +149,7 @@ impl Life {
     }
 
     /// Hands a departure to the task for them; when the runtime is gone, it is dropped.
-    pub(super) fn hand_over(&self, telling: Telling) {
+    pub(super) fn hand_over(&self, telling: ReleaseFuture) {
         let sender = self.tasks().clone();
         // Dropped outside of the lock: that takes it, too, by way of what it holds.
         drop(sender.map(|sender| sender.send(telling)));
@@ -165,7 +165,7 @@ impl Life {
         })
     }
 
-    fn tasks(&self) -> MutexGuard<'_, Option<mpsc::UnboundedSender<Telling>>> {
+    fn tasks(&self) -> MutexGuard<'_, Option<mpsc::UnboundedSender<ReleaseFuture>>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

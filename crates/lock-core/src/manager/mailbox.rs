@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::bounded::{bounded, unwinding};
-use super::hold::LossReason;
 use super::planted::{self, ManagerFault};
 use super::renewal::Renewals;
-use super::waiters::Waiters;
+use super::waiter_registry::WaiterRegistry;
+use crate::LossReason;
 use crate::{LeaseName, LockStore, MailboxId, Notice, Operation};
 
 /// How long a stream of notices lasts that did not fail.
@@ -23,7 +23,7 @@ const STABLE: Duration = Duration::from_secs(1);
 pub(super) struct Mailbox {
     id: MailboxId,
     store: Arc<dyn LockStore>,
-    waiters: Arc<Waiters>,
+    waiters: Arc<WaiterRegistry>,
     renewals: Arc<Renewals>,
     /// The longest that an answer is waited for.
     longest: Duration,
@@ -35,7 +35,7 @@ impl Mailbox {
     pub(super) fn new(
         id: MailboxId,
         store: Arc<dyn LockStore>,
-        waiters: Arc<Waiters>,
+        waiters: Arc<WaiterRegistry>,
         renewals: Arc<Renewals>,
         longest: Duration,
     ) -> Self {

@@ -1,31 +1,30 @@
 //! The front: one type for programs that take turns, over any store.
 
 mod acquire;
+mod admin;
 mod agenda;
 mod backoff;
 mod bounded;
+mod clock_bound;
 mod config;
-mod departure;
-mod evidence;
 mod guard;
-mod hold;
+mod lease_validity;
 mod life;
 mod listing;
 mod mailbox;
-mod news;
-mod operate;
-mod pending;
+mod notification;
+mod pending_request;
 mod planted;
 mod queue;
+mod releaser;
 mod renewal;
 mod rounds;
-mod row;
-mod waiters;
+mod waiter_entry;
+mod waiter_registry;
 
-pub use acquire::{Acquire, Attempt, Once, Queueing};
+pub use acquire::{Acquire, Attempt, Try, Wait};
 pub use config::ManagerConfig;
 pub use guard::{GuardError, LockGuard};
-pub use hold::LossReason;
 pub use listing::LeaseStream;
 #[cfg(feature = "test-util")]
 pub use planted::{ManagerFault, plant};
@@ -45,7 +44,7 @@ use mailbox::Mailbox;
 #[cfg(not(feature = "test-util"))]
 use planted::ManagerFault;
 use renewal::Renewals;
-use waiters::Waiters;
+use waiter_registry::WaiterRegistry;
 
 /// Takes turns on named keys, for one owner, on any store.
 ///
@@ -93,11 +92,11 @@ struct Shared {
     owner: OwnerId,
     config: ManagerConfig,
     renewals: Arc<Renewals>,
-    waiters: Arc<Waiters>,
+    waiters: Arc<WaiterRegistry>,
     mailbox: Arc<Mailbox>,
     life: Arc<Life>,
     /// Requests that are pending or being given back.
-    stays: TaskTracker,
+    tracker: TaskTracker,
     /// How many departures were given up before the store was told.
     untold: AtomicUsize,
 }
@@ -107,7 +106,7 @@ struct Shared {
 #[non_exhaustive]
 pub struct ShutdownReport {
     /// The number of guards that were still in use; they were told that they are
-    /// [lost](LossReason::ShutDown).
+    /// [lost](crate::LossReason::ShutDown).
     pub in_use: usize,
     /// The number of leases and requests that were given up, and that the store could not be told
     /// of: they end with their ttl or their keep-alive.
@@ -153,7 +152,7 @@ impl LockManager {
     ) -> Self {
         let (id, longest) = (MailboxId::random(), config.operation_timeout.span());
         let renewals = Arc::new(Renewals::new(Arc::clone(&store), id, longest));
-        let waiters = Arc::new(Waiters::new(Arc::clone(&store), id, longest));
+        let waiters = Arc::new(WaiterRegistry::new(Arc::clone(&store), id, longest));
         let (told, looked_after) = (Arc::clone(&waiters), Arc::clone(&renewals));
         let mailbox = Mailbox::new(id, Arc::clone(&store), told, looked_after, longest);
         let shared = Shared {
@@ -164,7 +163,7 @@ impl LockManager {
             waiters,
             mailbox: Arc::new(mailbox),
             life: Arc::new(life),
-            stays: TaskTracker::new(),
+            tracker: TaskTracker::new(),
             untold: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -193,7 +192,7 @@ impl LockManager {
     ///
     /// # Panics
     /// Awaited outside of a tokio runtime.
-    pub fn acquire<K>(&self, key: K) -> Acquire<Queueing>
+    pub fn acquire<K>(&self, key: K) -> Acquire<Wait>
     where
         K: TryInto<LockKey, Error: Into<InvalidInput>>,
     {
@@ -207,7 +206,7 @@ impl LockManager {
     ///
     /// # Panics
     /// Awaited outside of a tokio runtime.
-    pub fn try_acquire<K>(&self, key: K) -> Acquire<Once>
+    pub fn try_acquire<K>(&self, key: K) -> Acquire<Try>
     where
         K: TryInto<LockKey, Error: Into<InvalidInput>>,
     {
@@ -265,16 +264,16 @@ impl LockManager {
     /// # Cancel safety
     /// New requests stay refused; call it again to wait on.
     pub async fn shutdown(&self) -> ShutdownReport {
-        let Shared { renewals, stays, life, config, untold, .. } = &*self.shared;
+        let Shared { renewals, tracker, life, config, untold, .. } = &*self.shared;
         let until = Instant::now() + config.shutdown_timeout.span();
         life.close();
-        stays.close();
+        tracker.close();
         // A guard that goes leaves a departure, and a request that was sent before may become a guard.
         let all = async {
             loop {
                 renewals.until_drained().await;
-                stays.wait().await;
-                if renewals.is_drained() && stays.is_empty() {
+                tracker.wait().await;
+                if renewals.is_drained() && tracker.is_empty() {
                     break;
                 }
             }
@@ -286,7 +285,7 @@ impl LockManager {
             let _ = timeout_at(until, all).await;
         }
         let in_use = renewals.abandon();
-        let untold = untold.load(Ordering::SeqCst) + stays.len();
+        let untold = untold.load(Ordering::SeqCst) + tracker.len();
         life.stop();
         ShutdownReport { in_use, untold }
     }
@@ -322,25 +321,25 @@ impl Shared {
 /// and again from the moment nobody wants it until the store was told. [`LockManager::shutdown`]
 /// waits for the last to go.
 #[derive(Debug)]
-struct Stay {
+struct TrackerToken {
     shared: Arc<Shared>,
     _token: TaskTrackerToken,
 }
 
-impl Stay {
+impl TrackerToken {
     fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), _token: shared.stays.token() }
+        Self { shared: Arc::clone(shared), _token: shared.tracker.token() }
     }
 
     /// Enters a request, and starts the tasks for the first.
     fn enter(shared: &Arc<Shared>, operation: Operation) -> Result<Self> {
-        let stay = Self::new(shared);
+        let tracker = Self::new(shared);
         shared.life.start(operation, || shared.tasks())?;
-        Ok(stay)
+        Ok(tracker)
     }
 }
 
-impl Clone for Stay {
+impl Clone for TrackerToken {
     fn clone(&self) -> Self {
         Self::new(&self.shared)
     }

@@ -18,7 +18,7 @@ pub enum ManagerFault {
     /// A request that was sent and not answered is not cancelled.
     ForgetsUnanswered,
     /// A lease that could not be given back at once is not given back at all.
-    ForgetsDepartures,
+    ForgetsReleases,
     /// The word that notices may be missing has no effect.
     IgnoresMayHaveMissed,
     /// Only the head of the queue asks when something may change by time alone.

@@ -6,9 +6,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::LockGuard;
 use super::backoff::Backoff;
-use super::evidence::Answered;
-use super::news::{News, Standing};
-use super::pending::{Answer, Pending};
+use super::clock_bound::ClockBound;
+use super::notification::{Notification, QueueStatus};
+use super::pending_request::{Answer, PendingRequest};
 use super::planted::{self, ManagerFault};
 use crate::{Acquisition, End, Error, ErrorKind, Operation, QueuePosition, Result, Timed};
 
@@ -20,13 +20,13 @@ const SHORTEST_ANSWER: Duration = Duration::from_millis(100);
 
 /// A request on its way through the queue.
 ///
-/// Dropped or given up, it is cancelled by what becomes of [`Pending`].
+/// Dropped or given up, it is cancelled by what becomes of [`PendingRequest`].
 pub(super) struct Queue {
-    pub(super) pending: Pending,
+    pub(super) pending: PendingRequest,
     pub(super) heartbeat: Duration,
     pub(super) give_up_at: Option<Instant>,
     /// Where the request last stood, for the error of a wait in vain.
-    pub(super) last: Option<Standing>,
+    pub(super) last: Option<QueueStatus>,
 }
 
 impl Queue {
@@ -99,19 +99,19 @@ impl Queue {
                 () = sleep_until(wake_at) => None,
             };
             match news {
-                Some(News::Granted(grant, answered)) => {
+                Some(Notification::Granted(grant, answered)) => {
                     if let Some(guard) = self.pending.guard_by_notice(&grant, answered) {
                         return Some(Ok(guard));
                     }
                     self.pending.hear_now();
                 }
-                Some(News::Holds(answered, lease)) => {
+                Some(Notification::Holds(answered, lease)) => {
                     return Some(Ok(self.pending.guard(answered, lease)));
                 }
-                Some(News::Ended(end)) => return Some(Err(self.ended(end))),
-                Some(News::Failed(error)) => return Some(Err(error)),
-                Some(News::Absent) => {
-                    self.last = self.pending.standing();
+                Some(Notification::Ended(end)) => return Some(Err(self.ended(end))),
+                Some(Notification::Failed(error)) => return Some(Err(error)),
+                Some(Notification::Absent) => {
+                    self.last = self.pending.status();
                     if planted::has(ManagerFault::LostPlaceEndsWait) {
                         return Some(Err(self.error(ErrorKind::Unavailable)));
                     }
@@ -123,7 +123,7 @@ impl Queue {
                     return Some(Err(answer.err().unwrap_or_else(|| self.wait_over())));
                 }
                 None if self.is_time_up() => {
-                    self.last = self.pending.standing();
+                    self.last = self.pending.status();
                     return Some(Err(self.wait_over()));
                 }
                 None => {
@@ -169,8 +169,8 @@ impl Queue {
         self.give_up_at.is_some_and(|at| at <= Instant::now())
     }
 
-    fn note(&mut self, answered: Answered, position: QueuePosition) {
-        self.last = Some(Standing { answered, position, failure: None });
+    fn note(&mut self, answered: ClockBound, position: QueuePosition) {
+        self.last = Some(QueueStatus { answered, position, failure: None });
     }
 
     /// The error of a wait that took as long as it may: the store answered to the end, or not.
@@ -195,19 +195,19 @@ impl Queue {
     }
 
     fn ended(&mut self, end: End) -> Error {
-        self.last = self.pending.standing();
+        self.last = self.pending.status();
         self.pending.forget_place();
         self.error(ErrorKind::Ended).with_end(end)
     }
 
     fn closed(&mut self) -> Error {
-        self.last = self.pending.standing();
+        self.last = self.pending.status();
         let error = self.pending.shared().life.error(Operation::Acquire);
         self.tell_where(error)
     }
 
     fn stalled(&mut self) -> Error {
-        self.last = self.pending.standing();
+        self.last = self.pending.status();
         let error = Error::new(ErrorKind::ShutDown, Operation::Acquire);
         self.tell_where(error.with_source("the runtime of the manager's tasks is not driven"))
     }
@@ -221,7 +221,7 @@ impl Queue {
         let error = error.with_key(self.pending.key().clone());
         match self.last.take() {
             // Ages go on since the store told of them.
-            Some(Standing { answered, position, .. }) => {
+            Some(QueueStatus { answered, position, .. }) => {
                 let now = answered.observed_at.after(answered.sent.elapsed());
                 error.with_position(Timed::new(now, position))
             }

@@ -8,11 +8,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::agenda::Agenda;
-use super::evidence::Answered;
-use super::hold::{Hold, LossReason, deadline};
+use super::clock_bound::ClockBound;
+use super::lease_validity::{LeaseValidity, deadline};
 use super::rounds::{Answers, Batch, Plan, Rounds, STEP, batches};
 use crate::{
-    Lease, LeaseName, LockStore, MailboxId, RenewRequest, Renewal, Result, Timed, Timestamp, Ttl,
+    Lease, LeaseName, LockStore, LossReason, MailboxId, RenewRequest, Renewal, Result, Timed,
+    Timestamp, Ttl,
 };
 
 /// How often a lease that never ends is renewed, only to learn of its eviction.
@@ -41,21 +42,21 @@ pub(super) struct Renewals {
 
 #[derive(Debug, Default)]
 struct Schedule {
-    held: Agenda<LeaseName, Held>,
+    held: Agenda<LeaseName, HeldLease>,
     /// When the task looks next by itself; `None` while it is not known to.
     planned: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldLease {
     ttl: Ttl,
-    hold: Arc<Hold>,
+    validity: Arc<LeaseValidity>,
 }
 
-impl Held {
+impl HeldLease {
     /// Notes that a renewal is sent, which may make the lease shorter than it is.
     fn expect(&self, sent: Instant) {
-        self.hold.expect(self.ttl.span().map(|ttl| deadline(sent, ttl)));
+        self.validity.expect(self.ttl.span().map(|ttl| deadline(sent, ttl)));
     }
 }
 
@@ -76,14 +77,15 @@ impl Renewals {
     pub(super) fn insert(
         &self,
         lease: &Lease,
-        hold: Arc<Hold>,
+        validity: Arc<LeaseValidity>,
         since: Instant,
         lasts: Option<Duration>,
     ) {
         let name = lease.name();
         let (due, slack) = due(since, lasts);
         let mut schedule = self.schedule();
-        let earlier = schedule.held.insert(name, Held { ttl: lease.ttl, hold }, due, slack);
+        let earlier =
+            schedule.held.insert(name, HeldLease { ttl: lease.ttl, validity }, due, slack);
         let is_sooner = schedule.is_sooner(due);
         drop(schedule);
         if is_sooner {
@@ -91,15 +93,15 @@ impl Renewals {
         }
         // One lease has one guard in charge of it: the last.
         if let Some(earlier) = earlier {
-            earlier.hold.lose(LossReason::Adopted);
+            earlier.validity.lose(LossReason::Adopted);
         }
     }
 
     /// Forgets a lease: no renewal of it is sent from now on. `false` when this guard is not in
     /// charge of it.
-    pub(super) fn remove(&self, lease: &LeaseName, hold: &Arc<Hold>) -> bool {
+    pub(super) fn remove(&self, lease: &LeaseName, validity: &Arc<LeaseValidity>) -> bool {
         let mut schedule = self.schedule();
-        let removed = schedule.held.remove_if(lease, |held| Arc::ptr_eq(&held.hold, hold));
+        let removed = schedule.held.remove_if(lease, |held| Arc::ptr_eq(&held.validity, validity));
         drop(schedule);
         if self.is_draining.load(Ordering::SeqCst) {
             self.left.notify_waiters();
@@ -122,11 +124,11 @@ impl Renewals {
     /// Tells the holder of a lease that it is lost, if this manager holds it.
     pub(super) fn lose(&self, lease: &LeaseName, reason: LossReason) {
         let mut schedule = self.schedule();
-        let hold = schedule.held.get(lease).map(|held| Arc::clone(&held.hold));
+        let validity = schedule.held.get(lease).map(|held| Arc::clone(&held.validity));
         schedule.held.clear_due(lease);
         drop(schedule);
-        if let Some(hold) = hold {
-            hold.lose(reason);
+        if let Some(validity) = validity {
+            validity.lose(reason);
             self.left.notify_waiters();
         }
     }
@@ -151,7 +153,7 @@ impl Renewals {
         let Timed { observed_at, value, .. } = answer.await?;
         Ok(match value {
             Renewal::Renewed { expires_at } => {
-                let lasts = Answered { sent, observed_at }.lasts(expires_at);
+                let lasts = ClockBound { sent, observed_at }.lasts(expires_at);
                 let mut schedule = self.schedule();
                 let again = hurries != schedule.held.hurries();
                 let due = schedule.note_renewed(lease, sent, lasts, again);
@@ -171,11 +173,11 @@ impl Renewals {
         self.is_draining.store(true, Ordering::SeqCst);
         loop {
             let left = self.left.notified();
-            let Some(hold) = self.alive().next() else { return };
+            let Some(validity) = self.alive().next() else { return };
             tokio::select! {
                 biased;
                 () = left => {}
-                _ = hold.until_lost() => {}
+                _ = validity.until_lost() => {}
             }
         }
     }
@@ -188,19 +190,19 @@ impl Renewals {
     /// Tells every guard that its lease is not looked after any more; how many there were.
     pub(super) fn abandon(&self) -> usize {
         let mut count = 0;
-        for hold in self.alive() {
-            hold.lose(LossReason::ShutDown);
+        for validity in self.alive() {
+            validity.lose(LossReason::ShutDown);
             count += 1;
         }
         count
     }
 
     /// What guards share with the renewals of the leases that are alive.
-    fn alive(&self) -> impl Iterator<Item = Arc<Hold>> {
+    fn alive(&self) -> impl Iterator<Item = Arc<LeaseValidity>> {
         let now = Instant::now();
         let schedule = self.schedule();
-        let alive = schedule.held.values().filter(|held| held.hold.lost(now).is_none());
-        alive.map(|held| Arc::clone(&held.hold)).collect::<Vec<_>>().into_iter()
+        let alive = schedule.held.values().filter(|held| held.validity.lost(now).is_none());
+        alive.map(|held| Arc::clone(&held.validity)).collect::<Vec<_>>().into_iter()
     }
 
     fn request(&self, lease: LeaseName, ttl: Ttl) -> RenewRequest {
@@ -237,7 +239,7 @@ impl Schedule {
     ) -> Option<(Instant, Duration)> {
         let now = Instant::now();
         let held = self.held.get(lease)?;
-        held.hold.extend(sent, now, lasts.map(|lasts| deadline(sent, lasts)));
+        held.validity.extend(sent, now, lasts.map(|lasts| deadline(sent, lasts)));
         Some(if again { (now, Duration::ZERO) } else { due(sent, lasts) })
     }
 
@@ -261,9 +263,9 @@ impl Rounds for Renewals {
         let mut due = Vec::with_capacity(taken.names.len());
         for name in taken.names {
             let Some(held) = schedule.held.get(&name) else { continue };
-            if held.hold.lost(now).is_none() {
+            if held.validity.lost(now).is_none() {
                 held.expect(now);
-                let limit = time_to_answer(now, held.hold.deadline(), self.longest);
+                let limit = time_to_answer(now, held.validity.deadline(), self.longest);
                 due.push((limit, self.request(name, held.ttl)));
             }
         }
@@ -290,7 +292,7 @@ impl Rounds for Renewals {
             match answer {
                 Some(Ok(Timed { observed_at, value, .. })) => match value {
                     Renewal::Renewed { expires_at } => {
-                        let lasts = Answered { sent, observed_at }.lasts(expires_at);
+                        let lasts = ClockBound { sent, observed_at }.lasts(expires_at);
                         let due = schedule.note_renewed(lease, sent, lasts, again);
                         // What is late is on its way again.
                         if let Some((due, slack)) = due.filter(|_| !are_late) {
@@ -305,7 +307,7 @@ impl Rounds for Renewals {
                         tracing::warn!(lock.key = %lease.key, %error, "a renewal failed");
                     }
                     if let Some(held) = schedule.held.get(lease) {
-                        let pause = pause(now, held.hold.deadline());
+                        let pause = pause(now, held.validity.deadline());
                         let pause = if again { Duration::ZERO } else { pause };
                         schedule.held.set_due_again(lease, now + pause, pause / 4);
                     }

@@ -1,41 +1,12 @@
 //! What a guard and the renewal of its lease share: how long it lasts, and whether it was lost.
 
-use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::End;
-
-/// Why a lease was lost while it was in use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LossReason {
-    /// It could not be renewed in time.
-    Overdue,
-    /// The store says that the request does not hold the key.
-    NotHeld,
-    /// It was ended by force.
-    Ended(End),
-    /// Another guard of this manager took charge of it.
-    Adopted,
-    /// Its manager was shut down and renews it no longer.
-    ShutDown,
-}
-
-impl fmt::Display for LossReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Overdue => f.write_str("it could not be renewed in time"),
-            Self::NotHeld => f.write_str("the store does not have it any more"),
-            Self::Ended(end) => write!(f, "it was {end}"),
-            Self::Adopted => f.write_str("another guard took charge of it"),
-            Self::ShutDown => f.write_str("its manager was shut down"),
-        }
-    }
-}
+use crate::LossReason;
 
 /// When the holder must take a lease for lost that was granted or renewed by a command sent at
 /// `sent`, and lasts `span` from then on at the least.
@@ -51,7 +22,7 @@ pub(super) fn deadline(sent: Instant, span: Duration) -> Instant {
 ///
 /// What was once lost stays lost.
 #[derive(Debug)]
-pub(super) struct Hold {
+pub(super) struct LeaseValidity {
     state: Mutex<State>,
     changed: Notify,
 }
@@ -66,7 +37,7 @@ struct State {
     lost: Option<LossReason>,
 }
 
-impl Hold {
+impl LeaseValidity {
     /// A lease that lasts until `deadline`; `None` is for ever.
     pub(super) fn new(deadline: Option<Instant>, is_claimed: bool) -> Self {
         let state = State { deadline, is_claimed, renewed_at: None, lost: None };

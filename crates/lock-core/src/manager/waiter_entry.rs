@@ -7,13 +7,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::evidence::Answered;
-use super::news::{News, Standing};
+use super::clock_bound::ClockBound;
+use super::notification::{Notification, QueueStatus};
 use crate::{End, FencingToken};
 
 /// A request in the table.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct WaiterEntry {
     /// The number of futures that share it: nearly always one.
     pub(super) sharers: usize,
     /// How often all had been told to ask when it was entered or last waited.
@@ -21,23 +21,23 @@ pub(super) struct Row {
     /// Whether the store is to be asked as soon as the request waits.
     pub(super) ask: bool,
     /// The last news, and its number.
-    pub(super) news: Option<Box<News>>,
+    pub(super) news: Option<Box<Notification>>,
     pub(super) version: u64,
     pub(super) told: Option<Arc<Notify>>,
     /// The last lease of the request that was ended by force, for a guard that is made after it was
     /// told.
     pub(super) ended: Option<Box<(FencingToken, End)>>,
-    pub(super) wait: Option<Box<Wait>>,
+    pub(super) wait: Option<Box<QueuedEntry>>,
 }
 
 /// A row whose request has a place in the queue.
 #[derive(Debug)]
-pub(super) struct Wait {
+pub(super) struct QueuedEntry {
     pub(super) heartbeat: Duration,
     /// The last answer, with the number of times that all had been told to ask; a grant that is told
     /// counts from it unless that number moved on.
-    pub(super) answered: Option<(Answered, u64)>,
-    pub(super) standing: Standing,
+    pub(super) answered: Option<(ClockBound, u64)>,
+    pub(super) status: QueueStatus,
     pub(super) backoff: Backoff,
     /// How long the next answer is waited for; longer after each that did not come in time.
     pub(super) limit: Duration,
@@ -45,7 +45,7 @@ pub(super) struct Wait {
     pub(super) tried: Instant,
 }
 
-impl Row {
+impl WaiterEntry {
     pub(super) const fn new(hurries: u64) -> Self {
         Self {
             sharers: 0,
@@ -61,7 +61,7 @@ impl Row {
 
     /// Keeps the news; whom to wake, once the table is free, is returned: a waker may do anything.
     #[must_use]
-    pub(super) fn tell(&mut self, news: News) -> Option<Arc<Notify>> {
+    pub(super) fn tell(&mut self, news: Notification) -> Option<Arc<Notify>> {
         self.news = Some(Box::new(news));
         self.version += 1;
         self.told.clone()

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::bounded::{bounded, one};
-use super::evidence::Answered;
-use super::hold::LossReason;
-use super::pending::catch_up;
-use super::{LockGuard, LockManager, Stay};
+use super::clock_bound::ClockBound;
+use super::pending_request::catch_up;
+use super::{LockGuard, LockManager, TrackerToken};
+use crate::LossReason;
 use crate::machine::EVICT_LIMIT;
 use crate::{
     Capabilities, End, Error, ErrorKind, EventCursor, EventFilter, EventStream, EvictRequest,
@@ -260,7 +260,7 @@ impl LockManager {
     /// # Cancel safety
     /// The lease may have been renewed once; adopt it again.
     pub async fn adopt(&self, lease: &Lease) -> Result<LockGuard> {
-        let _stay = Stay::enter(&self.shared, Operation::Adopt)?;
+        let _tracker = TrackerToken::enter(&self.shared, Operation::Adopt)?;
         let entered = self.shared.waiters.enter(lease.request, lease.key.clone());
         let longest = self.shared.config.operation_timeout.span();
         self.shared.mailbox.until_opened(longest).await;
@@ -272,7 +272,7 @@ impl LockManager {
         let reply = one(limit, Operation::Adopt, &lease.key, call).await?;
         match reply.value {
             Renewal::Renewed { expires_at } => {
-                let answered = Answered { sent, observed_at: reply.observed_at };
+                let answered = ClockBound { sent, observed_at: reply.observed_at };
                 let lasts = answered.lasts(expires_at);
                 let lease = lease.clone().with_expires_at(expires_at);
                 let guard = LockGuard::new(Arc::clone(&self.shared), lease, sent, lasts, true);

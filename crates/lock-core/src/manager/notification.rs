@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::evidence::Answered;
+use super::clock_bound::ClockBound;
 use super::planted::{self, ManagerFault};
 use crate::{End, Error, Grant, Lease, QueuePosition};
 
@@ -20,8 +20,8 @@ const LONGEST_HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Where a request stands, as far as the store told.
 #[derive(Clone, Debug)]
-pub(super) struct Standing {
-    pub(super) answered: Answered,
+pub(super) struct QueueStatus {
+    pub(super) answered: ClockBound,
     pub(super) position: QueuePosition,
     /// Why the store did not tell since then.
     pub(super) failure: Option<Error>,
@@ -29,11 +29,11 @@ pub(super) struct Standing {
 
 /// What a waiter is told.
 #[derive(Clone, Debug)]
-pub(super) enum News {
+pub(super) enum Notification {
     /// The request was granted, as a notice says; the lease counts from the answer, if there is one.
-    Granted(Grant, Option<Answered>),
+    Granted(Grant, Option<ClockBound>),
     /// The request was granted, as an answer says; the lease is claimed.
-    Holds(Answered, Lease),
+    Holds(ClockBound, Lease),
     /// The request was ended by force or cancelled.
     Ended(End),
     /// The request has lost its place.
@@ -49,7 +49,7 @@ pub(super) fn heartbeat(keep_alive: Duration) -> Duration {
 
 /// What was told about a lease before its guard was made.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum EarlyNotice {
     Nothing,
     /// It was ended by force.
     Ended(End),
@@ -66,7 +66,7 @@ pub(super) fn first_limit(heartbeat: Duration) -> Duration {
 /// When to hear a waiter if nothing is told, and by how much earlier at the most: at the heartbeat,
 /// and before that when something may change by time alone, the head of the queue first.
 pub(super) fn due(
-    answered: Answered,
+    answered: ClockBound,
     position: &QueuePosition,
     heartbeat: Duration,
 ) -> (Instant, Duration) {

@@ -12,7 +12,7 @@ use crate::{RequestId, Timestamp};
 const BLOCK: usize = 64;
 
 /// A thing of one request that ends at some time.
-pub(super) trait Ends {
+pub(super) trait Expiring {
     fn request(&self) -> RequestId;
     /// When it ends; `None` is never.
     fn ends_at(&self) -> Option<Timestamp>;
@@ -28,7 +28,7 @@ pub(super) trait Ends {
 /// One thing, by far the most frequent case, needs no memory beside itself. Every operation on
 /// `n` things takes O(log n).
 #[derive(Clone, Debug, Default)]
-pub(super) enum Roster<T> {
+pub(super) enum ExpirySet<T> {
     #[default]
     Empty,
     One(T),
@@ -54,11 +54,11 @@ impl<T> Default for Many<T> {
 }
 
 /// The place of a thing in the order of ends.
-fn end<T: Ends>(thing: &T) -> (Timestamp, RequestId) {
+fn end<T: Expiring>(thing: &T) -> (Timestamp, RequestId) {
     (thing.ends_at().unwrap_or(Timestamp::from_micros(u64::MAX)), thing.request())
 }
 
-impl<T: Ends> Roster<T> {
+impl<T: Expiring> ExpirySet<T> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Empty => 0,
@@ -196,7 +196,7 @@ impl<T: Ends> Roster<T> {
     }
 }
 
-impl<T: Ends> Many<T> {
+impl<T: Expiring> Many<T> {
     fn thing(&self, (_, request): &(Timestamp, RequestId)) -> Option<&T> {
         self.get(*request)
     }
