@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::config::RedisConfig;
+use crate::connection_handle::send;
 use crate::error;
-use crate::link::send;
 use crate::reply::{field, text};
 
 /// The first and the longest pause between two attempts to connect.

@@ -2,7 +2,7 @@
 
 use lock_core::{End, EvictRequest, OwnerId, Reason};
 
-use crate::terms::{push_counted, split_counted};
+use crate::encoding::{push_counted, split_counted};
 
 /// Writes the ending of an eviction as `prelude.lua` describes it.
 pub(crate) fn write_evicted(request: &EvictRequest) -> Vec<u8> {

@@ -10,11 +10,11 @@ use lock_core::{
 use redis::Value;
 
 use crate::batcher::Batcher;
+use crate::command_queue::{BatchScript, Work};
 use crate::config::RedisConfig;
 use crate::connection::Connection;
 use crate::contended::Contended;
 use crate::error::corrupt;
-use crate::gathered::{Gather, Work};
 use crate::layout::Layout;
 use crate::notify::Mailboxes;
 use crate::record;
@@ -113,7 +113,7 @@ impl Store {
         operation: Operation,
         key: &LockKey,
         script: &'static Script,
-        many: &'static Gather,
+        many: &'static BatchScript,
         args: &[Arg<'_>],
     ) -> Result<Value> {
         let state = self.layout.state(key.as_str());

@@ -7,10 +7,10 @@ use lock_core::{LockKey, Operation, Result};
 use redis::Value;
 
 use crate::batch::{Answers, Batch, Item};
+use crate::encoding::millis;
 use crate::reply;
 use crate::script::Script;
 use crate::store::Store;
-use crate::terms::millis;
 
 pub(crate) static SETTLE: Script = Script::whole("settle", include_str!("../scripts/settle.lua"));
 

@@ -11,7 +11,7 @@ use crate::script::{Arg, Form, Script, Scripts};
 
 /// What the users of the connection and its keeper both know.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct ConnectionSlot {
     state: watch::Sender<State>,
     /// The server's address, for errors.
     pub(crate) server: Arc<str>,
@@ -22,34 +22,34 @@ pub(crate) struct Line {
 enum State {
     /// There is no connection, because of this.
     Down(Option<String>),
-    Up(Link),
+    Up(ConnectionHandle),
 }
 
 /// A connection as long as it lasts.
 #[derive(Clone)]
-pub(crate) struct Link {
+pub(crate) struct ConnectionHandle {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) form: Form,
-    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) health: Arc<ConnectionHealth>,
 }
 
 /// What the users of a connection noticed of it.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse {
+pub(crate) struct ConnectionHealth {
     /// Told when something was without an answer.
     pub(crate) doubted: Notify,
     /// Told when the connection is of no use any more.
     pub(crate) broken: Notify,
 }
 
-impl Line {
+impl ConnectionSlot {
     pub(crate) fn new(server: Arc<str>, scripts: Scripts) -> Self {
         let (state, _) = watch::channel(State::Down(None));
         Self { state, server, scripts }
     }
 
-    pub(crate) fn up(&self, link: Link) {
-        self.state.send_replace(State::Up(link));
+    pub(crate) fn up(&self, handle: ConnectionHandle) {
+        self.state.send_replace(State::Up(handle));
     }
 
     pub(crate) fn down(&self, cause: Option<String>) {
@@ -57,29 +57,29 @@ impl Line {
     }
 
     /// The connection, as soon as there is one.
-    pub(crate) async fn link(&self) -> Option<Link> {
-        if let State::Up(link) = &*self.state.borrow() {
-            return Some(link.clone());
+    pub(crate) async fn handle(&self) -> Option<ConnectionHandle> {
+        if let State::Up(handle) = &*self.state.borrow() {
+            return Some(handle.clone());
         }
         let mut states = self.state.subscribe();
         let up = states.wait_for(|state| matches!(state, State::Up(_))).await.ok()?;
         match &*up {
-            State::Up(link) => Some(link.clone()),
+            State::Up(handle) => Some(handle.clone()),
             State::Down(_) => None,
         }
     }
 
     /// Lets nobody use a connection any more: who tries again at once would only find it broken, again
     /// and again, before its keeper gets to run.
-    pub(crate) fn give_up(&self, pulse: &Arc<Pulse>, cause: Option<String>) {
+    pub(crate) fn give_up(&self, health: &Arc<ConnectionHealth>, cause: Option<String>) {
         self.state.send_if_modified(|state| {
-            let is_used = matches!(state, State::Up(link) if Arc::ptr_eq(&link.pulse, pulse));
+            let is_used = matches!(state, State::Up(handle) if Arc::ptr_eq(&handle.health, health));
             if is_used {
                 *state = State::Down(cause);
             }
             is_used
         });
-        pulse.broken.notify_one();
+        health.broken.notify_one();
     }
 
     pub(crate) fn cause(&self) -> Option<String> {
@@ -90,9 +90,9 @@ impl Line {
     }
 }
 
-impl Link {
+impl ConnectionHandle {
     pub(crate) fn new(connection: MultiplexedConnection, form: Form) -> Self {
-        Self { connection, form, pulse: Arc::default() }
+        Self { connection, form, health: Arc::default() }
     }
 
     /// Calls a script, which the server is told of if it does not know it.
@@ -119,9 +119,9 @@ impl Link {
     }
 }
 
-impl std::fmt::Debug for Link {
+impl std::fmt::Debug for ConnectionHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("pulse", &self.pulse).finish_non_exhaustive()
+        f.debug_struct("Link").field("pulse", &self.health).finish_non_exhaustive()
     }
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::link::Pulse;
+use crate::connection_handle::ConnectionHealth;
 
 /// How far a command has come.
 #[derive(Debug, Default)]
-pub(crate) struct Standing(Mutex<Stage>);
+pub(crate) struct CommandState(Mutex<Stage>);
 
 #[derive(Clone, Debug, Default)]
 enum Stage {
@@ -23,12 +23,12 @@ enum Stage {
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     /// Of the connection that it went on.
-    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) health: Arc<ConnectionHealth>,
     /// Until when there must be an answer.
     pub(crate) deadline: Instant,
 }
 
-impl Standing {
+impl CommandState {
     fn stage(&self) -> MutexGuard<'_, Stage> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,18 +67,18 @@ impl Standing {
 
 /// Whether the connection takes one more batch. Until it does, the time of a command does not run.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Room {
+pub(crate) enum Capacity {
     #[default]
     Always,
     /// There is none.
-    Awaited,
+    Exhausted,
     Since(Instant),
 }
 
-impl Room {
+impl Capacity {
     /// Nothing waits for room any more.
     pub(crate) fn is_there(&mut self) {
-        if matches!(self, Self::Awaited) {
+        if matches!(self, Self::Exhausted) {
             *self = Self::Since(Instant::now());
         }
     }
@@ -87,8 +87,8 @@ impl Room {
     pub(crate) fn deadline(self, since: Instant, limit: Duration) -> Option<Instant> {
         match self {
             Self::Always => Some(since + limit),
-            Self::Awaited => None,
-            Self::Since(room) => Some(since.max(room) + limit),
+            Self::Exhausted => None,
+            Self::Since(capacity) => Some(since.max(capacity) + limit),
         }
     }
 }

@@ -10,11 +10,11 @@ use redis::Value;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::command_state::{Capacity, CommandState, Sent};
+use crate::connection_handle::ConnectionHealth;
 use crate::error;
-use crate::link::Pulse;
 use crate::reply::Answer;
 use crate::script::{Arg, Packed, Script};
-use crate::standing::{Room, Sent, Standing};
 
 /// Time for which a command is held back at most while others are on their way.
 const HOLD: Duration = Duration::from_micros(500);
@@ -31,7 +31,7 @@ const MANY: usize = 1024;
 #[derive(Debug)]
 pub(crate) enum Work {
     /// A part of a batch: a key and arguments of it.
-    Short(&'static Gather, String, Packed),
+    Short(&'static BatchScript, String, Packed),
     /// A command that goes by itself, behind others of its lock.
     Whole(&'static Script, Vec<String>, Packed),
 }
@@ -45,7 +45,7 @@ impl Work {
 
 /// A script that does many short commands.
 #[derive(Debug)]
-pub(crate) struct Gather {
+pub(crate) struct BatchScript {
     pub(crate) script: &'static Script,
     pub(crate) needs_token: bool,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Entry {
     key: LockKey,
     work: Work,
     pub(crate) since: Instant,
-    standing: Arc<Standing>,
+    state: Arc<CommandState>,
     answer: oneshot::Sender<Result<Value>>,
 }
 
@@ -66,10 +66,10 @@ impl Entry {
         operation: Operation,
         key: LockKey,
         work: Work,
-        standing: Arc<Standing>,
+        state: Arc<CommandState>,
         answer: oneshot::Sender<Result<Value>>,
     ) -> Self {
-        Self { operation, key, work, since: Instant::now(), standing, answer }
+        Self { operation, key, work, since: Instant::now(), state, answer }
     }
 
     const fn is_whole(&self) -> bool {
@@ -104,20 +104,20 @@ struct Turns {
 
 /// The commands that wait to be sent.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub(crate) struct CommandQueue {
     of_key: HashMap<LockKey, Turns>,
     /// The keys, in the order in which their first commands are sent.
     turns: VecDeque<LockKey>,
     count: usize,
     /// Whether the connection takes one more batch.
-    pub(crate) room: Room,
+    pub(crate) capacity: Capacity,
     /// Number of commands and batches that are on their way.
     on_their_way: usize,
     /// Number of commands at which the withdrawn are looked for.
     look_at: usize,
 }
 
-impl Gathered {
+impl CommandQueue {
     /// Whether a command may go by itself, as there is nothing else: then it is on its way.
     pub(crate) fn goes_alone(&mut self) -> bool {
         let is_alone = self.on_their_way == 0 && self.count == 0;
@@ -148,8 +148,8 @@ impl Gathered {
     /// Forgets what nobody waits for any more, however long nothing can be sent.
     fn forget_withdrawn(&mut self) {
         self.of_key.retain(|_, turns| {
-            turns.behind.retain(|entry| !entry.standing.is_withdrawn());
-            if !turns.first.standing.is_withdrawn() {
+            turns.behind.retain(|entry| !entry.state.is_withdrawn());
+            if !turns.first.state.is_withdrawn() {
                 return true;
             }
             let next = turns.behind.pop_front();
@@ -188,7 +188,7 @@ impl Gathered {
     /// known that a short command cannot decide are answered so.
     pub(crate) fn take(
         &mut self,
-        pulse: &Arc<Pulse>,
+        health: &Arc<ConnectionHealth>,
         limit: Duration,
         is_contended: impl Fn(&LockKey) -> bool,
     ) -> Vec<Call> {
@@ -208,10 +208,10 @@ impl Gathered {
                     continue;
                 }
                 // Who takes has room.
-                let deadline = self.room.deadline(entry.since, limit);
+                let deadline = self.capacity.deadline(entry.since, limit);
                 let deadline = deadline.unwrap_or_else(|| Instant::now() + limit);
-                let sent = Sent { pulse: Arc::clone(pulse), deadline };
-                if !entry.standing.send(sent) {
+                let sent = Sent { health: Arc::clone(health), deadline };
+                if !entry.state.send(sent) {
                     continue;
                 }
                 (count, bytes) = (count + 1, bytes + entry.bytes());
