@@ -19,7 +19,7 @@ const MOST_ATTEMPTS: usize = 1000;
 /// # Cancel safety
 /// A call that is dropped, or whose error [is unknown](LegacyError::is_unknown), may have happened.
 #[async_trait]
-pub trait Shelf: Sync {
+pub trait VersionedStore: Sync {
     /// By what a record is known again.
     type Version: Send;
 
@@ -27,14 +27,14 @@ pub trait Shelf: Sync {
     ///
     /// # Errors
     /// When the store failed.
-    async fn see(&self, key: &str) -> Result<Option<(Self::Version, Vec<u8>)>>;
+    async fn get(&self, key: &str) -> Result<Option<(Self::Version, Vec<u8>)>>;
 
     /// Puts a record, or none, in the place of one of this version, or of none; `false` when
     /// something else is there.
     ///
     /// # Errors
     /// When the store failed.
-    async fn swap(
+    async fn compare_and_swap(
         &self,
         key: &str,
         seen: Option<Self::Version>,
@@ -43,7 +43,7 @@ pub trait Shelf: Sync {
 }
 
 #[async_trait]
-impl<S: Shelf> LegacyRecords for S {
+impl<S: VersionedStore> LegacyRecords for S {
     async fn set_status(
         &self,
         pull: &PullRequest,
@@ -67,7 +67,7 @@ impl<S: Shelf> LegacyRecords for S {
 
     async fn status(&self, pull: &PullRequest) -> Result<Option<PullStatus>> {
         let key = pull_key(pull)?;
-        let record = self.see(&key).await?;
+        let record = self.get(&key).await?;
         Ok(record.map(|(_, record)| decode(&key, &record)).transpose()?)
     }
 
@@ -112,7 +112,7 @@ impl<S: Shelf> LegacyRecords for S {
 
     async fn command(&self, name: CommandName) -> Result<Option<CommandLock>> {
         let key = command_key(name);
-        let record = self.see(&key).await?;
+        let record = self.get(&key).await?;
         Ok(record.map(|(_, record)| decode(&key, &record)).transpose()?)
     }
 }
@@ -128,19 +128,19 @@ enum Change<T> {
 }
 
 /// Reads a record and changes it, again when somebody else was quicker.
-async fn change<S: Shelf + ?Sized, T>(
-    shelf: &S,
+async fn change<S: VersionedStore + ?Sized, T>(
+    store: &S,
     key: &str,
     change: impl Fn(Option<&[u8]>) -> Result<Change<T>>,
 ) -> Result<T> {
     for _ in 0..MOST_ATTEMPTS {
-        let (seen, record) = shelf.see(key).await?.unzip();
+        let (seen, record) = store.get(key).await?.unzip();
         let (record, answer) = match change(record.as_deref())? {
             Change::Keep(answer) => return Ok(answer),
             Change::Write(record, answer) => (Some(record), answer),
             Change::Remove(answer) => (None, answer),
         };
-        if shelf.swap(key, seen, record.as_deref()).await? {
+        if store.compare_and_swap(key, seen, record.as_deref()).await? {
             return Ok(answer);
         }
     }

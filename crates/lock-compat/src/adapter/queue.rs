@@ -9,7 +9,7 @@ use lock_core::{
 use tokio::time::sleep;
 
 use super::load::{metadata, read};
-use super::view::Standing;
+use super::view::WaiterPosition;
 use super::{LockAdapter, MOST_ATTEMPTS, name};
 use crate::legacy::{LegacyKey, Project, ProjectLock, PullRequest, Stored};
 use crate::{LegacyError, Result};
@@ -54,7 +54,7 @@ impl AcquireOptions {
 /// Where a pull request stands in the queue of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct QueuePlace {
+pub struct ProjectQueuePosition {
     /// Its place, 1 being the next.
     pub position: u64,
     /// How many wait.
@@ -144,18 +144,19 @@ impl LockAdapter {
         project: &Project,
         workspace: &str,
         pull: &PullRequest,
-    ) -> Result<Option<QueuePlace>> {
+    ) -> Result<Option<ProjectQueuePosition>> {
         let (Ok(key), Ok(owner)) =
             (name::key(project, workspace, name::host(pull)), name::owner(pull))
         else {
             // What has no name does not wait.
             return Ok(None);
         };
-        let Some(Standing { position, waiting, holder }) = self.standing(key, &owner).await? else {
+        let Some(WaiterPosition { position, waiting, holder }) = self.standing(key, &owner).await?
+        else {
             return Ok(None);
         };
         let holder = holder.as_ref().map(read).transpose()?.map(Stored::into_value);
-        Ok(Some(QueuePlace { position, waiting, holder }))
+        Ok(Some(ProjectQueuePosition { position, waiting, holder }))
     }
 
     /// Ends the wait of a pull request for a project, in whatever process it is; `false` when it
