@@ -1,5 +1,5 @@
-//! What gathers the short commands of a store: with nothing on its way, a command goes at once from
-//! its caller; what comes meanwhile goes together, sent by a task.
+//! Batching of short commands. With nothing in flight, the caller sends its command directly;
+//! commands that arrive meanwhile are sent together by a task.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,14 +18,14 @@ use crate::connection_handle::ConnectionHandle;
 use crate::contended::Contended;
 use crate::supervised::Supervised;
 
-/// What gathers the short commands of a store. It ends when it is dropped.
+/// Batcher of short commands. Its task stops when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Batcher {
     state: Arc<BatcherState>,
     _task: Supervised,
 }
 
-/// What the callers and the task both know.
+/// State shared by the callers and the task.
 #[derive(Debug)]
 struct BatcherState {
     connection: Arc<Connection>,
@@ -35,12 +35,12 @@ struct BatcherState {
     queue: Mutex<CommandQueue>,
     /// Told when there is something to do.
     wake: Notify,
-    /// Whether commands are always sent by the task.
+    /// `true` if the task sends all commands.
     #[cfg(feature = "test-util")]
     is_always_on: bool,
 }
 
-/// Something that is on its way to the server, or back.
+/// A command or batch in flight.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     state: Arc<BatcherState>,
@@ -54,8 +54,8 @@ impl Drop for InFlight {
     }
 }
 
-/// A command that waits for its answer; when it is dropped before it was sent, it never is, and when
-/// it was sent, the connection is doubted.
+/// Guard of a command without an answer. If dropped, it withdraws an unsent command; after a sent
+/// one, the connection is probed.
 struct CommandGuard {
     state: Arc<CommandState>,
     is_answered: bool,
@@ -93,7 +93,7 @@ impl Batcher {
         Self { state, _task: Supervised::spawn("batcher", begin) }
     }
 
-    /// Leave to send a command from its caller, as there is nothing else.
+    /// Returns a permit to send a command directly, if nothing else is in flight.
     pub(crate) fn alone(&self) -> Option<InFlight> {
         #[cfg(feature = "test-util")]
         if self.state.is_always_on {
@@ -103,12 +103,13 @@ impl Batcher {
         is_alone.then(|| self.state.on_its_way())
     }
 
-    /// Whether a command of this key waits to be sent, so that the next must go behind it.
+    /// Returns `true` if a command for this key is queued, so that the next one must queue behind
+    /// it.
     pub(crate) fn has(&self, key: &LockKey) -> bool {
         self.state.queue().has(key)
     }
 
-    /// Sends a command with others, or behind others of its key: the answer to it.
+    /// Sends a command in a batch, behind others of its key, and returns its answer.
     pub(crate) async fn send(
         &self,
         operation: Operation,

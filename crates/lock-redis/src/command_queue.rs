@@ -1,4 +1,5 @@
-//! The commands that wait to be sent together: in turns of their keys, each once in a batch.
+//! Queue of the commands to be sent in batches: first in, first out per key, and one command per
+//! key in a batch.
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, VecDeque};
@@ -16,23 +17,23 @@ use crate::error;
 use crate::reply::Answer;
 use crate::script::{Arg, Packed, Script};
 
-/// Time for which a command is held back at most while others are on their way.
+/// Maximum time that a command is held back while others are in flight.
 const HOLD: Duration = Duration::from_micros(500);
-/// Maximum number of commands in a batch, and number of bytes after which it ends.
+/// Maximum number of commands, and size in bytes, of a batch.
 const MOST: usize = 64;
 const BYTES: usize = 64 * 1024;
 /// Number of commands and calls on their way beside which another batch goes: enough that neither
 /// side sleeps while the other works, and few enough that batches grow when the server is slow.
 const BESIDE: usize = 8;
-/// The least number of commands among which the withdrawn are looked for.
+/// Minimum number of queued commands before withdrawn ones are purged.
 const MANY: usize = 1024;
 
-/// What is to be sent for a command.
+/// Payload of a command.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// A part of a batch: a key and arguments of it.
+    /// Part of a batch: a key and its arguments.
     Short(&'static BatchScript, String, Packed),
-    /// A command that goes by itself, behind others of its lock.
+    /// Command sent on its own, behind others of its key.
     Whole(&'static Script, Vec<String>, Packed),
 }
 
@@ -43,14 +44,14 @@ impl Work {
     }
 }
 
-/// A script that does many short commands.
+/// Script that executes a batch of short commands.
 #[derive(Debug)]
 pub(crate) struct BatchScript {
     pub(crate) script: &'static Script,
     pub(crate) needs_token: bool,
 }
 
-/// A command that waits to be sent.
+/// A queued command.
 #[derive(Debug)]
 pub(crate) struct Entry {
     operation: Operation,
@@ -86,7 +87,7 @@ impl Entry {
     }
 }
 
-/// When something is to be sent.
+/// Time of the next sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     Never,
@@ -95,30 +96,30 @@ pub(crate) enum Due {
     Now,
 }
 
-/// The commands of a key that wait: nearly always one.
+/// Queued commands of a key, nearly always one.
 #[derive(Debug)]
 struct Turns {
     first: Entry,
     behind: VecDeque<Entry>,
 }
 
-/// The commands that wait to be sent.
+/// Queue of commands to be sent.
 #[derive(Debug, Default)]
 pub(crate) struct CommandQueue {
     of_key: HashMap<LockKey, Turns>,
     /// The keys, in the order in which their first commands are sent.
     turns: VecDeque<LockKey>,
     count: usize,
-    /// Whether the connection takes one more batch.
+    /// Capacity of the connection for another batch.
     pub(crate) capacity: Capacity,
-    /// Number of commands and batches that are on their way.
+    /// Number of commands and batches in flight.
     on_their_way: usize,
-    /// Number of commands at which the withdrawn are looked for.
+    /// Number of commands at which withdrawn ones are purged.
     look_at: usize,
 }
 
 impl CommandQueue {
-    /// Whether a command may go by itself, as there is nothing else: then it is on its way.
+    /// Marks a command as in flight and returns `true` if nothing else is queued or in flight.
     pub(crate) fn goes_alone(&mut self) -> bool {
         let is_alone = self.on_their_way == 0 && self.count == 0;
         self.on_their_way += usize::from(is_alone);
@@ -252,7 +253,7 @@ fn put(calls: &mut Vec<Call>, entry: Entry, deadline: Instant) {
     }
 }
 
-/// What is sent as one: a batch, or a command by itself.
+/// Unit of sending: a batch, or a single command.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) operation: Operation,

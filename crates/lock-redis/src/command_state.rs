@@ -1,4 +1,4 @@
-//! How far a command has come that is sent with others, and how long it may take.
+//! State and deadline of a batched command.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::connection_handle::ConnectionHealth;
 
-/// How far a command has come.
+/// State of a command.
 #[derive(Debug, Default)]
 pub(crate) struct CommandState(Mutex<Stage>);
 
@@ -19,12 +19,12 @@ enum Stage {
     Withdrawn,
 }
 
-/// How a command was sent.
+/// Details of a sent command.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
-    /// Of the connection that it went on.
+    /// Health of its connection.
     pub(crate) health: Arc<ConnectionHealth>,
-    /// Until when there must be an answer.
+    /// Deadline of the answer.
     pub(crate) deadline: Instant,
 }
 
@@ -33,7 +33,7 @@ impl CommandState {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a command be sent; `false` when it was withdrawn.
+    /// Marks a command as sent; `false` if it was withdrawn.
     pub(crate) fn send(&self, sent: Sent) -> bool {
         self.becomes(Stage::Sent(sent))
     }
@@ -47,12 +47,12 @@ impl CommandState {
         waits
     }
 
-    /// Lets a command not be sent any more; `false` when it is already.
+    /// Withdraws a command; `false` if it was already sent.
     pub(crate) fn withdraw(&self) -> bool {
         self.becomes(Stage::Withdrawn)
     }
 
-    /// How the command was sent, if it was.
+    /// Returns the details if the command was sent.
     pub(crate) fn sent(&self) -> Option<Sent> {
         match &*self.stage() {
             Stage::Sent(sent) => Some(sent.clone()),
@@ -65,25 +65,25 @@ impl CommandState {
     }
 }
 
-/// Whether the connection takes one more batch. Until it does, the time of a command does not run.
+/// Capacity of the connection for another batch. The time-out of a command does not run without it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Capacity {
     #[default]
     Always,
-    /// There is none.
+    /// No capacity.
     Exhausted,
     Since(Instant),
 }
 
 impl Capacity {
-    /// Nothing waits for room any more.
+    /// Marks capacity as available.
     pub(crate) fn is_there(&mut self) {
         if matches!(self, Self::Exhausted) {
             *self = Self::Since(Instant::now());
         }
     }
 
-    /// Until when a command of `since` may take; `None` while its time does not run.
+    /// Deadline of a command queued at `since`; `None` while its time-out does not run.
     pub(crate) fn deadline(self, since: Instant, limit: Duration) -> Option<Instant> {
         match self {
             Self::Always => Some(since + limit),

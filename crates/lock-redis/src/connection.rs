@@ -1,4 +1,4 @@
-//! The connection of the commands: kept up, rebuilt when it breaks, and never trusted.
+//! The command connection: supervised, re-established after failures, and never trusted.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,15 +25,15 @@ use crate::supervised::Supervised;
 /// their time does not run as long as operations are answered.
 const TURNS: usize = 512;
 
-/// The part of the longest time for an answer after which the connection is asked whether it answers.
+/// Fraction of the time-out after which the connection is probed.
 const DOUBTED_AFTER: u32 = 4;
 
-/// The connection of a store. It ends when it is dropped.
+/// Connection of a store, closed on drop.
 #[derive(Debug)]
 pub(crate) struct Connection {
     slot: Arc<ConnectionSlot>,
     mailboxes: Arc<Mailboxes>,
-    /// The longest that an operation may take.
+    /// Time-out of an operation.
     pub(crate) timeout: Duration,
     turns: Arc<Semaphore>,
     /// Number of answers so far.
@@ -41,7 +41,7 @@ pub(crate) struct Connection {
     _supervisor: Supervised,
 }
 
-/// Something that was sent. Without an answer, the connection is doubted.
+/// Guard of a sent command. If dropped without an answer, the connection is probed.
 struct SentCommand<'a> {
     health: &'a ConnectionHealth,
     is_answered: bool,
@@ -56,7 +56,7 @@ impl Drop for SentCommand<'_> {
 }
 
 impl Connection {
-    /// Connects, and begins to keep the connection up.
+    /// Connects and starts the supervisor.
     pub(crate) async fn open(
         client: Client,
         config: &RedisConfig,

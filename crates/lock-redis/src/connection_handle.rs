@@ -1,4 +1,4 @@
-//! The connection of the commands as its users and its keeper know it.
+//! Handle of the command connection, shared by its users and its supervisor.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::script::{Arg, Form, Script, Scripts};
 
-/// What the users of the connection and its keeper both know.
+/// Slot of the current connection, shared by its users and its supervisor.
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
     state: watch::Sender<State>,
@@ -20,12 +20,12 @@ pub(crate) struct ConnectionSlot {
 
 #[derive(Clone, Debug)]
 enum State {
-    /// There is no connection, because of this.
+    /// No connection, with the cause.
     Down(Option<String>),
     Up(ConnectionHandle),
 }
 
-/// A connection as long as it lasts.
+/// Handle of an open connection.
 #[derive(Clone)]
 pub(crate) struct ConnectionHandle {
     pub(crate) connection: MultiplexedConnection,
@@ -33,12 +33,12 @@ pub(crate) struct ConnectionHandle {
     pub(crate) health: Arc<ConnectionHealth>,
 }
 
-/// What the users of a connection noticed of it.
+/// Health of a connection as observed by its users.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionHealth {
-    /// Told when something was without an answer.
+    /// Notified when a command got no answer.
     pub(crate) doubted: Notify,
-    /// Told when the connection is of no use any more.
+    /// Notified when the connection is unusable.
     pub(crate) broken: Notify,
 }
 
@@ -56,7 +56,7 @@ impl ConnectionSlot {
         self.state.send_replace(State::Down(cause));
     }
 
-    /// The connection, as soon as there is one.
+    /// Waits for a connection.
     pub(crate) async fn handle(&self) -> Option<ConnectionHandle> {
         if let State::Up(handle) = &*self.state.borrow() {
             return Some(handle.clone());
@@ -133,7 +133,7 @@ pub(crate) async fn send(
     connection.send_packed_command(command).await?.extract_error()
 }
 
-/// Whether an error says that the connection is of no use any more.
+/// Returns `true` if an error means that the connection is unusable.
 pub(crate) fn is_over(error: &redis::RedisError) -> bool {
     error.is_unrecoverable_error()
         || error.is_connection_dropped()

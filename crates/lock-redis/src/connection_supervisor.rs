@@ -1,4 +1,4 @@
-//! What keeps the connection of the commands up.
+//! Supervisor of the command connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(crate) static CONNECT: Script = Script::short("connect", include_str!("scrip
 pub(crate) static PROBE: Script =
     Script::short("probe", include_str!("scripts/probe.lua")).taking_memory();
 
-/// What keeps the connection of the commands up.
+/// Supervisor of the command connection.
 #[derive(Clone)]
 pub(crate) struct ConnectionSupervisor {
     pub(crate) dialer: Dialer,
@@ -28,7 +28,7 @@ pub(crate) struct ConnectionSupervisor {
 }
 
 impl ConnectionSupervisor {
-    /// Keeps the connection up for ever, beginning with one that is made already, if there is one.
+    /// Keeps the connection open, starting with an existing one if given.
     pub(crate) async fn run(mut self, mut made: Option<(ConnectionHandle, Pushes)>) {
         let mut backoff = if made.is_some() { Backoff::connected() } else { Backoff::default() };
         loop {
@@ -45,7 +45,7 @@ impl ConnectionSupervisor {
         }
     }
 
-    /// Returns when the connection is of no use any more, so that nobody uses it, and says why.
+    /// Waits until the connection is unusable, retires it, and returns the cause.
     async fn broken(&self, handle: ConnectionHandle, mut pushes: Pushes) -> Option<String> {
         let limit = self.dialer.config.timeout;
         loop {
@@ -162,14 +162,15 @@ impl Connect for ConnectionSupervisor {
     }
 }
 
-/// Whether the connection answers at all: who gave up on an answer may have been in haste.
+/// Returns `true` if the connection answers a probe; the time-out of a caller may have been short.
 async fn answers(mut handle: ConnectionHandle, limit: Duration) -> bool {
     let ping = redis::cmd("PING");
     let answer = tokio::time::timeout(limit, send(&mut handle.connection, &ping)).await;
     answer.is_ok_and(|answer| answer.err().is_none_or(|error| !is_over(&error)))
 }
 
-/// Whether the user may load functions, whoever has loaded ours. No library is an error, too.
+/// Returns `true` if the user may load functions, even if another user has loaded them. A missing
+/// library is an error as well.
 async fn may_load_functions(handle: &mut ConnectionHandle) -> bool {
     let loaded = send(&mut handle.connection, redis::cmd("FUNCTION").arg("LOAD").arg("")).await;
     !loaded.as_ref().is_err_and(is_forbidden)

@@ -1,4 +1,4 @@
-//! How connections are made: one attempt, and one after another with pauses that grow.
+//! Connection attempts, and reconnection with back-off.
 
 use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +26,7 @@ const FUNCTIONS: (u64, u64) = (7, 0);
 
 pub(crate) type Pushes = mpsc::UnboundedReceiver<PushInfo>;
 
-/// What makes one kind of connection.
+/// Connector of one kind of connection.
 pub(crate) trait Connect {
     /// A connection that is ready for its use.
     type Connected;

@@ -1,4 +1,4 @@
-//! How a request was ended, as one text that the server keeps.
+//! Encoding of the end of a request, as stored on the server.
 
 use lock_core::{End, EvictRequest, OwnerId, Reason};
 

@@ -54,7 +54,7 @@ impl Layout {
         escape_glob(&self.state(prefix)) + "*"
     }
 
-    /// Keys that all commands take besides those of locks.
+    /// Keys that every command takes besides those of its lock.
     pub(crate) fn shared(&self) -> [String; 4] {
         [self.token(), self.waits(), self.journal(), self.layout()]
     }

@@ -1,4 +1,4 @@
-//! What the scripts answer, read into the vocabulary.
+//! Decoding of the replies of scripts.
 
 use std::time::Duration;
 

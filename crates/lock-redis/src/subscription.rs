@@ -28,7 +28,7 @@ pub(crate) struct Subscription {
     _supervisor: Supervised,
 }
 
-/// What becomes of a mailbox.
+/// Change of a mailbox.
 #[derive(Debug)]
 enum Change {
     /// It was opened; the answer says why it cannot be listened to.

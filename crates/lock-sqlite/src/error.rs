@@ -1,4 +1,4 @@
-//! What is wrong with a file, and what to do about it.
+//! Problems with a file, with their remedies.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use lock_core::ErrorKind;
 use lock_host::StoreError;
 use rusqlite::ErrorCode;
 
-/// What is wrong with a file, and what to do about it.
+/// Problems with a file, with their remedies.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SqliteError {
@@ -16,7 +16,7 @@ pub enum SqliteError {
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// Description of the file.
         what: &'static str,
     },
     /// The file was made by a later version, and was left alone.
@@ -34,7 +34,7 @@ pub enum SqliteError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What SQLite says.
+        /// Message of SQLite.
         cause: String,
     },
     /// The file that was opened is not there any more.
@@ -74,7 +74,7 @@ pub enum SqliteError {
     Failed {
         /// The file.
         path: PathBuf,
-        /// What SQLite or the system says.
+        /// Message of SQLite or the system.
         cause: String,
     },
     /// No thread was started.
@@ -82,13 +82,13 @@ pub enum SqliteError {
     NoThread {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// Message of the system.
         cause: String,
     },
 }
 
 impl SqliteError {
-    /// What the system says of a file.
+    /// Error of the system for a file.
     pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
         let path = path.to_owned();
         match error.kind() {
@@ -97,7 +97,7 @@ impl SqliteError {
         }
     }
 
-    /// What SQLite says of a file.
+    /// Error of SQLite for a file.
     pub(crate) fn sqlite(path: &Path, error: &rusqlite::Error) -> Self {
         let (path, cause) = (path.to_owned(), error.to_string());
         match error.sqlite_error_code() {

@@ -1,4 +1,4 @@
-//! What can be seen of a key.
+//! Inspection of a key.
 
 use super::expiry_set::Expiring;
 use super::queue::{QueuedRequest, Turn};
@@ -79,7 +79,7 @@ impl KeyState {
         self.waiter(request).filter(|waiting| !waiting.is_over(now)).map(QueuedRequest::to_waiter)
     }
 
-    /// Whether the key has a queue.
+    /// Returns `true` if the key has a queue.
     #[must_use]
     pub const fn has_waiters(&self) -> bool {
         self.queue.is_some()

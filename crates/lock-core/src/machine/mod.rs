@@ -93,13 +93,13 @@ pub struct KeyState {
     marks: Option<Box<ExpirySet<Mark>>>,
 }
 
-/// A lease and what only the machine needs to know of it.
+/// A lease with the state that only the machine needs.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct LeaseRecord {
     lease: Lease,
     mailbox: Option<MailboxId>,
-    /// Whether the lease is still in its claim window.
+    /// `true` while the lease is in its claim window.
     unclaimed: bool,
     /// The request and the token that handed the lease over, by which a repeated transfer is known.
     given_by: Option<(RequestId, FencingToken)>,
@@ -114,7 +114,7 @@ impl Expiring for LeaseRecord {
     }
 }
 
-/// What a command finds around it, and what it leaves for others.
+/// Context of a command: its time, its bounds and its effects on others.
 ///
 /// Several commands may share a step, as in a batch: then they share its bounds, too. A command
 /// must not be run in a step that [is spent](Self::is_spent).
@@ -125,12 +125,12 @@ pub struct Step {
     pub now: Timestamp,
     /// The last token that the store, or the part of it that has the key, gave out.
     pub last_token: Option<FencingToken>,
-    /// What others must be told.
+    /// Notices and events for others.
     pub effects: Effects,
     left: Bounds,
 }
 
-/// How much a step may still do for others.
+/// Remaining work that a step may do for others.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     waiters: usize,
@@ -159,7 +159,8 @@ impl Step {
         Self { now, last_token, effects, left }
     }
 
-    /// Whether the bounds of the step are spent: commands that come now belong into the next.
+    /// Returns `true` if the bounds of the step are exhausted; further commands belong in the next
+    /// step.
     #[must_use]
     pub const fn is_spent(&self) -> bool {
         let Bounds { waiters, marks, grants } = self.left;
@@ -182,7 +183,7 @@ const fn take(bound: &mut usize) -> bool {
     is_left
 }
 
-/// What others must be told.
+/// Notices and events for others.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Effects {
@@ -221,19 +222,19 @@ impl Effects {
 }
 
 impl KeyState {
-    /// Whether there is no lease, no waiter and no mark.
+    /// Returns `true` if there is no lease, no waiter and no mark.
     #[must_use]
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.leases.is_empty() && self.queue.is_none() && self.marks.is_none()
     }
 
-    /// Whether an exclusive lease is alive.
+    /// Returns `true` if an exclusive lease is alive.
     fn is_exclusive(&self, now: Timestamp) -> bool {
         self.leases.first_alive(now).is_some_and(|record| record.lease.mode == Mode::Exclusive)
     }
 
-    /// Whether a lease of this mode could be alive beside those that are.
+    /// Returns `true` if a lease of this mode could be alive beside those that are.
     fn fits(&self, mode: Mode, now: Timestamp) -> bool {
         // Those that are alive share one mode; those that are over may have had another.
         let Some(first) = self.leases.first_alive(now) else { return true };

@@ -10,7 +10,7 @@ use crate::{
     AcquireRequest, HeadStart, KeepAlive, MailboxId, OnHeld, RequestId, Timestamp, Waiter,
 };
 
-/// How many turns share one block of memory; a queue of less costs one block.
+/// Maximum number of turns in a B-tree node; a shorter queue occupies one node.
 const BLOCK: usize = 64;
 
 /// The waiters of a key, in the order in which they are granted.
@@ -23,7 +23,7 @@ pub(super) struct Queue {
     arrivals: Arrivals,
 }
 
-/// How many requests joined a queue, and when the last did.
+/// Number of requests that joined a queue, and the time of the last.
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Arrivals {
@@ -86,7 +86,7 @@ impl Expiring for QueuedRequest {
 }
 
 impl QueuedRequest {
-    /// How long a lease lasts that is handed to this waiter, until it claims it.
+    /// Duration of a lease granted to this waiter until it claims it.
     pub(super) fn claim_window(&self) -> Duration {
         let window = self.keep_alive();
         self.request.ttl.span().map_or(window, |ttl| ttl.min(window))

@@ -20,8 +20,8 @@ impl KeyState {
         }
     }
 
-    /// Whether [`settle`](Self::settle) would do nothing at the time `now`. It may say `false` where it
-    /// would not.
+    /// Returns `true` only if [`settle`](Self::settle) would do nothing at `now`; `false` is
+    /// conservative.
     #[must_use]
     pub fn is_settled(&self, now: Timestamp) -> bool {
         self.queue.is_none()
@@ -29,7 +29,7 @@ impl KeyState {
             && self.leases.first_to_end().is_none_or(|first| !first.is_over(now))
     }
 
-    /// Whether every waiter has been dead for `span` at the time `now`.
+    /// Returns `true` if every waiter has been dead for `span` at `now`.
     #[must_use]
     pub fn is_abandoned(&self, now: Timestamp, span: Duration) -> bool {
         let last = self.queue.as_ref().and_then(|queue| queue.last_end());

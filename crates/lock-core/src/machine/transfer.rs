@@ -72,7 +72,7 @@ impl KeyState {
 }
 
 impl TransferTo {
-    /// Whether a waiter is the receiver that is meant.
+    /// Returns `true` if a waiter matches the receiver.
     fn may_be(&self, waiting: &QueuedRequest) -> bool {
         match self {
             Self::Waiter(_) => true,

@@ -1,5 +1,5 @@
-//! How long a lease lasts for the client: pure, so that late and lost messages can be thought
-//! through without a network (rule 11 of [`machine`](crate::machine)).
+//! Bound of a lease for the client (rule 11 of [`machine`](crate::machine)). Pure, so that late and
+//! lost messages can be tested without a network.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{Grant, Lease, Timestamp};
 
-/// When a command was sent, by the client's clock, and when the store answered it, by its own.
+/// Time of sending by the client's clock, and time of the answer by the store's clock.
 ///
 /// The store's clock was at `observed_at` not before `sent`. So what ends at a point of the store's
 /// clock ends for the client no later than the same span after `sent`, as long as the store's clock
@@ -19,19 +19,20 @@ pub(super) struct ClockBound {
 }
 
 impl ClockBound {
-    /// How long after [`sent`](Self::sent) the client may rely on a lease that ends at `expires_at`.
+    /// Time after [`sent`](Self::sent) for which the client may rely on a lease that ends at
+    /// `expires_at`.
     pub(super) fn lasts(&self, expires_at: Option<Timestamp>) -> Option<Duration> {
         expires_at.map(|end| end.since(self.observed_at))
     }
 
-    /// Whether more than half of the lease was over before the answer came.
+    /// Returns `true` if more than half of the lease had elapsed when the answer arrived.
     pub(super) fn is_stale(&self, lease: &Lease) -> bool {
         self.lasts(lease.expires_at).is_some_and(|lasts| self.sent.elapsed() > lasts / 2)
     }
 
-    /// From when on, and for how long, the client may rely on a lease that it was told of after this
-    /// answer; nothing when the request is better heard first, because the grant is older than the
-    /// answer, or less than half of the claim window is left.
+    /// Start and duration of a lease that was announced by a notice after this answer; `None` if
+    /// the request must be heard first, because the grant is older than the answer or less than
+    /// half of the claim window remains.
     pub(super) fn validity_by_notice(
         &self,
         grant: &Grant,

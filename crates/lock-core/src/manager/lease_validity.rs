@@ -1,4 +1,4 @@
-//! What a guard and the renewal of its lease share: how long it lasts, and whether it was lost.
+//! Deadline and loss of a lease, shared by its guard and its renewal.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,19 +8,19 @@ use tokio::time::Instant;
 
 use crate::LossReason;
 
-/// When the holder must take a lease for lost that was granted or renewed by a command sent at
-/// `sent`, and lasts `span` from then on at the least.
+/// Local deadline of a lease that was granted or renewed by a command sent at `sent` and lasts at
+/// least `span` from then on.
 ///
-/// A tenth of the span, at least two milliseconds and at most two seconds, is kept as a margin for
+/// A tenth of the span, between two milliseconds and two seconds, is reserved as a margin for
 /// timers that are coarse, for clocks that run at different speeds and for the holder to stop.
 pub(super) fn deadline(sent: Instant, span: Duration) -> Instant {
     let margin = (span / 10).clamp(Duration::from_millis(2), Duration::from_secs(2));
     sent + span.saturating_sub(margin)
 }
 
-/// How long a lease lasts, by this process's clock, and whether it was lost.
+/// Deadline of a lease by this process's clock, and its loss.
 ///
-/// What was once lost stays lost.
+/// A loss is final.
 #[derive(Debug)]
 pub(super) struct LeaseValidity {
     state: Mutex<State>,
@@ -30,7 +30,7 @@ pub(super) struct LeaseValidity {
 #[derive(Debug)]
 struct State {
     deadline: Option<Instant>,
-    /// Whether the lease is of full length, and not only of that of its claim window.
+    /// `true` once the lease has its full length instead of its claim window.
     is_claimed: bool,
     /// When the last renewal was sent that was answered.
     renewed_at: Option<Instant>,
@@ -44,7 +44,7 @@ impl LeaseValidity {
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
-    /// Whether the lease is of full length.
+    /// Returns `true` once the lease has its full length.
     pub(super) fn is_claimed(&self) -> bool {
         self.state().is_claimed
     }

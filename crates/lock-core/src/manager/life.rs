@@ -24,14 +24,15 @@ enum Home {
     Spawner(Arc<dyn Fn(Task) + Send + Sync>),
 }
 
-/// The life of a manager: where its tasks live, and whether it is over.
+/// Lifetime of a manager: its runtime and its shutdown.
 #[derive(Debug)]
 pub(super) struct Life {
     home: OnceLock<Home>,
-    /// The way to the task that sees departures off, while it runs.
+    /// Channel to the releaser task, while it runs.
     tasks: Mutex<Option<mpsc::UnboundedSender<ReleaseFuture>>>,
     is_started: AtomicBool,
-    /// Done when no request is served any more: the manager was shut down, or its runtime is gone.
+    /// Completes when no further request is served: the manager was shut down, or its runtime is
+    /// gone.
     closed: CancellationToken,
     is_orphaned: AtomicBool,
     /// Done when the tasks are to end.
@@ -70,12 +71,12 @@ impl Life {
         }
     }
 
-    /// Done when no request is served any more.
+    /// Completes when no further request is served.
     pub(super) const fn closed(&self) -> &CancellationToken {
         &self.closed
     }
 
-    /// Serves no request any more.
+    /// Rejects all further requests.
     pub(super) fn close(&self) {
         self.closed.cancel();
     }
@@ -89,7 +90,7 @@ impl Life {
         drop(sender);
     }
 
-    /// Whether the runtime of the tasks is gone.
+    /// Returns `true` if the runtime of the tasks is gone.
     pub(super) fn is_orphaned(&self) -> bool {
         self.is_orphaned.load(Ordering::SeqCst)
     }
@@ -138,7 +139,7 @@ impl Life {
         if self.closed.is_cancelled() { Err(self.error(operation)) } else { Ok(()) }
     }
 
-    /// Whether the caller is in the runtime of the tasks.
+    /// Returns `true` if the caller is in the runtime of the tasks.
     pub(super) fn is_at_home(&self) -> bool {
         match (self.home.get(), Handle::try_current()) {
             (Some(Home::Runtime(home)), Ok(current)) => home.id() == current.id(),
@@ -148,7 +149,7 @@ impl Life {
         }
     }
 
-    /// Hands a departure to the task for them; when the runtime is gone, it is dropped.
+    /// Hands a release to the releaser task; drops it if the runtime is gone.
     pub(super) fn hand_over(&self, telling: ReleaseFuture) {
         let sender = self.tasks().clone();
         // Dropped outside of the lock: that takes it, too, by way of what it holds.
@@ -196,7 +197,7 @@ impl Home {
         })
     }
 
-    /// Starts a task there; when the runtime is gone, the task is dropped.
+    /// Spawns a task on the runtime; drops it if the runtime is gone.
     fn spawn(&self, task: Task) {
         match self {
             Self::Runtime(runtime) => drop(runtime.spawn(task)),

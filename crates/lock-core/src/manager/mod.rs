@@ -48,16 +48,16 @@ use waiter_registry::WaiterRegistry;
 
 /// Takes turns on named keys, for one owner, on any store.
 ///
-/// It queues and waits without polling, renews what it holds in batches, notices losses before the
-/// store gives the key to another, and gives back what is dropped. Clones share all of that. Make
-/// one for each process or each pull request, not one for each key.
+/// It queues and waits without polling, renews leases in batches, detects losses before the store
+/// grants the key to another request, and releases what is dropped. Clones share this state. Create
+/// one manager per process or per pull request, not one per key.
 ///
-/// Its tasks live in the tokio runtime that was current when it was made, or that
-/// [`with_runtime`](Self::with_runtime) names, or that of the first request when there was none. It
-/// may be used from anywhere. When that runtime is gone, requests end in
-/// [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown), guards end at their deadlines, and what could
-/// not be given back is logged and counted. A runtime of one thread must be driven: while nobody is
-/// in its `block_on`, nothing is renewed.
+/// Its tasks run on the tokio runtime that was current at construction, or the one given to
+/// [`with_runtime`](Self::with_runtime), or else that of the first request. It may be used from any
+/// runtime. Once that runtime is gone, requests fail with
+/// [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown), guards end at their deadlines, and unsent
+/// releases are logged and counted. A current-thread runtime must be driven: leases are renewed
+/// only inside its `block_on`.
 ///
 /// # Examples
 /// ```
@@ -85,7 +85,7 @@ pub struct LockManager {
     shared: Arc<Shared>,
 }
 
-/// What the clones of a manager, its guards and its pending requests share.
+/// State shared by the clones of a manager, its guards and its pending requests.
 #[derive(Debug)]
 struct Shared {
     store: Arc<dyn LockStore>,
@@ -95,21 +95,20 @@ struct Shared {
     waiters: Arc<WaiterRegistry>,
     mailbox: Arc<Mailbox>,
     life: Arc<Life>,
-    /// Requests that are pending or being given back.
+    /// Requests that are pending or being released.
     tracker: TaskTracker,
-    /// How many departures were given up before the store was told.
+    /// Number of releases abandoned before the store was told.
     untold: AtomicUsize,
 }
 
-/// What was left when a manager was shut down.
+/// Outcome of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// The number of guards that were still in use; they were told that they are
-    /// [lost](crate::LossReason::ShutDown).
+    /// Number of guards that were still in use; they are [lost](crate::LossReason::ShutDown).
     pub in_use: usize,
-    /// The number of leases and requests that were given up, and that the store could not be told
-    /// of: they end with their ttl or their keep-alive.
+    /// Number of leases and requests whose release did not reach the store: they expire by their
+    /// ttl or keep-alive.
     pub untold: usize,
 }
 
@@ -181,14 +180,14 @@ impl LockManager {
         &self.shared.config
     }
 
-    /// Asks for a key, and waits in the queue until it is granted.
+    /// Requests a key, and waits in the queue until it is granted.
     ///
-    /// What is returned is set up further and then awaited. A value outside its limits is reported
-    /// when it is awaited.
+    /// The returned builder is configured and then awaited. Values outside their limits are
+    /// reported when it is awaited.
     ///
     /// # Cancel safety
-    /// Dropped at any time, it leaves the queue, and gives back what it was granted meanwhile, in
-    /// the background.
+    /// If dropped, the request leaves the queue, and a lease granted meanwhile is released in the
+    /// background.
     ///
     /// # Panics
     /// Awaited outside of a tokio runtime.
@@ -199,10 +198,10 @@ impl LockManager {
         Acquire::new(self.clone(), key)
     }
 
-    /// Asks for a key once: it is granted now or not at all.
+    /// Requests a key once: it is granted now or not at all.
     ///
     /// # Cancel safety
-    /// Dropped at any time, it gives back what it was granted meanwhile, in the background.
+    /// If dropped, a lease granted meanwhile is released in the background.
     ///
     /// # Panics
     /// Awaited outside of a tokio runtime.
@@ -213,16 +212,17 @@ impl LockManager {
         Acquire::new(self.clone(), key)
     }
 
-    /// Acquires a key, does the work under its lease, and gives the lease back: on every path, and
-    /// before this returns. It is the way to lock that leaves nothing to forget.
+    /// Acquires a key, runs the work under its lease, and releases the lease on every path before
+    /// returning. This is the recommended way to lock.
     ///
     /// When the lease is lost, the work is dropped at once. [`Acquire::hold`] does the same for a
     /// request that was set up further.
     ///
     /// # Errors
-    /// Those of the acquire; [`ErrorKind::Lost`](crate::ErrorKind::Lost), with the
-    /// [reason](crate::Error::loss), when the lease was over before the work was done. A release that
-    /// the store does not answer is no error: the work is done, and the store goes on being told.
+    /// Errors of the acquire; [`ErrorKind::Lost`](crate::ErrorKind::Lost), with the
+    /// [reason](crate::Error::loss), when the lease was lost before the work completed. An
+    /// unanswered release is not an error: the work has completed, and the release is retried in
+    /// the background.
     ///
     /// # Cancel safety
     /// Dropped, it drops the work, and gives the lease back in the background.
@@ -251,8 +251,8 @@ impl LockManager {
         self.acquire(key).hold(work).await
     }
 
-    /// Refuses new requests, ends those that wait, waits until every guard that holds was released
-    /// or dropped and the store was told, and ends the tasks of the manager.
+    /// Rejects new requests, ends pending ones, waits until every guard is released and the store
+    /// was told, and stops the tasks of the manager.
     ///
     /// Requests that wait end in [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown). Guards in use
     /// are looked after meanwhile; those that are lost, and leases that were taken out of their
@@ -317,9 +317,8 @@ impl Shared {
     }
 }
 
-/// The presence of one request in a manager, from the moment it is asked for until it is granted,
-/// and again from the moment nobody wants it until the store was told. [`LockManager::shutdown`]
-/// waits for the last to go.
+/// Token that delays [`LockManager::shutdown`] for one request: from the call until the grant, and
+/// from the drop until the store was told.
 #[derive(Debug)]
 struct TrackerToken {
     shared: Arc<Shared>,

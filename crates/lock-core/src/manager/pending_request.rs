@@ -1,5 +1,5 @@
-//! A request that was sent and is not granted yet: whatever becomes of the future that waits for
-//! it, the store is told when it ends.
+//! A request that was sent and is not granted yet. The store is told of its end even if its future
+//! is dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +21,12 @@ use crate::{
 
 /// A request that was sent and is not granted yet.
 ///
-/// Dropped, it is cancelled in the background, also when the answer never came.
+/// Dropping it cancels the request in the background, even if the answer never arrived.
 pub(super) struct PendingRequest {
     request: AcquireRequest,
     tracker: TrackerToken,
     entered: Registration,
-    /// Whether the request has a place in the queue, as far as the store told.
+    /// `true` if the request is known to be queued.
     has_place: bool,
     /// The number of acquires that were sent and may still arrive.
     outstanding: usize,
@@ -82,7 +82,7 @@ impl PendingRequest {
         self.entered.news().await
     }
 
-    /// Where the request stands, while it waits.
+    /// Position of the request while it is queued.
     pub(super) fn status(&self) -> Option<QueueStatus> {
         self.entered.status()
     }
@@ -141,7 +141,7 @@ impl PendingRequest {
         self.entered.forget_place();
     }
 
-    /// The error of an answer that was not asked for.
+    /// Error for an unexpected answer.
     pub(super) fn corrupt(&self, cause: impl Into<String>) -> Error {
         Error::new(ErrorKind::Corrupt, Operation::Acquire)
             .with_key(self.request.key.clone())
@@ -157,7 +157,7 @@ impl PendingRequest {
     }
 }
 
-/// Tells a guard that was just made what was told about its lease before.
+/// Passes an early notice to the new guard.
 pub(super) fn catch_up(entered: &Registration, guard: &LockGuard) {
     match entered.told(guard.token()) {
         EarlyNotice::Ended(end) => guard.lose(LossReason::Ended(end)),
@@ -166,7 +166,7 @@ pub(super) fn catch_up(entered: &Registration, guard: &LockGuard) {
     }
 }
 
-/// An answer, and what the lease in it is counted from.
+/// An answer, with the clock bound of its lease.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) answered: ClockBound,

@@ -1,4 +1,4 @@
-//! The loop that waits for a key: ask, wait for news, join again.
+//! The acquire loop: send the request, wait for notifications, rejoin the queue.
 
 use std::time::Duration;
 
@@ -12,27 +12,28 @@ use super::pending_request::{Answer, PendingRequest};
 use super::planted::{self, ManagerFault};
 use crate::{Acquisition, End, Error, ErrorKind, Operation, QueuePosition, Result, Timed};
 
-/// How long the task that hears the waiters may be late before it is taken for stopped.
+/// Delay after which the heartbeat task counts as stopped.
 const STALL: Duration = Duration::from_secs(2);
 
 /// The shortest time that the answer to an acquire is waited for.
 const SHORTEST_ANSWER: Duration = Duration::from_millis(100);
 
-/// A request on its way through the queue.
+/// State of the acquire loop.
 ///
-/// Dropped or given up, it is cancelled by what becomes of [`PendingRequest`].
+/// Dropping it cancels the request through [`PendingRequest`].
 pub(super) struct Queue {
     pub(super) pending: PendingRequest,
     pub(super) heartbeat: Duration,
     pub(super) give_up_at: Option<Instant>,
-    /// Where the request last stood, for the error of a wait in vain.
+    /// Last known position, for the time-out error.
     pub(super) last: Option<QueueStatus>,
 }
 
 impl Queue {
-    /// Asks, waits for news, and joins again, until the key is granted or the time is up.
+    /// Sends the request, waits for notifications and rejoins the queue until the key is granted or
+    /// the time is up.
     ///
-    /// What only a contended request needs is boxed, so that the future of all others is small.
+    /// State that only contended requests need is boxed to keep the future of all others small.
     pub(super) async fn until_granted(&mut self) -> Result<LockGuard> {
         let mut backoff = Backoff::default();
         let longest = self.pending.shared().config.operation_timeout.span();
@@ -216,7 +217,7 @@ impl Queue {
         self.tell_where(Error::new(kind, Operation::Acquire))
     }
 
-    /// The same error with where the request stood.
+    /// Adds the last known position to the error.
     fn tell_where(&mut self, error: Error) -> Error {
         let error = error.with_key(self.pending.key().clone());
         match self.last.take() {

@@ -1,4 +1,4 @@
-//! What nobody wants any more is given back: leases of guards, requests of futures.
+//! The releaser: releases leases of dropped guards and cancels requests of dropped futures.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,28 +15,28 @@ use super::planted::{self, ManagerFault};
 use super::{Shared, TrackerToken};
 use crate::{CancelRequest, LockKey, Operation, ReleaseRequest, Result};
 
-/// What nobody wants any more.
+/// Command that ends an abandoned lease or request.
 #[derive(Debug)]
 pub(super) enum ReleaseCommand {
-    /// A lease, of which every answer came.
+    /// A lease without outstanding answers.
     Lease(ReleaseRequest),
-    /// A request that waits, or holds, or may yet arrive.
+    /// A request that may be queued, granted or still on its way.
     Request(CancelRequest),
 }
 
-/// A lease or a request that nobody wants any more.
+/// Release of an abandoned lease or request.
 ///
-/// Dropped before the store was told, it is counted, and left to its ttl or its keep-alive.
+/// If dropped before the store was told, it is counted, and the lease or request expires.
 #[derive(Debug)]
 pub(super) struct ReleaseJob {
     tracker: TrackerToken,
     command: ReleaseCommand,
-    /// When the store has ended it by itself; `None` is never.
+    /// Time of expiry in the store; `None` if it does not expire.
     gone_by: Option<Instant>,
     is_told: bool,
 }
 
-/// A departure on its way.
+/// A release in progress.
 pub(super) type ReleaseFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl ReleaseJob {
@@ -48,7 +48,7 @@ impl ReleaseJob {
         Self { tracker, command, gone_by, is_told: false }
     }
 
-    /// Tells the store, at once where that takes no time and otherwise in the background. It never
+    /// Sends the release: immediately if that does not wait, otherwise in the background. Never
     /// blocks.
     pub(super) fn leave(self) {
         let shared = Arc::clone(&self.tracker.shared);
@@ -64,7 +64,7 @@ impl ReleaseJob {
         shared.life.hand_over(telling);
     }
 
-    /// Tells the store until it understood, or has ended the request by itself.
+    /// Sends the release until the store confirms it or the request has expired.
     async fn tell(mut self) {
         let mut backoff = Backoff::default();
         loop {
@@ -98,7 +98,7 @@ impl Drop for ReleaseJob {
     }
 }
 
-/// Goes on with every departure, side by side, until no manager is left to send any.
+/// Runs all releases concurrently until every manager is gone.
 pub(super) async fn run_releaser(mut jobs: mpsc::UnboundedReceiver<ReleaseFuture>) {
     let mut under_way = JoinSet::new();
     loop {

@@ -16,7 +16,7 @@ use crate::{
     Timestamp, Ttl,
 };
 
-/// How often a lease that never ends is renewed, only to learn of its eviction.
+/// Renewal interval of a lease without a ttl, to detect its eviction.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
 /// The shortest pause before a renewal that failed is repeated, and the shortest time for an answer.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
@@ -25,17 +25,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The leases that a manager holds, shared by its guards and the task that renews them.
 ///
-/// A renewal is due when a third of the time is over that the lease lasts. What falls due a
-/// twelfth of that time later goes into the same batch, so that many leases make few rounds.
+/// A renewal is due after a third of the duration of the lease. Renewals due up to a twelfth of it
+/// later join the same batch, so that many leases need few rounds.
 #[derive(Debug)]
 pub(super) struct Renewals {
     store: Arc<dyn LockStore>,
     mailbox: MailboxId,
-    /// The longest that an answer is waited for.
+    /// Maximum time-out of a command.
     longest: Duration,
     schedule: Mutex<Schedule>,
     sooner: Notify,
-    /// Whether somebody waits for the last guard to go.
+    /// `true` while a shutdown waits for the last guard.
     is_draining: AtomicBool,
     left: Notify,
 }
@@ -43,7 +43,7 @@ pub(super) struct Renewals {
 #[derive(Debug, Default)]
 struct Schedule {
     held: Agenda<LeaseName, HeldLease>,
-    /// When the task looks next by itself; `None` while it is not known to.
+    /// Next wake-up of the task; `None` if unknown.
     planned: Option<Instant>,
 }
 
@@ -54,7 +54,7 @@ struct HeldLease {
 }
 
 impl HeldLease {
-    /// Notes that a renewal is sent, which may make the lease shorter than it is.
+    /// Records that a renewal was sent, which may shorten the lease.
     fn expect(&self, sent: Instant) {
         self.validity.expect(self.ttl.span().map(|ttl| deadline(sent, ttl)));
     }
@@ -73,7 +73,7 @@ impl Renewals {
         }
     }
 
-    /// Looks after a lease that lasts `lasts` from `since` on.
+    /// Renews a lease that lasts `lasts` from `since` on.
     pub(super) fn insert(
         &self,
         lease: &Lease,
@@ -121,7 +121,7 @@ impl Renewals {
         self.sooner.notify_one();
     }
 
-    /// Tells the holder of a lease that it is lost, if this manager holds it.
+    /// Marks a lease as lost, if this manager holds it.
     pub(super) fn lose(&self, lease: &LeaseName, reason: LossReason) {
         let mut schedule = self.schedule();
         let validity = schedule.held.get(lease).map(|held| Arc::clone(&held.validity));
@@ -133,7 +133,7 @@ impl Renewals {
         }
     }
 
-    /// Renews a lease once, outside of its turn; the store's time of its end is returned.
+    /// Renews a lease once, outside the schedule, and returns its expiry by the store's clock.
     pub(super) async fn renew(&self, lease: &LeaseName, ttl: Ttl) -> Result<RenewedOnce> {
         let requests = [self.request(lease.clone(), ttl)];
         let sent = Instant::now();
@@ -182,12 +182,12 @@ impl Renewals {
         }
     }
 
-    /// Whether no guard holds a lease that is alive.
+    /// Returns `true` if no guard holds a live lease.
     pub(super) fn is_drained(&self) -> bool {
         self.alive().next().is_none()
     }
 
-    /// Tells every guard that its lease is not looked after any more; how many there were.
+    /// Marks every lease as lost by shutdown, and returns their number.
     pub(super) fn abandon(&self) -> usize {
         let mut count = 0;
         for validity in self.alive() {
@@ -197,7 +197,7 @@ impl Renewals {
         count
     }
 
-    /// What guards share with the renewals of the leases that are alive.
+    /// Validities of the live leases.
     fn alive(&self) -> impl Iterator<Item = Arc<LeaseValidity>> {
         let now = Instant::now();
         let schedule = self.schedule();
@@ -219,7 +219,7 @@ impl Renewals {
     }
 }
 
-/// What became of one renewal.
+/// Outcome of one renewal.
 #[derive(Clone, Debug)]
 pub(super) enum RenewedOnce {
     /// The lease lasts until then by the store's clock; `None` is for ever.
@@ -228,8 +228,8 @@ pub(super) enum RenewedOnce {
 }
 
 impl Schedule {
-    /// Notes that a renewal which was sent at `sent` made a lease last so long; `again` makes it due
-    /// once more at once. When it is next due is returned.
+    /// Records a renewal sent at `sent` and its new expiry; `again` makes the lease due at once.
+    /// Returns the next due time.
     fn note_renewed(
         &mut self,
         lease: &LeaseName,
@@ -243,7 +243,7 @@ impl Schedule {
         Some(if again { (now, Duration::ZERO) } else { due(sent, lasts) })
     }
 
-    /// Whether the task is to be told of something due then.
+    /// Returns `true` if the task must be woken for an entry due then.
     fn is_sooner(&mut self, due: Instant) -> bool {
         let is_sooner = self.planned.is_none_or(|planned| due < planned);
         if is_sooner {
@@ -336,13 +336,13 @@ fn due(since: Instant, lasts: Option<Duration>) -> (Instant, Duration) {
     (since + lasts / 3, lasts / 12)
 }
 
-/// How long to wait for the answer to a renewal: so short that there is time for others after it.
+/// Time-out of a renewal, short enough to leave time for further attempts.
 fn time_to_answer(now: Instant, deadline: Option<Instant>, longest: Duration) -> Duration {
     (left(now, deadline) / 3).min(longest).max(SHORTEST_PAUSE)
 }
 
-/// How long after a failure to repeat a renewal: a quarter of the time that is left, so that the
-/// last tries come ever faster, and no longer than a waiter pauses.
+/// Delay before retrying a failed renewal: a quarter of the remaining time, so that the last
+/// attempts come ever faster, and at most the back-off of a waiter.
 fn pause(now: Instant, deadline: Option<Instant>) -> Duration {
     (left(now, deadline) / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
 }

@@ -1,4 +1,4 @@
-//! What is known of a request that a manager waits for.
+//! State of a pending request in the registry of waiters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,37 +11,36 @@ use super::clock_bound::ClockBound;
 use super::notification::{Notification, QueueStatus};
 use crate::{End, FencingToken};
 
-/// A request in the table.
+/// A registered request.
 #[derive(Debug)]
 pub(super) struct WaiterEntry {
-    /// The number of futures that share it: nearly always one.
+    /// Number of futures that share it, nearly always one.
     pub(super) sharers: usize,
-    /// How often all had been told to ask when it was entered or last waited.
+    /// Value of the hurry counter when the request was registered or last waited.
     pub(super) hurries: u64,
-    /// Whether the store is to be asked as soon as the request waits.
+    /// `true` if the store must be asked as soon as the request waits.
     pub(super) ask: bool,
-    /// The last news, and its number.
+    /// The last notification, and its number.
     pub(super) news: Option<Box<Notification>>,
     pub(super) version: u64,
     pub(super) told: Option<Arc<Notify>>,
-    /// The last lease of the request that was ended by force, for a guard that is made after it was
-    /// told.
+    /// Last forced end of a lease of the request, for a guard created after the notice.
     pub(super) ended: Option<Box<(FencingToken, End)>>,
     pub(super) wait: Option<Box<QueuedEntry>>,
 }
 
-/// A row whose request has a place in the queue.
+/// State of a queued request.
 #[derive(Debug)]
 pub(super) struct QueuedEntry {
     pub(super) heartbeat: Duration,
-    /// The last answer, with the number of times that all had been told to ask; a grant that is told
-    /// counts from it unless that number moved on.
+    /// Last answer, with the hurry counter at that time; a notice of a grant counts from it unless
+    /// the counter has changed.
     pub(super) answered: Option<(ClockBound, u64)>,
     pub(super) status: QueueStatus,
     pub(super) backoff: Backoff,
-    /// How long the next answer is waited for; longer after each that did not come in time.
+    /// Time-out of the next answer; it grows after each time-out.
     pub(super) limit: Duration,
-    /// When the task last took it up.
+    /// Time of the last attempt.
     pub(super) tried: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! The requests of a manager that wait: what was told about each, and when to hear which.
+//! Registry of the pending requests of a manager: notifications and heartbeat schedule.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,15 +19,14 @@ use crate::{
     QueuePosition, RequestId, Result, Timed,
 };
 
-/// The table of the waiters of a manager, the only one of its process, and the rounds that hear
-/// them.
+/// Registry of the waiters of a manager, the only one of its process, with their heartbeats.
 ///
-/// A request is entered before it is sent, so no notice comes before its waiter is known.
+/// A request is registered before it is sent, so that no notice arrives for an unknown waiter.
 #[derive(Debug)]
 pub(super) struct WaiterRegistry {
     store: Arc<dyn LockStore>,
     mailbox: MailboxId,
-    /// The longest that an answer is waited for.
+    /// Maximum time-out of a command.
     longest: Duration,
     table: Mutex<Table>,
     sooner: Notify,
@@ -36,7 +35,7 @@ pub(super) struct WaiterRegistry {
 #[derive(Debug, Default)]
 struct Table {
     rows: Agenda<WaitKey, WaiterEntry>,
-    /// When the task looks next by itself; `None` while it is not known to.
+    /// Next wake-up of the task; `None` if unknown.
     planned: Option<Instant>,
 }
 
@@ -47,7 +46,7 @@ impl WaiterRegistry {
         Self { store, mailbox, longest, table: Mutex::default(), sooner: Notify::new() }
     }
 
-    /// Enters a request, which leaves when what is returned is dropped.
+    /// Registers a request until the returned registration is dropped.
     pub(super) fn enter(self: &Arc<Self>, request: RequestId, key: LockKey) -> Registration {
         let name = (request, key);
         let mut table = self.table();
@@ -57,7 +56,7 @@ impl WaiterRegistry {
         Registration { waiters: Arc::clone(self), name, seen: 0 }
     }
 
-    /// Tells of a grant.
+    /// Notifies the waiter of a grant.
     pub(super) fn granted(&self, grant: Grant) {
         let name = (grant.request, grant.key.clone());
         let mut table = self.table();
@@ -81,7 +80,7 @@ impl WaiterRegistry {
         }
     }
 
-    /// Has the store asked about a request, since it knows more than it told.
+    /// Schedules an immediate heartbeat of one request.
     pub(super) fn ask(&self, request: RequestId, key: LockKey) {
         let name = (request, key);
         let mut table = self.table();
@@ -91,20 +90,20 @@ impl WaiterRegistry {
         }
     }
 
-    /// Has the store asked about every request: notices may have been lost.
+    /// Schedules an immediate heartbeat of every request, as notices may have been lost.
     pub(super) fn ask_all(&self) {
         self.table().rows.hurry();
         self.sooner.notify_one();
     }
 
-    /// Notes that a lease was ended by force, for a guard that is still to be made of it.
+    /// Records a forced end of a lease for a guard that is not created yet.
     pub(super) fn ended(&self, request: RequestId, key: LockKey, token: FencingToken, end: End) {
         if let Some(row) = self.table().rows.get_mut(&(request, key)) {
             row.ended = Some(Box::new((token, end)));
         }
     }
 
-    /// Makes a row due now, if it waits.
+    /// Makes an entry due now, if it waits.
     fn hear_now(&self, table: &mut Table, name: &WaitKey) {
         let Some(row) = table.rows.get_mut(name) else { return };
         if row.wait.is_none() {
@@ -120,12 +119,12 @@ impl WaiterRegistry {
     }
 }
 
-/// The entry of a request in the table.
+/// Registration of a request.
 #[derive(Debug)]
 pub(super) struct Registration {
     waiters: Arc<WaiterRegistry>,
     name: WaitKey,
-    /// The number of the last news that was taken.
+    /// Number of the last notification taken.
     seen: u64,
 }
 
@@ -211,7 +210,7 @@ impl Registration {
         Some(self.waiters.table().rows.get(&self.name)?.wait.as_ref()?.tried)
     }
 
-    /// What was told before about the lease of this token.
+    /// Returns the early notice about the lease with this token.
     pub(super) fn told(&self, token: FencingToken) -> EarlyNotice {
         let table = self.waiters.table();
         let Some(row) = table.rows.get(&self.name) else { return EarlyNotice::Nothing };

@@ -109,7 +109,7 @@ impl Store {
     }
 }
 
-/// What the short command granted.
+/// Lease granted by the short command.
 fn granted(request: &AcquireRequest, now: u64, token: u64) -> Option<Timed<Acquisition>> {
     let (now, token) = (Timestamp::from_micros(now), FencingToken::new(token)?);
     Some(Timed::new(now, Acquisition::Granted(Lease::granted(request, token, now))))

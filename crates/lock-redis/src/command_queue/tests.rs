@@ -40,7 +40,7 @@ fn whole(queue: &mut CommandQueue, name: &str) -> (Arc<CommandState>, Answer) {
     push(queue, name, Work::Whole(&WHOLE, vec![name.to_owned()], Packed::default()))
 }
 
-/// What is sent now: of each call the script and the keys.
+/// The script and keys of each call that is sent now.
 fn taken(queue: &mut CommandQueue) -> Vec<(&'static str, Vec<String>)> {
     let calls = queue.take(&Arc::default(), LIMIT, |_| false);
     calls.iter().map(|call| (call.script.name(), keys(&call.keys("token")))).collect()
