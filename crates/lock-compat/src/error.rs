@@ -23,7 +23,7 @@ pub enum LegacyError {
     /// The command is not locked.
     #[error("db transaction failed: no lock exists")]
     CommandNotLocked,
-    /// What was given as the key of a lock is none.
+    /// Not a valid lock key.
     #[error("invalid key format")]
     InvalidKey {
         /// What was given.
@@ -87,7 +87,7 @@ pub enum LegacyError {
     /// The store failed.
     #[error("db transaction failed")]
     Store {
-        /// Whether the call may have happened all the same.
+        /// `true` if the call may have happened all the same.
         unknown: bool,
         /// Why.
         source: Box<dyn StdError + Send + Sync>,
@@ -101,7 +101,7 @@ impl LegacyError {
         Self::Store { unknown, source: source.into() }
     }
 
-    /// Whether the call may have happened all the same.
+    /// Returns `true` if the call may have happened all the same.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {
         matches!(self, Self::Store { unknown: true, .. })

@@ -67,7 +67,7 @@ pub trait LegacyLocker: Debug + Send + Sync + 'static {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TryLockResponse {
-    /// Whether the project was free.
+    /// `true` if the project was free.
     pub lock_acquired: bool,
     /// The lock of the project now.
     pub curr_lock: ProjectLock,

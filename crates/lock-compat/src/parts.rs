@@ -21,7 +21,7 @@ pub enum Unlocking {
 }
 
 impl Unlocking {
-    /// Whether the lock may be ended so.
+    /// Returns `true` if the lock may be ended so.
     #[must_use]
     pub const fn may_end(self, lock: &ProjectLock) -> bool {
         match self {

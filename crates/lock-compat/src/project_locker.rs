@@ -1,4 +1,4 @@
-//! Whether a pull request may go on with a project, in the words that people read.
+//! `true` if a pull request may go on with a project, in the words that people read.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub struct ProjectLocker {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProjectLockResponse {
-    /// Whether the pull request may go on.
+    /// `true` if the pull request may go on.
     pub lock_acquired: bool,
     /// Why it may not; empty otherwise.
     pub lock_failure_reason: String,

@@ -248,7 +248,7 @@ impl fmt::Display for Error {
             write!(f, " at {server}")?;
         }
         if inner.unknown {
-            f.write_str(", and whether the operation happened is unknown")?;
+            f.write_str("; the outcome is unknown")?;
         }
         if let Some(loss) = &inner.loss {
             write!(f, ": {loss}")?;
@@ -294,7 +294,7 @@ impl fmt::Display for ErrorKind {
             Self::Unavailable => "the store is unavailable",
             Self::Unsupported => "this is not supported",
             Self::InvalidInput => "invalid input",
-            Self::Corrupt => "the store answered nonsense",
+            Self::Corrupt => "the store returned an invalid answer",
             Self::ShutDown => "the manager was shut down",
         })
     }

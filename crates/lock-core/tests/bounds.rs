@@ -3,7 +3,7 @@
 use lock_core::{Acquire, Acquisition, Error, LockGuard, LockManager, LockStore, OwnerId};
 
 #[test]
-fn types_go_where_they_must() {
+fn types_are_send_and_sync() {
     fn bounds<T: Send + Sync + 'static>() {}
     bounds::<LockManager>();
     bounds::<LockGuard>();

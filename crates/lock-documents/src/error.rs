@@ -20,7 +20,7 @@ pub enum DocumentError {
         reason: String,
     },
     /// The store failed.
-    #[error("the store of documents failed{}", if *unknown { ", and whether the call happened is unknown" } else { "" })]
+    #[error("the store of documents failed{}", if *unknown { "; the outcome is unknown" } else { "" })]
     Failed {
         /// Whether the call may have happened all the same.
         unknown: bool,

@@ -75,7 +75,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.source, f)?;
         if self.unknown {
-            f.write_str(", and whether the update happened is unknown")?;
+            f.write_str("; the outcome is unknown")?;
         }
         Ok(())
     }

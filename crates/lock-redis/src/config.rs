@@ -188,7 +188,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn data_that_nobody_confirms_ends_the_connection() {
+    fn unacknowledged_data_closes_the_connection() {
         let config = RedisConfig::parse("redis://localhost/").unwrap();
         assert!(config.server.tcp_settings().user_timeout().is_some());
     }

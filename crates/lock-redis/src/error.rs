@@ -19,7 +19,7 @@ pub(crate) fn no_answer(operation: Operation, limit: Duration) -> Error {
 
 /// An answer that the scripts do not give.
 pub(crate) fn corrupt(operation: Operation) -> Error {
-    Error::new(ErrorKind::Corrupt, operation).unknown().with_source("an answer of no known form")
+    Error::new(ErrorKind::Corrupt, operation).unknown().with_source("unexpected form of reply")
 }
 
 /// Something failed after it was sent. The word that an error begins with says what it means: the

@@ -11,15 +11,15 @@ use rusqlite::ErrorCode;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SqliteError {
-    /// The file is none that this program made, and was left alone.
-    #[error("{path} is {what}, not a lock store; it was left alone: name another path")]
+    /// The file was not created by this program; it was not modified.
+    #[error("{path} is {what}, not a lock store; it was not modified: use another path")]
     Foreign {
         /// The file.
         path: PathBuf,
         /// Description of the file.
         what: &'static str,
     },
-    /// The file was made by a later version, and was left alone.
+    /// The file was created by a later version; it was not modified.
     #[error("{path} has schema {found}, this program knows {known}: use a newer program")]
     Newer {
         /// The file.
@@ -30,7 +30,7 @@ pub enum SqliteError {
         known: u32,
     },
     /// The file is damaged.
-    #[error("{path} is damaged ({cause}): stop all that use it, and restore or remove it")]
+    #[error("{path} is damaged ({cause}): stop its users, then restore or remove it")]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -38,13 +38,13 @@ pub enum SqliteError {
         cause: String,
     },
     /// The file that was opened is not there any more.
-    #[error("{path} was deleted or replaced while in use: put it back, or restart all that use it")]
+    #[error("{path} was deleted or replaced while in use: restore it, or restart its users")]
     Replaced {
         /// The file.
         path: PathBuf,
     },
     /// The file cannot be read or written.
-    #[error("{path} cannot be used: {cause}; see to its folder and rights")]
+    #[error("{path} cannot be used: {cause}; check its directory and permissions")]
     Unusable {
         /// The file or folder.
         path: PathBuf,
@@ -52,25 +52,25 @@ pub enum SqliteError {
         cause: String,
     },
     /// There is no room.
-    #[error("there is no room for {path}: free some space on its disk")]
+    #[error("no space left for {path}: free space on its disk")]
     Full {
         /// The file.
         path: PathBuf,
     },
     /// Another program keeps the file locked.
-    #[error("{path} is kept locked by another program: end its transaction")]
+    #[error("{path} is locked by another program: end its transaction")]
     Busy {
         /// The file.
         path: PathBuf,
     },
     /// The state of a key, or a document, is larger than SQLite takes.
-    #[error("{path} takes nothing as large: let the queue, or the document, be shorter")]
+    #[error("{path} cannot store a value this large: shorten the queue or the document")]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
     /// The disk or the system failed.
-    #[error("{path} failed: {cause}; see to its disk")]
+    #[error("{path} failed: {cause}; check its disk")]
     Failed {
         /// The file.
         path: PathBuf,
@@ -78,7 +78,7 @@ pub enum SqliteError {
         cause: String,
     },
     /// No thread was started.
-    #[error("no thread for {path}: {cause}; see to the limits of the process")]
+    #[error("no thread for {path}: {cause}; check the limits of the process")]
     NoThread {
         /// The file.
         path: PathBuf,

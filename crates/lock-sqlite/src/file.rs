@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_are_told_from_disks() {
+    fn network_file_systems_are_recognised() {
         let (ext4, tmpfs) = (0xef53, 0x0102_1994);
         assert_eq!((network_name(ext4), network_name(tmpfs)), (None, None));
         assert_eq!(network_name(0x6969), Some("NFS"));

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_older_file_becomes_one_of_today() {
+    fn older_file_is_migrated() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate_by(&mut connection, &["CREATE TABLE one (x)"]).unwrap();
         connection.execute("INSERT INTO one VALUES (7)", []).unwrap();

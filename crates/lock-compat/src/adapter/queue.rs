@@ -257,15 +257,15 @@ impl LockAdapter {
     }
 }
 
-/// Whether a wait ended without the lock although the request had a position in the queue. The store
-/// may have been silent when the time was up.
+/// Returns `true` if a wait ended without the lock although the request had a position in the
+/// queue. The store may have been silent when the time was up.
 fn is_in_vain(error: &lock_core::Error) -> bool {
     use ErrorKind::{Ended, QueueFull, Unavailable, WaitOver};
     let is_in_vain = matches!(error.kind(), WaitOver | Unavailable | QueueFull | Ended);
     is_in_vain && error.position().is_some()
 }
 
-/// Whether the wait was ended on behalf of the pull request.
+/// Returns `true` if the wait was ended on behalf of the pull request.
 fn is_cancelled(error: &lock_core::Error) -> bool {
     matches!(error.end(), Some(End::Evicted { reason, .. }) if reason.as_str() == CANCELLED)
 }

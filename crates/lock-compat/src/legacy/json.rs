@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 pub struct Damaged {
     /// The key of the record.
     pub key: String,
-    /// What is wrong.
+    /// The flaw.
     pub reason: String,
 }
 

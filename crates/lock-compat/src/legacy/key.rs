@@ -56,7 +56,7 @@ impl LegacyKey {
         Ok(Self::new(project, &parts[3]))
     }
 
-    /// Whether the text has the form that keys have since version 0.40.
+    /// Returns `true` if the text has the form that keys have since version 0.40.
     #[must_use]
     pub fn is_current(text: &str) -> bool {
         PATTERN.is_match(text)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::json::{number, record};
 
 number! {
-    /// Whether a pull request is open.
+    /// `true` if a pull request is open.
     pub enum PullState {
         /// It is open.
         Open = 0,
@@ -81,7 +81,7 @@ record! {
         "Author" author: String;
         /// Its description; `None` in records of versions that do not write it.
         "Body" body: Option<String>, if present;
-        /// Whether it is open.
+        /// `true` if it is open.
         "State" state: PullState;
         /// The repository that it is for.
         "BaseRepo" base_repo: Repo;

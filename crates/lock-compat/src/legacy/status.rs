@@ -54,13 +54,13 @@ record! {
 }
 
 record! {
-    /// Whether a set of policies is met.
+    /// `true` if a set of policies is met.
     ///
     /// Versions up to 0.43 count approvals; later ones name them, and write two more fields.
     pub struct PolicySetStatus {
         /// The name of the set.
         "PolicySetName" policy_set_name: String;
-        /// Whether it is met.
+        /// `true` if it is met.
         "Passed" passed: bool;
         /// Who approved although it is not.
         "Approvals" approvals: Approvals;

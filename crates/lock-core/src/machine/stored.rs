@@ -28,7 +28,7 @@ struct Version;
 /// A state that cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
-    #[error("the state has version {0}, and {VERSION} is the only one known")]
+    #[error("the state has version {0}, but only {VERSION} is supported")]
     Version(u32),
     #[error("the state has two {0} of one request")]
     Twice(&'static str),

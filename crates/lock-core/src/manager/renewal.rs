@@ -356,7 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_waited_for_so_long_that_there_is_time_for_others() {
+    fn time_outs_leave_time_for_further_attempts() {
         let now = Instant::now();
         let answer = |left| time_to_answer(now, Some(now + left), Duration::from_secs(5));
         assert_eq!(answer(Duration::from_secs(6)), Duration::from_secs(2));

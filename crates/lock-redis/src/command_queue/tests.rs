@@ -63,7 +63,7 @@ fn command_goes_alone_while_nothing_is_on_its_way() {
 }
 
 #[test]
-fn what_comes_meanwhile_goes_together() {
+fn commands_that_arrive_meanwhile_are_batched() {
     let mut queue = CommandQueue::default();
     let _entries = [acquire(&mut queue, "a"), acquire(&mut queue, "b")];
     assert_eq!(taken(&mut queue), [("acquire", keys(&["token", "a", "b"]))]);
