@@ -31,7 +31,7 @@ pub trait ApplyLocker: Debug + Send + Sync + 'static {
     async fn check_apply_lock(&self) -> Result<ApplyCommandLock>;
 }
 
-/// How apply commands are locked.
+/// Locking of apply commands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ApplyCommandLock {

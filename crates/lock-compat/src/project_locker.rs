@@ -1,4 +1,4 @@
-//! `true` if a pull request may go on with a project, in the words that people read.
+//! Check whether a pull request may proceed with a project, with messages for users.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub struct ProjectLocker {
     executable: String,
 }
 
-/// What became of an attempt to go on with a project.
+/// Outcome of an attempt to proceed with a project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProjectLockResponse {
@@ -43,7 +43,7 @@ impl ProjectLocker {
     /// Pull requests are compared by their numbers: the project says which repository is meant.
     ///
     /// # Errors
-    /// What [`LegacyLocker::try_lock`] reports.
+    /// Errors of [`LegacyLocker::try_lock`].
     ///
     /// # Cancel safety
     /// A dropped call may have happened.
@@ -71,7 +71,7 @@ impl ProjectLocker {
     }
 }
 
-/// What makes a link to a pull request in a comment at its host.
+/// Returns a link to a pull request for a comment at its host.
 fn link(pull: &PullRequest) -> String {
     let sign = match pull.base_repo.vcs_host.kind {
         VcsHostKind::Gitlab | VcsHostKind::AzureDevops => '!',

@@ -69,8 +69,7 @@ impl ConnectionSlot {
         }
     }
 
-    /// Lets nobody use a connection any more: who tries again at once would only find it broken, again
-    /// and again, before its keeper gets to run.
+    /// Retires a connection, so that callers do not retry on it before its supervisor runs.
     pub(crate) fn give_up(&self, health: &Arc<ConnectionHealth>, cause: Option<String>) {
         self.state.send_if_modified(|state| {
             let is_used = matches!(state, State::Up(handle) if Arc::ptr_eq(&handle.health, health));

@@ -21,7 +21,7 @@ use hosts::Hosts;
 pub use convert::{convert_from_legacy, convert_to_legacy};
 pub use queue::{AcquireOptions, ProjectQueuePosition};
 
-/// How often a change that others are always quicker with is tried again.
+/// Maximum number of compare-and-swap attempts.
 const MOST_ATTEMPTS: usize = 1000;
 
 /// Atlantis' store over a [`LockManager`], and so over any backend.

@@ -1,4 +1,4 @@
-//! What Atlantis does not have: priorities, waiting, places in the queue, and handing on.
+//! Extensions of Atlantis: priorities, waiting, queue positions and transfers.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -19,15 +19,15 @@ const CANCELLED: &str = "cancelled";
 /// The time between two looks whether another request of the same pull request holds.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How a project is waited for.
+/// Options for acquiring a project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcquireOptions {
-    /// How much earlier than its arrival the pull request ranks.
+    /// Priority of the pull request.
     pub priority: Priority,
-    /// How long it waits at the most; `None` is as long as it takes.
+    /// Maximum wait; `None` for no limit.
     pub wait: Option<Duration>,
-    /// How long a queue it joins at the most, itself included; `None` is any.
+    /// Maximum queue length to join, itself included; `None` for no limit.
     pub queue_limit: Option<NonZeroU32>,
 }
 
@@ -57,7 +57,7 @@ impl AcquireOptions {
 pub struct ProjectQueuePosition {
     /// Its place, 1 being the next.
     pub position: u64,
-    /// How many wait.
+    /// Number of waiters.
     pub waiting: u64,
     /// The lock that it waits for the end of; `None` while the project is handed on.
     pub holder: Option<ProjectLock>,

@@ -12,7 +12,7 @@ use crate::LegacyError;
 static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^(.*?\/.*?)\/(.*)\/(.*)\/(.*)$").expect("the pattern is well-formed")
 });
-/// What stands between the parts of the key of a pull request.
+/// Separator of the parts of the key of a pull request.
 const SEPARATOR: &str = "::";
 
 /// The key of a lock as people see it: `REPO/PATH/WORKSPACE/NAME`, the name often empty.

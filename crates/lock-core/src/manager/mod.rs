@@ -268,7 +268,7 @@ impl LockManager {
         let until = Instant::now() + config.shutdown_timeout.span();
         life.close();
         tracker.close();
-        // A guard that goes leaves a departure, and a request that was sent before may become a guard.
+        // A dropped guard leaves a release, and a request that was sent before may become a guard.
         let all = async {
             loop {
                 renewals.until_drained().await;
