@@ -1,7 +1,7 @@
 //! A server of Redis, or a cluster, and one connection to it.
 
 mod config;
-mod link;
+mod server_connection;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,10 +15,10 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use config::Place;
+use config::Endpoint;
 pub use config::ServerConfig;
-use link::Link;
 pub(crate) use lock_redis_client::escape_glob as plain;
+use server_connection::ServerConnection;
 
 use lock_compat::legacy::Damaged;
 use lock_compat::{LegacyError, Result};
@@ -36,7 +36,7 @@ pub(crate) struct Server {
 /// The connection, and the name of the last that was made.
 #[derive(Default)]
 struct Line {
-    link: Option<Link>,
+    server_connection: Option<ServerConnection>,
     last: Option<Peer>,
 }
 
@@ -51,7 +51,7 @@ impl Server {
 
     /// Number of keys that one script may be called with: of a cluster each may be elsewhere.
     pub(crate) fn batch(&self) -> usize {
-        if matches!(self.config.place, Place::Single(_)) { BATCH } else { 1 }
+        if matches!(self.config.endpoint, Endpoint::Single(_)) { BATCH } else { 1 }
     }
 
     /// Lets every later call fail.
@@ -61,12 +61,18 @@ impl Server {
 
     /// Sends one command.
     pub(crate) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
-        self.bounded(async |mut link: Link| command.query_async(&mut link).await).await
+        self.bounded(async |mut server_connection: ServerConnection| {
+            command.query_async(&mut server_connection).await
+        })
+        .await
     }
 
     /// Calls a script, which is loaded where it is not known.
     pub(crate) async fn call<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
-        self.bounded(async |mut link: Link| script.invoke_async(&mut link).await).await
+        self.bounded(async |mut server_connection: ServerConnection| {
+            script.invoke_async(&mut server_connection).await
+        })
+        .await
     }
 
     /// The value of a key.
@@ -145,7 +151,7 @@ impl Server {
 
     /// The servers that keys are on; one without a name is the only one.
     async fn nodes(&self) -> Result<Vec<Option<(String, u16)>>> {
-        if matches!(self.config.place, Place::Single(_)) {
+        if matches!(self.config.endpoint, Endpoint::Single(_)) {
             return Ok(vec![None]);
         }
         type Slots = (u16, u16, (String, u16));
@@ -169,12 +175,14 @@ impl Server {
         command: &Cmd,
     ) -> Result<T> {
         let Some((host, port)) = node else { return self.ask(command).await };
-        self.bounded(async |link: Link| match link {
-            Link::Single(mut link) => command.query_async(&mut link).await,
-            Link::Cluster(mut link) => {
+        self.bounded(async |server_connection: ServerConnection| match server_connection {
+            ServerConnection::Single(mut server_connection) => {
+                command.query_async(&mut server_connection).await
+            }
+            ServerConnection::Cluster(mut server_connection) => {
                 let address = SingleNodeRoutingInfo::ByAddress { host: host.clone(), port: *port };
                 let routing = RoutingInfo::SingleNode(address);
-                let value = link.route_command(command.clone(), routing).await?;
+                let value = server_connection.route_command(command.clone(), routing).await?;
                 from_redis_value(value.extract_error()?).map_err(RedisError::from)
             }
         })
@@ -182,15 +190,18 @@ impl Server {
     }
 
     /// Runs a call in its time, connecting included.
-    async fn bounded<T>(&self, call: impl AsyncFnOnce(Link) -> Result<T, RedisError>) -> Result<T> {
+    async fn bounded<T>(
+        &self,
+        call: impl AsyncFnOnce(ServerConnection) -> Result<T, RedisError>,
+    ) -> Result<T> {
         if self.is_closed.load(Ordering::SeqCst) {
             return Err(LegacyError::store(false, "the store is closed"));
         }
         let mut is_sent = false;
         let whole = async {
-            let link = self.link().await?;
+            let server_connection = self.server_connection().await?;
             is_sent = true;
-            call(link).await.map_err(|error| (is_unknown(&error), error))
+            call(server_connection).await.map_err(|error| (is_unknown(&error), error))
         };
         let answer = timeout(self.config.timeout, whole).await;
         let failed = match answer {
@@ -206,20 +217,20 @@ impl Server {
         // What comes next gets a connection of its own: this one may be broken without a word. Who
         // has the lock now is making one.
         if let Ok(mut line) = self.line.try_lock() {
-            line.link = None;
+            line.server_connection = None;
         }
         Err(failed)
     }
 
-    async fn link(&self) -> Result<Link, (bool, RedisError)> {
+    async fn server_connection(&self) -> Result<ServerConnection, (bool, RedisError)> {
         let mut line = self.line.lock().await;
-        if let Some(link) = &line.link {
-            return Ok(link.clone());
+        if let Some(server_connection) = &line.server_connection {
+            return Ok(server_connection.clone());
         }
-        let made = Link::make(&self.config.place, line.last.as_ref()).await;
-        let (link, peer) = made.map_err(|error| (false, error))?;
+        let made = ServerConnection::make(&self.config.endpoint, line.last.as_ref()).await;
+        let (server_connection, peer) = made.map_err(|error| (false, error))?;
         line.last = peer;
-        Ok(line.link.insert(link).clone())
+        Ok(line.server_connection.insert(server_connection).clone())
     }
 }
 

@@ -11,7 +11,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lock_atlantis::fallback::{Fallback, FallbackConfig, FallbackStore, Mode, OnLoss, OpenError};
+use lock_atlantis::fallback::{
+    Fallback, FallbackConfig, FallbackStore, OnLoss, OpenError, ServingMode,
+};
 use lock_atlantis::migrate::{Records, Source};
 use lock_atlantis::{AtlantisRedis, ServerConfig};
 use lock_compat::conformance::{lock, pull};
@@ -110,7 +112,7 @@ async fn without_its_primary_it_fails_closed() {
     ] {
         assert!(matches!(error, LegacyError::Store { .. }), "{error:?}");
     }
-    assert_eq!(store.mode(), Mode::WriteThrough);
+    assert_eq!(store.mode(), ServingMode::WriteThrough);
     server.restart().await;
     assert_eq!(store.try_lock(of(2)).await.unwrap(), (false, of(1)));
     // The first attempt had no answer, and has happened. Later ones were not begun.
@@ -132,19 +134,19 @@ async fn mirror_serves_alone_and_returns_what_it_did() {
     // Who held still holds.
     assert_eq!(store.try_lock(of(2)).await.unwrap(), (false, of(1)));
     assert_eq!(store.unlock(&of(1).project, "default").await.unwrap(), Some(of(1)));
-    assert_eq!(store.mode(), Mode::MirrorAlone);
+    assert_eq!(store.mode(), ServingMode::MirrorAlone);
     assert!(store.try_lock(of(2)).await.unwrap().0);
     assert_eq!(store.list().await.unwrap().locks.len(), 2);
     store.update_pull_with_results(&of(1).pull, &[plan("meanwhile")]).await.unwrap();
     store.lock_command(CommandName::Apply, Timestamp::from_unix(7).unwrap()).await.unwrap();
     assert!(store.reconcile().await.is_err(), "it is not back");
-    assert_eq!(store.mode(), Mode::MirrorAlone);
+    assert_eq!(store.mode(), ServingMode::MirrorAlone);
     server.restart().await;
     // It is not read before it was compared.
     assert_eq!(store.get_lock(&of(2).project, "default").await.unwrap(), Some(of(2)));
     let report = store.reconcile().await.unwrap();
     insta::assert_snapshot!(report, @"3 returned to the primary, 0 mirrored, 1 ended, 0 in conflict, 0 damaged");
-    assert_eq!(store.mode(), Mode::WriteThrough);
+    assert_eq!(store.mode(), ServingMode::WriteThrough);
     assert_same(&server, &mirror).await;
     let primary = primary(&server).await;
     assert_eq!(primary.get_lock(&of(2).project, "default").await.unwrap(), Some(of(2)));
@@ -165,7 +167,7 @@ async fn other_locks_of_one_project_are_a_conflict() {
     assert!(primary.try_lock(of(2)).await.unwrap().0);
     let report = store.reconcile().await.unwrap();
     assert_eq!(report.conflicts, ["pr/owner/repo/path/default/"]);
-    assert_eq!(store.mode(), Mode::MirrorAlone);
+    assert_eq!(store.mode(), ServingMode::MirrorAlone);
     assert_eq!(store.get_lock(&of(1).project, "default").await.unwrap(), Some(of(1)));
     let other = Arc::clone(&mirror) as Arc<dyn FallbackStore>;
     let opened = Fallback::open(Arc::new(primary.clone()), other, FallbackConfig::new()).await;
@@ -344,7 +346,7 @@ async fn processes_that_see_the_loss_differently_have_one_holder() {
                 attempts.fetch_add(1, Ordering::SeqCst);
                 // Also after an attempt without an answer.
                 let _ = store.unlock_if_owned_by_pull(&of(num).project, "default", num).await;
-                if store.mode() == Mode::MirrorAlone {
+                if store.mode() == ServingMode::MirrorAlone {
                     let _ = store.reconcile().await;
                 }
             }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lock_atlantis::fallback::{Fallback, FallbackConfig, FallbackStore, Mode, OnLoss};
+use lock_atlantis::fallback::{Fallback, FallbackConfig, FallbackStore, OnLoss, ServingMode};
 use lock_atlantis::migrate::Source;
 use lock_compat::conformance::{lock, pull};
 use lock_compat::documents::MemoryDocuments;
@@ -248,7 +248,7 @@ async fn one_in_another(outer: Call, inner: Call, cut: [bool; 2], step: (usize, 
         process.cut();
         // It learns that the primary is lost.
         process.fallback.ping().await.unwrap();
-        assert_eq!(process.fallback.mode(), Mode::MirrorAlone);
+        assert_eq!(process.fallback.mode(), ServingMode::MirrorAlone);
     }
     let work = {
         let (fallback, told) = (other.fallback.clone(), Arc::clone(&told));
@@ -385,21 +385,21 @@ async fn primary_is_left_after_three_failures_and_returned_to_by_itself() {
     is_cut.store(true, Ordering::SeqCst);
     for _ in 0..2 {
         assert!(fallback.get_lock(&of(1).project, "default").await.is_err());
-        assert_eq!(fallback.mode(), Mode::WriteThrough);
+        assert_eq!(fallback.mode(), ServingMode::WriteThrough);
     }
     // Failures of long ago do not count.
     sleep(Duration::from_secs(11)).await;
     for _ in 0..2 {
         assert!(fallback.get_lock(&of(1).project, "default").await.is_err());
-        assert_eq!(fallback.mode(), Mode::WriteThrough);
+        assert_eq!(fallback.mode(), ServingMode::WriteThrough);
     }
     assert_eq!(fallback.get_lock(&of(1).project, "default").await.unwrap(), None);
-    assert_eq!(fallback.mode(), Mode::MirrorAlone);
+    assert_eq!(fallback.mode(), ServingMode::MirrorAlone);
     assert!(fallback.try_lock(of(1)).await.unwrap().0);
 
     is_cut.store(false, Ordering::SeqCst);
     let back = Instant::now();
-    while fallback.mode() == Mode::MirrorAlone && back.elapsed().as_secs() < 60 {
+    while fallback.mode() == ServingMode::MirrorAlone && back.elapsed().as_secs() < 60 {
         sleep(Duration::from_millis(100)).await;
     }
     let took = back.elapsed();
@@ -421,7 +421,7 @@ async fn primary_that_fails_in_between_is_not_returned_to() {
         sleep(Duration::from_secs(25)).await;
         is_cut.store(true, Ordering::SeqCst);
         sleep(Duration::from_secs(3)).await;
-        assert_eq!(fallback.mode(), Mode::MirrorAlone);
+        assert_eq!(fallback.mode(), ServingMode::MirrorAlone);
     }
 }
 
@@ -437,8 +437,8 @@ async fn conflict_keeps_the_mirror_alone_until_it_is_settled() {
     stores[0].try_lock(of(2)).await.unwrap();
     is_cut.store(false, Ordering::SeqCst);
     sleep(Duration::from_secs(120)).await;
-    assert_eq!(fallback.mode(), Mode::MirrorAlone);
+    assert_eq!(fallback.mode(), ServingMode::MirrorAlone);
     stores[0].unlock(&of(2).project, "default").await.unwrap();
     sleep(Duration::from_secs(120)).await;
-    assert_eq!(fallback.mode(), Mode::WriteThrough);
+    assert_eq!(fallback.mode(), ServingMode::WriteThrough);
 }

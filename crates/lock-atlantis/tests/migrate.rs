@@ -8,7 +8,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use lock_atlantis::migrate::{Archive, Migration, Phase, Progress, Put, Record, Records, Source};
+use lock_atlantis::migrate::{
+    Migration, Phase, Progress, Put, Record, RecordStore, Records, Source,
+};
 use lock_atlantis::{AtlantisRedis, ServerConfig};
 use lock_compat::conformance::{lock, pull};
 use lock_compat::documents::{DocumentStore, MemoryDocuments};
@@ -266,7 +268,8 @@ async fn progress_is_told_to_the_end() {
 #[tokio::test]
 async fn only_the_very_record_is_removed() {
     let server = RedisServer::start().await;
-    let stores: [Box<dyn Archive>; 2] = [Box::new(adapter()), Box::new(atlantis(&server).await)];
+    let stores: [Box<dyn RecordStore>; 2] =
+        [Box::new(adapter()), Box::new(atlantis(&server).await)];
     let mut status = PullStatus::default();
     status.pull = pull("acme/infra", 1);
     let key = pull_key(&status.pull).unwrap();
@@ -358,9 +361,9 @@ impl Source for Troubled<'_> {
 }
 
 #[async_trait]
-impl Archive for Troubled<'_> {
+impl RecordStore for Troubled<'_> {
     async fn read(&self, record: &Record) -> Result<Option<Vec<u8>>> {
-        Archive::read(self.store, record).await
+        RecordStore::read(self.store, record).await
     }
 
     async fn put(&self, record: &Record) -> Result<Put> {
@@ -368,7 +371,7 @@ impl Archive for Troubled<'_> {
     }
 
     async fn remove(&self, record: &Record) -> Result<bool> {
-        self.call(Archive::remove(self.store, record)).await
+        self.call(RecordStore::remove(self.store, record)).await
     }
 }
 

@@ -31,14 +31,15 @@ pub trait ApplyLocker: Debug + Send + Sync + 'static {
     async fn check_apply_lock(&self) -> Result<ApplyCommandLock>;
 }
 
-/// How apply commands are locked.
+/// Locking of apply commands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ApplyCommandLock {
-    /// Whether apply commands are locked.
+    /// `true` if apply commands are locked.
     pub locked: bool,
-    /// Whether they can be locked and unlocked; only [`check_apply_lock`](ApplyLocker::check_apply_lock)
-    /// says so, and only of a store that was asked.
+    /// `true` if they can be locked and unlocked; only
+    /// [`check_apply_lock`](ApplyLocker::check_apply_lock) says so, and only of a store that was
+    /// asked.
     pub global_apply_lock_enabled: bool,
     /// Since when; the zero time when not by the store.
     pub time: Timestamp,

@@ -145,7 +145,7 @@ pub trait LegacyBackend: Debug + Send + Sync + 'static {
 pub struct Listing {
     /// The locks.
     pub locks: Vec<ProjectLock>,
-    /// What is stored where locks are and cannot be read.
+    /// Stored values in the place of locks that cannot be decoded.
     pub damaged: Vec<Damaged>,
 }
 

@@ -1,4 +1,4 @@
-//! What goes wrong in the legacy calls, in the legacy words where there are any.
+//! Errors of the legacy calls, with the legacy messages where they exist.
 
 use std::error::Error as StdError;
 
@@ -10,7 +10,7 @@ use crate::legacy::{CommandName, Damaged};
 /// The result of a legacy call.
 pub type Result<T, E = LegacyError> = std::result::Result<T, E>;
 
-/// What went wrong in a legacy call.
+/// Error of a legacy call.
 ///
 /// The text is to the letter what Atlantis with Redis says where it has one. A cause is behind
 /// [`source`](StdError::source) and not part of the text.
@@ -23,16 +23,16 @@ pub enum LegacyError {
     /// The command is not locked.
     #[error("db transaction failed: no lock exists")]
     CommandNotLocked,
-    /// What was given as the key of a lock is none.
+    /// Not a valid lock key.
     #[error("invalid key format")]
     InvalidKey {
-        /// What was given.
+        /// The given value.
         key: String,
     },
     /// Several locks have this key, and nobody can tell which is meant.
     #[error("the key {key:?} is that of several locks, whose own keys are {exact:?}")]
     AmbiguousKey {
-        /// What was given.
+        /// The given value.
         key: String,
         /// The keys that tell the locks apart; see [`exact_key`](crate::legacy::exact_key).
         exact: Vec<String>,
@@ -72,7 +72,7 @@ pub enum LegacyError {
     /// The wait for a lock was ended.
     #[error("the wait was cancelled")]
     Cancelled,
-    /// What is stored under a key cannot be read.
+    /// The value stored under a key cannot be decoded.
     #[error(transparent)]
     Damaged(#[from] Damaged),
     /// A value is outside of the limits of the store.
@@ -87,7 +87,7 @@ pub enum LegacyError {
     /// The store failed.
     #[error("db transaction failed")]
     Store {
-        /// Whether the call may have happened all the same.
+        /// `true` if the call may have happened all the same.
         unknown: bool,
         /// Why.
         source: Box<dyn StdError + Send + Sync>,
@@ -101,7 +101,7 @@ impl LegacyError {
         Self::Store { unknown, source: source.into() }
     }
 
-    /// Whether the call may have happened all the same.
+    /// Returns `true` if the call may have happened all the same.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {
         matches!(self, Self::Store { unknown: true, .. })

@@ -13,10 +13,10 @@ mod backend;
 mod locker;
 mod parts;
 mod project_locker;
-mod shelf;
+mod versioned_store;
 
 pub use adapter::{
-    AcquireOptions, LockAdapter, QueuePlace, convert_from_legacy, convert_to_legacy,
+    AcquireOptions, LockAdapter, ProjectQueuePosition, convert_from_legacy, convert_to_legacy,
 };
 pub use apply::{ApplyClient, ApplyCommandLock, ApplyLocker};
 pub use backend::{LegacyBackend, Listing};
@@ -24,7 +24,7 @@ pub use error::{LegacyError, Result};
 pub use locker::{LegacyLocker, LockerClient, NoOpLocker, TryLockResponse};
 pub use parts::{LegacyLocks, LegacyRecords, Unlocking};
 pub use project_locker::{ProjectLockResponse, ProjectLocker};
-pub use shelf::Shelf;
+pub use versioned_store::VersionedStore;
 
 /// Small documents with revisions, for what is no lock: statuses of pull requests, and the locks of
 /// commands.

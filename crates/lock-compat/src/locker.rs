@@ -16,7 +16,7 @@ pub trait LegacyLocker: Debug + Send + Sync + 'static {
     /// Locks a project for a pull request.
     ///
     /// # Errors
-    /// What [`LegacyBackend::try_lock`] reports.
+    /// Errors of [`LegacyBackend::try_lock`].
     async fn try_lock(
         &self,
         project: Project,
@@ -35,7 +35,7 @@ pub trait LegacyLocker: Debug + Send + Sync + 'static {
     /// Unlocks a project that this pull request locked, and answers with the lock that ended.
     ///
     /// # Errors
-    /// What [`LegacyBackend::unlock_if_owned_by_pull`] reports.
+    /// Errors of [`LegacyBackend::unlock_if_owned_by_pull`].
     async fn unlock_if_owned_by_pull(
         &self,
         project: &Project,
@@ -46,13 +46,13 @@ pub trait LegacyLocker: Debug + Send + Sync + 'static {
     /// Shows all locks by their keys.
     ///
     /// # Errors
-    /// What [`LegacyBackend::list`] reports.
+    /// Errors of [`LegacyBackend::list`].
     async fn list(&self) -> Result<BTreeMap<String, ProjectLock>>;
 
     /// Unlocks all projects of a pull request, and answers with the locks that ended.
     ///
     /// # Errors
-    /// What [`LegacyBackend::unlock_by_pull`] reports.
+    /// Errors of [`LegacyBackend::unlock_by_pull`].
     async fn unlock_by_pull(&self, repo_full_name: &str, pull_num: i64)
     -> Result<Vec<ProjectLock>>;
 
@@ -63,11 +63,11 @@ pub trait LegacyLocker: Debug + Send + Sync + 'static {
     async fn get_lock(&self, key: &str) -> Result<Option<ProjectLock>>;
 }
 
-/// What became of an attempt to lock a project.
+/// Outcome of an attempt to lock a project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TryLockResponse {
-    /// Whether the project was free.
+    /// `true` if the project was free.
     pub lock_acquired: bool,
     /// The lock of the project now.
     pub curr_lock: ProjectLock,

@@ -21,7 +21,7 @@ pub enum Unlocking {
 }
 
 impl Unlocking {
-    /// Whether the lock may be ended so.
+    /// Returns `true` if the lock may be ended so.
     #[must_use]
     pub const fn may_end(self, lock: &ProjectLock) -> bool {
         match self {
@@ -93,7 +93,7 @@ pub trait LegacyLocks: Debug + Send + Sync + 'static {
 /// The part of a [`LegacyBackend`] that is about records: statuses of pull requests and locks of
 /// commands.
 ///
-/// Every [`Shelf`](crate::Shelf) has it. A store that is none, as one that keeps each record in two
+/// Every [`VersionedStore`](crate::VersionedStore) has it. A store that is none, as one that keeps each record in two
 /// places, implements it by itself.
 ///
 /// # Cancel safety

@@ -1,4 +1,4 @@
-//! Whether a pull request may go on with a project, in the words that people read.
+//! Check whether a pull request may proceed with a project, with messages for users.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ pub struct ProjectLocker {
     executable: String,
 }
 
-/// What became of an attempt to go on with a project.
+/// Outcome of an attempt to proceed with a project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProjectLockResponse {
-    /// Whether the pull request may go on.
+    /// `true` if the pull request may go on.
     pub lock_acquired: bool,
     /// Why it may not; empty otherwise.
     pub lock_failure_reason: String,
@@ -43,7 +43,7 @@ impl ProjectLocker {
     /// Pull requests are compared by their numbers: the project says which repository is meant.
     ///
     /// # Errors
-    /// What [`LegacyLocker::try_lock`] reports.
+    /// Errors of [`LegacyLocker::try_lock`].
     ///
     /// # Cancel safety
     /// A dropped call may have happened.
@@ -71,7 +71,7 @@ impl ProjectLocker {
     }
 }
 
-/// What makes a link to a pull request in a comment at its host.
+/// Returns a link to a pull request for a comment at its host.
 fn link(pull: &PullRequest) -> String {
     let sign = match pull.base_repo.vcs_host.kind {
         VcsHostKind::Gitlab | VcsHostKind::AzureDevops => '!',

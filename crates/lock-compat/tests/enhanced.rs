@@ -1,4 +1,4 @@
-//! What the adapter offers beyond Atlantis, over a real Redis and with two processes.
+//! Extensions of the adapter, over a real Redis and with two processes.
 
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 

@@ -1,4 +1,4 @@
-//! What the adapter offers beyond Atlantis: waiting, places, priorities and handing on.
+//! Extensions of the adapter: waiting, positions, priorities and transfers.
 
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 

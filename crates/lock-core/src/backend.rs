@@ -1,4 +1,4 @@
-//! The protocol that a store speaks: one attempt a call, every outcome a value.
+//! The backend trait: one attempt per call, every expected outcome a value.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use crate::{
     Transfer, TransferRequest,
 };
 
-/// The protocol that a store speaks.
+/// Protocol of a store.
 ///
 /// [`LockManager`](crate::LockManager) calls it, and every backend implements it, by running the
-/// [`machine`](crate::machine) or by doing exactly what the machine does. One attempt a call:
-/// waiting, repeating, renewing and time-outs of the whole belong to the manager. A backend keeps
+/// [`machine`](crate::machine) or by doing exactly what the machine does. A call is a single
+/// attempt: waiting, retries, renewal and overall time-outs belong to the manager. A backend keeps
 /// no table of waiters.
 ///
-/// An error is what nobody planned for, and says whether the operation certainly did not happen or
-/// is unknown. After an unknown one the same call again is safe, because the request's identity
-/// makes both one.
+/// An error is an unexpected failure: either the operation did not happen, or its outcome is
+/// [unknown](crate::Error::is_unknown). Repeating the call is safe then, because requests are
+/// identified by their [`RequestId`](crate::RequestId).
 ///
 /// # Cancel safety
 /// A call that is dropped before it ends may or may not have happened. Repeat it, or
@@ -104,16 +104,17 @@ use crate::{
 ///   forward. `clock::jump_back_does_not_end_leases` `clock::jump_forward_ends_leases`
 #[async_trait]
 pub trait LockBackend: Debug + Send + Sync + 'static {
-    /// Opens a mailbox: from the return of this call on, what is told to it comes out of the
-    /// stream. A mailbox has one stream, the last that was opened.
+    /// Opens a mailbox and returns the stream of its notices from now on. A mailbox has one stream;
+    /// a new one replaces it.
     ///
-    /// A notice is a hint, never lost by the store unless [`Notice::MayHaveMissed`] follows. The
-    /// stream of a store that pushes nothing is pending for ever.
+    /// A notice is a hint. If the store loses one, [`Notice::MayHaveMissed`] follows. The stream of
+    /// a store without notices is pending for ever.
     ///
     /// [`Notice::MayHaveMissed`]: crate::Notice::MayHaveMissed
     ///
     /// # Errors
-    /// When the store cannot be listened to.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store cannot open the
+    /// mailbox.
     ///
     /// # Contract
     /// - A store that gives [notices](crate::Capabilities::notices) tells the mailbox of a waiter
@@ -135,10 +136,12 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     ///   `notices::mailbox_can_be_opened_again`
     async fn listen(&self, mailbox: MailboxId) -> Result<NoticeStream>;
 
-    /// Asks for a key: grants it, queues the request or refuses it.
+    /// Requests a key: the request is granted, queued or refused.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store did not answer (did
+    /// not happen, or [unknown](crate::Error::is_unknown));
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its answer or the key is damaged.
     ///
     /// # Contract
     /// - An exclusive lease is alone: any other request is refused or queued, and learns who holds.
@@ -184,10 +187,11 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     ///   `shared::better_ranked_reader_joins`
     async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>>;
 
-    /// Keeps each waiter alive for another keep-alive, and claims the lease of each request that
-    /// was granted meanwhile. It never joins a queue.
+    /// Extends each waiter by another keep-alive, and claims the lease of each request that was
+    /// granted. It never joins a queue.
     ///
-    /// Answers one for one, in the order given; what fails for one does not touch the others.
+    /// Returns one answer per request, in the order given; a failure of one does not affect the
+    /// others.
     ///
     /// # Contract
     /// - A waiter keeps its place, and is told its position. `liveness::heard_waiter_keeps_its_place`
@@ -198,9 +202,10 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     /// - A batch is answered one for one, in the order given. `hearing::answers_come_in_order`
     async fn hear(&self, requests: &[HearRequest]) -> Vec<Result<Timed<Heard>>>;
 
-    /// Makes each lease last its ttl from now, and a lease in its claim window full length.
+    /// Renews each lease to its full ttl from now on, and claims a lease in its claim window.
     ///
-    /// Answers one for one, in the order given; what fails for one does not touch the others.
+    /// Returns one answer per request, in the order given; a failure of one does not affect the
+    /// others.
     ///
     /// # Contract
     /// - A renewed lease lasts the ttl of the renewal from then on, and is otherwise the same
@@ -215,10 +220,12 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     ///   `renewal::renewals_are_answered_in_order`
     async fn renew(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>>;
 
-    /// Ends a lease, and grants the key to the head of the queue in the same step.
+    /// Releases a lease, and grants the key to the head of the queue in the same step.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store did not answer (did
+    /// not happen, or [unknown](crate::Error::is_unknown));
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its answer or the key is damaged.
     ///
     /// # Contract
     /// - Only the holding request releases; from any other nothing changes.
@@ -230,10 +237,12 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     ///   since. `release::over_lease_cannot_be_used`
     async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>>;
 
-    /// Ends a request: takes it out of the queue, or releases what it was granted.
+    /// Cancels a request: removes it from the queue, or releases its lease.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store did not answer (did
+    /// not happen, or [unknown](crate::Error::is_unknown));
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its answer or the key is damaged.
     ///
     /// # Contract
     /// - A request that waits leaves the queue, and is never granted; the others keep their
@@ -251,10 +260,12 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     ///   lock. `marks::late_acquire_takes_no_lock`
     async fn cancel(&self, request: &CancelRequest) -> Result<Timed<Cancellation>>;
 
-    /// Hands a lease over by name, with a token of its own.
+    /// Transfers a lease by name; the new lease has a new token.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store did not answer (did
+    /// not happen, or [unknown](crate::Error::is_unknown));
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its answer or the key is damaged.
     ///
     /// # Contract
     /// - A waiter gets the lease past the queue, with the terms that it asked for, and must claim
@@ -272,10 +283,12 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     ///   `marks::marked_request_is_handed_nothing`
     async fn transfer(&self, request: &TransferRequest) -> Result<Timed<Transfer>>;
 
-    /// Ends leases or a waiter by force.
+    /// Evicts leases or a waiter.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store did not answer (did
+    /// not happen, or [unknown](crate::Error::is_unknown));
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its answer or the key is damaged.
     ///
     /// # Contract
     /// - The leases that were named are over, also those that never end by themselves, and the

@@ -1,4 +1,4 @@
-//! Time: points on the store's clock, and where they come from.
+//! Timestamps and clocks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ impl Timestamp {
         self.0
     }
 
-    /// How long it has been since `earlier`; zero when the clock was set back in between.
+    /// Time elapsed since `earlier`; zero if the clock was set back in between.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
@@ -55,7 +55,7 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// Where a store that has no clock of its own takes the time from.
+/// Source of time for a store without its own clock.
 ///
 /// It may stand still or jump back: the machine keeps the order of the queue and of the tokens.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
@@ -102,7 +102,7 @@ impl Clock for TokioClock {
     }
 }
 
-/// A clock that stands where it was set.
+/// Clock that is set by hand.
 #[cfg(feature = "test-util")]
 #[derive(Debug, Default)]
 pub struct ManualClock(std::sync::atomic::AtomicU64);
@@ -115,7 +115,7 @@ impl ManualClock {
         Self(now.as_micros().into())
     }
 
-    /// Sets the clock, forwards or back.
+    /// Sets the clock, forward or backward.
     pub fn set(&self, now: Timestamp) {
         self.0.store(now.as_micros(), std::sync::atomic::Ordering::SeqCst);
     }

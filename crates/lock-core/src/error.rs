@@ -1,5 +1,4 @@
-//! What nobody planned for: one error type, with a kind, and whether the operation may have
-//! happened all the same.
+//! The error type: a kind, a cause, and whether the outcome of the operation is unknown.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,7 +10,7 @@ use crate::{End, LockKey, LossReason, QueuePosition, Timed};
 /// The result of an operation on locks.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong in an operation on locks.
+/// Error of a lock operation.
 ///
 /// [`Display`](fmt::Display) prints this level only; the cause is behind
 /// [`source`](StdError::source). [`Debug`](fmt::Debug) prints the whole chain as a text for people,
@@ -36,9 +35,9 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The queue is as long as the request allowed.
+    /// The queue has reached the limit of the request.
     QueueFull,
-    /// The request was not granted within the time that the caller waits.
+    /// The request was not granted within the wait of the caller.
     WaitOver,
     /// The request was ended by force or cancelled.
     Ended,
@@ -46,9 +45,9 @@ pub enum ErrorKind {
     NotHeld,
     /// The lease was lost while it was in use.
     Lost,
-    /// The request waits for a lease whose holder waits for it.
+    /// The request is part of a deadlock.
     Deadlock,
-    /// The receiver of a transfer cannot have the lease.
+    /// The receiver of a transfer cannot receive the lease.
     Refused,
     /// The store cannot be reached, does not serve now, or did not answer in time.
     Unavailable,
@@ -56,52 +55,52 @@ pub enum ErrorKind {
     Unsupported,
     /// A value is outside its limits.
     InvalidInput,
-    /// The store answered what it cannot have meant.
+    /// The store returned an invalid answer, or its data is damaged.
     Corrupt,
     /// The manager was shut down.
     ShutDown,
 }
 
-/// What was being done.
+/// The operation that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Getting a key.
+    /// Acquire a key.
     Acquire,
-    /// Listening to a mailbox.
+    /// Open a mailbox.
     Listen,
-    /// Keeping a waiter alive.
+    /// Keep a waiter alive.
     Hear,
-    /// Making a lease last longer.
+    /// Renew a lease.
     Renew,
-    /// Giving a lease back.
+    /// Release a lease.
     Release,
-    /// Ending a request.
+    /// Cancel a request.
     Cancel,
-    /// Handing a lease over.
+    /// Transfer a lease.
     Transfer,
-    /// Taking leases away.
+    /// Evict leases or a waiter.
     Evict,
-    /// Taking charge of a lease.
+    /// Adopt a lease.
     Adopt,
-    /// Working under a lease.
+    /// Run work under a lease.
     Run,
-    /// Looking at a key.
+    /// Inspect a key.
     Inspect,
-    /// Listing leases.
+    /// List leases.
     List,
-    /// Looking for the waiters of an owner or a session.
+    /// Find the waiters of an owner or a session.
     WaitsOf,
-    /// Watching events.
+    /// Watch events.
     Watch,
-    /// Looking at the store.
+    /// Read the health of the store.
     Health,
-    /// Reaching the store.
+    /// Connect to the store.
     Connect,
 }
 
 impl Error {
-    /// An `operation` failed in this way and certainly did not happen.
+    /// Creates an error of an `operation` that did not happen.
     #[must_use]
     pub fn new(kind: ErrorKind, operation: Operation) -> Self {
         Self(Box::new(Inner {
@@ -137,7 +136,7 @@ impl Error {
         self
     }
 
-    /// The same error of an operation that may have happened all the same.
+    /// Marks the outcome as unknown: the operation may have happened.
     #[must_use]
     pub fn unknown(mut self) -> Self {
         self.0.unknown = true;
@@ -178,7 +177,7 @@ impl Error {
         self.0.kind
     }
 
-    /// What was being done.
+    /// The operation that failed.
     #[must_use]
     pub fn operation(&self) -> Operation {
         self.0.operation
@@ -190,19 +189,20 @@ impl Error {
         self.0.key.as_ref()
     }
 
-    /// Whether the operation may have happened all the same: `false` is a promise that it did not.
+    /// Returns `true` if the outcome is unknown: the operation may have happened. `false`
+    /// guarantees that it did not.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         self.0.unknown
     }
 
-    /// Whether the same operation may succeed later.
+    /// Returns `true` if the same operation may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::WaitOver | ErrorKind::QueueFull)
     }
 
-    /// Where the request stood and who was in its way, when the wait for the key was in vain.
+    /// Position of the request and the lease in its way, if it was not granted in time.
     #[must_use]
     pub fn position(&self) -> Option<&Timed<QueuePosition>> {
         self.0.position.as_ref()
@@ -214,7 +214,7 @@ impl Error {
         self.0.loss.as_ref()
     }
 
-    /// How the request was ended, when it was ended by force or cancelled.
+    /// The end of the request, if it was ended by force or cancelled.
     #[must_use]
     pub fn end(&self) -> Option<&End> {
         match &self.0.loss {
@@ -248,7 +248,7 @@ impl fmt::Display for Error {
             write!(f, " at {server}")?;
         }
         if inner.unknown {
-            f.write_str(", and whether the operation happened is unknown")?;
+            f.write_str("; the outcome is unknown")?;
         }
         if let Some(loss) = &inner.loss {
             write!(f, ": {loss}")?;
@@ -294,7 +294,7 @@ impl fmt::Display for ErrorKind {
             Self::Unavailable => "the store is unavailable",
             Self::Unsupported => "this is not supported",
             Self::InvalidInput => "invalid input",
-            Self::Corrupt => "the store answered nonsense",
+            Self::Corrupt => "the store returned an invalid answer",
             Self::ShutDown => "the manager was shut down",
         })
     }

@@ -1,4 +1,4 @@
-//! What happened to a key, for those who watch.
+//! Events of a key, for watchers.
 
 use std::fmt;
 
@@ -9,15 +9,15 @@ use crate::{EventCursor, Lease, LockKey, OwnerId, Reason, Timestamp, Waiter};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct LockEvent {
-    /// Where the event stands: a watch that begins after it sees what follows.
+    /// Cursor of the event: a watch that starts after it receives the following events.
     pub cursor: EventCursor,
     /// When, on the store's clock.
     pub at: Timestamp,
-    /// What.
+    /// The change.
     pub change: Change,
 }
 
-/// What happened.
+/// Change of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -27,7 +27,7 @@ pub enum Change {
     Queued(Waiter),
     /// A request was granted its lease.
     Granted(Lease),
-    /// A holder gave its lease back.
+    /// A lease was released by its holder.
     Released(Lease),
     /// A lease ran out.
     Expired(Lease),
@@ -35,7 +35,7 @@ pub enum Change {
     Cancelled(Waiter),
     /// A waiter was silent for longer than its keep-alive.
     Lapsed(Waiter),
-    /// A holder handed its lease over.
+    /// A lease was transferred by its holder.
     Transferred {
         /// The lease that ended.
         from: Lease,
@@ -46,7 +46,7 @@ pub enum Change {
     Evicted {
         /// The lease that ended.
         lease: Lease,
-        /// Who took it.
+        /// The owner that evicted it.
         by: OwnerId,
         /// Why.
         reason: Reason,
@@ -55,7 +55,7 @@ pub enum Change {
     WaiterEvicted {
         /// The waiter that left.
         waiter: Waiter,
-        /// Who took it out.
+        /// The owner that evicted it.
         by: OwnerId,
         /// Why.
         reason: Reason,
@@ -127,7 +127,8 @@ impl Change {
         }
     }
 
-    /// Whether the change is about this owner's lease or waiter; a transfer is about both sides.
+    /// Returns `true` if the change concerns a lease or waiter of this owner. A transfer concerns
+    /// both sides.
     #[must_use]
     pub fn concerns(&self, owner: &OwnerId) -> bool {
         match self {
@@ -166,7 +167,7 @@ impl ChangeKinds {
         Self(self.0 | other.0)
     }
 
-    /// Whether `kind` is in the set.
+    /// Returns `true` if `kind` is in the set.
     #[must_use]
     pub const fn contains(self, kind: ChangeKind) -> bool {
         self.0 & 1 << kind as u32 != 0
@@ -234,7 +235,7 @@ impl EventFilter {
         Self { owner: Some(owner), ..self }
     }
 
-    /// Whether the event is wanted.
+    /// Returns `true` if the filter accepts the event.
     #[must_use]
     pub fn matches(&self, event: &LockEvent) -> bool {
         self.kinds.contains(event.change.kind())
@@ -243,7 +244,7 @@ impl EventFilter {
     }
 }
 
-/// What a watcher receives.
+/// Item of an event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(clippy::large_enum_variant, reason = "nearly everything a watcher receives is an event")]

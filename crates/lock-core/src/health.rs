@@ -1,4 +1,4 @@
-//! What a store says of itself.
+//! Health and capabilities of a store.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use crate::LockKey;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Health {
-    /// What the store is, for people: its name and version.
+    /// Name and version of the store, for display.
     pub store: String,
-    /// What an operator should mend, for people; nothing when all is well.
+    /// Warnings for the operator; empty if the store is healthy.
     pub warnings: Vec<String>,
 }
 
 impl Health {
-    /// The store answers, and these things should be mended.
+    /// The store answers, with warnings for the operator.
     #[must_use]
     pub const fn new(store: String, warnings: Vec<String>) -> Self {
         Self { store, warnings }
@@ -34,7 +34,7 @@ impl fmt::Display for Health {
     }
 }
 
-/// What a store truly offers; the conformance suite holds it to its word.
+/// Capabilities of a store, verified by the conformance suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
@@ -70,7 +70,7 @@ impl Capabilities {
         Self { key_bytes, ..self }
     }
 
-    /// Tells mailboxes of grants and of ends by force.
+    /// Sends notices of grants and forced ends to mailboxes.
     #[must_use]
     pub const fn with_notices(self) -> Self {
         Self { notices: true, ..self }

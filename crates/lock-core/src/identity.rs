@@ -82,16 +82,15 @@ identity! {
 }
 
 identity! {
-    /// One line of work of an owner: what it holds while it waits for more.
+    /// Session of an owner: one line of work that holds leases while it waits for more.
     ///
-    /// Deadlocks are between sessions, never between owners: two tasks of one process share an
-    /// owner and do not hinder each other. A request that names no session is a session of its own,
-    /// with the bits of the request.
+    /// Deadlocks are between sessions, never between owners: two tasks of one process may share an
+    /// owner. A request without a session has its own, with the bits of the request.
     SessionId, "session"
 }
 
 identity! {
-    /// Where a manager is told things, one for each manager.
+    /// Mailbox for the notices of a manager, one per manager.
     ///
     /// See [`LockBackend::listen`](crate::LockBackend::listen).
     MailboxId, "mailbox"

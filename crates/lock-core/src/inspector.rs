@@ -1,4 +1,4 @@
-//! What can be seen of a store: holders, waiters, events, health.
+//! The inspector trait: holders, waiters, events and health of a store.
 
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -12,11 +12,11 @@ use crate::{
     LockBackend, Page, Result, Timed, Waiter, WaitsQuery, Watched,
 };
 
-/// What can be seen of a store.
+/// Read access to a store.
 ///
 /// [`LockManager`](crate::LockManager), operators' tools and deadlock detection call it; every
-/// backend implements it beside [`LockBackend`]. Looking at a key first drops what is over, as
-/// every command does, so that nothing dead is ever shown.
+/// backend implements it beside [`LockBackend`]. An inspection drops expired entries first, as
+/// every command does, so that only live entries are shown.
 ///
 /// # Cancel safety
 /// Every call may be dropped at any time.
@@ -37,7 +37,10 @@ pub trait LockInspector: Debug + Send + Sync + 'static {
     /// names a next.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly; when the cursor is not one of its own.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store did not answer;
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its answer or the key is damaged;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the cursor is not one of
+    /// this store.
     ///
     /// # Contract
     /// - A key that nobody holds or waits for shows nothing. `inspection::free_key_shows_nothing`
@@ -55,7 +58,10 @@ pub trait LockInspector: Debug + Send + Sync + 'static {
     /// The leases that are alive, page by page. A page may be short or empty while it names a next.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly; when the cursor is not one of its own.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store did not answer;
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its answer or the key is damaged;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the cursor is not one of
+    /// this store.
     ///
     /// # Contract
     /// - Following the pages to the last lists every lease once while nothing changes, and no page
@@ -74,7 +80,10 @@ pub trait LockInspector: Debug + Send + Sync + 'static {
     /// empty while it names a next.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly; when the cursor is not one of its own.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store did not answer;
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its answer or the key is damaged;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the cursor is not one of
+    /// this store.
     ///
     /// # Contract
     /// - Every waiter of the very same owner is found, on whatever key.
@@ -87,10 +96,12 @@ pub trait LockInspector: Debug + Send + Sync + 'static {
     ///   `inspection::waits_are_paged`
     async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>>;
 
-    /// The events after a cursor, or from now on when there is none.
+    /// Streams the events after a cursor, or from now on without one.
     ///
     /// # Errors
-    /// When the store cannot be listened to, or offers no events; when the cursor is not one of a
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store did not answer;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when it offers no events;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the cursor is not one of a
     /// store of this kind.
     ///
     /// # Contract
@@ -113,13 +124,14 @@ pub trait LockInspector: Debug + Send + Sync + 'static {
     /// The health of the store.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store did not answer;
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its answer is damaged.
     ///
     /// # Contract
     /// - The store tells what it is, the same on every connection. `inspection::health_is_told`
     async fn health(&self) -> Result<Health>;
 
-    /// What the store truly offers.
+    /// Capabilities of the store.
     ///
     /// # Contract
     /// - What is offered holds, and is the same on every connection.
@@ -127,14 +139,14 @@ pub trait LockInspector: Debug + Send + Sync + 'static {
     fn capabilities(&self) -> Capabilities;
 }
 
-/// A whole store: the protocol and what can be seen.
+/// A store: backend and inspector.
 ///
 /// Every type that is both is one; it is here so that both can be had behind one `dyn`.
 pub trait LockStore: LockBackend + LockInspector {}
 
 impl<S: LockBackend + LockInspector + ?Sized> LockStore for S {}
 
-/// Events, in the order of their key, until the store or the watcher goes.
+/// Stream of events, in order per key, until the store or the watcher is dropped.
 pub type EventStream = Pin<Box<dyn Stream<Item = Watched> + Send>>;
 
 #[async_trait]

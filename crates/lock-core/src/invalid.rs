@@ -1,4 +1,4 @@
-//! What is wrong with a value that was refused: which field, and which limit.
+//! Validation errors: the field and the limit that it violates.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -14,7 +14,7 @@ pub struct InvalidInput {
     violation: Violation,
 }
 
-/// In which way a value is outside its limits.
+/// Violated constraint of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
@@ -50,14 +50,14 @@ pub enum Violation {
         /// The longest span allowed.
         limit: Duration,
     },
-    /// The text is none of the words that are allowed.
+    /// The text is not one of the allowed words.
     UnknownWord {
-        /// The words allowed.
+        /// The allowed words.
         allowed: &'static str,
     },
-    /// The text does not have the form that is asked for.
+    /// The text does not have the required form.
     Malformed {
-        /// The form asked for.
+        /// The required form.
         expected: &'static str,
     },
 }
@@ -75,7 +75,7 @@ impl InvalidInput {
         self.field
     }
 
-    /// What is wrong with the value, and what the limit is.
+    /// The violated constraint, with its limit.
     #[must_use]
     pub const fn violation(&self) -> &Violation {
         &self.violation

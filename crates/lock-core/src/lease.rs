@@ -1,4 +1,4 @@
-//! What a granted request has.
+//! Leases.
 
 use std::time::Duration;
 
@@ -7,16 +7,17 @@ use crate::{
     Timestamp, Ttl,
 };
 
-/// What a granted request has: while it lasts, no request that may not share the key is granted it.
+/// Lease of a granted request. While it lasts, the key is granted only to requests that can share
+/// it.
 ///
 /// The points of time are on the store's clock; see [`Timed`](crate::Timed).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Lease {
-    /// What is locked.
+    /// The locked key.
     pub key: LockKey,
-    /// Who holds it.
+    /// The holder.
     pub owner: OwnerId,
     /// The session that holds it.
     pub session: SessionId,
@@ -26,28 +27,28 @@ pub struct Lease {
     pub mode: Mode,
     /// The fencing token.
     pub token: FencingToken,
-    /// How long each renewal makes it last.
+    /// Time to live after each renewal.
     pub ttl: Ttl,
     /// When it was granted.
     pub granted_at: Timestamp,
     /// When it ends unless renewed; `None` is never.
     ///
-    /// A lease that was handed to a waiter ends after the claim window, which is the waiter's
-    /// keep-alive, until it is claimed.
+    /// A lease granted to a waiter expires after its claim window, the waiter's keep-alive, unless
+    /// it is claimed.
     pub expires_at: Option<Timestamp>,
-    /// What it carries.
+    /// Metadata of the holder.
     pub metadata: Metadata,
 }
 
 /// The name of a lease: a command that says all three never touches the next lease of the same
 /// request, however late it arrives.
 ///
-/// Whoever knows the name can renew, release and transfer the lease.
+/// A caller that knows the name can renew, release and transfer the lease.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct LeaseName {
-    /// What is locked.
+    /// The locked key.
     pub key: LockKey,
     /// The request that was granted.
     pub request: RequestId,
@@ -63,13 +64,12 @@ impl LeaseName {
     }
 }
 
-/// What the store decided about a request when it granted it: the rest of the lease is what the
-/// request asked for.
+/// Decision of the store at the time of a grant; the rest of the lease comes from the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Grant {
-    /// What is locked.
+    /// The locked key.
     pub key: LockKey,
     /// The request that was granted.
     pub request: RequestId,
@@ -136,19 +136,19 @@ impl Lease {
         LeaseName::new(self.key.clone(), self.request, self.token)
     }
 
-    /// How long the lease has been held at the time `now`.
+    /// Age of the lease at `now`.
     #[must_use]
     pub const fn age(&self, now: Timestamp) -> Duration {
         now.since(self.granted_at)
     }
 
-    /// How long the lease lasts from `now`; `None` is for ever.
+    /// Remaining time of the lease at `now`; `None` if it does not expire.
     #[must_use]
     pub fn remaining(&self, now: Timestamp) -> Option<Duration> {
         self.expires_at.map(|end| end.since(now))
     }
 
-    /// Whether the lease is over at the time `now`.
+    /// Returns `true` if the lease has expired at `now`.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= now)

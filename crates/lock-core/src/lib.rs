@@ -3,10 +3,13 @@
 mod clock;
 mod identity;
 mod invalid;
+mod key;
 mod metadata;
 mod mode;
+mod owner;
 mod priority;
 mod random;
+mod reason;
 mod span;
 mod text;
 mod timed;
@@ -17,6 +20,7 @@ mod error;
 mod event;
 mod health;
 mod lease;
+mod loss_reason;
 mod notice;
 mod position;
 mod query;
@@ -44,16 +48,19 @@ pub use health::{Capabilities, Health};
 pub use identity::{MailboxId, RequestId, SessionId};
 pub use inspector::{EventStream, LockInspector, LockStore};
 pub use invalid::{InvalidInput, Violation};
+pub use key::LockKey;
 pub use lease::{Grant, Lease, LeaseName};
+pub use loss_reason::LossReason;
 pub use manager::{
-    Acquire, Attempt, GuardError, LeaseStream, LockGuard, LockManager, LossReason, ManagerConfig,
-    Once, Queueing, ShutdownReport,
+    Acquire, Attempt, GuardError, LeaseStream, LockGuard, LockManager, ManagerConfig,
+    ShutdownReport, Try, Wait,
 };
 #[cfg(feature = "test-util")]
 pub use manager::{ManagerFault, plant};
 pub use metadata::Metadata;
 pub use mode::Mode;
 pub use notice::{End, Notice, NoticeStream};
+pub use owner::OwnerId;
 pub use position::{Holder, QueuePosition};
 pub use priority::Priority;
 pub use query::{
@@ -61,13 +68,13 @@ pub use query::{
 };
 #[cfg(feature = "test-util")]
 pub use random::seed_random;
+pub use reason::Reason;
 pub use reply::{Acquisition, Cancellation, Eviction, Heard, Release, Renewal, Transfer};
 pub use request::{
     AcquireRequest, CancelRequest, EvictRequest, EvictTarget, HearRequest, OnHeld, ReleaseRequest,
     RenewRequest, TransferRequest, TransferTo,
 };
 pub use span::{AgeingStep, HeadStart, KeepAlive, LeaseTime, Timeout};
-pub use text::{LockKey, OwnerId, Reason};
 pub use timed::Timed;
 pub use token::FencingToken;
 #[doc(no_inline)]

@@ -1,4 +1,4 @@
-//! What a lease carries for people and programs that look at it.
+//! Metadata of a lease.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ impl Metadata {
         entries.iter().map(|(name, text)| name.len() + text.len()).sum()
     }
 
-    /// Whether there is nothing.
+    /// Returns `true` if there is no metadata.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_none()

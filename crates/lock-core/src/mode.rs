@@ -1,10 +1,10 @@
-//! Whether a lease is alone on its key or shares it.
+//! Lock mode: exclusive or shared.
 
 use std::num::NonZeroU32;
 
 use crate::invalid::{InvalidInput, Violation};
 
-/// Whether a lease is alone on its key or shares it.
+/// Lock mode: exclusive or shared.
 ///
 /// Leases share a key only with leases of the very same mode: two programs that disagree about the
 /// number of permits take turns, and neither number is ever exceeded.
@@ -18,7 +18,7 @@ pub enum Mode {
     Exclusive,
     /// Other shared leases of the key may be alive.
     Shared {
-        /// How many leases may share the key; `None` is no limit.
+        /// Maximum number of leases on the key; `None` for no limit.
         limit: Option<NonZeroU32>,
     },
 }

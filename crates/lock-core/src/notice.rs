@@ -1,4 +1,4 @@
-//! What a store tells a manager, and how a request was ended by force.
+//! Notices of a store to a manager, and forced ends.
 
 use std::fmt;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use futures_core::Stream;
 
 use crate::{FencingToken, Grant, LockKey, OwnerId, Reason, RequestId};
 
-/// How a request was ended by force, or by a cancel that says that an answer is outstanding.
+/// Forced end of a request, or its cancellation with an answer outstanding.
 ///
 /// A store remembers it for a while; see [`machine`](crate::machine), rule 13.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ use crate::{FencingToken, Grant, LockKey, OwnerId, Reason, RequestId};
 pub enum End {
     /// An operator evicted the lease or the waiter.
     Evicted {
-        /// Who.
+        /// The owner that ended it.
         by: OwnerId,
         /// Why.
         reason: Reason,
@@ -43,7 +43,7 @@ impl fmt::Display for End {
     }
 }
 
-/// What a store tells a mailbox.
+/// Notice to a mailbox.
 ///
 /// A notice is a hint: it may be late, lost or repeated, and whatever it tells is also state that a
 /// command finds.
@@ -62,7 +62,7 @@ pub enum Notice {
         request: RequestId,
         /// The token of the lease; `None` for a waiter.
         token: Option<FencingToken>,
-        /// How it was ended.
+        /// The end.
         end: End,
     },
     /// The request is at the head of the queue and may fit: it should be heard now.

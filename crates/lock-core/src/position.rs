@@ -1,10 +1,10 @@
-//! Where a request stands that is not granted.
+//! Position of a request in the queue.
 
 use std::fmt;
 
 use crate::{FencingToken, Lease, Mode, OwnerId, SessionId, Timed, Timestamp};
 
-/// Where a request stands that is not granted, and what is in its way.
+/// Position of a request in the queue, and the lease in its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -28,7 +28,7 @@ pub struct QueuePosition {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Holder {
-    /// Who holds the key.
+    /// Holder of the key.
     pub owner: OwnerId,
     /// The session that holds the key.
     pub session: SessionId,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::invalid::{InvalidInput, Violation};
 use crate::{AgeingStep, HeadStart};
 
-/// How urgent a request is.
+/// Priority of a request.
 ///
 /// A priority is a head start: a request of one level more ranks as if it had come one ageing step
 /// earlier. So nobody is overtaken by a request that came more than three steps later, and nobody
@@ -31,7 +31,7 @@ impl Priority {
     /// All priorities, the least urgent first.
     pub const ALL: [Self; 4] = [Self::Low, Self::Normal, Self::High, Self::Critical];
 
-    /// How many ageing steps the head start is.
+    /// Number of ageing steps in the head start.
     #[must_use]
     pub const fn level(self) -> u32 {
         match self {

@@ -1,4 +1,4 @@
-//! What can be asked of an inspector, and the pages that it answers with.
+//! Queries to an inspector, and the pages of its answers.
 
 use std::num::NonZeroU32;
 
@@ -17,13 +17,13 @@ macro_rules! cursor {
         pub struct $name(String);
 
         impl $name {
-            /// Keeps the text that a store wrote.
+            /// Wraps a text written by the store.
             #[must_use]
             pub const fn new(text: String) -> Self {
                 Self(text)
             }
 
-            /// The text that the store wrote.
+            /// The text written by the store.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -33,20 +33,20 @@ macro_rules! cursor {
 }
 
 cursor! {
-    /// Where a page ended.
+    /// End of a page.
     Cursor
 }
 
 cursor! {
-    /// Where an event stands among all events of a store.
+    /// Position of an event in the journal of a store.
     EventCursor
 }
 
-/// Lets the pages of a query be chosen.
+/// Declares the paging of a query.
 macro_rules! paged {
     ($query:ident) => {
         impl $query {
-            /// At most `limit` of what is asked for on a page.
+            /// Sets the page size.
             #[must_use]
             pub fn with_limit(self, limit: NonZeroU32) -> Self {
                 Self { limit, ..self }
@@ -65,7 +65,7 @@ paged!(InspectQuery);
 paged!(ListQuery);
 paged!(WaitsQuery);
 
-/// Which key to inspect, and which of its waiters to show.
+/// Inspection of a key and a page of its waiters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InspectQuery {
@@ -73,7 +73,7 @@ pub struct InspectQuery {
     pub key: LockKey,
     /// Maximum number of leases and of waiters to show, up to [`MAX_LIMIT`](Self::MAX_LIMIT).
     pub limit: NonZeroU32,
-    /// Where the last page of waiters ended; `None` begins.
+    /// End of the previous page of waiters; `None` for the first page.
     pub cursor: Option<Cursor>,
 }
 
@@ -113,7 +113,7 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// A key that nobody holds or waits for.
+    /// Inspection of a free key.
     #[must_use]
     pub const fn free(key: LockKey) -> Self {
         let waiters = Page::new(Vec::new(), None);
@@ -133,7 +133,7 @@ impl Inspection {
     }
 }
 
-/// Which leases to list: all that match every given condition.
+/// Listing of the leases that match every condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListQuery {
@@ -141,9 +141,9 @@ pub struct ListQuery {
     pub prefix: String,
     /// Only leases of this owner.
     pub owner: Option<OwnerId>,
-    /// The most leases on one page.
+    /// Maximum number of leases per page.
     pub limit: NonZeroU32,
-    /// Where the last page ended; `None` begins.
+    /// End of the previous page; `None` for the first page.
     pub cursor: Option<Cursor>,
 }
 
@@ -175,7 +175,7 @@ impl ListQuery {
         Self { owner: Some(owner), ..self }
     }
 
-    /// Whether the lease is wanted.
+    /// Returns `true` if the query accepts the lease.
     #[must_use]
     pub fn matches(&self, lease: &Lease) -> bool {
         lease.key.as_str().starts_with(&self.prefix)
@@ -183,19 +183,19 @@ impl ListQuery {
     }
 }
 
-/// Whose waiters to find, and which of them to show.
+/// Search for the waiters of an owner or session, with paging.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WaitsQuery {
-    /// Whose waiters.
+    /// Owner or session.
     pub of: WaitsOf,
     /// Maximum number of waiters on one page.
     pub limit: NonZeroU32,
-    /// Where the last page ended; `None` begins.
+    /// End of the previous page; `None` for the first page.
     pub cursor: Option<Cursor>,
 }
 
-/// Whose waiters to find.
+/// Owner or session of waiters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum WaitsOf {
@@ -214,7 +214,7 @@ impl WaitsQuery {
 }
 
 impl WaitsOf {
-    /// Whether the waiter is wanted.
+    /// Returns `true` if the query accepts the waiter.
     #[must_use]
     pub fn matches(&self, waiter: &Waiter) -> bool {
         match self {
@@ -236,14 +236,14 @@ impl From<SessionId> for WaitsOf {
     }
 }
 
-/// Some of what was asked for.
+/// One page of results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Page<T> {
     /// The items, in the store's own order.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` when this is the last.
+    /// Start of the next page; `None` after the last.
     pub next: Option<Cursor>,
 }
 

@@ -1,4 +1,4 @@
-//! What a store answers: the outcomes that a caller plans for.
+//! Replies of a store: the expected outcomes.
 
 use crate::{End, Lease, QueuePosition, Timestamp, Waiter};
 
@@ -19,7 +19,7 @@ pub enum Acquisition {
     Ended(End),
 }
 
-/// What a [`hear`](crate::LockBackend::hear) found of one request.
+/// Outcome of a [`hear`](crate::LockBackend::hear) for one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
@@ -103,7 +103,7 @@ pub struct Eviction {
     pub leases: Vec<Lease>,
     /// The waiter that was taken out of the queue.
     pub waiter: Option<Waiter>,
-    /// Whether leases are left that the request meant: one command takes at most
+    /// `true` if matching leases remain: one command evicts at most
     /// [`machine::EVICT_LIMIT`](crate::machine::EVICT_LIMIT).
     pub more: bool,
 }
@@ -124,7 +124,7 @@ impl Eviction {
         Self { leases: Vec::new(), waiter: Some(waiter), more: false }
     }
 
-    /// Whether nothing was there to evict.
+    /// Returns `true` if nothing was evicted.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.leases.is_empty() && self.waiter.is_none()

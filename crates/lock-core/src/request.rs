@@ -1,4 +1,4 @@
-//! What each operation asks of a store.
+//! Requests to a store, one type per operation.
 
 use std::num::NonZeroU32;
 
@@ -7,53 +7,53 @@ use crate::{
     RequestId, SessionId, Ttl,
 };
 
-/// What becomes of a request that cannot be granted at once.
+/// Behaviour of a request that cannot be granted at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OnHeld {
-    /// It is refused and leaves nothing behind.
+    /// The request is refused and leaves no trace.
     Refuse,
-    /// It joins the queue.
+    /// The request joins the queue.
     Queue {
-        /// How long it may be silent before it loses its place.
+        /// Maximum time between heartbeats before the position is lost.
         keep_alive: KeepAlive,
-        /// The longest queue that it joins, itself included; `None` joins any.
+        /// Maximum queue length to join, itself included; `None` for no limit.
         queue_limit: Option<NonZeroU32>,
     },
 }
 
-/// Asks for a key. See [`LockBackend::acquire`](crate::LockBackend::acquire).
+/// Request for a key. See [`LockBackend::acquire`](crate::LockBackend::acquire).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct AcquireRequest {
     /// The identity of this attempt.
     pub id: RequestId,
-    /// What to lock.
+    /// Key to lock.
     pub key: LockKey,
-    /// Who asks.
+    /// Owner of the request.
     pub owner: OwnerId,
-    /// The session that asks.
+    /// Session of the request.
     pub session: SessionId,
     /// Exclusive or shared.
     pub mode: Mode,
-    /// How long the lease lasts unless renewed.
+    /// Time to live of the lease.
     pub ttl: Ttl,
-    /// How much earlier than its arrival the request ranks.
+    /// Head start in the queue.
     pub head_start: HeadStart,
-    /// What to do when the key cannot be had at once.
+    /// Behaviour if the key is not free.
     pub on_held: OnHeld,
-    /// Where to tell of a grant and of an end by force; `None` is nowhere.
+    /// Mailbox for notices of its grant and forced end; `None` for no notices.
     pub mailbox: Option<MailboxId>,
-    /// What the lease carries for people and programs that look at it.
+    /// Metadata of the lease.
     pub metadata: Metadata,
 }
 
 impl AcquireRequest {
-    /// Asks for `key` exclusively, with the default ttl, in a session of its own, with no head
-    /// start and no mailbox, refused when held.
+    /// Creates an exclusive request for `key`, with the default ttl, its own session, no head start
+    /// and no mailbox, refused if the key is held.
     #[must_use]
     pub fn new(id: RequestId, key: LockKey, owner: OwnerId) -> Self {
         Self {
@@ -70,56 +70,56 @@ impl AcquireRequest {
         }
     }
 
-    /// Asks in this session.
+    /// Sets the session.
     #[must_use]
     pub fn with_session(self, session: SessionId) -> Self {
         Self { session, ..self }
     }
 
-    /// Asks in this mode.
+    /// Sets the mode.
     #[must_use]
     pub fn with_mode(self, mode: Mode) -> Self {
         Self { mode, ..self }
     }
 
-    /// Asks for a lease of this length.
+    /// Sets the ttl.
     #[must_use]
     pub fn with_ttl(self, ttl: Ttl) -> Self {
         Self { ttl, ..self }
     }
 
-    /// Ranks this much earlier than its arrival.
+    /// Sets the head start.
     #[must_use]
     pub fn with_head_start(self, head_start: HeadStart) -> Self {
         Self { head_start, ..self }
     }
 
-    /// Does this when the key cannot be had at once.
+    /// Sets the behaviour if the key is not free.
     #[must_use]
     pub fn with_on_held(self, on_held: OnHeld) -> Self {
         Self { on_held, ..self }
     }
 
-    /// Joins a queue of any length when the key cannot be had at once.
+    /// Joins a queue of any length if the key is not free.
     #[must_use]
     pub fn queueing(self, keep_alive: KeepAlive) -> Self {
         self.with_on_held(OnHeld::Queue { keep_alive, queue_limit: None })
     }
 
-    /// Is told of its grant and of its end by force in `mailbox`.
+    /// Sets the mailbox for notices of its grant and forced end.
     #[must_use]
     pub fn with_mailbox(self, mailbox: MailboxId) -> Self {
         Self { mailbox: Some(mailbox), ..self }
     }
 
-    /// Carries `metadata`.
+    /// Attaches `metadata`.
     #[must_use]
     pub fn with_metadata(self, metadata: Metadata) -> Self {
         Self { metadata, ..self }
     }
 }
 
-/// Keeps a waiter alive, and claims the lease that it was granted. See
+/// Heartbeat of a waiter, which claims a granted lease. See
 /// [`LockBackend::hear`](crate::LockBackend::hear).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -129,7 +129,7 @@ pub struct HearRequest {
     pub key: LockKey,
     /// The request to hear.
     pub request: RequestId,
-    /// Where to tell of a grant from now on; `None` leaves that as it is.
+    /// New mailbox for notices of a grant; `None` keeps the current one.
     pub mailbox: Option<MailboxId>,
 }
 
@@ -140,58 +140,59 @@ impl HearRequest {
         Self { key, request, mailbox: None }
     }
 
-    /// Is told in `mailbox` from now on.
+    /// Sets the new mailbox.
     #[must_use]
     pub fn with_mailbox(self, mailbox: MailboxId) -> Self {
         Self { mailbox: Some(mailbox), ..self }
     }
 }
 
-/// Makes a lease last longer. See [`LockBackend::renew`](crate::LockBackend::renew).
+/// Renewal of a lease. See [`LockBackend::renew`](crate::LockBackend::renew).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct RenewRequest {
     /// The lease to renew.
     pub lease: LeaseName,
-    /// How long the lease lasts from now.
+    /// Time to live from now on.
     pub ttl: Ttl,
-    /// Where to tell of an end by force from now on; `None` leaves that as it is.
+    /// New mailbox for notices of a forced end; `None` keeps the current one.
     pub mailbox: Option<MailboxId>,
 }
 
 impl RenewRequest {
-    /// Makes the lease last `ttl` from now.
+    /// Creates a renewal to `ttl` from now on.
     #[must_use]
     pub const fn new(lease: LeaseName, ttl: Ttl) -> Self {
         Self { lease, ttl, mailbox: None }
     }
 
-    /// Is told in `mailbox` from now on.
+    /// Sets the new mailbox.
     #[must_use]
     pub fn with_mailbox(self, mailbox: MailboxId) -> Self {
         Self { mailbox: Some(mailbox), ..self }
     }
 }
 
-/// Gives a lease back. See [`LockBackend::release`](crate::LockBackend::release).
+/// Release of a lease. See [`LockBackend::release`](crate::LockBackend::release).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct ReleaseRequest {
-    /// The lease to give back.
+    /// The lease to release.
     pub lease: LeaseName,
 }
 
 impl ReleaseRequest {
-    /// Gives this lease back.
+    /// Creates a release of this lease.
     #[must_use]
     pub const fn new(lease: LeaseName) -> Self {
         Self { lease }
     }
 }
 
-/// Ends a request, waiting or granted. See [`LockBackend::cancel`](crate::LockBackend::cancel).
+/// Cancellation of a request, queued or granted. See
+/// [`LockBackend::cancel`](crate::LockBackend::cancel).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -200,8 +201,7 @@ pub struct CancelRequest {
     pub key: LockKey,
     /// The request to end.
     pub request: RequestId,
-    /// Whether an acquire of the request was sent and not answered: it may still arrive, and is
-    /// then refused.
+    /// `true` if an acquire of the request is unanswered: it may still arrive, and is then refused.
     pub answer_outstanding: bool,
 }
 
@@ -219,34 +219,34 @@ impl CancelRequest {
     }
 }
 
-/// Hands a lease over by name. See [`LockBackend::transfer`](crate::LockBackend::transfer).
+/// Transfer of a lease by name. See [`LockBackend::transfer`](crate::LockBackend::transfer).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct TransferRequest {
-    /// The lease to hand over.
+    /// The lease to transfer.
     pub lease: LeaseName,
-    /// Who hands it over.
+    /// Owner that transfers it.
     pub by: OwnerId,
-    /// Who gets it.
+    /// Receiver.
     pub to: TransferTo,
 }
 
-/// Who gets a transferred lease.
+/// Receiver of a transferred lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum TransferTo {
-    /// A request that waits in the queue of the key, wherever it stands.
+    /// A request in the queue of the key, at any position.
     Waiter(RequestId),
-    /// An owner that need not have asked; it learns of the lease by other means and adopts it.
+    /// An owner without a request, which learns of the lease by other means and adopts it.
     Owner {
         /// The new owner.
         owner: OwnerId,
         /// The request that holds from now on, in a session of its own.
         request: RequestId,
-        /// What the lease carries from now on.
+        /// New metadata of the lease.
         metadata: Metadata,
     },
 }
@@ -262,29 +262,29 @@ impl TransferTo {
 }
 
 impl TransferRequest {
-    /// Hands `lease` over, in the name of `by`.
+    /// Creates a transfer of `lease` on behalf of `by`.
     #[must_use]
     pub const fn new(lease: LeaseName, by: OwnerId, to: TransferTo) -> Self {
         Self { lease, by, to }
     }
 }
 
-/// Ends leases or a waiter by force. See [`LockBackend::evict`](crate::LockBackend::evict).
+/// Eviction of leases or a waiter. See [`LockBackend::evict`](crate::LockBackend::evict).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct EvictRequest {
     /// The key.
     pub key: LockKey,
-    /// What to end.
+    /// Target of the eviction.
     pub target: EvictTarget,
-    /// Who evicts.
+    /// Owner that evicts.
     pub by: OwnerId,
     /// Why.
     pub reason: Reason,
 }
 
-/// What an eviction ends.
+/// Target of an eviction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

@@ -1,11 +1,11 @@
-//! The validated spans of the vocabulary: whole milliseconds within limits, checked once.
+//! Validated durations: whole milliseconds within limits, checked once.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::invalid::{InvalidInput, check_span};
 
-/// Declares a validated span: one line says the name of the field, the least and the most.
+/// Declares a validated span with its field name, minimum and maximum.
 macro_rules! span {
     ($(#[$doc:meta])* $name:ident, $field:literal, $least:expr, $most:expr) => {
         $(#[$doc])*
@@ -20,7 +20,7 @@ macro_rules! span {
             /// The longest span allowed.
             pub const MAX: Duration = $most;
 
-            /// Checks `span` and keeps it, parts of a millisecond rounded up.
+            /// Validates `span`, rounded up to whole milliseconds.
             ///
             /// # Errors
             /// [`InvalidInput`] when the span is outside the limits.
@@ -74,31 +74,29 @@ macro_rules! span {
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 span! {
-    /// How long a lease lasts that ends by itself: 1 millisecond to 366 days, stored in
-    /// milliseconds.
+    /// Time to live of a lease that expires: 1 millisecond to 366 days, stored in milliseconds.
     LeaseTime, "ttl", Duration::from_millis(1), DAY.saturating_mul(366)
 }
 
 span! {
-    /// How long a waiter may be silent before it loses its place, and how long a lease that was
-    /// handed to it lasts until it says that it took it: 1 millisecond to 1 day, stored in
-    /// milliseconds.
+    /// Maximum silence of a waiter before it loses its position, and claim window of a lease
+    /// granted to it: 1 millisecond to 1 day, stored in milliseconds.
     KeepAlive, "keep_alive", Duration::from_millis(1), DAY
 }
 
 span! {
-    /// How much earlier than its arrival a request ranks: 0 to 3,660 days, stored in milliseconds.
+    /// Head start of a request over its arrival: 0 to 3,660 days, stored in milliseconds.
     HeadStart, "head_start", Duration::ZERO, DAY.saturating_mul(3660)
 }
 
 span! {
-    /// How much earlier than its arrival a request of one more level of priority ranks: 0 to 1,220
-    /// days, stored in milliseconds. Zero is first come, first served.
+    /// Head start per level of priority: 0 to 1,220 days, stored in milliseconds. Zero is first
+    /// come, first served.
     AgeingStep, "ageing_step", Duration::ZERO, DAY.saturating_mul(1220)
 }
 
 span! {
-    /// How long something may take: 1 millisecond to 1 day, stored in milliseconds.
+    /// Time-out: 1 millisecond to 1 day, stored in milliseconds.
     Timeout, "timeout", Duration::from_millis(1), DAY
 }
 
@@ -131,9 +129,9 @@ impl Default for HeadStart {
 }
 
 impl Timeout {
-    /// How long a store may usually take for one command.
+    /// Default time-out of a command.
     pub(crate) const OPERATION: Self = Self(5_000);
-    /// How long a shutdown usually waits.
+    /// Default time-out of a shutdown.
     pub(crate) const SHUTDOWN: Self = Self(30_000);
 
     /// Checks the `span` of this field.
@@ -146,7 +144,7 @@ impl HeadStart {
     /// First come, first served.
     pub const NONE: Self = Self(0);
 
-    /// This many ageing steps, and no longer than the longest.
+    /// Creates a head start of this many ageing steps, capped at the maximum.
     pub(crate) fn steps(step: AgeingStep, level: u32) -> Self {
         let longest = u64::try_from(Self::MAX.as_millis()).unwrap_or(u64::MAX);
         Self(step.0.saturating_mul(level.into()).min(longest))

@@ -1,9 +1,4 @@
-//! The validated texts of the vocabulary: cheap to clone, checked once.
-
-use std::fmt;
-use std::sync::Arc;
-
-use crate::invalid::{InvalidInput, check_text};
+//! Declaration of validated texts: checked once, cheap to clone.
 
 /// Declares a validated text: one line says the name of the field and its limit.
 macro_rules! text {
@@ -12,20 +7,20 @@ macro_rules! text {
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
         #[cfg_attr(feature = "serde", serde(try_from = "String", into = "String"))]
-        pub struct $name(Arc<str>);
+        pub struct $name(std::sync::Arc<str>);
 
         impl $name {
-            /// The most bytes of UTF-8 that are allowed.
+            /// Maximum length, in bytes of UTF-8.
             pub const MAX_BYTES: usize = $limit;
 
-            /// Checks `text` and keeps it.
+            /// Validates `text`.
             ///
             /// # Errors
-            /// [`InvalidInput`] when the text is empty, too long, or has a control character.
-            pub fn parse(text: impl AsRef<str>) -> Result<Self, InvalidInput> {
+            /// [`InvalidInput`](crate::InvalidInput) when the text is empty, too long, or has a control character.
+            pub fn parse(text: impl AsRef<str>) -> Result<Self, $crate::InvalidInput> {
                 let text = text.as_ref();
-                check_text($field, Self::MAX_BYTES, text)?;
-                Ok(Self(Arc::from(text)))
+                $crate::invalid::check_text($field, Self::MAX_BYTES, text)?;
+                Ok(Self(std::sync::Arc::from(text)))
             }
 
             /// The text itself.
@@ -35,35 +30,35 @@ macro_rules! text {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&self.0, f)
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Debug::fmt(&self.0, f)
             }
         }
 
         impl TryFrom<&str> for $name {
-            type Error = InvalidInput;
-            fn try_from(text: &str) -> Result<Self, InvalidInput> {
+            type Error = $crate::InvalidInput;
+            fn try_from(text: &str) -> Result<Self, $crate::InvalidInput> {
                 Self::parse(text)
             }
         }
 
         impl TryFrom<String> for $name {
-            type Error = InvalidInput;
-            fn try_from(text: String) -> Result<Self, InvalidInput> {
+            type Error = $crate::InvalidInput;
+            fn try_from(text: String) -> Result<Self, $crate::InvalidInput> {
                 Self::parse(text)
             }
         }
 
         impl TryFrom<&String> for $name {
-            type Error = InvalidInput;
-            fn try_from(text: &String) -> Result<Self, InvalidInput> {
+            type Error = $crate::InvalidInput;
+            fn try_from(text: &String) -> Result<Self, $crate::InvalidInput> {
                 Self::parse(text)
             }
         }
@@ -75,8 +70,8 @@ macro_rules! text {
         }
 
         impl std::str::FromStr for $name {
-            type Err = InvalidInput;
-            fn from_str(text: &str) -> Result<Self, InvalidInput> {
+            type Err = $crate::InvalidInput;
+            fn from_str(text: &str) -> Result<Self, $crate::InvalidInput> {
                 Self::parse(text)
             }
         }
@@ -95,33 +90,4 @@ macro_rules! text {
     };
 }
 
-text! {
-    /// What is locked: 1 to 1,024 bytes of UTF-8 without control characters.
-    ///
-    /// A key means nothing to the system: no character is special, no key contains another.
-    ///
-    /// # Examples
-    /// ```
-    /// use lock_core::LockKey;
-    ///
-    /// assert_eq!(LockKey::parse("acme/infra/prod")?.as_str(), "acme/infra/prod");
-    /// let error = LockKey::parse("acme\0").unwrap_err();
-    /// assert_eq!(error.to_string(), "key has a control character at byte 4");
-    /// # Ok::<(), lock_core::InvalidInput>(())
-    /// ```
-    LockKey, "key", 1024
-}
-
-text! {
-    /// Who holds or waits: a pull request, a process, a person; 1 to 1,024 bytes of UTF-8 without
-    /// control characters.
-    ///
-    /// One owner may hold many keys, and may ask for one key more than once: each
-    /// [`RequestId`](crate::RequestId) stands for itself.
-    OwnerId, "owner", 1024
-}
-
-text! {
-    /// Why an operator evicted a lease: 1 to 1,024 bytes of UTF-8 without control characters.
-    Reason, "reason", 1024
-}
+pub(crate) use text;

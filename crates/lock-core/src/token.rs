@@ -1,11 +1,11 @@
-//! The fencing token, by which a resource tells a late holder from the present one.
+//! The fencing token, which lets a resource reject a late holder.
 
 use std::fmt;
 use std::num::NonZeroU64;
 
 use crate::Timestamp;
 
-/// A number that is higher with every lease of a key, over the whole life of the store.
+/// Number that increases with every lease of a key, over the whole life of the store.
 ///
 /// Pass it along with every write to what the lock protects, and let that refuse a write whose
 /// token is lower than the highest it has seen: then even a holder that slept through the end of

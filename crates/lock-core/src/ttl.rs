@@ -1,10 +1,10 @@
-//! How long a lease lasts unless it is renewed.
+//! Time to live of a lease.
 
 use std::time::Duration;
 
 use crate::{InvalidInput, LeaseTime};
 
-/// How long a lease lasts unless it is renewed.
+/// Time to live of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

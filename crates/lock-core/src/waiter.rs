@@ -9,7 +9,7 @@ use crate::{HeadStart, LockKey, Mode, OwnerId, RequestId, SessionId, Timestamp};
 pub struct Waiter {
     /// The key that it waits for.
     pub key: LockKey,
-    /// Who waits.
+    /// Owner of the waiter.
     pub owner: OwnerId,
     /// The session that waits.
     pub session: SessionId,
@@ -17,11 +17,11 @@ pub struct Waiter {
     pub request: RequestId,
     /// Exclusive or shared.
     pub mode: Mode,
-    /// How much earlier than its arrival it ranks.
+    /// Head start over its arrival.
     pub head_start: HeadStart,
-    /// When it joined the queue.
+    /// Time at which it joined the queue.
     pub enqueued_at: Timestamp,
-    /// When it loses its place unless it is heard before.
+    /// Time at which it loses its position unless it is heard before.
     pub silent_at: Timestamp,
 }
 

@@ -87,7 +87,7 @@ async fn wait_ends_in_time_when_the_store_never_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn endless_spans_are_no_trouble() {
+async fn unlimited_spans_are_accepted() {
     let longest = lock_core::Timeout::MAX;
     let config = ManagerConfig::default().with_operation_timeout(longest).unwrap();
     let owner = OwnerId::parse("alice").unwrap();

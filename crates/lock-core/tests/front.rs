@@ -178,7 +178,7 @@ async fn wait_of_zero_asks_once_and_names_the_holder() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wait_in_vain_is_known_to_be_in_vain_on_a_slow_store() {
+async fn timed_out_wait_has_a_known_outcome_on_a_slow_store() {
     let store = faulty();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let _held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
@@ -209,7 +209,7 @@ async fn wait_that_begins_in_an_outage_outlasts_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failed_hearing_makes_nobody_deaf() {
+async fn failed_heartbeat_loses_no_notices() {
     for keep_alive in [secs(10), secs(600), HOUR * 24] {
         let store = faulty();
         let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));

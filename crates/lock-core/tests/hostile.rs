@@ -47,7 +47,7 @@ async fn grant_is_found_although_every_answer_is_slow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lease_whose_taking_out_was_dropped_is_given_back() {
+async fn lease_whose_detachment_was_dropped_is_released() {
     let store = faulty();
     let alice = manager(&store, "alice");
     store.inject(Operation::Acquire, Fault::AnswerLost);

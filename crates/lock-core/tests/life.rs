@@ -21,7 +21,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
 
-/// How many hold and how many wait.
+/// Returns the numbers of holders and waiters.
 async fn counts(manager: &LockManager) -> (u64, u64) {
     let seen = manager.inspect("key").await.unwrap().value;
     (seen.holders, seen.waiting)

@@ -409,7 +409,7 @@ async fn short_lease_told_long_after_the_last_answer_is_held_and_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn renewal_that_shortens_the_lease_shortens_the_belief_before_it_is_sent() {
+async fn shortening_renewal_moves_the_deadline_before_it_is_sent() {
     let store = faulty();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();

@@ -73,7 +73,7 @@ async fn expired_lease_goes_on_when_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn vain_wait_names_the_holder_and_the_position() {
+async fn timed_out_wait_names_the_holder_and_the_position() {
     let store = MemoryBackend::new();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
@@ -164,7 +164,7 @@ async fn bad_values_are_named_and_change_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_guard_is_given_back() {
+async fn dropped_guard_is_released() {
     let store = MemoryBackend::new();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     drop(alice.acquire("key").await.unwrap());
@@ -174,7 +174,7 @@ async fn dropped_guard_is_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unanswered_release_is_repeated_until_it_is_understood() {
+async fn unanswered_release_is_retried_until_confirmed() {
     let store = faulty();
     let alice = manager(&store, "alice");
     let guard = alice.acquire("key").ttl(Ttl::Never).await.unwrap();

@@ -21,7 +21,7 @@ fn lease() -> Lease {
 }
 
 #[test]
-fn texts_keep_to_their_limits() {
+fn texts_respect_their_limits() {
     for (text, problem) in [
         (String::new(), "key is empty, 1 to 1024 bytes are allowed"),
         ("k".repeat(1025), "key has 1025 bytes, at most 1024 are allowed"),
@@ -41,7 +41,7 @@ fn texts_keep_to_their_limits() {
 }
 
 #[test]
-fn spans_keep_to_their_limits() {
+fn spans_respect_their_limits() {
     let nano = Duration::from_nanos(1);
     assert_eq!(Ttl::parse(LeaseTime::MIN).unwrap().span(), Some(LeaseTime::MIN));
     assert_eq!(Ttl::parse(LeaseTime::MAX).unwrap().span(), Some(LeaseTime::MAX));
@@ -79,7 +79,7 @@ fn priorities_are_read_by_name_and_give_head_starts() {
 }
 
 #[test]
-fn metadata_keeps_to_its_limits() {
+fn metadata_respects_its_limits() {
     let long = "x".repeat(Metadata::MAX_BYTES - 1);
     assert_eq!(Metadata::parse([("n", long.as_str())]).unwrap().get("n"), Some(long.as_str()));
     let error = Metadata::parse([("na", long.as_str())]).unwrap_err();
@@ -191,8 +191,7 @@ fn errors_say_what_happened_to_which_key_and_keep_their_cause_apart() {
     assert!(error.is_unknown() && error.is_retryable());
     assert_eq!(
         error.to_string(),
-        "acquire: the store is unavailable at redis://host:6379, and whether the operation \
-         happened is unknown"
+        "acquire: the store is unavailable at redis://host:6379; the outcome is unknown"
     );
     assert_eq!(format!("{error:?}"), format!("{error}: no answer within 5s"));
     let end = End::Transferred {
@@ -237,7 +236,7 @@ fn errors_say_what_happened_to_which_key_and_keep_their_cause_apart() {
     Unavailable retryable=true: the store is unavailable
     Unsupported retryable=false: this is not supported
     InvalidInput retryable=false: invalid input
-    Corrupt retryable=false: the store answered nonsense
+    Corrupt retryable=false: the store returned an invalid answer
     ShutDown retryable=false: the manager was shut down
     ");
 }

@@ -1,4 +1,4 @@
-//! What every [`DocumentStore`] promises, a case a promise.
+//! Conformance suite of every [`DocumentStore`], one case per promise.
 
 #![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,7 +17,7 @@ use crate::{Document, DocumentStore, Replacement, Revision};
 /// The longest that a case may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How the suite reaches a store.
+/// Fixture of a store under test.
 #[async_trait]
 pub trait DocumentFixture: Send + Sync + Sized + 'static {
     /// Starts an empty store.

@@ -1,28 +1,28 @@
-//! What goes wrong in a store of documents.
+//! Errors of a document store.
 
 use std::error::Error as StdError;
 
 /// The result of a call to a store of documents.
 pub type Result<T, E = DocumentError> = std::result::Result<T, E>;
 
-/// What went wrong in a store of documents.
+/// Error of a document store.
 ///
 /// No body is in it: bodies may hold secrets.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DocumentError {
-    /// What is stored in the place of a document is none. The call changed nothing.
+    /// The stored value is not a document. The call changed nothing.
     #[error("the document {place:?} cannot be read: {reason}")]
     Damaged {
         /// Where the store keeps the document.
         place: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The store failed.
-    #[error("the store of documents failed{}", if *unknown { ", and whether the call happened is unknown" } else { "" })]
+    #[error("the store of documents failed{}", if *unknown { "; the outcome is unknown" } else { "" })]
     Failed {
-        /// Whether the call may have happened all the same.
+        /// `true` if the call may have happened all the same.
         unknown: bool,
         /// Why.
         source: Box<dyn StdError + Send + Sync>,
@@ -30,7 +30,7 @@ pub enum DocumentError {
 }
 
 impl DocumentError {
-    /// What is stored in this place is no document, for this reason.
+    /// Creates an error for a stored value that is not a document.
     pub fn damaged(place: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Damaged { place: place.into(), reason: reason.into() }
     }
@@ -41,7 +41,7 @@ impl DocumentError {
         Self::Failed { unknown, source: source.into() }
     }
 
-    /// Whether the call may have happened all the same. If not, it certainly did not.
+    /// Returns `true` if the call may have happened all the same. If not, it certainly did not.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {
         matches!(self, Self::Failed { unknown: true, .. })

@@ -9,10 +9,10 @@ use crate::{Document, DocumentStore, Replacement, Result, Revision};
 
 /// Documents in the memory of this process; clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryDocuments(Arc<Mutex<Shelf>>);
+pub struct MemoryDocuments(Arc<Mutex<Documents>>);
 
 #[derive(Debug, Default)]
-struct Shelf {
+struct Documents {
     last: u64,
     documents: BTreeMap<String, Document>,
 }
@@ -24,7 +24,7 @@ impl MemoryDocuments {
         Self::default()
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Shelf) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut Documents) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -32,7 +32,7 @@ impl MemoryDocuments {
 #[async_trait]
 impl DocumentStore for MemoryDocuments {
     async fn read(&self, name: &str) -> Result<Option<Document>> {
-        Ok(self.with(|shelf| shelf.documents.get(name).cloned()))
+        Ok(self.with(|documents| documents.documents.get(name).cloned()))
     }
 
     async fn replace(
@@ -41,18 +41,18 @@ impl DocumentStore for MemoryDocuments {
         expected: Option<Revision>,
         body: Option<&[u8]>,
     ) -> Result<Replacement> {
-        Ok(self.with(|shelf| {
-            if shelf.documents.get(name).map(|document| document.revision) != expected {
+        Ok(self.with(|documents| {
+            if documents.documents.get(name).map(|document| document.revision) != expected {
                 return Replacement::Changed;
             }
             match body {
                 Some(body) => {
-                    shelf.last += 1;
-                    let document = Document::new(Revision::new(shelf.last), body.to_vec());
-                    shelf.documents.insert(name.to_owned(), document);
+                    documents.last += 1;
+                    let document = Document::new(Revision::new(documents.last), body.to_vec());
+                    documents.documents.insert(name.to_owned(), document);
                 }
                 None => {
-                    shelf.documents.remove(name);
+                    documents.documents.remove(name);
                 }
             }
             Replacement::Done
@@ -60,8 +60,8 @@ impl DocumentStore for MemoryDocuments {
     }
 
     async fn names(&self, prefix: &str) -> Result<Vec<String>> {
-        Ok(self.with(|shelf| {
-            let from = shelf.documents.range(prefix.to_owned()..);
+        Ok(self.with(|documents| {
+            let from = documents.documents.range(prefix.to_owned()..);
             from.map(|(name, _)| name)
                 .take_while(|name| name.starts_with(prefix))
                 .cloned()

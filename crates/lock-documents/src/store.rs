@@ -49,7 +49,7 @@ pub trait DocumentStore: Debug + Send + Sync + 'static {
 pub struct Document {
     /// Which of all documents that ever had the name it is.
     pub revision: Revision,
-    /// What it says.
+    /// Contents.
     pub body: Vec<u8>,
 }
 
@@ -88,7 +88,7 @@ impl Revision {
     }
 }
 
-/// What became of a [`replace`](DocumentStore::replace).
+/// Outcome of a [`replace`](DocumentStore::replace).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 #[expect(clippy::exhaustive_enums, reason = "a document is replaced or it is not")]

@@ -127,7 +127,7 @@ impl<S: StateStore> HostBackend<S> {
         replies
     }
 
-    /// Whether the store takes a key as long as this one.
+    /// Checks the length of a key against the limit of the store.
     fn check(&self, operation: Operation, key: &LockKey) -> Result<()> {
         let (length, limit) = (key.as_str().len(), self.properties.key_bytes);
         if length <= limit {

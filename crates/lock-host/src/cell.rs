@@ -19,7 +19,7 @@ pub(crate) const WATCHERS: &str = "\u{1}watchers";
 /// The lowest name that the cell of a key can have.
 pub(crate) const FIRST_KEY: &str = "\u{20}";
 
-/// Who watches, each until when unless it says so again.
+/// Watchers, each with its expiry.
 pub(crate) type Watchers = BTreeMap<MailboxId, Timestamp>;
 
 /// All there is to know of a key.

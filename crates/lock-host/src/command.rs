@@ -6,13 +6,13 @@ use tokio::sync::oneshot;
 
 use crate::StoreError;
 
-/// What comes back of a command.
+/// Receiver of the answer to a command.
 pub(crate) type Answer<R> = oneshot::Receiver<Result<Timed<R>, StoreError>>;
 
 /// A command of any reply.
 pub(crate) trait Work: Send {
     fn key(&self) -> &LockKey;
-    /// Whether the state of the key may have more bytes afterwards.
+    /// Returns `true` if the command may enlarge the state of the key.
     fn may_grow(&self) -> bool;
     /// Runs the command, again if need be; the last run counts.
     fn run(&mut self, state: &mut KeyState, step: &mut Step);

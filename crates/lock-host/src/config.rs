@@ -1,17 +1,16 @@
-//! How a host treats its store.
+//! Configuration of a host.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// How a host treats its store.
+/// Configuration of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostConfig {
     /// The longest queue of a key. A key is one cell, which every command on it reads and writes
     /// whole.
     pub queue_limit: NonZeroU32,
-    /// How long a cell stays that nobody used and that nothing is alive in. Until then its key counts
-    /// its own tokens.
+    /// Retention of an idle cell without live entries. Until then its key counts its own tokens.
     pub idle_span: Duration,
 }
 

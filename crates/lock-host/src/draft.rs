@@ -1,4 +1,4 @@
-//! What one update reads and is going to write.
+//! Reads and pending writes of one update.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use lock_core::Timestamp;
 
 use crate::StoreError;
 
-/// How a store reads a cell in an update.
+/// Function that reads a cell in an update.
 type Read<'a> = dyn FnMut(&str) -> Result<Option<Vec<u8>>, StoreError> + 'a;
 
-/// What one update reads and is going to write. The store makes it, the host's step fills it.
+/// Reads and pending writes of one update. The store makes it, the host's step fills it.
 pub struct Draft<'a> {
     now: Timestamp,
     read: &'a mut Read<'a>,
@@ -23,15 +23,15 @@ pub struct Draft<'a> {
 pub struct Write {
     /// The name of the cell.
     pub name: String,
-    /// What it is to be; `None` removes it.
+    /// New cell; `None` removes it.
     pub cell: Option<Cell>,
 }
 
-/// What is kept under one name.
+/// Contents of a cell.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Cell {
-    /// What [`Draft::read`] gives.
+    /// State, as returned by [`Draft::read`].
     pub state: Vec<u8>,
     /// For [`ScanFilter::Waits`](crate::ScanFilter::Waits).
     pub waits: bool,
@@ -71,7 +71,7 @@ impl<'a> Draft<'a> {
         self.now
     }
 
-    /// What the store keeps under `name`; what this draft wrote does not count.
+    /// Returns the stored cell of `name`, without the writes of this draft.
     ///
     /// # Errors
     /// When the store failed.

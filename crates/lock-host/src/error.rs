@@ -1,4 +1,4 @@
-//! What went wrong in a store.
+//! Errors of a store.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lock_core::{Error, ErrorKind, InvalidInput, Operation, Violation};
 
-/// What went wrong in a store, and whether an update may have happened all the same.
+/// Error of a store, with whether the outcome of the update is unknown.
 #[derive(Clone)]
 pub struct StoreError {
     kind: ErrorKind,
@@ -45,7 +45,7 @@ impl StoreError {
         self.kind
     }
 
-    /// Whether the update may have happened all the same.
+    /// Returns `true` if the outcome is unknown: the update may have happened.
     #[must_use]
     pub const fn is_unknown(&self) -> bool {
         self.unknown
@@ -75,7 +75,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.source, f)?;
         if self.unknown {
-            f.write_str(", and whether the update happened is unknown")?;
+            f.write_str("; the outcome is unknown")?;
         }
         Ok(())
     }

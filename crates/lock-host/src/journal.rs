@@ -10,10 +10,11 @@ use crate::draft::{Cell, Draft};
 use crate::worker::Worker;
 use crate::{Inbox, StateStore, StoreError};
 
-/// How long a process counts as watching after it said so. It says so again after half of that.
+/// Time for which a process counts as a watcher after it enlisted. It enlists again after half of
+/// that.
 const WATCH_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the last update knew of those who watch.
+/// Watchers known to the last update.
 #[derive(Debug, Default)]
 pub(crate) struct Recording {
     watchers: Watchers,
@@ -26,7 +27,7 @@ impl Recording {
         Ok(if self.watchers.is_empty() { ChangeKinds::NONE } else { ChangeKinds::ALL })
     }
 
-    /// Whether this watcher said so not long ago.
+    /// Returns `true` if this watcher enlisted recently.
     pub(crate) fn is_enlisted(&self, own: MailboxId, now: Timestamp) -> bool {
         self.watchers.get(&own).is_some_and(|until| *until > now.after(WATCH_SPAN / 2))
     }

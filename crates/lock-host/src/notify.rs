@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::cell;
 use crate::watch::Watching;
 
-/// What keeps a mailbox of a store open: dropping it closes the mailbox.
+/// Handle of an open mailbox; dropping it closes the mailbox.
 pub type Listening = Box<dyn Any + Send + Sync>;
 
 /// The mailboxes that are open in this process.

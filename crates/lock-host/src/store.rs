@@ -1,4 +1,4 @@
-//! What a store of bytes brings.
+//! The trait of a byte store.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -23,7 +23,7 @@ pub type Step<'a> = dyn FnMut(&mut Draft<'_>) -> Result<(), StoreError> + 'a;
 /// - A cell is read as it was written, byte by byte, under its very name.
 /// - What is written is durable when `update` returns, as far as [`Properties`] say.
 pub trait StateStore: fmt::Debug + Send + Sync + 'static {
-    /// What the store is and offers. It does not change.
+    /// Properties of the store. They do not change.
     fn properties(&self) -> Properties;
 
     /// Runs `step` on a fresh draft, and writes all that the draft then holds, or nothing.
@@ -69,7 +69,7 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     /// When the store failed.
     fn events(&self, after: u64, limit: usize) -> Result<Events, StoreError>;
 
-    /// What an operator should mend, for people; nothing when all is well.
+    /// Warnings for the operator; empty if the store is healthy.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -82,7 +82,7 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
 pub struct Scan<'a> {
     /// The lowest name that is wanted.
     pub from: &'a str,
-    /// What must be true of the cell.
+    /// Filter of cells.
     pub filter: ScanFilter,
     /// Maximum number of names.
     pub limit: usize,
@@ -94,7 +94,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// What must be true of a cell that is named.
+/// Condition on the cells of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScanFilter {
@@ -126,11 +126,11 @@ impl Events {
     }
 }
 
-/// What a store is and offers.
+/// Properties of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Properties {
-    /// What the store is, for people: its name and version.
+    /// Name and version of the store, for display.
     pub name: String,
     /// By which an event of this store is told from one of another.
     pub identity: u64,

@@ -1,4 +1,4 @@
-//! What nobody uses any more goes, a bounded number of cells now and then.
+//! Sweep of idle cells, a bounded number at a time.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{Scan, ScanFilter, StateStore, StoreError};
 
 /// Maximum number of cells that one sweep looks at.
 const SWEEP: usize = 64;
-/// How long it is between sweeps when there was nothing to do.
+/// Interval between sweeps that find nothing to do.
 const REST: Duration = Duration::from_secs(60);
 
 impl<S: StateStore> Worker<S> {

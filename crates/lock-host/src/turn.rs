@@ -12,7 +12,7 @@ use crate::draft::{Cell, Draft};
 use crate::sweep::floor;
 use crate::{Properties, StoreError};
 
-/// How cells are written.
+/// Options for writing cells.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     pub(crate) cell_bytes: Option<NonZeroUsize>,
@@ -55,10 +55,10 @@ impl From<(&Properties, Duration)> for Terms {
 pub(crate) struct Turn {
     pub(crate) key: LockKey,
     pub(crate) works: Vec<Box<dyn Work>>,
-    /// What the last run left for others.
+    /// Notices of the last run.
     pub(crate) notices: Vec<(MailboxId, Notice)>,
     pub(crate) changes: Vec<Change>,
-    /// Whether it is there to find out whether the cell may go.
+    /// `true` if the turn only checks whether the cell can be removed.
     pub(crate) is_sweep: bool,
     /// The last token of the key, if the last run of a sweep left it idle.
     pub(crate) idle: Option<Option<FencingToken>>,

@@ -17,7 +17,7 @@ use crate::journal;
 /// Maximum number of events that are read at once.
 const PAGE: usize = 256;
 
-/// Who watches in this process.
+/// Watchers of this process.
 #[derive(Debug)]
 pub(crate) struct Watching {
     mailbox: MailboxId,
@@ -48,7 +48,7 @@ impl Watching {
     }
 }
 
-/// How far a watcher has read.
+/// Read position of a watcher.
 pub(crate) struct Reader<S> {
     pub(crate) thread: Thread<S>,
     pub(crate) hints: watch::Receiver<()>,
@@ -56,7 +56,7 @@ pub(crate) struct Reader<S> {
     pub(crate) identity: u64,
     /// The number of the last event that was read.
     pub(crate) read: u64,
-    /// What was read and not told yet.
+    /// Events read but not yet delivered.
     pub(crate) found: VecDeque<Watched>,
 }
 

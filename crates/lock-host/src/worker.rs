@@ -19,11 +19,10 @@ use crate::{Draft, HostConfig, Listening, Properties, StateStore, StoreError};
 
 /// Maximum number of commands in one update.
 const BATCH: usize = 256;
-/// How often a store that somebody watches is looked at for the events of others, whose hint may have
-/// been lost.
+/// Polling interval for events of other processes while a watcher exists, as hints may be lost.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What the thread is given to do.
+/// Job of the worker thread.
 pub(crate) enum Job<S> {
     /// Commands, to be answered each.
     Run(Vec<Box<dyn Work>>),
@@ -42,16 +41,16 @@ impl<S> fmt::Debug for Job<S> {
     }
 }
 
-/// What the thread has.
+/// State of the worker thread.
 pub(crate) struct Worker<S> {
     pub(crate) store: Arc<S>,
     pub(crate) properties: Properties,
     pub(crate) terms: Terms,
     pub(crate) mailboxes: Arc<Mailboxes>,
     pub(crate) watching: Arc<Watching>,
-    /// What is known of those who watch.
+    /// Known watchers.
     pub(crate) recording: Recording,
-    /// What keeps the mailbox of the watchers open.
+    /// Handle of the watchers' mailbox.
     pub(crate) listening: Option<Listening>,
     /// When the last update took effect.
     pub(crate) now: Timestamp,

@@ -1,5 +1,5 @@
-//! What the host adds to a store: cells that go and their tokens, cells that are too large or damaged,
-//! conflicts, notices that are lost, watchers elsewhere.
+//! Tests of the host: removed cells and their tokens, large or damaged cells, conflicts, lost
+//! notices, remote watchers.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
 
@@ -50,7 +50,7 @@ async fn turn(store: &HostBackend<Map>, key: &str) -> Lease {
 
 /// Keys that were used once leave nothing, and their tokens increase all the same.
 #[tokio::test]
-async fn idle_cells_go_and_tokens_increase() {
+async fn idle_cells_are_removed_and_tokens_increase() {
     let (clock, map) = map(Manners::rough());
     let store = map.host(&HostConfig::new());
     let mut highest = 0;
@@ -69,9 +69,9 @@ async fn idle_cells_go_and_tokens_increase() {
     assert!(turn(&store, "key/7").await.token.get() > highest, "a token came again");
 }
 
-/// What somebody lives in stays, however long it is, and is looked at when it is dead.
+/// Cells with live entries stay, and are swept when the entries are dead.
 #[tokio::test]
-async fn cells_with_life_in_them_stay() {
+async fn cells_with_live_entries_are_kept() {
     let (clock, map) = map(Manners::rough());
     let store = map.host(&HostConfig::new());
     let held = granted(&store, &ask("never").with_ttl(Ttl::Never)).await;
@@ -256,9 +256,9 @@ async fn watchers_see_what_others_do() {
     assert_eq!(event.change, Change::Released(lease));
 }
 
-/// What happened while nobody watched is not told, and that is said.
+/// Events without a watcher are not delivered, and reported as missed.
 #[tokio::test]
-async fn a_gap_in_the_journal_is_said() {
+async fn gap_in_the_journal_is_reported() {
     let (clock, map) = map(Manners::rough());
     let store = map.host(&HostConfig::new());
     let mut events = store.watch(&EventFilter::all(), None).await.unwrap();
@@ -276,7 +276,7 @@ async fn a_gap_in_the_journal_is_said() {
 
 /// In a cell that is full, a request that is there already is answered as ever, and leases end.
 #[tokio::test]
-async fn a_full_cell_lets_go_and_takes_nothing() {
+async fn full_cell_allows_releases_and_no_acquires() {
     let manners = Manners { cell_bytes: Some(8_000), ..Manners::rough() };
     let (_clock, map) = map(manners);
     let store = map.host(&HostConfig::new());

@@ -1,4 +1,4 @@
-//! What it costs to hold many locks: the renewals of a manager over the store in memory.
+//! Cost of many held locks: renewals of a manager over the memory backend.
 //!
 //! For each number of leases of the usual length, of 30 seconds: how much of a core their renewal
 //! takes for a minute, how many are lost, and how long the slowest turn of another key takes

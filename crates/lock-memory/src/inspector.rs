@@ -1,4 +1,4 @@
-//! What can be seen of the store.
+//! The inspector.
 
 use async_trait::async_trait;
 use lock_core::machine::{KeyState, Step};
@@ -142,7 +142,7 @@ impl<'a> Found<'a> {
         Self { query, leases: Vec::new(), looked_at: 0 }
     }
 
-    /// Whether no other lease can be looked at.
+    /// Returns `true` if no further lease may be examined.
     fn is_full(&self) -> bool {
         self.leases.len() == self.query.limit.get() as usize || self.looked_at == LEASES_A_PAGE
     }

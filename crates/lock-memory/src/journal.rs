@@ -20,7 +20,7 @@ const METADATA_BYTES: usize = 16 * 1024 * 1024;
 /// The last events of the store, from the first watch on.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    /// Whether anybody ever watched: a store that nobody watches pays one load.
+    /// `true` once a watcher was registered; a store without watchers pays one atomic load.
     is_kept: AtomicBool,
     /// Done when every command records its changes.
     begun: Once,

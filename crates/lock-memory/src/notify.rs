@@ -29,7 +29,7 @@ pub(crate) struct Mailboxes {
 struct Mailbox {
     notices: VecDeque<Notice>,
     reader: Option<Waker>,
-    /// Whether the mailbox was opened again.
+    /// `true` if the mailbox was opened again.
     is_closed: bool,
 }
 

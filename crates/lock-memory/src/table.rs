@@ -37,7 +37,7 @@ const FIRST_SWEEP: usize = 16;
 const TURN: usize = 8;
 const BYTES_AN_ACQUIRE: usize = 1024;
 
-/// How long all waiters of a key must have been dead for it to be settled by others.
+/// Time that all waiters of a key must have been dead before other commands settle it.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
 /// The states of all keys that somebody holds or waits for, and of some that nobody does.
@@ -218,7 +218,7 @@ impl Table {
         self.journal.watch(filter, after, let_commands_end)
     }
 
-    /// Whether there is a shard of this number.
+    /// Returns `true` if there is a shard of this number.
     pub(crate) fn has_shard(&self, shard: usize) -> bool {
         shard < self.shards.len()
     }

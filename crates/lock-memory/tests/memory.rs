@@ -1,5 +1,4 @@
-//! What a store in memory owes its process: no memory left behind, tokens that outlive the keys,
-//! and looks that cost no more than they show.
+//! Resource use of the memory backend: no leaks, tokens that outlive keys, and bounded inspections.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
 

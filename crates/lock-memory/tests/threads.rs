@@ -186,7 +186,7 @@ fn slow_watcher_is_told_what_it_missed() {
 }
 
 #[test]
-fn requests_of_many_owners_are_told_apart() {
+fn requests_of_many_owners_are_distinguished() {
     let runtime = one_thread();
     runtime.block_on(async {
         let store = MemoryBackend::new();

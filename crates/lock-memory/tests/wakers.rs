@@ -71,7 +71,7 @@ impl Scene {
     }
 }
 
-/// What leads to a grant to the waiter.
+/// Causes of a grant to the waiter.
 const GRANTS: [fn(&Scene); 4] = [
     |scene| {
         let request = ReleaseRequest::new(scene.held.name());
@@ -149,7 +149,7 @@ fn use_everything(store: &MemoryBackend) {
     let _ = now(store.list(&ListQuery::all())).unwrap();
 }
 
-/// What a task does within `wake`.
+/// Work of a task within `wake`.
 fn works<T: 'static>(store: &MemoryBackend) -> [Work<Boxed<T>>; 3] {
     let store = store.clone();
     [

@@ -2,16 +2,16 @@
 
 use redis::Cmd;
 
-/// How the server names a connection: id and address together are hardly ever somebody else's, also
-/// after the server was restarted and counts from the beginning.
+/// Identity of a connection on the server: id and address together are practically unique, even
+/// after a restart of the server resets its counter.
 ///
-/// What the server has not read yet of a connection that was given up would take effect after what is
-/// sent on the next, unless the next ends it first:
+/// Commands that the server has not read yet from an abandoned connection would take effect after
+/// those of the next one, unless the next one closes it first:
 /// 1. [`Peer::ask`] on the new connection, and [`Peer::read`] the answer.
 /// 2. Send [`Peer::end`] of the last, on the new connection. It is no error that the last is gone.
 /// 3. Keep the peer of the new connection as the last.
 ///
-/// Whether a user who may not send the two commands goes without or is refused is the client's.
+/// `true` if a user who may not send the two commands goes without or is refused is the client's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     id: String,

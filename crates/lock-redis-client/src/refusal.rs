@@ -28,7 +28,8 @@ const REFUSALS: [&str; 18] = [
     "WRONGPASS",
 ];
 
-/// Whether the server certainly did not execute the command that it answered with this error.
+/// Returns `true` if the server certainly did not execute the command that it answered with this
+/// error.
 ///
 /// Any other error is unknown: the command may have happened. The errors that a script makes itself
 /// are not known here.
@@ -39,7 +40,7 @@ pub fn is_refusal(error: &RedisError) -> bool {
         || is_unknown_script(error)
 }
 
-/// Whether the server does not know the script or the function that was called.
+/// Returns `true` if the server does not know the script or the function that was called.
 #[must_use]
 pub fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)

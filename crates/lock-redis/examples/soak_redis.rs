@@ -114,9 +114,9 @@ impl Target for Redis {
     }
 }
 
-/// Whether a key in the server has nothing to do with what is held or waited for: the last token,
-/// the version of the layout, and for some minutes the marks of what was ended, with the letter in
-/// the state that tells of them.
+/// Returns `true` if a key in the server has nothing to do with what is held or waited for: the
+/// last token, the version of the layout, and for some minutes the marks of what was ended, with
+/// the letter in the state that tells of them.
 fn stays(name: &str, all: &BTreeSet<&str>) -> bool {
     let is_of_store =
         [":token", ":layout", ":sweep", ":probe"].iter().any(|end| name.ends_with(end));

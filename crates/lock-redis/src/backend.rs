@@ -53,8 +53,9 @@ impl RedisBackend {
     /// Connects to the server that `config` names.
     ///
     /// # Errors
-    /// When the server is not reached in time, refuses the user or lacks a permission, or is too
-    /// old. No error tells a password.
+    /// [`ErrorKind::Unavailable`](lock_core::ErrorKind::Unavailable) when the server is not reached
+    /// in time or rejects the user; [`ErrorKind::Unsupported`](lock_core::ErrorKind::Unsupported)
+    /// when it is too old. No error contains a password.
     ///
     /// # Cancel safety
     /// Nothing is left behind but a connection that closes.

@@ -1,5 +1,5 @@
-//! What gathers the short commands of a store: with nothing on its way, a command goes at once from
-//! its caller; what comes meanwhile goes together, sent by a task.
+//! Batching of short commands. With nothing in flight, the caller sends its command directly;
+//! commands that arrive meanwhile are sent together by a task.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,63 +11,63 @@ use tokio::task::coop::unconstrained;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::command_queue::{Call, CommandQueue, Due, Entry, Work};
+use crate::command_state::{Capacity, CommandState};
 use crate::connection::Connection;
+use crate::connection_handle::ConnectionHandle;
 use crate::contended::Contended;
-use crate::gathered::{Call, Due, Entry, Gathered, Work};
-use crate::link::Link;
-use crate::standing::{Room, Standing};
 use crate::supervised::Supervised;
 
-/// What gathers the short commands of a store. It ends when it is dropped.
+/// Batcher of short commands. Its task stops when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Batcher {
-    desk: Arc<Desk>,
+    state: Arc<BatcherState>,
     _task: Supervised,
 }
 
-/// What the callers and the task both know.
+/// State shared by the callers and the task.
 #[derive(Debug)]
-struct Desk {
+struct BatcherState {
     connection: Arc<Connection>,
     contended: Arc<Contended>,
     /// The name of the last token's key.
     token: String,
-    gathered: Mutex<Gathered>,
+    queue: Mutex<CommandQueue>,
     /// Told when there is something to do.
     wake: Notify,
-    /// Whether commands are always sent by the task.
+    /// `true` if the task sends all commands.
     #[cfg(feature = "test-util")]
     is_always_on: bool,
 }
 
-/// Something that is on its way to the server, or back.
+/// A command or batch in flight.
 #[derive(Debug)]
-pub(crate) struct OnItsWay {
-    desk: Arc<Desk>,
+pub(crate) struct InFlight {
+    state: Arc<BatcherState>,
 }
 
-impl Drop for OnItsWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.desk.gathered().came_back() {
-            self.desk.wake.notify_one();
+        if self.state.queue().came_back() {
+            self.state.wake.notify_one();
         }
     }
 }
 
-/// A command that waits for its answer; when it is dropped before it was sent, it never is, and when
-/// it was sent, the connection is doubted.
-struct Waiting {
-    standing: Arc<Standing>,
+/// Guard of a command without an answer. If dropped, it withdraws an unsent command; after a sent
+/// one, the connection is probed.
+struct CommandGuard {
+    state: Arc<CommandState>,
     is_answered: bool,
 }
 
-impl Drop for Waiting {
+impl Drop for CommandGuard {
     fn drop(&mut self) {
-        if self.is_answered || self.standing.withdraw() {
+        if self.is_answered || self.state.withdraw() {
             return;
         }
-        if let Some(sent) = self.standing.sent() {
-            sent.pulse.doubted.notify_one();
+        if let Some(sent) = self.state.sent() {
+            sent.health.doubted.notify_one();
         }
     }
 }
@@ -79,53 +79,54 @@ impl Batcher {
         token: String,
         #[cfg(feature = "test-util")] is_always_on: bool,
     ) -> Self {
-        let desk = Arc::new(Desk {
+        let state = Arc::new(BatcherState {
             connection,
             contended,
             token,
-            gathered: Mutex::default(),
+            queue: Mutex::default(),
             wake: Notify::new(),
             #[cfg(feature = "test-util")]
             is_always_on,
         });
-        let of_task = Arc::clone(&desk);
+        let of_task = Arc::clone(&state);
         let begin = move || work(Arc::clone(&of_task));
-        Self { desk, _task: Supervised::spawn("batcher", begin) }
+        Self { state, _task: Supervised::spawn("batcher", begin) }
     }
 
-    /// Leave to send a command from its caller, as there is nothing else.
-    pub(crate) fn alone(&self) -> Option<OnItsWay> {
+    /// Returns a permit to send a command directly, if nothing else is in flight.
+    pub(crate) fn alone(&self) -> Option<InFlight> {
         #[cfg(feature = "test-util")]
-        if self.desk.is_always_on {
+        if self.state.is_always_on {
             return None;
         }
-        let is_alone = self.desk.gathered().goes_alone();
-        is_alone.then(|| self.desk.on_its_way())
+        let is_alone = self.state.queue().goes_alone();
+        is_alone.then(|| self.state.on_its_way())
     }
 
-    /// Whether a command of this key waits to be sent, so that the next must go behind it.
+    /// Returns `true` if a command for this key is queued, so that the next one must queue behind
+    /// it.
     pub(crate) fn has(&self, key: &LockKey) -> bool {
-        self.desk.gathered().has(key)
+        self.state.queue().has(key)
     }
 
-    /// Sends a command with others, or behind others of its key: the answer to it.
+    /// Sends a command in a batch, behind others of its key, and returns its answer.
     pub(crate) async fn send(
         &self,
         operation: Operation,
         key: &LockKey,
         work: Work,
     ) -> Result<Value> {
-        let connection = &self.desk.connection;
+        let connection = &self.state.connection;
         let limit = connection.timeout;
         let (sender, answer) = oneshot::channel();
-        let standing = Arc::<Standing>::default();
-        let entry = Entry::new(operation, key.clone(), work, Arc::clone(&standing), sender);
+        let state = Arc::<CommandState>::default();
+        let entry = Entry::new(operation, key.clone(), work, Arc::clone(&state), sender);
         let since = entry.since;
-        let is_news = self.desk.gathered().push(entry);
+        let is_news = self.state.queue().push(entry);
         if is_news {
-            self.desk.wake.notify_one();
+            self.state.wake.notify_one();
         }
-        let mut waiting = Waiting { standing, is_answered: false };
+        let mut waiting = CommandGuard { state, is_answered: false };
         let mut answer = pin!(answer);
         let mut until = since + limit;
         loop {
@@ -141,14 +142,14 @@ impl Batcher {
             }
             // The limits are those of a single command: one for the turn, which begins anew as long
             // as others are answered, and one for the connection and the answer together.
-            let room = self.desk.gathered().room;
-            until = match waiting.standing.sent() {
+            let capacity = self.state.queue().capacity;
+            until = match waiting.state.sent() {
                 Some(sent) if sent.deadline > until => sent.deadline,
                 Some(_) => return Err(connection.no_answer(operation)),
-                None => match room.deadline(since, limit) {
+                None => match capacity.deadline(since, limit) {
                     Some(deadline) if deadline > until => deadline,
                     None if connection.answers() != before => Instant::now() + limit,
-                    _ if waiting.standing.withdraw() => {
+                    _ if waiting.state.withdraw() => {
                         return Err(connection.unreachable(operation));
                     }
                     // It was sent just now.
@@ -159,29 +160,29 @@ impl Batcher {
     }
 }
 
-impl Desk {
-    fn gathered(&self) -> MutexGuard<'_, Gathered> {
-        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+impl BatcherState {
+    fn queue(&self) -> MutexGuard<'_, CommandQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn on_its_way(self: &Arc<Self>) -> OnItsWay {
-        OnItsWay { desk: Arc::clone(self) }
+    fn on_its_way(self: &Arc<Self>) -> InFlight {
+        InFlight { state: Arc::clone(self) }
     }
 }
 
 /// Sends what is gathered, for ever.
-async fn work(desk: Arc<Desk>) {
+async fn work(state: Arc<BatcherState>) {
     let mut sent = JoinSet::new();
     loop {
-        let due = desk.gathered().due(Instant::now());
+        let due = state.queue().due(Instant::now());
         match due {
-            Due::Never => desk.wake.notified().await,
+            Due::Never => state.wake.notified().await,
             // The runtime's clock has steps of a millisecond: this is the next of them.
             Due::By(since) => tokio::select! {
-                () = desk.wake.notified() => {}
-                () = sleep_until(since) => send_all(&desk, &mut sent).await,
+                () = state.wake.notified() => {}
+                () = sleep_until(since) => send_all(&state, &mut sent).await,
             },
-            Due::Now => send_all(&desk, &mut sent).await,
+            Due::Now => send_all(&state, &mut sent).await,
         }
         while sent.try_join_next().is_some() {}
     }
@@ -189,49 +190,50 @@ async fn work(desk: Arc<Desk>) {
 
 /// Sends a batch of what is gathered, in one turn and as soon as there is a connection: until then,
 /// it may still be withdrawn.
-async fn send_all(desk: &Arc<Desk>, sent: &mut JoinSet<()>) {
+async fn send_all(state: &Arc<BatcherState>, sent: &mut JoinSet<()>) {
     // The answers to a batch come together, and so do the next commands: all who run now are first.
     yield_now().await;
-    let Some(turn) = turn(desk).await else { return };
-    let Some(link) = desk.connection.link().await else { return };
+    let Some(turn) = turn(state).await else { return };
+    let Some(handle) = state.connection.handle().await else { return };
     // From here on nothing is waited for: what is taken is on the line, or has failed.
-    let (turn, limit) = (Arc::new(turn), desk.connection.timeout);
-    let calls = desk.gathered().take(&link.pulse, limit, |key| desk.contended.contains(key));
+    let (turn, limit) = (Arc::new(turn), state.connection.timeout);
+    let calls = state.queue().take(&handle.health, limit, |key| state.contended.contains(key));
     for call in calls {
-        send(desk, link.clone(), Arc::clone(&turn), call, sent).await;
+        send(state, handle.clone(), Arc::clone(&turn), call, sent).await;
     }
 }
 
 /// The turn of a batch; `None` when no operation was answered for as long as one may take.
-async fn turn(desk: &Desk) -> Option<OwnedSemaphorePermit> {
-    let turn = match desk.connection.free_turn() {
+async fn turn(state: &BatcherState) -> Option<OwnedSemaphorePermit> {
+    let turn = match state.connection.free_turn() {
         Some(turn) => turn,
         None => {
-            desk.gathered().room = Room::Awaited;
-            desk.connection.turn().await?
+            state.queue().capacity = Capacity::Exhausted;
+            state.connection.turn().await?
         }
     };
-    desk.gathered().room.is_there();
+    state.queue().capacity.is_there();
     Some(turn)
 }
 
 /// Sends a call, behind those before it, and lets its answer be waited for.
 async fn send(
-    desk: &Arc<Desk>,
-    link: Link,
+    state: &Arc<BatcherState>,
+    handle: ConnectionHandle,
     turn: Arc<OwnedSemaphorePermit>,
     call: Call,
     sent: &mut JoinSet<()>,
 ) {
-    desk.gathered().went();
-    let on_its_way = desk.on_its_way();
-    let of_call = Arc::clone(desk);
+    state.queue().went();
+    let on_its_way = state.on_its_way();
+    let of_call = Arc::clone(state);
     // Without a budget, which might let the first poll do nothing.
     let mut answering = Box::pin(unconstrained(async move {
         let (keys, args) = (call.keys(&of_call.token), call.args());
         let (connection, operation, deadline) =
             (&of_call.connection, call.operation, call.deadline);
-        let answer = connection.run_on(link, deadline, operation, call.script, &keys, &args).await;
+        let answer =
+            connection.run_on(handle, deadline, operation, call.script, &keys, &args).await;
         drop((on_its_way, turn));
         drop(args);
         call.answer(answer);

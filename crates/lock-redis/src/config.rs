@@ -35,15 +35,15 @@ pub struct RedisConfig {
     pub(crate) journal: Option<NonZeroU32>,
     /// Time between two sweeps of a store, whoever sweeps.
     pub(crate) sweep_interval: Duration,
-    /// Whether no command goes from its caller.
+    /// `true` if callers never send directly.
     #[cfg(feature = "test-util")]
     pub(crate) is_always_batched: bool,
 }
 
 impl RedisConfig {
-    /// How long an operation may take if nothing else is asked for: 2 seconds.
+    /// Default time-out of an operation: 2 seconds.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
-    /// How long one attempt to connect may take if nothing else is asked for: 1 second.
+    /// Default time-out of a connection attempt: 1 second.
     pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
     /// The longest time that either may be: a day. Longer times count as this.
     pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -54,7 +54,7 @@ impl RedisConfig {
     /// (with the feature `tls-rustls`), or `redis+unix:///path/of/the/socket`.
     ///
     /// # Errors
-    /// [`InvalidInput`] when the text is no such URL.
+    /// [`InvalidInput`] when the URL is invalid.
     pub fn parse(url: &str) -> Result<Self, InvalidInput> {
         let expected = "a redis://, rediss:// or redis+unix:// URL";
         let server = url
@@ -188,7 +188,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn data_that_nobody_confirms_ends_the_connection() {
+    fn unacknowledged_data_closes_the_connection() {
         let config = RedisConfig::parse("redis://localhost/").unwrap();
         assert!(config.server.tcp_settings().user_timeout().is_some());
     }

@@ -1,4 +1,4 @@
-//! The connection of the commands: kept up, rebuilt when it breaks, and never trusted.
+//! The command connection: supervised, re-established after failures, and never trusted.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::RedisConfig;
+use crate::connection_handle::{ConnectionHandle, ConnectionHealth, ConnectionSlot, is_over, send};
+use crate::connection_supervisor::ConnectionSupervisor;
 use crate::dialer::{Connect, Dialer};
 use crate::error;
-use crate::keeper::Keeper;
 use crate::layout::Layout;
-use crate::link::{Line, Link, Pulse, is_over, send};
 use crate::notify::Mailboxes;
 use crate::reply;
 use crate::script::{Arg, Script, Scripts};
@@ -25,38 +25,38 @@ use crate::supervised::Supervised;
 /// their time does not run as long as operations are answered.
 const TURNS: usize = 512;
 
-/// The part of the longest time for an answer after which the connection is asked whether it answers.
+/// Fraction of the time-out after which the connection is probed.
 const DOUBTED_AFTER: u32 = 4;
 
-/// The connection of a store. It ends when it is dropped.
+/// Connection of a store, closed on drop.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    line: Arc<Line>,
+    slot: Arc<ConnectionSlot>,
     mailboxes: Arc<Mailboxes>,
-    /// The longest that an operation may take.
+    /// Time-out of an operation.
     pub(crate) timeout: Duration,
     turns: Arc<Semaphore>,
     /// Number of answers so far.
     answers: AtomicU64,
-    _keeper: Supervised,
+    _supervisor: Supervised,
 }
 
-/// Something that was sent. Without an answer, the connection is doubted.
-struct Sent<'a> {
-    pulse: &'a Pulse,
+/// Guard of a sent command. If dropped without an answer, the connection is probed.
+struct SentCommand<'a> {
+    health: &'a ConnectionHealth,
     is_answered: bool,
 }
 
-impl Drop for Sent<'_> {
+impl Drop for SentCommand<'_> {
     fn drop(&mut self) {
         if !self.is_answered {
-            self.pulse.doubted.notify_one();
+            self.health.doubted.notify_one();
         }
     }
 }
 
 impl Connection {
-    /// Connects, and begins to keep the connection up.
+    /// Connects and starts the supervisor.
     pub(crate) async fn open(
         client: Client,
         config: &RedisConfig,
@@ -64,21 +64,22 @@ impl Connection {
         mailboxes: Arc<Mailboxes>,
         scripts: Scripts,
     ) -> Result<Self> {
-        let line = Arc::new(Line::new(config.address(), scripts));
-        let mut keeper = Keeper {
+        let slot = Arc::new(ConnectionSlot::new(config.address(), scripts));
+        let mut supervisor = ConnectionSupervisor {
             dialer: Dialer::new(client, config.clone()),
             layout,
             mailboxes: Arc::clone(&mailboxes),
-            line: Arc::clone(&line),
+            slot: Arc::clone(&slot),
         };
-        let (link, pushes) = keeper.connect().await?;
-        keeper.probe(&link).await?;
-        line.up(link.clone());
-        let mut first = Some((link, pushes));
-        let keeper = Supervised::spawn("connection", move || keeper.clone().keep(first.take()));
+        let (handle, pushes) = supervisor.connect().await?;
+        supervisor.probe(&handle).await?;
+        slot.up(handle.clone());
+        let mut first = Some((handle, pushes));
+        let supervisor =
+            Supervised::spawn("connection", move || supervisor.clone().run(first.take()));
         let turns = Arc::new(Semaphore::new(TURNS));
         let (timeout, answers) = (config.timeout, AtomicU64::new(0));
-        Ok(Self { line, mailboxes, timeout, turns, answers, _keeper: keeper })
+        Ok(Self { slot, mailboxes, timeout, turns, answers, _supervisor: supervisor })
     }
 
     /// Runs a script.
@@ -89,13 +90,13 @@ impl Connection {
         keys: &[impl AsRef<str>],
         args: &[Arg<'_>],
     ) -> Result<Value> {
-        let scripts = &self.line.scripts;
-        self.within(operation, async |link| link.call(scripts, script, keys, args).await).await
+        let scripts = &self.slot.scripts;
+        self.within(operation, async |handle| handle.call(scripts, script, keys, args).await).await
     }
 
     /// The present time of the store.
     pub(crate) async fn now(&self, operation: Operation) -> Result<Timestamp> {
-        if let Some(steered) = self.line.scripts.steered() {
+        if let Some(steered) = self.slot.scripts.steered() {
             return Ok(steered);
         }
         let time = self.command(operation, &redis::cmd("TIME")).await?;
@@ -105,68 +106,69 @@ impl Connection {
             [seconds, micros] => Some(number(seconds)? * 1_000_000 + number(micros)?),
             _ => None,
         });
-        let corrupt = || error::corrupt(operation).with_server(Arc::clone(&self.line.server));
+        let corrupt = || error::corrupt(operation).with_server(Arc::clone(&self.slot.server));
         now.map(Timestamp::from_micros).ok_or_else(corrupt)
     }
 
     /// Runs a command.
     pub(crate) async fn command(&self, operation: Operation, command: &Cmd) -> Result<Value> {
-        self.within(operation, async |link| send(&mut link.connection, command).await).await
+        self.within(operation, async |handle| send(&mut handle.connection, command).await).await
     }
 
     /// Does something on the connection, in time, and watches whether it answers.
     async fn within(
         &self,
         operation: Operation,
-        send: impl AsyncFnOnce(&mut Link) -> redis::RedisResult<Value>,
+        send: impl AsyncFnOnce(&mut ConnectionHandle) -> redis::RedisResult<Value>,
     ) -> Result<Value> {
         let done = self.attempt(operation, send).await;
-        done.map_err(|error| error.with_server(Arc::clone(&self.line.server)))
+        done.map_err(|error| error.with_server(Arc::clone(&self.slot.server)))
     }
 
     async fn attempt(
         &self,
         operation: Operation,
-        send: impl AsyncFnOnce(&mut Link) -> redis::RedisResult<Value>,
+        send: impl AsyncFnOnce(&mut ConnectionHandle) -> redis::RedisResult<Value>,
     ) -> Result<Value> {
         let unreachable = || self.unreachable(operation);
         let _turn = self.turn().await.ok_or_else(unreachable)?;
         let deadline = Instant::now() + self.timeout;
-        let link = timeout_at(deadline, self.line.link()).await.ok().flatten();
-        self.on(link.ok_or_else(unreachable)?, deadline, operation, send).await
+        let handle = timeout_at(deadline, self.slot.handle()).await.ok().flatten();
+        self.on(handle.ok_or_else(unreachable)?, deadline, operation, send).await
     }
 
     /// The connection itself, as soon as there is one.
-    pub(crate) async fn link(&self) -> Option<Link> {
-        self.line.link().await
+    pub(crate) async fn handle(&self) -> Option<ConnectionHandle> {
+        self.slot.handle().await
     }
 
     /// Runs a script on a connection in the turn that the caller has.
     pub(crate) async fn run_on(
         &self,
-        link: Link,
+        handle: ConnectionHandle,
         deadline: Instant,
         operation: Operation,
         script: &'static Script,
         keys: &[impl AsRef<str>],
         args: &[Arg<'_>],
     ) -> Result<Value> {
-        let scripts = &self.line.scripts;
-        let call = async |link: &mut Link| link.call(scripts, script, keys, args).await;
-        let done = self.on(link, deadline, operation, call).await;
-        done.map_err(|error| error.with_server(Arc::clone(&self.line.server)))
+        let scripts = &self.slot.scripts;
+        let call =
+            async |handle: &mut ConnectionHandle| handle.call(scripts, script, keys, args).await;
+        let done = self.on(handle, deadline, operation, call).await;
+        done.map_err(|error| error.with_server(Arc::clone(&self.slot.server)))
     }
 
     /// The error of an operation that is not sent, as the server is not reached.
     pub(crate) fn unreachable(&self, operation: Operation) -> Error {
-        let error = error::unreachable(operation, self.line.cause());
-        error.with_server(Arc::clone(&self.line.server))
+        let error = error::unreachable(operation, self.slot.cause());
+        error.with_server(Arc::clone(&self.slot.server))
     }
 
     /// The error of an operation that was sent, and not answered in time.
     pub(crate) fn no_answer(&self, operation: Operation) -> Error {
         let error = error::no_answer(operation, self.timeout);
-        error.with_server(Arc::clone(&self.line.server))
+        error.with_server(Arc::clone(&self.slot.server))
     }
 
     /// Number of answers so far.
@@ -176,20 +178,20 @@ impl Connection {
 
     async fn on(
         &self,
-        mut link: Link,
+        mut handle: ConnectionHandle,
         deadline: Instant,
         operation: Operation,
-        send: impl AsyncFnOnce(&mut Link) -> redis::RedisResult<Value>,
+        send: impl AsyncFnOnce(&mut ConnectionHandle) -> redis::RedisResult<Value>,
     ) -> Result<Value> {
-        let pulse = Arc::clone(&link.pulse);
-        let mut sent = Sent { pulse: &pulse, is_answered: false };
-        let mut call = pin!(send(&mut link));
+        let health = Arc::clone(&handle.health);
+        let mut sent = SentCommand { health: &health, is_answered: false };
+        let mut call = pin!(send(&mut handle));
         let early = deadline.min(Instant::now() + self.timeout / DOUBTED_AFTER);
         let answered = match timeout_at(early, &mut call).await {
             Ok(answer) => Ok(answer),
             Err(_) => {
                 // However long its caller waits, a line that is dead is found out in time for others.
-                pulse.doubted.notify_one();
+                health.doubted.notify_one();
                 timeout_at(deadline, call).await
             }
         };
@@ -199,7 +201,7 @@ impl Connection {
                 self.answers.fetch_add(1, Ordering::Relaxed);
                 answer.map_err(|error| {
                     if is_over(&error) {
-                        self.line.give_up(&pulse, Some(error::said(&error)));
+                        self.slot.give_up(&health, Some(error::said(&error)));
                     }
                     // Who holds and who waits must know before anything is tried again.
                     if error::is_token_missing(&error) {

@@ -1,4 +1,4 @@
-//! How connections are made: one attempt, and one after another with pauses that grow.
+//! Connection attempts, and reconnection with back-off.
 
 use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::config::RedisConfig;
+use crate::connection_handle::send;
 use crate::error;
-use crate::link::send;
 use crate::reply::{field, text};
 
 /// The first and the longest pause between two attempts to connect.
@@ -26,7 +26,7 @@ const FUNCTIONS: (u64, u64) = (7, 0);
 
 pub(crate) type Pushes = mpsc::UnboundedReceiver<PushInfo>;
 
-/// What makes one kind of connection.
+/// Connector of one kind of connection.
 pub(crate) trait Connect {
     /// A connection that is ready for its use.
     type Connected;

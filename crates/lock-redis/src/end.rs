@@ -1,8 +1,8 @@
-//! How a request was ended, as one text that the server keeps.
+//! Encoding of the end of a request, as stored on the server.
 
 use lock_core::{End, EvictRequest, OwnerId, Reason};
 
-use crate::terms::{push_counted, split_counted};
+use crate::encoding::{push_counted, split_counted};
 
 /// Writes the ending of an eviction as `prelude.lua` describes it.
 pub(crate) fn write_evicted(request: &EvictRequest) -> Vec<u8> {

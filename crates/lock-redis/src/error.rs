@@ -1,4 +1,4 @@
-//! What the driver's errors mean.
+//! Conversion of driver errors.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(crate) fn no_answer(operation: Operation, limit: Duration) -> Error {
 
 /// An answer that the scripts do not give.
 pub(crate) fn corrupt(operation: Operation) -> Error {
-    Error::new(ErrorKind::Corrupt, operation).unknown().with_source("an answer of no known form")
+    Error::new(ErrorKind::Corrupt, operation).unknown().with_source("unexpected form of reply")
 }
 
 /// Something failed after it was sent. The word that an error begins with says what it means: the
@@ -36,17 +36,18 @@ pub(crate) fn failed(operation: Operation, error: &RedisError) -> Error {
     }
 }
 
-/// What a script answers that granted nothing, or only dropped what was over. No server says these.
+/// Error codes of scripts that granted nothing or only dropped expired entries. They are not server
+/// codes.
 const REFUSALS: [&str; 2] = [TOKEN_MISSING, "SPENT"];
 
-/// What a script answers that found the last token missing.
+/// Error code of a script that found the last token missing.
 const TOKEN_MISSING: &str = "NOTOKEN";
 
 pub(crate) fn is_token_missing(error: &RedisError) -> bool {
     error.code() == Some(TOKEN_MISSING)
 }
 
-/// What the driver says, which names no password.
+/// Message of a driver error, without passwords.
 pub(crate) fn said(error: &RedisError) -> String {
     error.to_string()
 }

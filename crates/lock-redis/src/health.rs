@@ -1,4 +1,4 @@
-//! What the server says of itself.
+//! Health, as reported by the server.
 
 use lock_core::{Capabilities, Health, LockKey, Operation, Result};
 
@@ -7,7 +7,7 @@ use crate::connection::Connection;
 use crate::reply::{field, text};
 use crate::store::Store;
 
-/// What the store offers, by what its server says of itself.
+/// Capabilities derived from the server's report.
 pub(crate) async fn capabilities(
     connection: &Connection,
     config: &RedisConfig,
@@ -30,7 +30,7 @@ impl Store {
     }
 }
 
-/// What the server says of itself, and what a person should look at.
+/// Health of the store, with warnings for the operator.
 fn health(info: &str, config: &RedisConfig, damaged: &[LockKey]) -> Health {
     let (software, version) = match field(info, "valkey_version") {
         Some(version) => ("valkey", version),

@@ -1,4 +1,4 @@
-//! What can be seen of the store.
+//! The inspector.
 
 use async_trait::async_trait;
 use lock_core::{

@@ -18,7 +18,7 @@ use crate::error::foreign_cursor;
 use crate::store::Store;
 use crate::{end, reply};
 
-/// What all entries of a journal come after.
+/// Cursor before the first entry of a journal.
 const START: &str = "0-0";
 /// Maximum number of events that a watcher lags behind before the journal is read no further for it.
 const BUFFER: usize = 1024;
@@ -66,14 +66,14 @@ impl Store {
     }
 }
 
-/// Whether a text names an entry of a journal.
+/// Returns `true` if a text is the id of a journal entry.
 fn is_id(text: &str) -> bool {
     let is_number =
         |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<u64>().is_ok();
     text.split_once('-').is_some_and(|(time, number)| is_number(time) && is_number(number))
 }
 
-/// What one watcher sees.
+/// Stream of one watcher.
 #[derive(Debug)]
 struct Events {
     events: mpsc::Receiver<Watched>,

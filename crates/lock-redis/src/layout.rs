@@ -54,13 +54,14 @@ impl Layout {
         escape_glob(&self.state(prefix)) + "*"
     }
 
-    /// What all commands need besides the keys of locks.
+    /// Keys that every command takes besides those of its lock.
     pub(crate) fn shared(&self) -> [String; 4] {
         [self.token(), self.waits(), self.journal(), self.layout()]
     }
 
     /// The keys of one lock, in the order in which the scripts take them.
     pub(crate) fn lock(&self, key: &LockKey) -> [String; 7] {
+        // `silence` has the heartbeats of waiters, `ends` the expiry of leases; the names are stored.
         ["state", "details", "queue", "silence", "ends", "marks", "fading"]
             .map(|part| format!("{}{part}:{key}", self.base))
     }

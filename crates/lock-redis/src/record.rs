@@ -1,9 +1,8 @@
-//! What the scripts and their readers both know of the records in the server: written here alone,
-//! and put into the scripts by name.
+//! Layout of the records on the server: defined here, and inserted into the scripts by name.
 
 /// The version of the layout: stores of another are refused.
 pub(crate) const LAYOUT_VERSION: &str = "1";
-/// What stands for the end of a lease that never ends: the largest whole number of a double.
+/// Expiry of a lease that never expires: the largest exact integer of a double.
 pub(crate) const NEVER: u64 = 9_007_199_254_740_992;
 /// Time in microseconds, in the year 2219, as which later times count for tokens.
 const LAST_CLOCK: u64 = NEVER - (1 << 50);
@@ -78,7 +77,7 @@ const RECORDS: &[(&str, &[Part])] = &[
     ("ENDED", ended::PARTS),
 ];
 
-/// How `struct` in Lua writes a part of this width.
+/// Format of a field of this width for `struct` in Lua.
 const fn form(width: usize) -> &'static str {
     match width {
         DOUBLE => "d",
@@ -89,8 +88,8 @@ const fn form(width: usize) -> &'static str {
     }
 }
 
-/// What a name in capitals stands for in a script, if it is one of ours: `LEASE_ENDS` is where the
-/// end begins in a lease, counted from 1, and `LEASE_FORMAT` is all its parts for `struct`.
+/// Value of a capitalised placeholder in a script, if known: `LEASE_ENDS` is the 1-based offset of
+/// the expiry in a lease, and `LEASE_FORMAT` the format of all its fields for `struct`.
 fn meaning(name: &str) -> Option<String> {
     match name {
         "LAYOUT_VERSION" => return Some(format!("'{LAYOUT_VERSION}'")),

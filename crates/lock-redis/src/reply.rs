@@ -1,4 +1,4 @@
-//! What the scripts answer, read into the vocabulary.
+//! Decoding of the replies of scripts.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use lock_core::{
 };
 use redis::Value;
 
+use crate::encoding::Terms;
 use crate::end;
 use crate::record::{NEVER, giver, holder, lease, shown, term, waiter};
-use crate::terms::Terms;
 
 /// An answer, part by part; what is not as it should be is `None`.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use redis::{Cmd, Script as Source, ToRedisArgs};
 
 use crate::record::fill;
 
-/// How the server is told which command is meant.
+/// Form in which commands are invoked on the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// As a function of the library: what all commands share is made once.
@@ -23,10 +23,10 @@ pub(crate) enum Form {
 pub(crate) struct Script {
     name: &'static str,
     text: &'static str,
-    /// Whether the command needs what most of them share.
+    /// `true` if the command needs the prelude.
     is_whole: bool,
-    /// Whether the server refuses the command when it has no memory left: only those that take
-    /// more.
+    /// `true` if the server refuses the command when it is out of memory: only commands that
+    /// allocate.
     takes_memory: bool,
 }
 
@@ -79,7 +79,7 @@ impl Script {
 }
 
 const NOW: &str = include_str!("scripts/now.lua");
-/// What all commands share but the short ones.
+/// Prelude of all commands except the short ones.
 const PRELUDE: &str = concat!(
     include_str!("scripts/prelude.lua"),
     include_str!("scripts/prelude/leases.lua"),
@@ -89,7 +89,7 @@ const PRELUDE: &str = concat!(
     include_str!("scripts/prelude/repair.lua"),
 );
 
-/// What a test puts in place of the server's clock: the last argument.
+/// Clock of a test, passed as the last argument.
 #[cfg(feature = "test-util")]
 const STEERED_NOW: &str = "now = tonumber(ARGV[#ARGV])\n";
 

@@ -1,4 +1,4 @@
-//! What the clones of a store share, and how a command of one lock goes to the server.
+//! State shared by the clones of a store, and the dispatch of commands on one lock.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -10,11 +10,11 @@ use lock_core::{
 use redis::Value;
 
 use crate::batcher::Batcher;
+use crate::command_queue::{BatchScript, Work};
 use crate::config::RedisConfig;
 use crate::connection::Connection;
 use crate::contended::Contended;
 use crate::error::corrupt;
-use crate::gathered::{Gather, Work};
 use crate::layout::Layout;
 use crate::notify::Mailboxes;
 use crate::record;
@@ -113,7 +113,7 @@ impl Store {
         operation: Operation,
         key: &LockKey,
         script: &'static Script,
-        many: &'static Gather,
+        many: &'static BatchScript,
         args: &[Arg<'_>],
     ) -> Result<Value> {
         let state = self.layout.state(key.as_str());
@@ -131,13 +131,13 @@ impl Store {
         answer.map_err(|error| error.with_key(key.clone()))
     }
 
-    /// Whether a short script may be able to decide.
+    /// Returns `true` if a short script may suffice.
     pub(crate) fn may_be_simple(&self, key: &LockKey) -> bool {
         // The short scripts write no journal.
         self.config.journal.is_none() && !self.contended.contains(key)
     }
 
-    /// Whether an error says that a key is damaged, which is then remembered.
+    /// Returns `true`, and records the key as damaged, if an error says so.
     pub(crate) fn is_damage(&self, error: &Error) -> bool {
         let (ErrorKind::Corrupt, Some(key)) = (error.kind(), error.key()) else { return false };
         let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
@@ -176,14 +176,14 @@ pub(crate) fn mailbox(mailbox: Option<MailboxId>) -> [u8; 16] {
     mailbox.map_or([0; 16], |mailbox| mailbox.to_bits().to_be_bytes())
 }
 
-/// How the state of a key begins whose only lease is of this request.
+/// Prefix of the state of a key whose only lease is of this request.
 pub(crate) fn alone(request: RequestId) -> [u8; record::alone::TOKEN] {
     let mut state = [b'1'; record::alone::TOKEN];
     state[record::alone::REQUEST..].copy_from_slice(&id(request));
     state
 }
 
-/// How the state of a key begins whose only lease is this one.
+/// Prefix of the state of a key whose only lease is this one.
 pub(crate) fn alone_under(lease: &LeaseName) -> Vec<u8> {
     let token = (lease.token.get() as f64).to_be_bytes();
     [&alone(lease.request)[..], &token].concat()

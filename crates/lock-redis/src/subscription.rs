@@ -9,10 +9,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::connection_handle::send;
 use crate::dialer::{Backoff, Connect, Dialed, Dialer, Pushes, connect_failed, within};
 use crate::error;
 use crate::layout::Layout;
-use crate::link::send;
 use crate::notify::{self, Mailboxes};
 use crate::supervised::Supervised;
 
@@ -25,10 +25,10 @@ pub(crate) struct Subscription {
     changes: mpsc::UnboundedSender<Change>,
     mailboxes: Arc<Mailboxes>,
     cause: Arc<Mutex<Option<String>>>,
-    _keeper: Supervised,
+    _supervisor: Supervised,
 }
 
-/// What becomes of a mailbox.
+/// Change of a mailbox.
 #[derive(Debug)]
 enum Change {
     /// It was opened; the answer says why it cannot be listened to.
@@ -45,7 +45,7 @@ impl Subscription {
     ) -> Arc<Self> {
         let (sender, changes) = mpsc::unbounded_channel();
         let cause = Arc::default();
-        let keeper = Keeper {
+        let supervisor = SubscriptionSupervisor {
             dialer,
             layout,
             changes: Arc::new(tokio::sync::Mutex::new(changes)),
@@ -54,9 +54,9 @@ impl Subscription {
             expected: 0,
         };
         let mut is_first = true;
-        let begin = move || keeper.clone().keep(std::mem::take(&mut is_first));
-        let keeper = Supervised::spawn("subscription", begin);
-        Arc::new(Self { changes: sender, mailboxes, cause, _keeper: keeper })
+        let begin = move || supervisor.clone().run(std::mem::take(&mut is_first));
+        let supervisor = Supervised::spawn("subscription", begin);
+        Arc::new(Self { changes: sender, mailboxes, cause, _supervisor: supervisor })
     }
 
     /// Opens a mailbox, and returns when the server has confirmed it.
@@ -82,7 +82,7 @@ impl Subscription {
     }
 }
 
-impl Connect for Keeper {
+impl Connect for SubscriptionSupervisor {
     type Connected = (MultiplexedConnection, Pushes);
 
     async fn connect(&mut self) -> Result<Self::Connected> {
@@ -95,7 +95,7 @@ impl Connect for Keeper {
 }
 
 #[derive(Clone)]
-struct Keeper {
+struct SubscriptionSupervisor {
     dialer: Dialer,
     layout: Arc<Layout>,
     changes: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Change>>>,
@@ -105,8 +105,8 @@ struct Keeper {
     expected: usize,
 }
 
-impl Keeper {
-    async fn keep(mut self, mut is_first: bool) {
+impl SubscriptionSupervisor {
+    async fn run(mut self, mut is_first: bool) {
         let changes = Arc::clone(&self.changes);
         let mut changes = changes.lock().await;
         let mut backoff = Backoff::default();
@@ -156,7 +156,7 @@ impl Keeper {
         mut pushes: Pushes,
         changes: &mut mpsc::UnboundedReceiver<Change>,
     ) {
-        let mut pulse = pin!(tokio::time::sleep(next_pulse()));
+        let mut health = pin!(tokio::time::sleep(next_pulse()));
         loop {
             let is_up = tokio::select! {
                 push = pushes.recv() => push.is_some_and(|push| self.take(&push)),
@@ -164,8 +164,8 @@ impl Keeper {
                     Some(change) => self.change(&mut connection, change).await,
                     None => false,
                 },
-                () = &mut pulse => {
-                    pulse.set(tokio::time::sleep(next_pulse()));
+                () = &mut health => {
+                    health.set(tokio::time::sleep(next_pulse()));
                     let ping = redis::cmd("PING");
                     let answer = send(&mut connection, &ping);
                     let limit = self.dialer.config.timeout;
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn looks_are_spread() {
         let pulses: Vec<_> = (0..1000).map(|_| next_pulse()).collect();
-        assert!(pulses.iter().all(|pulse| (PULSE / 2..=PULSE * 3 / 2).contains(pulse)));
+        assert!(pulses.iter().all(|health| (PULSE / 2..=PULSE * 3 / 2).contains(health)));
         let (least, most) = (pulses.iter().min().unwrap(), pulses.iter().max().unwrap());
         assert!(*most - *least > PULSE / 2, "{least:?} to {most:?} is no spread");
     }

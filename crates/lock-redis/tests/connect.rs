@@ -1,4 +1,4 @@
-//! What a store says that cannot be reached or used, and that it never says a password.
+//! Errors of an unreachable or unusable store, which never contain a password.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -101,7 +101,7 @@ fn wrong_prefixes_and_names_are_refused() {
 }
 
 #[tokio::test]
-async fn names_that_are_no_ascii_are_no_trouble() {
+async fn non_ascii_names_are_supported() {
     let server = RedisServer::start().await;
     let config = config(&server.url()).with_prefix("Schlüssel").unwrap();
     let store = RedisBackend::connect(config).await.unwrap();
@@ -152,7 +152,7 @@ async fn wrong_passwords_are_told_and_not_shown() {
     }
 }
 
-/// What makes a user call functions, or scripts.
+/// Permissions for functions, or for scripts.
 fn forms() -> Vec<&'static str> {
     match RedisServer::has_functions() {
         true => vec!["+function", "-function"],
@@ -308,7 +308,7 @@ async fn marks_leave_the_server_by_themselves() {
 }
 
 #[tokio::test]
-async fn key_of_nonsense_is_named() {
+async fn corrupt_key_is_named_in_the_error() {
     for form in forms() {
         let server = RedisServer::start().await;
         let set = ["ACL", "SETUSER", "alice", "on", ">hunter2", "~*", "&*", "+@all", form];

@@ -23,7 +23,7 @@ const MANY: usize = 10_000;
 const AT_ONCE: usize = 256;
 /// Most commands for a round of renewals or hearings of `MANY`.
 const MOST: u64 = 100;
-/// What connections and this test send, whatever becomes of locks.
+/// Commands sent regardless of locks.
 const APART: [&str; 8] =
     ["client", "command", "config", "function", "hello", "info", "ping", "subscribe"];
 

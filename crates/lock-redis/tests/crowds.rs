@@ -71,7 +71,7 @@ impl Scene {
         println!("{what}: the longest script took {} us", self.longest().await);
     }
 
-    /// What there is of the key, after as many attempts as commands may take to drop what is over.
+    /// Inspects the key after enough commands to drop expired entries.
     async fn seen(&self) -> Inspection {
         let query = InspectQuery::new(LockKey::parse("key").unwrap());
         for _ in 0..100 {

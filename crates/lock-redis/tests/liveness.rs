@@ -262,7 +262,7 @@ async fn three_managers_take_turns() {
     managers(3).await;
 }
 
-/// What another process does.
+/// Entry of another process.
 #[tokio::test]
 async fn process_takes_its_turns() {
     // In an ordinary run there is nothing to do.

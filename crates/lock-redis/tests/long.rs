@@ -1,5 +1,5 @@
-//! What time and numbers do to a store: nothing is left of the dead, of names that were used once,
-//! nor of a million hand-offs, and no script gets long.
+//! Long runs: no leftovers of the dead, of names used once or of a million hand-offs, and no slow
+//! scripts.
 //!
 //! The numbers are those of a sample. With `LOCK_REDIS_LONG` set, they are those that the figures in
 //! `docs/bench/redis-limits.md` are of.
@@ -77,7 +77,7 @@ async fn used(server: &RedisServer) -> u64 {
 
 /// Of every kind that the dead leave, with nobody listing: the server's own count is what tells.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_dead_leave_goes_by_itself() {
+async fn leftovers_of_the_dead_are_removed_automatically() {
     let dead = sized(2000, 100_000) / 4;
     // A lease alone stays for a minute after its end, and sweeps are 45 s apart.
     let (ttl, limit) = match is_long() {

@@ -49,7 +49,7 @@ async fn acquire(
     names
 }
 
-/// What all pages of waiters show together, from a page of this limit to the last.
+/// All pages of waiters, with this page size.
 #[derive(Debug, Default)]
 struct Seen {
     leases: usize,

@@ -50,7 +50,7 @@ async fn serve(listener: TcpListener, version: &'static str) {
     }
 }
 
-/// What connecting to a server of this version fails with.
+/// Error of connecting to a server of this version.
 async fn refused(version: &'static str) -> (ErrorKind, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}/", listener.local_addr().unwrap());

@@ -24,7 +24,7 @@ pub struct SqliteConfig {
     pub(crate) clock: Option<Arc<dyn Clock>>,
 }
 
-/// What is on the disk when a command is answered.
+/// Durability of an answered command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Synchronous {
@@ -76,7 +76,7 @@ impl SqliteConfig {
     /// Opens the file. It blocks for as long as that takes, a few milliseconds on a local disk.
     ///
     /// # Errors
-    /// When the file cannot be used, which leaves it as it is.
+    /// [`SqliteError`] when the file cannot be used; it is not modified.
     pub fn open(&self) -> Result<SqliteBackend, SqliteError> {
         let store = SqliteStore::open(self)?;
         let path = self.path.clone();

@@ -1,4 +1,4 @@
-//! What is wrong with a file, and what to do about it.
+//! Problems with a file, with their remedies.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,19 +7,19 @@ use lock_core::ErrorKind;
 use lock_host::StoreError;
 use rusqlite::ErrorCode;
 
-/// What is wrong with a file, and what to do about it.
+/// Problems with a file, with their remedies.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SqliteError {
-    /// The file is none that this program made, and was left alone.
-    #[error("{path} is {what}, not a lock store; it was left alone: name another path")]
+    /// The file was not created by this program; it was not modified.
+    #[error("{path} is {what}, not a lock store; it was not modified: use another path")]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// Description of the file.
         what: &'static str,
     },
-    /// The file was made by a later version, and was left alone.
+    /// The file was created by a later version; it was not modified.
     #[error("{path} has schema {found}, this program knows {known}: use a newer program")]
     Newer {
         /// The file.
@@ -30,21 +30,21 @@ pub enum SqliteError {
         known: u32,
     },
     /// The file is damaged.
-    #[error("{path} is damaged ({cause}): stop all that use it, and restore or remove it")]
+    #[error("{path} is damaged ({cause}): stop its users, then restore or remove it")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What SQLite says.
+        /// Message of SQLite.
         cause: String,
     },
     /// The file that was opened is not there any more.
-    #[error("{path} was deleted or replaced while in use: put it back, or restart all that use it")]
+    #[error("{path} was deleted or replaced while in use: restore it, or restart its users")]
     Replaced {
         /// The file.
         path: PathBuf,
     },
     /// The file cannot be read or written.
-    #[error("{path} cannot be used: {cause}; see to its folder and rights")]
+    #[error("{path} cannot be used: {cause}; check its directory and permissions")]
     Unusable {
         /// The file or folder.
         path: PathBuf,
@@ -52,43 +52,43 @@ pub enum SqliteError {
         cause: String,
     },
     /// There is no room.
-    #[error("there is no room for {path}: free some space on its disk")]
+    #[error("no space left for {path}: free space on its disk")]
     Full {
         /// The file.
         path: PathBuf,
     },
     /// Another program keeps the file locked.
-    #[error("{path} is kept locked by another program: end its transaction")]
+    #[error("{path} is locked by another program: end its transaction")]
     Busy {
         /// The file.
         path: PathBuf,
     },
     /// The state of a key, or a document, is larger than SQLite takes.
-    #[error("{path} takes nothing as large: let the queue, or the document, be shorter")]
+    #[error("{path} cannot store a value this large: shorten the queue or the document")]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
     /// The disk or the system failed.
-    #[error("{path} failed: {cause}; see to its disk")]
+    #[error("{path} failed: {cause}; check its disk")]
     Failed {
         /// The file.
         path: PathBuf,
-        /// What SQLite or the system says.
+        /// Message of SQLite or the system.
         cause: String,
     },
     /// No thread was started.
-    #[error("no thread for {path}: {cause}; see to the limits of the process")]
+    #[error("no thread for {path}: {cause}; check the limits of the process")]
     NoThread {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// Message of the system.
         cause: String,
     },
 }
 
 impl SqliteError {
-    /// What the system says of a file.
+    /// Error of the system for a file.
     pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
         let path = path.to_owned();
         match error.kind() {
@@ -97,7 +97,7 @@ impl SqliteError {
         }
     }
 
-    /// What SQLite says of a file.
+    /// Error of SQLite for a file.
     pub(crate) fn sqlite(path: &Path, error: &rusqlite::Error) -> Self {
         let (path, cause) = (path.to_owned(), error.to_string());
         match error.sqlite_error_code() {

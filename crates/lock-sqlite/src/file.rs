@@ -1,4 +1,4 @@
-//! How the file is opened: what is foreign or damaged is left alone.
+//! Opening of the file; foreign or damaged files are not modified.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -13,12 +13,12 @@ use crate::config::Synchronous;
 use crate::error::SqliteError;
 use crate::schema::{self, Found};
 
-/// How long a transaction of a program that knows nothing of turns is waited for.
+/// Busy time-out for transactions of programs that do not take turns.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What an SQLite file begins with.
+/// Magic bytes of an SQLite file.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// How long the part of it is that says what it is.
+/// Length of its header.
 const HEADER: usize = 100;
 
 /// The type of a file system that other machines may use, too, as `statfs` names it.
@@ -61,7 +61,7 @@ impl Opened {
         }
     }
 
-    /// What an operator should mend.
+    /// Warnings for the operator.
     pub(crate) fn warnings(&self) -> io::Result<Vec<String>> {
         let path = self.path.display();
         let rights = fs::metadata(&self.path)?.permissions().mode() & 0o077;
@@ -143,7 +143,7 @@ fn immutable(path: &Path) -> String {
     address + "?immutable=1"
 }
 
-/// Whether the file is one to use, as far as the connection shows.
+/// Checks whether the file is usable, as far as the connection shows.
 fn judge(path: &Path, connection: &Connection) -> Result<(), SqliteError> {
     let path = path.to_owned();
     match schema::look(connection).map_err(|error| SqliteError::sqlite(&path, &error))? {
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_are_told_from_disks() {
+    fn network_file_systems_are_recognised() {
         let (ext4, tmpfs) = (0xef53, 0x0102_1994);
         assert_eq!((network_name(ext4), network_name(tmpfs)), (None, None));
         assert_eq!(network_name(0x6969), Some("NFS"));

@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-/// What the name of a file ends with that says that notices were lost.
+/// Suffix of a file that signals lost notices.
 const MISSED: &str = ".missed";
 /// The longest path of a socket that every system takes.
 const SOCKET_PATH: usize = 100;
@@ -90,7 +90,7 @@ impl Folder {
     }
 }
 
-/// Whether nobody reads the socket any more.
+/// Returns `true` if the socket has no reader.
 pub(crate) fn is_dead(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionRefused
 }

@@ -13,7 +13,7 @@ use lock_host::Inbox;
 
 use crate::folder::{Folder, is_dead};
 
-/// How often a reader to whom nothing is told looks whether its socket is still there.
+/// Interval at which an idle reader checks that its socket still exists.
 const LOOK: Duration = Duration::from_secs(1);
 /// The largest notice: a key, an owner and a reason, each written out.
 const LARGEST: usize = 64 * 1024;

@@ -1,4 +1,4 @@
-//! What the file holds, and how an older file becomes one of today.
+//! Schema of the file, and migrations of older versions.
 
 use lock_core::Timestamp;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -7,7 +7,7 @@ use crate::clock::{MachineClock, boot_id};
 
 /// By which a file of this crate is known: "Lock".
 pub(crate) const APPLICATION_ID: u32 = 0x4c6f_636b;
-/// What each version adds to the one before.
+/// Migrations, one per version.
 const MIGRATIONS: &[&str] = &[
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
      CREATE TABLE cells (name TEXT NOT NULL UNIQUE, state BLOB NOT NULL, waits INTEGER NOT NULL, due INTEGER);
@@ -20,7 +20,7 @@ const MIGRATIONS: &[&str] = &[
 /// The version of today.
 pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
 
-/// What a file says of itself.
+/// Header of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// Nothing yet.
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_older_file_becomes_one_of_today() {
+    fn older_file_is_migrated() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate_by(&mut connection, &["CREATE TABLE one (x)"]).unwrap();
         connection.execute("INSERT INTO one VALUES (7)", []).unwrap();

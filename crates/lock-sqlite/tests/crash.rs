@@ -20,11 +20,11 @@ use rusqlite::Connection;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// What the process is to do, and on which file.
+/// Orders of the process: work and file.
 const ORDERS: &str = "LOCK_SQLITE_TEST_PROCESS";
-/// How long a lease lasts and how long a waiter may be silent that are killed.
+/// Ttl and keep-alive of killed processes.
 const SPAN: Duration = Duration::from_millis(400);
-/// How much later than it must something may happen, on a machine that has much to do.
+/// Allowed delay on a busy machine.
 const SLACK: Duration = Duration::from_secs(10);
 
 fn rounds() -> usize {
@@ -41,7 +41,7 @@ fn request(key: &str, owner: &str) -> AcquireRequest {
     AcquireRequest::new(RequestId::random(), key, owner)
 }
 
-/// What another process does until it is killed.
+/// Entry of another process until it is killed.
 #[tokio::test]
 async fn process_does_what_it_is_told() {
     // In an ordinary run there is nothing to do.

@@ -20,7 +20,7 @@ use tokio::process::Command;
 
 /// The file that another process is to use.
 const ORDERS: &str = "LOCK_SQLITE_TEST_DOCUMENTS";
-/// How often each of two processes raises the number.
+/// Number of increments by each of two processes.
 const CHANGES: u32 = 200;
 
 /// A file of its own, which each connection opens again.
@@ -113,7 +113,7 @@ async fn a_lock_and_a_document_are_side_by_side() {
     assert_eq!(documents.read(name).await.unwrap(), None);
 }
 
-/// What another process does, and says when it is done.
+/// Entry of another process, which reports completion.
 #[tokio::test]
 async fn process_raises_the_number() {
     // In an ordinary run there is nothing to do.

@@ -33,27 +33,27 @@ pub struct Proxy {
     acceptor: JoinHandle<()>,
 }
 
-/// What the proxy and its connections tell each other.
+/// State shared by the proxy and its connections.
 #[derive(Debug, Default)]
 struct Shared {
     orders: watch::Sender<Orders>,
     seen: watch::Sender<Seen>,
 }
 
-/// What the test wants to happen.
+/// Orders of the test.
 #[derive(Debug, Default)]
 struct Orders {
     flow: Flow,
     delay: Duration,
     is_refusing: bool,
     loss: Option<Loss>,
-    /// How often each of these was ordered, so that a connection sees what came after it.
+    /// Counters of orders, so that a connection recognises later ones.
     cuts: u64,
     half_opens: u64,
     heals: u64,
 }
 
-/// What becomes of the bytes.
+/// Treatment of the bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Flow {
     #[default]
@@ -70,7 +70,7 @@ struct Loss {
     then_cut: bool,
 }
 
-/// What has happened so far.
+/// Statistics.
 #[derive(Debug, Default)]
 struct Seen {
     open: usize,
@@ -159,19 +159,19 @@ impl Proxy {
         });
     }
 
-    /// How many connections clients have open now.
+    /// Number of open client connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.seen.borrow().open
     }
 
-    /// How many connections were accepted so far, without those that were refused.
+    /// Number of accepted connections, without rejected ones.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.shared.seen.borrow().accepted
     }
 
-    /// How many requests that contain `pattern` were sent on to the server so far.
+    /// Number of forwarded requests that contain `pattern`.
     #[must_use]
     pub fn requests_containing(&self, pattern: &[u8]) -> usize {
         self.shared.seen.borrow().requests_containing(pattern)

@@ -26,7 +26,7 @@ pub use tls::Tls;
 
 /// The longest that a server may take to start, stop or answer.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long to wait before looking again.
+/// Polling interval.
 const GLANCE: Duration = Duration::from_millis(2);
 
 /// A server of Redis or Valkey with a folder, a port and a unix socket of its own.
@@ -54,8 +54,8 @@ struct Port {
 }
 
 impl RedisServer {
-    /// Whether the server that tests are run with has functions, and commands and settings that
-    /// came with them: Redis has since version 7, and Valkey always had.
+    /// Returns `true` if the server that tests are run with has functions, and commands and
+    /// settings that came with them: Redis has since version 7, and Valkey always had.
     #[must_use]
     pub fn has_functions() -> bool {
         let said = process::version().expect("the server tells its version");
@@ -154,7 +154,7 @@ impl RedisServer {
         self.process().as_ref().map_or(0, Process::pid)
     }
 
-    /// What the server has said.
+    /// Output of the server.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.file("log")).unwrap_or_default()

@@ -30,7 +30,7 @@ impl Line {
         Self { server, proxy, client }
     }
 
-    /// What the server has counted, seen past the proxy.
+    /// Counters of the server, read past the proxy.
     async fn count(&self) -> String {
         self.server.command(&["GET", "count"]).await
     }

@@ -5,7 +5,7 @@ mod fixture;
 #[macro_use]
 mod table;
 mod suite;
-mod world;
+mod test_context;
 
 pub mod cases;
 #[cfg(feature = "differential")]
@@ -18,4 +18,4 @@ pub mod soak;
 pub use faulty::{Fault, Faulty, NoticeFault};
 pub use fixture::Fixture;
 pub use suite::{Case, IntoOutcome, Outcome, Skipped, all_cases, run};
-pub use world::{Mail, Named, World};
+pub use test_context::{Mail, TestContext, ToLeaseName};

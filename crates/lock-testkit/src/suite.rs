@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::{Fixture, World};
+use crate::{Fixture, TestContext};
 
 /// How long a case may take, on its own clock.
 const LIMIT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -27,7 +27,7 @@ pub struct Case {
     /// The promise of the contract that it holds a store to.
     pub promise: &'static str,
     /// What it does.
-    pub body: fn(World) -> Pin<Box<dyn Future<Output = Outcome>>>,
+    pub body: fn(TestContext) -> Pin<Box<dyn Future<Output = Outcome>>>,
 }
 
 /// The end of a case that did not fail.
@@ -123,8 +123,8 @@ fn run_unnamed<F: Fixture>(case: &Case) -> Outcome {
         .expect("a runtime starts");
     let limit = if F::paused() { LIMIT } else { REAL_LIMIT };
     runtime.block_on(async {
-        let world = World::start::<F>().await;
-        tokio::time::timeout(limit, (case.body)(world)).await.expect("the case ends")
+        let context = TestContext::start::<F>().await;
+        tokio::time::timeout(limit, (case.body)(context)).await.expect("the case ends")
     })
 }
 
@@ -165,9 +165,9 @@ macro_rules! case {
         $crate::Case::new(
             concat!(stringify!($module), "::", stringify!($case)),
             $promise,
-            |world| {
+            |context| {
                 Box::pin(async {
-                    $crate::IntoOutcome::into_outcome($crate::cases::$module::$case(world).await)
+                    $crate::IntoOutcome::into_outcome($crate::cases::$module::$case(context).await)
                 })
             },
         )
@@ -180,7 +180,7 @@ impl Case {
     pub const fn new(
         name: &'static str,
         promise: &'static str,
-        body: fn(World) -> Pin<Box<dyn Future<Output = Outcome>>>,
+        body: fn(TestContext) -> Pin<Box<dyn Future<Output = Outcome>>>,
     ) -> Self {
         Self { name, promise, body }
     }

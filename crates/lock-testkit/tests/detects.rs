@@ -11,8 +11,8 @@ mod fault;
 mod fixture;
 #[path = "detects/glob.rs"]
 mod glob;
-#[path = "detects/story.rs"]
-mod story;
+#[path = "detects/scenario.rs"]
+mod scenario;
 #[path = "detects/table.rs"]
 mod table;
 #[path = "detects/verdict.rs"]
@@ -20,7 +20,7 @@ mod verdict;
 
 use fault::Fault;
 use fixture::Poor;
-use lock_testkit::{World, all_cases};
+use lock_testkit::{TestContext, all_cases};
 use table::TABLE;
 use verdict::{Verdict, verdict};
 
@@ -113,7 +113,8 @@ fn what_a_fixture_cannot_do_is_skipped() {
             .build()
             .unwrap();
         // Not by `run`, which would tell the runner of these tests.
-        let outcome = runtime.block_on(async { (case.body)(World::start::<Poor>().await).await });
+        let outcome =
+            runtime.block_on(async { (case.body)(TestContext::start::<Poor>().await).await });
         skipped.push(format!("{}: {}", case.name, outcome.expect_err(case.name)));
     }
     assert_eq!(skipped.len(), 24, "{skipped:#?}");

@@ -109,7 +109,10 @@ mod tests {
             (RULES, "//! # The rules\n//! 1. **First.** Text.\n//! 2. **Second.**\nfn new() {}\n"),
             (MAP, map),
             ("crates/lock-redis/src/scripts/prelude/a.lua", "local function open(keys)\nend\n"),
-            ("crates/lock-testkit/src/cases/clock.rs", "pub async fn ticks(world: World) {}\n"),
+            (
+                "crates/lock-testkit/src/cases/clock.rs",
+                "pub async fn ticks(context: TestContext) {}\n",
+            ),
         ]);
         rules_and_map(&tree).iter().map(ToString::to_string).collect()
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::notes::{Ended, is_same};
 use super::records::half_done;
 use super::{Fallback, FallbackStore, MOST_ATTEMPTS};
-use crate::migrate::{Archive, Put, Record};
+use crate::migrate::{Put, Record, RecordStore};
 use lock_compat::legacy::{
     LegacyKey, Project, ProjectLock, PullRequest, Stored, Timestamp, User, decode,
 };
@@ -240,7 +240,7 @@ fn project_lock(record: &Record) -> Result<ProjectLock> {
 
 /// The record that is where this one would be.
 pub(super) async fn read(store: &dyn FallbackStore, record: &Record) -> Result<Option<Record>> {
-    let bytes = Archive::read(store, record).await?;
+    let bytes = RecordStore::read(store, record).await?;
     Ok(bytes.map(|bytes| Record::read(record.key(), &bytes)).transpose()?)
 }
 
@@ -250,11 +250,11 @@ pub(super) async fn copy(
     from: &dyn FallbackStore,
     to: &dyn FallbackStore,
 ) -> Result<bool> {
-    if Archive::put(to, record).await? != Put::Written {
+    if RecordStore::put(to, record).await? != Put::Written {
         return Ok(false);
     }
     // Whoever ended it meanwhile looks for it once more afterwards; or else we see that it ended.
-    let is_there = Archive::read(from, record).await?.is_some_and(|it| it == record.encode());
+    let is_there = RecordStore::read(from, record).await?.is_some_and(|it| it == record.encode());
     if !is_there {
         to.remove(record).await?;
     }

@@ -67,7 +67,7 @@ struct Shared {
 /// Who serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Mode {
+pub enum ServingMode {
     /// Both stores.
     WriteThrough,
     /// The mirror alone.
@@ -113,8 +113,8 @@ impl Fallback {
 
     /// Who serves now.
     #[must_use]
-    pub fn mode(&self) -> Mode {
-        if self.0.health.is_lost() { Mode::MirrorAlone } else { Mode::WriteThrough }
+    pub fn mode(&self) -> ServingMode {
+        if self.0.health.is_lost() { ServingMode::MirrorAlone } else { ServingMode::WriteThrough }
     }
 
     fn primary(&self) -> &dyn FallbackStore {

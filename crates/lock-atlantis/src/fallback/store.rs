@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::AtlantisRedis;
-use crate::migrate::Archive;
+use crate::migrate::RecordStore;
 use lock_compat::documents::Replacement;
 use lock_compat::{LegacyBackend, LockAdapter, Result};
 
@@ -11,7 +11,7 @@ use lock_compat::{LegacyBackend, LockAdapter, Result};
 ///
 /// Beside the records, documents of other names can be kept in it.
 #[async_trait]
-pub trait FallbackStore: LegacyBackend + Archive {
+pub trait FallbackStore: LegacyBackend + RecordStore {
     /// The bytes of a document: a status, the lock of a command, or one beside the records.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Archive, Put, Record, Records, Source};
+use super::{Put, Record, RecordStore, Records, Source};
 use lock_compat::documents::Replacement;
 use lock_compat::legacy::Damaged;
 use lock_compat::{LegacyError, LockAdapter, Result};
@@ -36,7 +36,7 @@ impl Source for LockAdapter {
 }
 
 #[async_trait]
-impl Archive for LockAdapter {
+impl RecordStore for LockAdapter {
     async fn read(&self, record: &Record) -> Result<Option<Vec<u8>>> {
         Ok(match record.as_lock() {
             Some(stored) => self.carried(stored.value()).await?.map(|(_, bytes)| bytes),
@@ -62,7 +62,7 @@ impl Archive for LockAdapter {
             if is_written {
                 return Ok(Put::Written);
             }
-            if let Some(bytes) = Archive::read(self, record).await? {
+            if let Some(bytes) = RecordStore::read(self, record).await? {
                 return Ok(record.beside(&bytes));
             }
         }

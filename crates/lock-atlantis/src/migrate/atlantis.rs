@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Archive, Put, Record, Records, Source};
+use super::{Put, Record, RecordStore, Records, Source};
 use crate::AtlantisRedis;
 use lock_compat::Result;
 use lock_compat::legacy::{Damaged, PullKey};
@@ -56,7 +56,7 @@ fn is_status(key: &str) -> bool {
 }
 
 #[async_trait]
-impl Archive for AtlantisRedis {
+impl RecordStore for AtlantisRedis {
     async fn read(&self, record: &Record) -> Result<Option<Vec<u8>>> {
         self.value_of(record.key()).await
     }

@@ -2,16 +2,16 @@
 //! and back.
 
 mod adapter;
-mod archive;
 mod atlantis;
 mod bolt;
+mod record_store;
 mod report;
 mod verify;
 
 use std::fmt;
 
-pub use archive::{Archive, Kind, Put, Record, RecordName, Records, Source};
 pub use bolt::{BoltError, BoltFile};
+pub use record_store::{Kind, Put, Record, RecordName, RecordStore, Records, Source};
 pub use report::{Finding, Report};
 
 use lock_compat::{LegacyError, Result};
@@ -50,8 +50,8 @@ type OnProgress<'a> = Box<dyn FnMut(Progress) + Send + 'a>;
 pub struct Migration<'a> {
     from: &'a dyn Source,
     /// The source once more, when it is to be emptied.
-    emptied: Option<&'a dyn Archive>,
-    to: &'a dyn Archive,
+    emptied: Option<&'a dyn RecordStore>,
+    to: &'a dyn RecordStore,
     is_dry_run: bool,
     on_progress: OnProgress<'a>,
 }
@@ -59,7 +59,7 @@ pub struct Migration<'a> {
 impl<'a> Migration<'a> {
     /// A migration that leaves the source as it is.
     #[must_use]
-    pub fn new(from: &'a dyn Source, to: &'a dyn Archive) -> Self {
+    pub fn new(from: &'a dyn Source, to: &'a dyn RecordStore) -> Self {
         Self { from, emptied: None, to, is_dry_run: false, on_progress: Box::new(|_| {}) }
     }
 
@@ -69,7 +69,7 @@ impl<'a> Migration<'a> {
     /// Source and target must be two stores. If the first record that is removed is gone from the
     /// target as well, it is put back, the report says so, and no other is removed.
     #[must_use]
-    pub fn removing_source(from: &'a dyn Archive, to: &'a dyn Archive) -> Self {
+    pub fn removing_source(from: &'a dyn RecordStore, to: &'a dyn RecordStore) -> Self {
         Self { emptied: Some(from), ..Self::new(from, to) }
     }
 
@@ -137,7 +137,7 @@ impl<'a> Migration<'a> {
 
     async fn remove_all(
         &mut self,
-        source: &dyn Archive,
+        source: &dyn RecordStore,
         agreed: &[Record],
         report: &mut Report,
     ) -> Result<()> {

@@ -15,7 +15,7 @@ pub use migration::KeyMigration;
 
 use crate::server::{Server, ServerConfig, named, plain};
 use lock_compat::legacy::Damaged;
-use lock_compat::{Result, Shelf};
+use lock_compat::{Result, VersionedStore};
 
 /// A key that has nothing, below those of locks, which the user may use.
 const NOTHING: &str = "pr/lock-atlantis/probe";
@@ -189,14 +189,19 @@ impl fmt::Debug for AtlantisRedis {
 
 /// A record is known again by its bytes: a change of the same is the same change.
 #[async_trait]
-impl Shelf for AtlantisRedis {
+impl VersionedStore for AtlantisRedis {
     type Version = Vec<u8>;
 
-    async fn see(&self, key: &str) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+    async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         Ok(self.value_of(key).await?.map(|bytes| (bytes.clone(), bytes)))
     }
 
-    async fn swap(&self, key: &str, seen: Option<Vec<u8>>, record: Option<&[u8]>) -> Result<bool> {
+    async fn compare_and_swap(
+        &self,
+        key: &str,
+        seen: Option<Vec<u8>>,
+        record: Option<&[u8]>,
+    ) -> Result<bool> {
         match (seen, record) {
             (seen, Some(record)) => self.put_if_same(key, seen.as_deref(), record).await,
             (Some(seen), None) => self.remove_if_same(key, &seen).await,

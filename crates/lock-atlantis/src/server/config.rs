@@ -14,12 +14,12 @@ use lock_compat::{LegacyError, Result};
 /// The URLs may hold passwords: they are in no [`Debug`] output and in no error.
 #[derive(Clone)]
 pub struct ServerConfig {
-    pub(super) place: Place,
+    pub(super) endpoint: Endpoint,
     pub(super) timeout: Duration,
 }
 
 #[derive(Clone)]
-pub(super) enum Place {
+pub(super) enum Endpoint {
     Single(Box<Client>),
     Cluster(Box<ClusterClient>),
 }
@@ -57,13 +57,13 @@ impl ServerConfig {
         // The driver does by itself again what had no answer, which may have happened: never here.
         let client = ClusterClient::builder(urls).retries(0).build();
         let client = client.map_err(|_| malformed("cluster addresses"))?;
-        Ok(Self { place: Place::Cluster(Box::new(client)), timeout: Self::DEFAULT_TIMEOUT })
+        Ok(Self { endpoint: Endpoint::Cluster(Box::new(client)), timeout: Self::DEFAULT_TIMEOUT })
     }
 
     /// The server that the driver's client knows.
     #[must_use]
     pub fn from_client(client: Client) -> Self {
-        Self { place: Place::Single(Box::new(client)), timeout: Self::DEFAULT_TIMEOUT }
+        Self { endpoint: Endpoint::Single(Box::new(client)), timeout: Self::DEFAULT_TIMEOUT }
     }
 
     /// The same, with calls that take at most this long, connecting included.
@@ -81,12 +81,12 @@ fn malformed(field: &'static str) -> InvalidInput {
 impl fmt::Debug for ServerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("ServerConfig");
-        match &self.place {
-            Place::Single(client) => {
+        match &self.endpoint {
+            Endpoint::Single(client) => {
                 let address = client.get_connection_info().addr();
                 debug.field("server", &format_args!("{address}"))
             }
-            Place::Cluster(_) => debug.field("server", &"a cluster"),
+            Endpoint::Cluster(_) => debug.field("server", &"a cluster"),
         };
         debug.field("timeout", &self.timeout).finish()
     }

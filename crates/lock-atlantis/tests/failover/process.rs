@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lock_atlantis::fallback::{Fallback, FallbackConfig, FallbackStore, Mode, OnLoss};
+use lock_atlantis::fallback::{Fallback, FallbackConfig, FallbackStore, OnLoss, ServingMode};
 use lock_atlantis::{AtlantisRedis, ServerConfig};
 use lock_compat::LegacyBackend;
 use lock_compat::conformance::{lock, pull};
@@ -277,7 +277,7 @@ async fn process_locks_and_unlocks_until_it_is_told_to_end() {
     let mut actors = actors.join_all().await;
     for store in &stores {
         // It returns by itself.
-        while store.mode() == Mode::MirrorAlone {
+        while store.mode() == ServingMode::MirrorAlone {
             tokio::task::yield_now().await;
         }
     }

@@ -1,6 +1,6 @@
 //! What the tests of migrations share: a target, records, and the move of a whole source.
 
-use lock_atlantis::migrate::{Archive, Migration, Record, Report, Source};
+use lock_atlantis::migrate::{Migration, Record, RecordStore, Report, Source};
 use lock_compat::LockAdapter;
 use lock_compat::conformance::lock;
 use lock_compat::documents::MemoryDocuments;
@@ -36,7 +36,7 @@ pub(crate) async fn content(store: &dyn Source) -> Vec<(String, Vec<u8>)> {
 /// to the byte.
 pub(crate) async fn assert_all_moves(
     from: &dyn Source,
-    to: &dyn Archive,
+    to: &dyn RecordStore,
     records: usize,
 ) -> Report {
     let report = Migration::new(from, to).run().await.unwrap();

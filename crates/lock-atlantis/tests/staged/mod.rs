@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use lock_atlantis::fallback::FallbackStore;
-use lock_atlantis::migrate::{Archive, Put, Record, Records, Source};
+use lock_atlantis::migrate::{Put, Record, RecordStore, Records, Source};
 use lock_compat::legacy::{
     CommandLock, CommandName, Project, ProjectLock, ProjectPlanStatus, ProjectResult, PullRequest,
     PullStatus, Timestamp,
@@ -127,9 +127,9 @@ impl<G: Stage> Source for Staged<G> {
 }
 
 #[async_trait]
-impl<G: Stage> Archive for Staged<G> {
+impl<G: Stage> RecordStore for Staged<G> {
     async fn read(&self, record: &Record) -> Result<Option<Vec<u8>>> {
-        self.around(Archive::read(&*self.store, record)).await
+        self.around(RecordStore::read(&*self.store, record)).await
     }
     async fn put(&self, record: &Record) -> Result<Put> {
         self.around(self.store.put(record)).await

@@ -1,4 +1,4 @@
-//! What the lease of a lock carries: the lock, to the byte, and its author.
+//! Metadata of the lease of a lock: the exact bytes of the lock, and its author.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ pub(super) const AUTHOR: &str = "author";
 /// The description in a lock whose description is carried beside it.
 const NO_BODY: &str = r#""Body":"""#;
 
-/// What the lease of a lock carries.
+/// Metadata of the lease of a lock.
 ///
 /// The description is the one part of a lock that may be large, and some of its characters take six
 /// bytes in JSON. Where the whole is too large, the description is carried beside it as it is.

@@ -85,7 +85,7 @@ impl LockAdapter {
     /// that is in its way, if there is one.
     ///
     /// # Errors
-    /// What [`try_lock`](crate::LegacyBackend::try_lock) reports.
+    /// Errors of [`try_lock`](crate::LegacyBackend::try_lock).
     ///
     /// # Cancel safety
     /// A dropped call may have happened.
@@ -120,7 +120,7 @@ impl LockAdapter {
     /// The lock of a project as it is stored, to the byte.
     ///
     /// # Errors
-    /// What [`get_lock`](crate::LegacyBackend::get_lock) reports.
+    /// Errors of [`get_lock`](crate::LegacyBackend::get_lock).
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
@@ -168,7 +168,7 @@ impl LockAdapter {
     /// All locks as they are stored, to the byte, and what is there and cannot be read.
     ///
     /// # Errors
-    /// What [`list`](crate::LegacyBackend::list) reports.
+    /// Errors of [`list`](crate::LegacyBackend::list).
     ///
     /// # Cancel safety
     /// It may be dropped at any time.

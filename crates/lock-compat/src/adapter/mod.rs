@@ -15,13 +15,13 @@ use async_trait::async_trait;
 use lock_core::LockManager;
 
 use crate::documents::{DocumentStore, Replacement, Revision};
-use crate::{Result, Shelf};
+use crate::{Result, VersionedStore};
 use hosts::Hosts;
 
 pub use convert::{convert_from_legacy, convert_to_legacy};
-pub use queue::{AcquireOptions, QueuePlace};
+pub use queue::{AcquireOptions, ProjectQueuePosition};
 
-/// How often a change that others are always quicker with is tried again.
+/// Maximum number of compare-and-swap attempts.
 const MOST_ATTEMPTS: usize = 1000;
 
 /// Atlantis' store over a [`LockManager`], and so over any backend.
@@ -74,15 +74,20 @@ impl fmt::Debug for LockAdapter {
 }
 
 #[async_trait]
-impl Shelf for LockAdapter {
+impl VersionedStore for LockAdapter {
     type Version = Revision;
 
-    async fn see(&self, key: &str) -> Result<Option<(Revision, Vec<u8>)>> {
+    async fn get(&self, key: &str) -> Result<Option<(Revision, Vec<u8>)>> {
         let document = self.documents().read(key).await?;
         Ok(document.map(|document| (document.revision, document.body)))
     }
 
-    async fn swap(&self, key: &str, seen: Option<Revision>, record: Option<&[u8]>) -> Result<bool> {
+    async fn compare_and_swap(
+        &self,
+        key: &str,
+        seen: Option<Revision>,
+        record: Option<&[u8]>,
+    ) -> Result<bool> {
         Ok(self.documents().replace(key, seen, record).await? == Replacement::Done)
     }
 }

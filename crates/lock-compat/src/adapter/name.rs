@@ -1,10 +1,10 @@
-//! What projects and pull requests are called in a lock store.
+//! Names of projects and pull requests in a lock store.
 
 use lock_core::{InvalidInput, LockKey, OwnerId};
 
 use crate::legacy::{Project, PullRequest};
 
-/// What every key of a project begins with.
+/// Prefix of every key of a project.
 pub(super) const PROJECTS: &str = "project:";
 
 /// The key of a project at a host: its repository, path, workspace, name and host, with `:` in
@@ -31,7 +31,7 @@ pub(super) fn host(pull: &PullRequest) -> &str {
     &pull.base_repo.vcs_host.hostname
 }
 
-/// What the keys of all projects of a repository begin with, and no other.
+/// Prefix of exactly the keys of all projects of a repository.
 pub(super) fn keys_of(repo_full_name: &str) -> String {
     let mut text = PROJECTS.to_owned();
     escape(repo_full_name, &mut text);

@@ -1,4 +1,4 @@
-//! What Atlantis does not have: priorities, waiting, places in the queue, and handing on.
+//! Extensions of Atlantis: priorities, waiting, queue positions and transfers.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use lock_core::{
 use tokio::time::sleep;
 
 use super::load::{metadata, read};
-use super::view::Standing;
+use super::view::WaiterPosition;
 use super::{LockAdapter, MOST_ATTEMPTS, name};
 use crate::legacy::{LegacyKey, Project, ProjectLock, PullRequest, Stored};
 use crate::{LegacyError, Result};
@@ -19,15 +19,15 @@ const CANCELLED: &str = "cancelled";
 /// The time between two looks whether another request of the same pull request holds.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How a project is waited for.
+/// Options for acquiring a project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcquireOptions {
-    /// How much earlier than its arrival the pull request ranks.
+    /// Priority of the pull request.
     pub priority: Priority,
-    /// How long it waits at the most; `None` is as long as it takes.
+    /// Maximum wait; `None` for no limit.
     pub wait: Option<Duration>,
-    /// How long a queue it joins at the most, itself included; `None` is any.
+    /// Maximum queue length to join, itself included; `None` for no limit.
     pub queue_limit: Option<NonZeroU32>,
 }
 
@@ -54,10 +54,10 @@ impl AcquireOptions {
 /// Where a pull request stands in the queue of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct QueuePlace {
+pub struct ProjectQueuePosition {
     /// Its place, 1 being the next.
     pub position: u64,
-    /// How many wait.
+    /// Number of waiters.
     pub waiting: u64,
     /// The lock that it waits for the end of; `None` while the project is handed on.
     pub holder: Option<ProjectLock>,
@@ -144,18 +144,19 @@ impl LockAdapter {
         project: &Project,
         workspace: &str,
         pull: &PullRequest,
-    ) -> Result<Option<QueuePlace>> {
+    ) -> Result<Option<ProjectQueuePosition>> {
         let (Ok(key), Ok(owner)) =
             (name::key(project, workspace, name::host(pull)), name::owner(pull))
         else {
             // What has no name does not wait.
             return Ok(None);
         };
-        let Some(Standing { position, waiting, holder }) = self.standing(key, &owner).await? else {
+        let Some(WaiterPosition { position, waiting, holder }) = self.standing(key, &owner).await?
+        else {
             return Ok(None);
         };
         let holder = holder.as_ref().map(read).transpose()?.map(Stored::into_value);
-        Ok(Some(QueuePlace { position, waiting, holder }))
+        Ok(Some(ProjectQueuePosition { position, waiting, holder }))
     }
 
     /// Ends the wait of a pull request for a project, in whatever process it is; `false` when it
@@ -256,15 +257,15 @@ impl LockAdapter {
     }
 }
 
-/// Whether a wait ended without the lock although the request had a position in the queue. The store
-/// may have been silent when the time was up.
+/// Returns `true` if a wait ended without the lock although the request had a position in the
+/// queue. The store may have been silent when the time was up.
 fn is_in_vain(error: &lock_core::Error) -> bool {
     use ErrorKind::{Ended, QueueFull, Unavailable, WaitOver};
     let is_in_vain = matches!(error.kind(), WaitOver | Unavailable | QueueFull | Ended);
     is_in_vain && error.position().is_some()
 }
 
-/// Whether the wait was ended on behalf of the pull request.
+/// Returns `true` if the wait was ended on behalf of the pull request.
 fn is_cancelled(error: &lock_core::Error) -> bool {
     matches!(error.end(), Some(End::Evicted { reason, .. }) if reason.as_str() == CANCELLED)
 }

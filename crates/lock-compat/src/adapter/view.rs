@@ -13,7 +13,7 @@ use super::LockAdapter;
 const PAGE: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not zero");
 
 /// The position of a waiter.
-pub(super) struct Standing {
+pub(super) struct WaiterPosition {
     /// The position in the queue, 1 being the head.
     pub(super) position: u64,
     /// The number of waiters.
@@ -70,7 +70,11 @@ impl LockAdapter {
     /// The position of the first waiter of `owner`; `None` when it does not wait for the key.
     ///
     /// The holder and the number of waiters are those of the first page.
-    pub(super) async fn standing(&self, key: LockKey, owner: &OwnerId) -> Result<Option<Standing>> {
+    pub(super) async fn standing(
+        &self,
+        key: LockKey,
+        owner: &OwnerId,
+    ) -> Result<Option<WaiterPosition>> {
         let query = InspectQuery::new(key).with_limit(PAGE);
         let page = |cursor| {
             let mut query = query.clone();
@@ -87,7 +91,7 @@ impl LockAdapter {
         };
         follow(page, read).await?;
         let (waiting, holder) = first.unwrap_or_default();
-        Ok(is_found.then_some(Standing { position: ahead + 1, waiting, holder }))
+        Ok(is_found.then_some(WaiterPosition { position: ahead + 1, waiting, holder }))
     }
 }
 

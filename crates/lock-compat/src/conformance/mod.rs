@@ -25,7 +25,7 @@ use crate::legacy::{Project, ProjectLock, PullRequest, Timestamp, User};
 /// The longest that a case may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How the suite reaches a store.
+/// Fixture of a store under test.
 #[async_trait]
 pub trait LegacyFixture: Send + Sync + Sized + 'static {
     /// Starts an empty store.

@@ -1,4 +1,4 @@
-//! What Atlantis gets wrong, and what its tests do not look at.
+//! Cases beyond the tests of Atlantis, including its known defects.
 
 use std::sync::Arc;
 
@@ -113,7 +113,7 @@ pub async fn damaged_lock_hides_no_other(fixture: impl LegacyFixture) {
     assert_eq!((unlocked.locks, unlocked.damaged.len()), (vec![good], 1));
 }
 
-/// What nobody can read, nobody removes by accident.
+/// Unreadable records are not removed by accident.
 pub async fn damaged_lock_is_named_and_stays(fixture: impl LegacyFixture) {
     let store = fixture.backend();
     let bad = lock("owner/repo", "bad", "default", 5);

@@ -74,7 +74,8 @@ impl CommandLock {
         Self { lock_metadata, command_name, ..Self::default() }
     }
 
-    /// Whether it locks: one since Go's zero time does not, and one since the beginning of 1970 does.
+    /// Returns `true` if it locks: one since Go's zero time does not, and one since the beginning
+    /// of 1970 does.
     #[must_use]
     pub fn is_locked(&self) -> bool {
         self.lock_metadata.unix_time != Timestamp::default().unix()

@@ -9,7 +9,7 @@ use serde_json::error::Category;
 use serde_json::ser::{Formatter, Serializer};
 use serde_json::value::RawValue;
 
-/// What is stored under a key and cannot be read.
+/// Value stored under a key that cannot be decoded.
 ///
 /// It says where the record is wrong and never what it holds, which may be secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 pub struct Damaged {
     /// The key of the record.
     pub key: String,
-    /// What is wrong.
+    /// The flaw.
     pub reason: String,
 }
 
@@ -157,7 +157,7 @@ macro_rules! record {
         #[non_exhaustive]
         pub struct $record {
             $($(#[$field_doc])* pub $field: $type,)*
-            /// What others have written besides, which stays.
+            /// Unknown fields written by others, which are preserved.
             unknown: $crate::legacy::json::Unknown,
         }
 
@@ -265,7 +265,7 @@ macro_rules! number {
             }
         }
 
-        /// What the number 0 means, as in Go.
+        /// Meaning of the number 0, as in Go.
         impl Default for $enum {
             fn default() -> Self {
                 Self::from(0)

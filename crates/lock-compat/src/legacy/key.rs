@@ -12,7 +12,7 @@ use crate::LegacyError;
 static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^(.*?\/.*?)\/(.*)\/(.*)\/(.*)$").expect("the pattern is well-formed")
 });
-/// What stands between the parts of the key of a pull request.
+/// Separator of the parts of the key of a pull request.
 const SEPARATOR: &str = "::";
 
 /// The key of a lock as people see it: `REPO/PATH/WORKSPACE/NAME`, the name often empty.
@@ -56,7 +56,7 @@ impl LegacyKey {
         Ok(Self::new(project, &parts[3]))
     }
 
-    /// Whether the text has the form that keys have since version 0.40.
+    /// Returns `true` if the text has the form that keys have since version 0.40.
     #[must_use]
     pub fn is_current(text: &str) -> bool {
         PATTERN.is_match(text)

@@ -4,7 +4,8 @@ use super::json::record;
 use super::{PullRequest, Timestamp};
 
 record! {
-    /// What is locked, besides the workspace: a folder of a repository, and maybe a name.
+    /// Locked project: a directory of a repository, with an optional name; the workspace is
+    /// separate.
     pub struct Project {
         /// The name in the repository's configuration; empty where it has none.
         "ProjectName" project_name: String;
@@ -16,7 +17,7 @@ record! {
 }
 
 record! {
-    /// Who asked for a lock.
+    /// User who requested a lock.
     pub struct User {
         /// The name at the host.
         "Username" username: String;
@@ -28,11 +29,11 @@ record! {
 record! {
     /// The lock of a project in a workspace, for a pull request.
     pub struct ProjectLock {
-        /// What is locked.
+        /// The locked project.
         "Project" project: Project;
         /// For whom.
         "Pull" pull: PullRequest;
-        /// Who asked for it.
+        /// User who requested it.
         "User" user: User;
         /// In which workspace.
         "Workspace" workspace: String;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::json::{number, record};
 
 number! {
-    /// Whether a pull request is open.
+    /// State of a pull request: open or closed.
     pub enum PullState {
         /// It is open.
         Open = 0,
@@ -17,7 +17,7 @@ number! {
 }
 
 number! {
-    /// What kind of host a repository is at.
+    /// Kind of host of a repository.
     pub enum VcsHostKind {
         /// GitHub.
         Github = 0,
@@ -39,7 +39,7 @@ record! {
     pub struct VcsHost {
         /// The name of the host.
         "Hostname" hostname: String;
-        /// What kind of host it is.
+        /// Kind of host.
         "Type" kind: VcsHostKind;
     }
 }
@@ -75,13 +75,13 @@ record! {
         "HeadBranch" head_branch: String;
         /// The branch that it is for.
         "BaseBranch" base_branch: String;
-        /// How its checkout is made; `None` in records of versions that do not write it.
+        /// Checkout strategy; `None` in records of versions that do not write it.
         "HardenedNonPRRefCheckout" hardened_non_pr_ref_checkout: Option<bool>, if present;
-        /// Who made it.
+        /// Author.
         "Author" author: String;
         /// Its description; `None` in records of versions that do not write it.
         "Body" body: Option<String>, if present;
-        /// Whether it is open.
+        /// State: open or closed.
         "State" state: PullState;
         /// The repository that it is for.
         "BaseRepo" base_repo: Repo;

@@ -1,9 +1,9 @@
-//! What a command brought about in a project.
+//! Result of a command in a project.
 
 use super::{CommandName, PolicySetStatus, ProjectPlanStatus};
 use crate::{LegacyError, Result};
 
-/// What a command brought about in a project.
+/// Result of a command in a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProjectResult {
@@ -15,13 +15,13 @@ pub struct ProjectResult {
     pub project_name: String,
     /// The command.
     pub command: CommandName,
-    /// How it ended.
+    /// Outcome.
     pub outcome: Outcome,
     /// The sets of policies that it checked; `None` is Go's nil.
     pub policy_status: Option<Vec<PolicySetStatus>>,
 }
 
-/// How a command ended.
+/// Outcome of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -66,7 +66,7 @@ impl ProjectResult {
         Self { policy_status: Some(policy_status), ..self }
     }
 
-    /// What it makes of the project.
+    /// Resulting status of the project.
     ///
     /// # Errors
     /// [`NoStatus`](LegacyError::NoStatus) when the command leaves none.

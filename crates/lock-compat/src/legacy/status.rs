@@ -1,4 +1,4 @@
-//! What became of the projects of a pull request.
+//! Status of the projects of a pull request.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -6,7 +6,7 @@ use super::json::{number, record};
 use super::{ProjectResult, PullRequest, decode};
 
 number! {
-    /// What the last command made of a project.
+    /// Status of a project after the last command.
     pub enum ProjectPlanStatus {
         /// The plan failed.
         PlanErrored = 0,
@@ -38,7 +38,7 @@ record! {
 }
 
 record! {
-    /// What became of a project.
+    /// Status of a project.
     pub struct ProjectStatus {
         /// The workspace.
         "Workspace" workspace: String;
@@ -48,25 +48,25 @@ record! {
         "ProjectName" project_name: String;
         /// The policies that were checked; `None` is Go's nil.
         "PolicyStatus" policy_status: Option<Vec<PolicySetStatus>>;
-        /// What the last command made of it.
+        /// Status after the last command.
         "Status" status: ProjectPlanStatus;
     }
 }
 
 record! {
-    /// Whether a set of policies is met.
+    /// Status of a set of policies.
     ///
     /// Versions up to 0.43 count approvals; later ones name them, and write two more fields.
     pub struct PolicySetStatus {
         /// The name of the set.
         "PolicySetName" policy_set_name: String;
-        /// Whether it is met.
+        /// `true` if it is met.
         "Passed" passed: bool;
-        /// Who approved although it is not.
+        /// Approvals, if it is not met.
         "Approvals" approvals: Approvals;
-        /// What was approved; the inner `None` is Go's nil.
+        /// Approved policies; the inner `None` is Go's nil.
         "Hashes" hashes: Option<Option<Vec<String>>>, if present;
-        /// How single policies are told apart.
+        /// Pattern that distinguishes single policies.
         "PolicyItemRegex" policy_item_regex: Option<String>, if present;
     }
 }
@@ -74,14 +74,14 @@ record! {
 record! {
     /// An approval of a set of policies that is not met.
     pub struct Approval {
-        /// Who approved.
+        /// Approvers.
         "Approver" approver: String;
-        /// What was approved; `None` is Go's nil.
+        /// Approved policies; `None` is Go's nil.
         "Hashes" hashes: Option<Vec<String>>;
     }
 }
 
-/// Who approved a set of policies.
+/// Approval of a set of policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Approvals {
@@ -133,7 +133,7 @@ impl<'de> Deserialize<'de> for Approvals {
 }
 
 impl ProjectStatus {
-    /// What a result makes of a project that had none.
+    /// Status of a project after its first result.
     fn of(result: &ProjectResult) -> crate::Result<Self> {
         Ok(Self {
             workspace: result.workspace.clone(),
@@ -175,7 +175,7 @@ impl ProjectStatus {
 }
 
 impl PullStatus {
-    /// What results make of the status of a pull request.
+    /// Merge of results into the status of a pull request.
     ///
     /// A status of another commit, or for another base branch, is replaced, but for the sets of
     /// policies that the same projects have. Into any other the results are worked, project by

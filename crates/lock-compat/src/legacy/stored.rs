@@ -10,7 +10,7 @@ use super::{Damaged, decode, encode};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Stored<T> {
     value: T,
-    /// What the value was read from; `None` when it is new or was changed.
+    /// Source bytes of the value; `None` if it is new or was changed.
     bytes: Option<Box<[u8]>>,
 }
 

@@ -239,7 +239,7 @@ struct Shown<T> {
     prefix: LockKey,
 }
 
-/// What comes out of a stream and may be about a key.
+/// Item of a stream that may refer to a key.
 trait OfKey: Sized {
     fn shown(self, prefix: &LockKey) -> Option<Self>;
 }

@@ -1,7 +1,7 @@
 //! Rules 2, 8 and 9: which request is granted at once, which waits, which is refused.
 
 use super::queue::Queue;
-use super::{Holding, KeyState, Step};
+use super::{KeyState, LeaseRecord, Step};
 use crate::{
     AcquireRequest, Acquisition, Change, ChangeKind, KeepAlive, Lease, MailboxId, OnHeld,
     QueuePosition, RequestId, Timestamp,
@@ -37,9 +37,9 @@ impl KeyState {
         request: RequestId,
         mailbox: Option<MailboxId>,
     ) -> Option<Lease> {
-        let held = self.leases.update_alive(request, now, |holding| {
-            holding.claim(now);
-            holding.mailbox = mailbox.or(holding.mailbox);
+        let held = self.leases.update_alive(request, now, |record| {
+            record.claim(now);
+            record.mailbox = mailbox.or(record.mailbox);
         });
         held.map(|held| held.lease.clone())
     }
@@ -61,7 +61,7 @@ impl KeyState {
         let lease = Lease::granted(request, step.next_token(), step.now);
         step.effects.record(ChangeKind::Granted, || Change::Granted(lease.clone()));
         let (held, mailbox) = (lease.clone(), request.mailbox);
-        self.leases.insert(Holding { lease: held, mailbox, unclaimed: false, given_by: None });
+        self.leases.insert(LeaseRecord { lease: held, mailbox, unclaimed: false, given_by: None });
         lease
     }
 
@@ -93,7 +93,7 @@ impl KeyState {
     }
 }
 
-impl Holding {
+impl LeaseRecord {
     /// Makes a lease in its claim window full length.
     pub(super) fn claim(&mut self, now: Timestamp) {
         if self.unclaimed {

@@ -1,6 +1,6 @@
 //! Rules 12 and 13: an operator ends leases or a waiter, with who and why.
 
-use super::roster::Ends;
+use super::expiry_set::Expiring;
 use super::{EVICT_LIMIT, KeyState, Step};
 use crate::{
     Change, ChangeKind, End, EvictRequest, EvictTarget, Eviction, FencingToken, Lease, Notice,
@@ -14,12 +14,12 @@ impl KeyState {
         let targets: Vec<RequestId> = match request.target {
             EvictTarget::AllLeases => {
                 let alive = self.leases.iter_alive(step.now).take(EVICT_LIMIT);
-                alive.map(Ends::request).collect()
+                alive.map(Expiring::request).collect()
             }
             EvictTarget::Lease { request, token } => {
                 let held = self.leases.get_alive(request, step.now);
                 let held = held.filter(|held| held.lease.token == token);
-                held.map(Ends::request).into_iter().collect()
+                held.map(Expiring::request).into_iter().collect()
             }
             EvictTarget::Waiter(waiter) => return self.evict_waiter(step, request, waiter),
         };

@@ -1,7 +1,7 @@
-//! What can be seen of a key.
+//! Inspection of a key.
 
-use super::queue::{Turn, Waiting};
-use super::roster::Ends;
+use super::expiry_set::Expiring;
+use super::queue::{QueuedRequest, Turn};
 use super::{KeyState, Step};
 use crate::{
     Cursor, FencingToken, InspectQuery, Inspection, InvalidInput, Lease, Page, RequestId,
@@ -25,11 +25,12 @@ impl KeyState {
         self.settle(step);
         let (now, limit) = (step.now, query.shown());
         let leases = self.leases(now).take(limit).cloned().collect();
-        let mut waiters: Vec<&Waiting> = self.waiting_after(after, now).take(limit + 1).collect();
+        let mut waiters: Vec<&QueuedRequest> =
+            self.waiting_after(after, now).take(limit + 1).collect();
         let is_last = waiters.len() <= limit;
         waiters.truncate(limit);
         let next = waiters.last().filter(|_| !is_last).map(|last| write_cursor(last.turn()));
-        let waiters = waiters.into_iter().map(Waiting::to_waiter).collect();
+        let waiters = waiters.into_iter().map(QueuedRequest::to_waiter).collect();
         Ok(Inspection::free(query.key.clone())
             .with_leases(self.leases.count_alive(now) as u64, leases)
             .with_waiters(self.waiting() as u64, Page::new(waiters, next)))
@@ -69,16 +70,16 @@ impl KeyState {
     /// The lease that the request holds.
     #[must_use]
     pub fn lease_of(&self, request: RequestId, now: Timestamp) -> Option<&Lease> {
-        self.leases.get_alive(request, now).map(|holding| &holding.lease)
+        self.leases.get_alive(request, now).map(|record| &record.lease)
     }
 
     /// The waiter that the request is, if it is alive at the time `now`.
     #[must_use]
     pub fn waiter_of(&self, request: RequestId, now: Timestamp) -> Option<Waiter> {
-        self.waiter(request).filter(|waiting| !waiting.is_over(now)).map(Waiting::to_waiter)
+        self.waiter(request).filter(|waiting| !waiting.is_over(now)).map(QueuedRequest::to_waiter)
     }
 
-    /// Whether the key has a queue.
+    /// Returns `true` if the key has a queue.
     #[must_use]
     pub const fn has_waiters(&self) -> bool {
         self.queue.is_some()
@@ -86,7 +87,7 @@ impl KeyState {
 
     /// The leases that are alive at the time `now`, the first to end first.
     pub fn leases(&self, now: Timestamp) -> impl Iterator<Item = &Lease> {
-        self.leases.iter_alive(now).map(|holding| &holding.lease)
+        self.leases.iter_alive(now).map(|record| &record.lease)
     }
 
     /// The leases that are alive at the time `now`, the lowest token first: all of them, or those
@@ -96,16 +97,20 @@ impl KeyState {
         after: Option<FencingToken>,
         now: Timestamp,
     ) -> impl Iterator<Item = &Lease> {
-        let behind = self.leases.iter_after(after).filter(move |holding| !holding.is_over(now));
-        behind.map(|holding| &holding.lease)
+        let behind = self.leases.iter_after(after).filter(move |record| !record.is_over(now));
+        behind.map(|record| &record.lease)
     }
 
     /// The requests that wait and are alive at the time `now`, the head first.
     pub fn waiters(&self, now: Timestamp) -> impl Iterator<Item = Waiter> {
-        self.waiting_after(None, now).map(Waiting::to_waiter)
+        self.waiting_after(None, now).map(QueuedRequest::to_waiter)
     }
 
-    fn waiting_after(&self, after: Option<Turn>, now: Timestamp) -> impl Iterator<Item = &Waiting> {
+    fn waiting_after(
+        &self,
+        after: Option<Turn>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &QueuedRequest> {
         let queue = self.queue.iter().flat_map(move |queue| queue.iter_after(after));
         queue.filter(move |waiting| !waiting.is_over(now))
     }

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::ops::{Bound, Deref};
 
-use super::Holding;
-use super::roster::Roster;
+use super::LeaseRecord;
+use super::expiry_set::ExpirySet;
 use crate::{FencingToken, RequestId, Timestamp};
 
 /// The leases of a key. A lease that is alone, by far the most frequent case, is in no order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leases {
-    held: Roster<Holding>,
+    held: ExpirySet<LeaseRecord>,
     /// The leases that share the key in the order of their tokens, which a renewal does not change.
     #[expect(clippy::box_collection, reason = "a key with one lease pays a pointer for it")]
     by_token: Option<Box<BTreeSet<Turn>>>,
@@ -19,12 +19,12 @@ pub(super) struct Leases {
 /// The place of a lease in the order of tokens.
 type Turn = (FencingToken, RequestId);
 
-fn turn(holding: &Holding) -> Turn {
-    (holding.lease.token, holding.lease.request)
+fn turn(record: &LeaseRecord) -> Turn {
+    (record.lease.token, record.lease.request)
 }
 
 impl Deref for Leases {
-    type Target = Roster<Holding>;
+    type Target = ExpirySet<LeaseRecord>;
 
     fn deref(&self) -> &Self::Target {
         &self.held
@@ -34,44 +34,44 @@ impl Deref for Leases {
 impl Leases {
     /// Adds a lease whose request has none yet.
     #[inline]
-    pub(super) fn insert(&mut self, holding: Holding) {
+    pub(super) fn insert(&mut self, record: LeaseRecord) {
         match &mut self.held {
-            empty @ Roster::Empty => *empty = Roster::One(holding),
-            Roster::One(_) | Roster::Many(_) => self.insert_beside(holding),
+            empty @ ExpirySet::Empty => *empty = ExpirySet::One(record),
+            ExpirySet::One(_) | ExpirySet::Many(_) => self.insert_beside(record),
         }
     }
 
     /// Adds a lease beside others, which brings all into the order of their tokens.
     #[inline(never)]
-    fn insert_beside(&mut self, holding: Holding) {
+    fn insert_beside(&mut self, record: LeaseRecord) {
         let held = &self.held;
         let by_token =
             self.by_token.get_or_insert_with(|| Box::new(held.iter().map(turn).collect()));
-        by_token.insert(turn(&holding));
-        self.held.insert(holding);
+        by_token.insert(turn(&record));
+        self.held.insert(record);
     }
 
     /// Takes a lease out after a look at it, without moving it; `false` when there is none.
     #[inline]
-    pub(super) fn end(&mut self, request: RequestId, look: impl FnOnce(&Holding)) -> bool {
-        let Some(holding) = self.held.get(request) else { return false };
-        look(holding);
+    pub(super) fn end(&mut self, request: RequestId, look: impl FnOnce(&LeaseRecord)) -> bool {
+        let Some(record) = self.held.get(request) else { return false };
+        look(record);
         match &self.held {
-            Roster::Many(_) => drop(self.remove(request)),
-            Roster::Empty | Roster::One(_) => self.held = Roster::Empty,
+            ExpirySet::Many(_) => drop(self.remove(request)),
+            ExpirySet::Empty | ExpirySet::One(_) => self.held = ExpirySet::Empty,
         }
         true
     }
 
-    pub(super) fn remove(&mut self, request: RequestId) -> Option<Holding> {
-        let holding = self.held.remove(request)?;
+    pub(super) fn remove(&mut self, request: RequestId) -> Option<LeaseRecord> {
+        let record = self.held.remove(request)?;
         if let Some(by_token) = &mut self.by_token {
-            by_token.remove(&turn(&holding));
+            by_token.remove(&turn(&record));
             if by_token.is_empty() {
                 self.by_token = None;
             }
         }
-        Some(holding)
+        Some(record)
     }
 
     /// Changes a lease, its end included but neither its request nor its token; `None` when there
@@ -79,8 +79,8 @@ impl Leases {
     pub(super) fn update(
         &mut self,
         request: RequestId,
-        change: impl FnOnce(&mut Holding),
-    ) -> Option<&Holding> {
+        change: impl FnOnce(&mut LeaseRecord),
+    ) -> Option<&LeaseRecord> {
         self.held.update(request, change)
     }
 
@@ -89,16 +89,19 @@ impl Leases {
         &mut self,
         request: RequestId,
         now: Timestamp,
-        change: impl FnOnce(&mut Holding),
-    ) -> Option<&Holding> {
+        change: impl FnOnce(&mut LeaseRecord),
+    ) -> Option<&LeaseRecord> {
         self.held.update_alive(request, now, change)
     }
 
     /// The leases with a higher token than `after`, or all, the lowest token first.
-    pub(super) fn iter_after(&self, after: Option<FencingToken>) -> impl Iterator<Item = &Holding> {
+    pub(super) fn iter_after(
+        &self,
+        after: Option<FencingToken>,
+    ) -> impl Iterator<Item = &LeaseRecord> {
         let one = match &self.held {
-            Roster::One(holding) => Some(holding),
-            Roster::Empty | Roster::Many(_) => None,
+            ExpirySet::One(record) => Some(record),
+            ExpirySet::Empty | ExpirySet::Many(_) => None,
         };
         let one = one.filter(move |one| after.is_none_or(|after| one.lease.token > after));
         let behind = after.map_or(Bound::Unbounded, |after| {
@@ -113,9 +116,9 @@ impl Leases {
 }
 
 #[cfg(feature = "serde")]
-impl From<Roster<Holding>> for Leases {
-    fn from(held: Roster<Holding>) -> Self {
-        let is_shared = matches!(held, Roster::Many(_));
+impl From<ExpirySet<LeaseRecord>> for Leases {
+    fn from(held: ExpirySet<LeaseRecord>) -> Self {
+        let is_shared = matches!(held, ExpirySet::Many(_));
         let by_token = is_shared.then(|| Box::new(held.iter().map(turn).collect()));
         Self { held, by_token }
     }

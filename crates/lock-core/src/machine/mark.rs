@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use super::KeyState;
-use super::roster::{Ends, Roster};
+use super::expiry_set::{Expiring, ExpirySet};
 use super::{Step, take};
 use crate::{End, FencingToken, LeaseName, RequestId, Timestamp};
 
-/// How long a mark lasts unless the lease or the place would have lasted longer: 5 minutes.
+/// Lifetime of a mark, unless the lease or queue position would have lasted longer: 5 minutes.
 pub const MARK_SPAN: Duration = Duration::from_secs(5 * 60);
-/// How long a mark lasts at the most: 1 hour.
+/// Maximum lifetime of a mark: 1 hour.
 pub const MARK_MAX_SPAN: Duration = Duration::from_secs(60 * 60);
 /// Maximum number of marks that a key keeps: 1,024.
 pub const MARK_LIMIT: usize = 1024;
 
-/// How a request was ended, for its commands that arrive later.
+/// Record of how a request ended, for commands of it that arrive later.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Mark {
@@ -25,7 +25,7 @@ pub(super) struct Mark {
     until: Timestamp,
 }
 
-impl Ends for Mark {
+impl Expiring for Mark {
     fn request(&self) -> RequestId {
         self.request
     }
@@ -58,7 +58,7 @@ impl KeyState {
         }
         marks.remove(request);
         if marks.len() >= MARK_LIMIT
-            && let Some(first) = marks.first_to_end().map(Ends::request)
+            && let Some(first) = marks.first_to_end().map(Expiring::request)
         {
             marks.remove(first);
         }
@@ -74,7 +74,7 @@ impl KeyState {
             let request = first.request;
             marks.remove(request);
         }
-        if matches!(**marks, Roster::Empty) {
+        if matches!(**marks, ExpirySet::Empty) {
             self.marks = None;
         }
     }
@@ -83,12 +83,12 @@ impl KeyState {
         self.marks.as_ref()?.get_alive(request, now)
     }
 
-    /// How the request was ended, if it left a mark.
+    /// Returns the end of the request, if it left a mark.
     pub(super) fn end_of(&self, now: Timestamp, request: RequestId) -> Option<End> {
         self.mark_of(now, request).map(|mark| mark.end.clone())
     }
 
-    /// How the lease was ended, if its request left a mark.
+    /// Returns the end of the lease, if its request left a mark.
     pub(super) fn end_of_lease(&self, now: Timestamp, lease: &LeaseName) -> Option<End> {
         let mark = self.mark_of(now, lease.request)?;
         mark.token.is_none_or(|token| token == lease.token).then(|| mark.end.clone())

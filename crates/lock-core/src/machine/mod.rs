@@ -51,6 +51,7 @@
 
 mod acquire;
 mod evict;
+mod expiry_set;
 mod hear;
 mod inspect;
 mod leases;
@@ -58,7 +59,6 @@ mod mark;
 mod queue;
 mod release;
 mod renew;
-mod roster;
 mod settle;
 #[cfg(feature = "serde")]
 mod stored;
@@ -66,10 +66,10 @@ mod transfer;
 
 pub use mark::{MARK_LIMIT, MARK_MAX_SPAN, MARK_SPAN};
 
+use expiry_set::{Expiring, ExpirySet};
 use leases::Leases;
 use mark::Mark;
 use queue::Queue;
-use roster::{Ends, Roster};
 
 use crate::{
     Change, ChangeKind, ChangeKinds, FencingToken, Grant, Holder, Lease, MailboxId, Mode, Notice,
@@ -90,22 +90,22 @@ pub const EVICT_LIMIT: usize = 64;
 pub struct KeyState {
     leases: Leases,
     queue: Option<Box<Queue>>,
-    marks: Option<Box<Roster<Mark>>>,
+    marks: Option<Box<ExpirySet<Mark>>>,
 }
 
-/// A lease and what only the machine needs to know of it.
+/// A lease with the state that only the machine needs.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-struct Holding {
+struct LeaseRecord {
     lease: Lease,
     mailbox: Option<MailboxId>,
-    /// Whether the lease is still in its claim window.
+    /// `true` while the lease is in its claim window.
     unclaimed: bool,
     /// The request and the token that handed the lease over, by which a repeated transfer is known.
     given_by: Option<(RequestId, FencingToken)>,
 }
 
-impl Ends for Holding {
+impl Expiring for LeaseRecord {
     fn request(&self) -> RequestId {
         self.lease.request
     }
@@ -114,7 +114,7 @@ impl Ends for Holding {
     }
 }
 
-/// What a command finds around it, and what it leaves for others.
+/// Context of a command: its time, its bounds and its effects on others.
 ///
 /// Several commands may share a step, as in a batch: then they share its bounds, too. A command
 /// must not be run in a step that [is spent](Self::is_spent).
@@ -125,12 +125,12 @@ pub struct Step {
     pub now: Timestamp,
     /// The last token that the store, or the part of it that has the key, gave out.
     pub last_token: Option<FencingToken>,
-    /// What others must be told.
+    /// Notices and events for others.
     pub effects: Effects,
     left: Bounds,
 }
 
-/// How much a step may still do for others.
+/// Remaining work that a step may do for others.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     waiters: usize,
@@ -159,7 +159,8 @@ impl Step {
         Self { now, last_token, effects, left }
     }
 
-    /// Whether the bounds of the step are spent: commands that come now belong into the next.
+    /// Returns `true` if the bounds of the step are exhausted; further commands belong in the next
+    /// step.
     #[must_use]
     pub const fn is_spent(&self) -> bool {
         let Bounds { waiters, marks, grants } = self.left;
@@ -182,7 +183,7 @@ const fn take(bound: &mut usize) -> bool {
     is_left
 }
 
-/// What others must be told.
+/// Notices and events for others.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Effects {
@@ -211,29 +212,29 @@ impl Effects {
         }
     }
 
-    fn tell_grant(&mut self, holding: &Holding) {
-        let Lease { request, token, granted_at, expires_at, .. } = holding.lease;
-        self.tell(holding.mailbox, || {
-            let grant = Grant::new(holding.lease.key.clone(), request, token, granted_at);
+    fn tell_grant(&mut self, record: &LeaseRecord) {
+        let Lease { request, token, granted_at, expires_at, .. } = record.lease;
+        self.tell(record.mailbox, || {
+            let grant = Grant::new(record.lease.key.clone(), request, token, granted_at);
             Notice::Granted(grant.with_expires_at(expires_at))
         });
     }
 }
 
 impl KeyState {
-    /// Whether there is no lease, no waiter and no mark.
+    /// Returns `true` if there is no lease, no waiter and no mark.
     #[must_use]
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.leases.is_empty() && self.queue.is_none() && self.marks.is_none()
     }
 
-    /// Whether an exclusive lease is alive.
+    /// Returns `true` if an exclusive lease is alive.
     fn is_exclusive(&self, now: Timestamp) -> bool {
-        self.leases.first_alive(now).is_some_and(|holding| holding.lease.mode == Mode::Exclusive)
+        self.leases.first_alive(now).is_some_and(|record| record.lease.mode == Mode::Exclusive)
     }
 
-    /// Whether a lease of this mode could be alive beside those that are.
+    /// Returns `true` if a lease of this mode could be alive beside those that are.
     fn fits(&self, mode: Mode, now: Timestamp) -> bool {
         // Those that are alive share one mode; those that are over may have had another.
         let Some(first) = self.leases.first_alive(now) else { return true };
@@ -256,7 +257,7 @@ impl KeyState {
         QueuePosition::new(position as u64, self.waiting() as u64)
             .with_holder(
                 self.leases.count_alive(now) as u64,
-                first.map(|holding| Holder::from(&holding.lease)),
+                first.map(|record| Holder::from(&record.lease)),
             )
             .with_next_change_at(self.next_change_at(position, now))
     }
@@ -267,8 +268,8 @@ impl KeyState {
         if head.is_some_and(|head| head.is_over(now) || self.fits(head.request.mode, now)) {
             return Some(now);
         }
-        let lease_ends = self.leases.first_alive(now).and_then(Ends::ends_at);
-        let head_ends = head.filter(|_| position > 1).and_then(Ends::ends_at);
+        let lease_ends = self.leases.first_alive(now).and_then(Expiring::ends_at);
+        let head_ends = head.filter(|_| position > 1).and_then(Expiring::ends_at);
         lease_ends.into_iter().chain(head_ends).min()
     }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use indexset::BTreeSet;
 
-use super::roster::{Ends, Roster};
+use super::expiry_set::{Expiring, ExpirySet};
 use crate::{
     AcquireRequest, HeadStart, KeepAlive, MailboxId, OnHeld, RequestId, Timestamp, Waiter,
 };
 
-/// How many turns share one block of memory; a queue of less costs one block.
+/// Maximum number of turns in a B-tree node; a shorter queue occupies one node.
 const BLOCK: usize = 64;
 
 /// The waiters of a key, in the order in which they are granted.
@@ -18,12 +18,12 @@ const BLOCK: usize = 64;
 /// Joining, leaving, being heard of and finding one's position all take O(log n).
 #[derive(Clone)]
 pub(super) struct Queue {
-    waiters: Roster<Waiting>,
+    waiters: ExpirySet<QueuedRequest>,
     turns: BTreeSet<Turn>,
     arrivals: Arrivals,
 }
 
-/// How many requests joined a queue, and when the last did.
+/// Number of requests that joined a queue, and the time of the last.
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Arrivals {
@@ -34,7 +34,7 @@ pub(super) struct Arrivals {
 /// A waiting request.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub(super) struct Waiting {
+pub(super) struct QueuedRequest {
     pub(super) request: AcquireRequest,
     silent_at: Timestamp,
     rank: Rank,
@@ -76,7 +76,7 @@ impl Turn {
     }
 }
 
-impl Ends for Waiting {
+impl Expiring for QueuedRequest {
     fn request(&self) -> RequestId {
         self.request.id
     }
@@ -85,8 +85,8 @@ impl Ends for Waiting {
     }
 }
 
-impl Waiting {
-    /// How long a lease lasts that is handed to this waiter, until it claims it.
+impl QueuedRequest {
+    /// Duration of a lease granted to this waiter until it claims it.
     pub(super) fn claim_window(&self) -> Duration {
         let window = self.keep_alive();
         self.request.ttl.span().map_or(window, |ttl| ttl.min(window))
@@ -122,7 +122,7 @@ impl Waiting {
 impl Queue {
     pub(super) fn new() -> Self {
         Self {
-            waiters: Roster::Empty,
+            waiters: ExpirySet::Empty,
             turns: BTreeSet::with_maximum_node_size(BLOCK),
             arrivals: Arrivals::default(),
         }
@@ -136,35 +136,35 @@ impl Queue {
         self.waiters.is_empty()
     }
 
-    pub(super) fn get(&self, request: RequestId) -> Option<&Waiting> {
+    pub(super) fn get(&self, request: RequestId) -> Option<&QueuedRequest> {
         self.waiters.get(request)
     }
 
     /// The waiter that is next.
-    pub(super) fn head(&self) -> Option<&Waiting> {
+    pub(super) fn head(&self) -> Option<&QueuedRequest> {
         self.waiters.get(self.turns.first()?.request)
     }
 
     /// The waiter that must be dropped first: the head if it is silent, else the longest silent.
     pub(super) fn first_silent(&self, now: Timestamp) -> Option<RequestId> {
-        let silent = |waiting: &&Waiting| waiting.is_over(now);
+        let silent = |waiting: &&QueuedRequest| waiting.is_over(now);
         let head = self.head().filter(silent);
         let waiting = head.or_else(|| self.waiters.first_to_end().filter(silent));
-        waiting.map(Ends::request)
+        waiting.map(Expiring::request)
     }
 
     /// When the last waiter is silent.
     pub(super) fn last_end(&self) -> Option<Timestamp> {
-        self.waiters.last_to_end().and_then(Ends::ends_at)
+        self.waiters.last_to_end().and_then(Expiring::ends_at)
     }
 
     /// Of the waiters that are alive, the one that would be silent last.
-    pub(super) fn last_silent(&self, now: Timestamp) -> Option<&Waiting> {
+    pub(super) fn last_silent(&self, now: Timestamp) -> Option<&QueuedRequest> {
         self.waiters.last_to_end().filter(|waiting| !waiting.is_over(now))
     }
 
     /// The position of a waiting request, the next being 1.
-    pub(super) fn position(&self, waiting: &Waiting) -> usize {
+    pub(super) fn position(&self, waiting: &QueuedRequest) -> usize {
         self.turns.rank(&waiting.turn()) + 1
     }
 
@@ -188,7 +188,7 @@ impl Queue {
         keep_alive: KeepAlive,
     ) -> Waiter {
         self.arrivals = Arrivals { count: self.arrivals.count + 1, last_at: self.arrival(now) };
-        let waiting = Waiting {
+        let waiting = QueuedRequest {
             request: request.clone(),
             silent_at: now.after(keep_alive.span()),
             rank: Rank::new(self.arrivals.last_at, request.head_start),
@@ -206,7 +206,7 @@ impl Queue {
         now: Timestamp,
         request: RequestId,
         mailbox: Option<MailboxId>,
-    ) -> Option<&Waiting> {
+    ) -> Option<&QueuedRequest> {
         self.waiters.update(request, |waiting| {
             waiting.silent_at = now.after(waiting.keep_alive());
             waiting.request.mailbox = mailbox.or(waiting.request.mailbox);
@@ -214,14 +214,14 @@ impl Queue {
     }
 
     /// Takes a waiter out.
-    pub(super) fn leave(&mut self, request: RequestId) -> Option<Waiting> {
+    pub(super) fn leave(&mut self, request: RequestId) -> Option<QueuedRequest> {
         let waiting = self.waiters.remove(request)?;
         self.turns.remove(&waiting.turn());
         Some(waiting)
     }
 
     /// All waiters behind `after`, or all, the head first.
-    pub(super) fn iter_after(&self, after: Option<Turn>) -> impl Iterator<Item = &Waiting> {
+    pub(super) fn iter_after(&self, after: Option<Turn>) -> impl Iterator<Item = &QueuedRequest> {
         // The rank of a turn that has left the queue is where it would stand.
         let first = after
             .map_or(0, |after| self.turns.rank(&after) + usize::from(self.turns.contains(&after)));
@@ -239,14 +239,14 @@ impl fmt::Debug for Queue {
 #[cfg(feature = "serde")]
 #[derive(serde::Serialize, serde::Deserialize)]
 pub(super) struct StoredQueue {
-    waiters: Vec<Waiting>,
+    waiters: Vec<QueuedRequest>,
     arrivals: Arrivals,
 }
 
 #[cfg(feature = "serde")]
 impl StoredQueue {
     /// The waiters, and what is known of arrivals.
-    pub(super) fn into_parts(self) -> (Vec<Waiting>, Arrivals) {
+    pub(super) fn into_parts(self) -> (Vec<QueuedRequest>, Arrivals) {
         (self.waiters, self.arrivals)
     }
 }
@@ -260,7 +260,7 @@ impl Queue {
     }
 
     /// The queue of these waiters.
-    pub(super) fn from_parts(waiters: Roster<Waiting>, arrivals: Arrivals) -> Self {
+    pub(super) fn from_parts(waiters: ExpirySet<QueuedRequest>, arrivals: Arrivals) -> Self {
         let mut turns = BTreeSet::with_maximum_node_size(BLOCK);
         for waiting in waiters.iter() {
             turns.insert(waiting.turn());

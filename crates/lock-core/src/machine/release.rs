@@ -38,8 +38,8 @@ impl KeyState {
 
     /// Ends the lease of the request as one that its holder gives back; `false` when it has none.
     fn end_lease(&mut self, step: &mut Step, request: RequestId) -> bool {
-        let was_held = self.leases.end(request, |holding| {
-            step.effects.record(ChangeKind::Released, || Change::Released(holding.lease.clone()));
+        let was_held = self.leases.end(request, |record| {
+            step.effects.record(ChangeKind::Released, || Change::Released(record.lease.clone()));
         });
         if was_held {
             self.promote(step);

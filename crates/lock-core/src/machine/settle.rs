@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::queue::Waiting;
-use super::roster::Ends;
-use super::{Holding, KeyState, Step, take};
+use super::expiry_set::Expiring;
+use super::queue::QueuedRequest;
+use super::{KeyState, LeaseRecord, Step, take};
 use crate::{AcquireRequest, Change, ChangeKind, Lease, Notice, RequestId, Timestamp};
 
 impl KeyState {
@@ -20,8 +20,8 @@ impl KeyState {
         }
     }
 
-    /// Whether [`settle`](Self::settle) would do nothing at the time `now`. It may say `false` where it
-    /// would not.
+    /// Returns `true` only if [`settle`](Self::settle) would do nothing at `now`; `false` is
+    /// conservative.
     #[must_use]
     pub fn is_settled(&self, now: Timestamp) -> bool {
         self.queue.is_none()
@@ -29,7 +29,7 @@ impl KeyState {
             && self.leases.first_to_end().is_none_or(|first| !first.is_over(now))
     }
 
-    /// Whether every waiter has been dead for `span` at the time `now`.
+    /// Returns `true` if every waiter has been dead for `span` at `now`.
     #[must_use]
     pub fn is_abandoned(&self, now: Timestamp, span: Duration) -> bool {
         let last = self.queue.as_ref().and_then(|queue| queue.last_end());
@@ -105,25 +105,29 @@ impl KeyState {
             let Some(waiting) = self.leave_queue(step, request) else { return };
             let lease = waiting.granted(step);
             step.effects.record(ChangeKind::Granted, || Change::Granted(lease.clone()));
-            let holding = Holding { lease, mailbox, unclaimed: true, given_by: None };
-            step.effects.tell_grant(&holding);
-            self.put(holding);
+            let record = LeaseRecord { lease, mailbox, unclaimed: true, given_by: None };
+            step.effects.tell_grant(&record);
+            self.put(record);
         }
     }
 
     /// Adds a lease, in the place of one of the same request that is over and was not dropped yet.
-    pub(super) fn put(&mut self, holding: Holding) {
-        self.leases.remove(holding.lease.request);
-        self.leases.insert(holding);
+    pub(super) fn put(&mut self, record: LeaseRecord) {
+        self.leases.remove(record.lease.request);
+        self.leases.insert(record);
     }
 
     /// The request if it waits, dead or alive.
-    pub(super) fn waiter(&self, request: RequestId) -> Option<&Waiting> {
+    pub(super) fn waiter(&self, request: RequestId) -> Option<&QueuedRequest> {
         self.queue.as_ref()?.get(request)
     }
 
     /// Takes a waiter out of the queue, which exists only while somebody waits.
-    pub(super) fn leave_queue(&mut self, step: &mut Step, request: RequestId) -> Option<Waiting> {
+    pub(super) fn leave_queue(
+        &mut self,
+        step: &mut Step,
+        request: RequestId,
+    ) -> Option<QueuedRequest> {
         let queue = self.queue.as_mut()?;
         let waiting = queue.leave(request)?;
         if queue.is_empty() {
@@ -135,7 +139,7 @@ impl KeyState {
     }
 }
 
-impl Waiting {
+impl QueuedRequest {
     /// The lease that this waiter is handed, which lasts the claim window.
     pub(super) fn granted(&self, step: &mut Step) -> Lease {
         let window = step.now.after(self.claim_window());

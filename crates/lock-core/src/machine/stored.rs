@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
+use super::expiry_set::{Expiring, ExpirySet};
 use super::mark::Mark;
 use super::queue::{Queue, StoredQueue};
-use super::roster::{Ends, Roster};
-use super::{Holding, KeyState};
+use super::{KeyState, LeaseRecord};
 
 /// The version of the form that is written.
 const VERSION: u32 = 1;
@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 pub(super) struct Stored {
     /// In front in every version: it is read first, and nothing after it when it is unknown.
     version: Version,
-    leases: Vec<Holding>,
+    leases: Vec<LeaseRecord>,
     queue: Option<StoredQueue>,
     marks: Vec<Mark>,
 }
@@ -28,7 +28,7 @@ struct Version;
 /// A state that cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
-    #[error("the state has version {0}, and {VERSION} is the only one known")]
+    #[error("the state has version {0}, but only {VERSION} is supported")]
     Version(u32),
     #[error("the state has two {0} of one request")]
     Twice(&'static str),
@@ -58,26 +58,26 @@ impl From<KeyState> for Stored {
 impl TryFrom<Stored> for KeyState {
     type Error = Unreadable;
     fn try_from(stored: Stored) -> Result<Self, Unreadable> {
-        let leases = roster("leases", stored.leases)?.into();
-        let marks = roster("marks", stored.marks)?;
+        let leases = expiry_set("leases", stored.leases)?.into();
+        let marks = expiry_set("marks", stored.marks)?;
         let marks = (!marks.is_empty()).then(|| Box::new(marks));
         let queue = stored.queue.map(|stored| {
             let (waiters, arrivals) = stored.into_parts();
-            Ok::<_, Unreadable>(Queue::from_parts(roster("waiters", waiters)?, arrivals))
+            Ok::<_, Unreadable>(Queue::from_parts(expiry_set("waiters", waiters)?, arrivals))
         });
         let queue = queue.transpose()?.filter(|queue| !queue.is_empty()).map(Box::new);
         Ok(Self { leases, queue, marks })
     }
 }
 
-fn roster<T: Ends>(what: &'static str, things: Vec<T>) -> Result<Roster<T>, Unreadable> {
-    let requests: HashSet<_> = things.iter().map(Ends::request).collect();
+fn expiry_set<T: Expiring>(what: &'static str, things: Vec<T>) -> Result<ExpirySet<T>, Unreadable> {
+    let requests: HashSet<_> = things.iter().map(Expiring::request).collect();
     if requests.len() != things.len() {
         return Err(Unreadable::Twice(what));
     }
-    let mut roster = Roster::Empty;
+    let mut expiry_set = ExpirySet::Empty;
     for thing in things {
-        roster.insert(thing);
+        expiry_set.insert(thing);
     }
-    Ok(roster)
+    Ok(expiry_set)
 }

@@ -1,7 +1,7 @@
 //! Rule 5: the holder hands its lease to a request by name, past the queue.
 
-use super::queue::Waiting;
-use super::{Holding, KeyState, Step};
+use super::queue::QueuedRequest;
+use super::{KeyState, LeaseRecord, Step};
 use crate::{
     AcquireRequest, Change, ChangeKind, End, Lease, Notice, Transfer, TransferRequest, TransferTo,
 };
@@ -39,9 +39,9 @@ impl KeyState {
         self.leave_queue(step, receiver);
         self.leases.remove(from.request);
         let given_by = Some((from.request, from.token));
-        let holding = Holding { lease: lease.clone(), mailbox, unclaimed, given_by };
-        step.effects.tell_grant(&holding);
-        self.put(holding);
+        let record = LeaseRecord { lease: lease.clone(), mailbox, unclaimed, given_by };
+        step.effects.tell_grant(&record);
+        self.put(record);
         let end = End::Transferred { by: request.by.clone(), to: lease.owner.clone() };
         step.effects.tell(giver_mailbox, || Notice::Ended {
             key: from.key.clone(),
@@ -60,8 +60,8 @@ impl KeyState {
     fn repeated_transfer(&self, step: &Step, request: &TransferRequest) -> Transfer {
         let given_by = Some((request.lease.request, request.lease.token));
         match self.leases.get_alive(request.to.request(), step.now) {
-            Some(holding) if holding.given_by == given_by => {
-                Transfer::Transferred(holding.lease.clone())
+            Some(record) if record.given_by == given_by => {
+                Transfer::Transferred(record.lease.clone())
             }
             _ => {
                 let end = self.end_of_lease(step.now, &request.lease);
@@ -72,8 +72,8 @@ impl KeyState {
 }
 
 impl TransferTo {
-    /// Whether a waiter is the receiver that is meant.
-    fn may_be(&self, waiting: &Waiting) -> bool {
+    /// Returns `true` if a waiter matches the receiver.
+    fn may_be(&self, waiting: &QueuedRequest) -> bool {
         match self {
             Self::Waiter(_) => true,
             Self::Owner { owner, .. } => *owner == waiting.request.owner,

@@ -1,4 +1,4 @@
-//! Getting a key: what can be asked for, and the loop that waits for it.
+//! The builder of acquire requests.
 
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
@@ -10,20 +10,20 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use super::news::heartbeat;
-use super::pending::{Answer, Pending};
+use super::notification::heartbeat;
+use super::pending_request::{Answer, PendingRequest};
 use super::queue::Queue;
-use super::{LockGuard, LockManager, LossReason};
+use super::{LockGuard, LockManager};
 use crate::{
     AcquireRequest, Acquisition, Error, ErrorKind, HeadStart, InvalidInput, KeepAlive, LockKey,
-    Metadata, Mode, OnHeld, Operation, OwnerId, Priority, QueuePosition, RequestId, Result,
-    SessionId, Timed, Ttl,
+    LossReason, Metadata, Mode, OnHeld, Operation, OwnerId, Priority, QueuePosition, RequestId,
+    Result, SessionId, Timed, Ttl,
 };
 
-/// A request for a key, to be set up and then awaited.
+/// Builder of a request for a key; await it to send the request.
 ///
-/// [`LockManager::acquire`] makes one that waits in the queue and ends in a [`LockGuard`];
-/// [`LockManager::try_acquire`] makes one that asks once and ends in an [`Attempt`].
+/// [`LockManager::acquire`] returns one that waits in the queue and yields a [`LockGuard`];
+/// [`LockManager::try_acquire`] returns one that tries once and yields an [`Attempt`].
 #[must_use = "a request does nothing until it is awaited"]
 #[derive(Debug)]
 pub struct Acquire<Patience> {
@@ -36,17 +36,17 @@ pub struct Acquire<Patience> {
     patience: PhantomData<Patience>,
 }
 
-/// The patience of [`LockManager::acquire`].
+/// Mode of [`LockManager::acquire`]: waits in the queue.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Queueing;
+pub struct Wait;
 
-/// The patience of [`LockManager::try_acquire`].
+/// Mode of [`LockManager::try_acquire`]: a single attempt.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Once;
+pub struct Try;
 
-/// What became of [`LockManager::try_acquire`].
+/// Outcome of [`LockManager::try_acquire`].
 #[derive(Debug)]
 #[must_use = "an acquired lock is released when dropped"]
 #[expect(clippy::exhaustive_enums, reason = "one attempt succeeds or it does not")]
@@ -67,7 +67,7 @@ impl Attempt {
         }
     }
 
-    /// Where the request would have stood, if the key was not acquired.
+    /// The position that the request would have had, if the key was not acquired.
     #[must_use]
     pub const fn position(&self) -> Option<&Timed<QueuePosition>> {
         match self {
@@ -112,7 +112,7 @@ impl<P> Acquire<P> {
         self
     }
 
-    /// Asks for a lease of this length, which is renewed as long as the guard lives.
+    /// Sets the ttl of the lease, which is renewed while the guard lives.
     pub fn ttl<T>(self, ttl: T) -> Self
     where
         T: TryInto<Ttl, Error: Into<InvalidInput>>,
@@ -120,17 +120,17 @@ impl<P> Acquire<P> {
         self.set(ttl.try_into(), AcquireRequest::with_ttl)
     }
 
-    /// Asks in this mode instead of exclusively.
+    /// Sets the mode; the default is exclusive.
     pub fn mode(self, mode: Mode) -> Self {
         self.set(Ok::<_, InvalidInput>(mode), AcquireRequest::with_mode)
     }
 
-    /// Shares the key with any number of others that ask in this way, as readers do.
+    /// Shares the key with any number of other readers.
     pub fn shared(self) -> Self {
         self.mode(Mode::READER)
     }
 
-    /// Shares the key with others that ask for one of the same number of permits.
+    /// Shares the key as one of a number of permits; all requests must name the same number.
     pub fn permits(self, permits: u32) -> Self {
         self.set(Mode::semaphore(permits), AcquireRequest::with_mode)
     }
@@ -143,12 +143,12 @@ impl<P> Acquire<P> {
         self.set(owner.try_into(), |request, owner| AcquireRequest { owner, ..request })
     }
 
-    /// Acquires in this session instead of one of its own.
+    /// Sets the session; by default the request has its own.
     pub fn session(self, session: SessionId) -> Self {
         self.set(Ok::<_, InvalidInput>(session), AcquireRequest::with_session)
     }
 
-    /// Carries `metadata` for those who look at the lease.
+    /// Attaches `metadata` to the lease.
     pub fn metadata<M>(self, metadata: M) -> Self
     where
         M: TryInto<Metadata, Error: Into<InvalidInput>>,
@@ -156,11 +156,11 @@ impl<P> Acquire<P> {
         self.set(metadata.try_into(), AcquireRequest::with_metadata)
     }
 
-    /// Asks under this identity instead of a new one, so that a program that was restarted finds
-    /// what it asked for before: its lease, which is renewed, or its place.
+    /// Sets the identity of the request, so that a restarted program finds the lease, which is
+    /// renewed, or the queue position of its predecessor.
     ///
-    /// It is for the successor of a program that is gone. Those who use one identity at the same
-    /// time share one lease, and whoever gives it back does so for all.
+    /// For the successor of a terminated program. Concurrent users of one identity share one lease,
+    /// and a release by one releases it for all.
     pub fn request(self, request: RequestId) -> Self {
         self.set(Ok::<_, InvalidInput>(request), |asks, id| {
             let session = if asks.session == asks.id.into() { id.into() } else { asks.session };
@@ -179,7 +179,7 @@ impl<P> Acquire<P> {
     }
 
     /// The request as it is sent, and the span that it is traced in.
-    fn pending(self, on_held: OnHeld) -> Result<(Pending, tracing::Span)> {
+    fn pending(self, on_held: OnHeld) -> Result<(PendingRequest, tracing::Span)> {
         let request = self.request.map_err(|input| Error::invalid(Operation::Acquire, input))?;
         let request = request.with_head_start(self.head_start);
         let span = tracing::info_span!(
@@ -188,7 +188,7 @@ impl<P> Acquire<P> {
             lock.owner = %request.owner,
             lock.token = Empty,
         );
-        Ok((Pending::new(&self.manager.shared, request.with_on_held(on_held))?, span))
+        Ok((PendingRequest::new(&self.manager.shared, request.with_on_held(on_held))?, span))
     }
 }
 
@@ -201,8 +201,8 @@ where
     Ok(request.with_ttl(manager.config().ttl))
 }
 
-impl Acquire<Queueing> {
-    /// Waits this long at the most; without, as long as it takes. Zero asks once.
+impl Acquire<Wait> {
+    /// Limits the wait; the default is no limit. Zero tries once.
     ///
     /// However short it is, the store has 100 ms for its answer, and with zero the
     /// [`operation_timeout`](crate::ManagerConfig::operation_timeout).
@@ -229,7 +229,7 @@ impl Acquire<Queueing> {
     }
 }
 
-impl IntoFuture for Acquire<Once> {
+impl IntoFuture for Acquire<Try> {
     type Output = Result<Attempt>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
@@ -245,8 +245,8 @@ impl IntoFuture for Acquire<Once> {
     }
 }
 
-/// Asks once, or as often as the store has dead waiters to drop.
-async fn attempt(pending: &mut Pending) -> Result<Attempt> {
+/// Tries once, or repeatedly while the store has dead waiters to drop.
+async fn attempt(pending: &mut PendingRequest) -> Result<Attempt> {
     let limit = pending.shared().config.operation_timeout.span();
     pending.shared().mailbox.until_opened(limit).await;
     loop {
@@ -278,7 +278,7 @@ async fn attempt(pending: &mut Pending) -> Result<Attempt> {
     }
 }
 
-impl IntoFuture for Acquire<Queueing> {
+impl IntoFuture for Acquire<Wait> {
     type Output = Result<LockGuard>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
@@ -299,12 +299,12 @@ impl IntoFuture for Acquire<Queueing> {
     }
 }
 
-impl Acquire<Queueing> {
+impl Acquire<Wait> {
     /// Asks once; to be held is to have waited in vain.
     async fn once(self) -> Result<LockGuard> {
         let key = self.request.as_ref().ok().map(|request| request.key.clone());
         let Self { manager, request, head_start, keep_alive, queue_limit, wait, .. } = self;
-        let patience = PhantomData::<Once>;
+        let patience = PhantomData::<Try>;
         let once =
             Acquire { manager, request, head_start, keep_alive, queue_limit, wait, patience };
         match once.await? {
@@ -320,15 +320,15 @@ impl Acquire<Queueing> {
         }
     }
 
-    /// Acquires the key, does the work under its lease, and gives the lease back: on every path,
-    /// and before this returns. See [`LockManager::hold`].
+    /// Acquires the key, runs the work under its lease, and releases the lease on every path before
+    /// returning. See [`LockManager::hold`].
     ///
     /// # Errors
-    /// Those of the acquire; [`ErrorKind::Lost`], with the [reason](Error::loss), when the lease was
-    /// over before the work was done.
+    /// Errors of the acquire; [`ErrorKind::Lost`], with the [reason](Error::loss), when the lease
+    /// was lost before the work completed.
     ///
     /// # Cancel safety
-    /// Dropped, it drops the work, and gives the lease back in the background.
+    /// If dropped, the work is dropped and the lease is released in the background.
     pub async fn hold<T, W>(self, work: W) -> Result<T>
     where
         W: AsyncFnOnce(&LockGuard) -> T,

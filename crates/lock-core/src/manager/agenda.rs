@@ -1,4 +1,4 @@
-//! Things by name, some of them due at a point of time: pure.
+//! Named entries with due times. Pure.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 use tokio::time::Instant;
 
-/// Things by name, some of them due at a point of time.
+/// Named entries, some of them with a due time.
 ///
 /// Every operation costs the logarithm of their number at the most; making all of them due at once
 /// costs nothing.
@@ -16,11 +16,11 @@ use tokio::time::Instant;
 pub(super) struct Agenda<N, T> {
     entries: HashTable<Entry<N, T>>,
     order: BTreeMap<Due, Dated<N>>,
-    /// What was made due all at once, whatever its time.
+    /// Entries made due together, regardless of their times.
     hurried: BTreeMap<Due, Dated<N>>,
     /// The number of the last date, which keeps dates of one instant apart.
     last: u64,
-    /// How often all were made due at once.
+    /// Number of times that all entries were made due.
     hurries: u64,
 }
 
@@ -40,7 +40,7 @@ struct Dated<N> {
     from: Instant,
 }
 
-/// What was taken from an agenda at one time.
+/// Entries taken from an agenda at one time.
 #[derive(Debug)]
 pub(super) struct Taken<N> {
     pub(super) names: Vec<N>,
@@ -61,8 +61,8 @@ impl<N, T> Default for Agenda<N, T> {
 }
 
 impl<N: Clone + Eq + Hash, T> Agenda<N, T> {
-    /// Enters a thing that is due at `due`, or up to `slack` earlier together with others; the thing
-    /// that had the name is returned.
+    /// Inserts an entry due at `due`, or up to `slack` earlier together with others; returns the
+    /// previous entry of the name.
     pub(super) fn insert(&mut self, name: N, value: T, due: Instant, slack: Duration) -> Option<T> {
         let key = self.date(name.clone(), due, slack);
         match self.slot(&name) {
@@ -80,7 +80,7 @@ impl<N: Clone + Eq + Hash, T> Agenda<N, T> {
         }
     }
 
-    /// The thing with this name, entered now if there is none.
+    /// Returns the entry with this name, inserted if missing.
     pub(super) fn get_or_insert(&mut self, name: &N, value: impl FnOnce() -> T) -> &mut T {
         let slot = match self.slot(name) {
             Slot::Occupied(slot) => slot,
@@ -91,7 +91,7 @@ impl<N: Clone + Eq + Hash, T> Agenda<N, T> {
         &mut slot.into_mut().value
     }
 
-    /// Takes a thing out, if it is one that `goes`.
+    /// Removes an entry if `goes` accepts it.
     pub(super) fn remove_if(&mut self, name: &N, goes: impl FnOnce(&mut T) -> bool) -> Option<T> {
         let is_it = |entry: &Entry<N, T>| entry.name == *name;
         let mut slot = self.entries.find_entry(hash(name), is_it).ok()?;
@@ -111,12 +111,12 @@ impl<N: Clone + Eq + Hash, T> Agenda<N, T> {
         self.entry(name).map(|entry| &mut entry.value)
     }
 
-    /// All things, in no order.
+    /// All entries, in no particular order.
     pub(super) fn values(&self) -> impl Iterator<Item = &T> {
         self.entries.iter().map(|entry| &entry.value)
     }
 
-    /// Makes a thing due at `due`, or up to `slack` earlier together with others.
+    /// Makes an entry due at `due`, or up to `slack` earlier together with others.
     pub(super) fn set_due(&mut self, name: &N, due: Instant, slack: Duration) {
         if self.get(name).is_none() {
             return;
@@ -126,7 +126,7 @@ impl<N: Clone + Eq + Hash, T> Agenda<N, T> {
         self.strike(earlier);
     }
 
-    /// Makes a thing that was taken due again, unless it was made due sooner since then.
+    /// Makes a taken entry due again, unless it was made due sooner since then.
     pub(super) fn set_due_again(&mut self, name: &N, due: Instant, slack: Duration) {
         let known = self.entry(name).and_then(|entry| entry.due);
         if known.is_none_or(|known| due < known.0) {
@@ -134,7 +134,7 @@ impl<N: Clone + Eq + Hash, T> Agenda<N, T> {
         }
     }
 
-    /// Makes a thing not due until further notice.
+    /// Removes the due time of an entry.
     pub(super) fn clear_due(&mut self, name: &N) {
         let due = self.entry(name).and_then(|entry| entry.due.take());
         self.strike(due);
@@ -151,19 +151,18 @@ impl<N: Clone + Eq + Hash, T> Agenda<N, T> {
         self.hurries
     }
 
-    /// When the next thing is due; a point in the past is now.
+    /// Due time of the next entry; a time in the past means now.
     pub(super) fn next(&self) -> Option<Instant> {
         let first = self.hurried.first_key_value().or_else(|| self.order.first_key_value());
         first.map(|(due, _)| due.0)
     }
 
-    /// Whether something is due at the time `now`.
+    /// Returns `true` if something is due at the time `now`.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         !self.hurried.is_empty() || self.next().is_some_and(|due| due <= now)
     }
 
-    /// Takes the dates of at most `limit` things that are due at the time `now`, and when there are
-    /// any, of others that may go with them.
+    /// Takes at most `limit` entries due at `now`, and if there are any, others within their slack.
     pub(super) fn take_due(&mut self, now: Instant, limit: usize) -> Taken<N> {
         let mut names = Vec::new();
         if self.is_due(now) {

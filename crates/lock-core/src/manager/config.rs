@@ -7,23 +7,23 @@ use crate::{AgeingStep, InvalidInput, KeepAlive, Timeout, Ttl};
 
 /// The settings of a manager, from which each request may differ.
 ///
-/// Every value is within its limits: a setter refuses what is not, and names the field.
+/// Every value is within its limits: setters reject others and name the field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default))]
 #[non_exhaustive]
 pub struct ManagerConfig {
-    /// How long a lease lasts unless renewed: 30 seconds.
+    /// Default time to live of a lease: 30 seconds.
     pub ttl: Ttl,
-    /// How long a waiter may be silent: 10 seconds.
+    /// Default keep-alive of a waiter: 10 seconds.
     pub keep_alive: KeepAlive,
     /// The longest queue that is joined: any.
     pub queue_limit: Option<NonZeroU32>,
-    /// How much earlier one level of priority ranks: 2 minutes.
+    /// Default head start per level of priority: 2 minutes.
     pub ageing_step: AgeingStep,
-    /// How long the store may take to answer one command: 5 seconds.
+    /// Default time-out of a command: 5 seconds.
     pub operation_timeout: Timeout,
-    /// How long a shutdown waits for guards that are in use and for the store: 30 seconds.
+    /// Default time-out of a shutdown, for guards in use and for the store: 30 seconds.
     pub shutdown_timeout: Timeout,
 }
 

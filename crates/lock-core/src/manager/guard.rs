@@ -9,35 +9,35 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::bounded::bounded;
-use super::departure::{Departing, Departure};
-use super::hold::{Hold, LossReason, deadline};
+use super::lease_validity::{LeaseValidity, deadline};
 use super::planted::{self, ManagerFault};
+use super::releaser::{ReleaseCommand, ReleaseJob};
 use super::renewal::RenewedOnce;
-use super::{Shared, Stay};
+use super::{Shared, TrackerToken};
 use crate::{
-    CancelRequest, Error, ErrorKind, FencingToken, Lease, LockKey, Operation, Release,
+    CancelRequest, Error, ErrorKind, FencingToken, Lease, LockKey, LossReason, Operation, Release,
     ReleaseRequest, RequestId, Result, Timestamp, Transfer, TransferRequest, TransferTo,
 };
 
 /// A held lock.
 ///
-/// As long as its lease lasts, nobody else is granted the key who may not share it;
-/// [`lost`](Self::lost) tells when that ends. The lease is renewed in the background.
+/// While its lease lasts, the key is granted only to requests that can share it;
+/// [`lost`](Self::lost) completes when it ends. The lease is renewed in the background.
 ///
-/// A guard is no proof: a process that was paused wakes with a guard whose lease is over. Pass the
-/// [`token`](Self::token) along to what the lock protects.
+/// A guard is not a proof: a paused process may resume with a guard whose lease is over. Pass the
+/// [`token`](Self::token) to the protected resource.
 ///
-/// Dropped, it gives the lease back in the background; [`release`](Self::release) waits for that
-/// and tells whether the lease lasted to the end.
+/// Dropping it releases the lease in the background; [`release`](Self::release) waits for that and
+/// reports a lease that did not last.
 #[must_use = "if unused the lock is released at once"]
 #[clippy::has_significant_drop]
 pub struct LockGuard {
     lease: Lease,
-    hold: Arc<Hold>,
+    validity: Arc<LeaseValidity>,
     shared: Arc<Shared>,
-    /// Whether there is a lease to give back.
+    /// `true` if there is a lease to release.
     is_held: bool,
-    /// Whether an acquire of the request may still arrive.
+    /// `true` if an acquire of the request may still arrive.
     answer_outstanding: bool,
 }
 
@@ -51,9 +51,9 @@ impl LockGuard {
         is_claimed: bool,
     ) -> Self {
         let deadline = span.map(|span| deadline(since, span));
-        let hold = Arc::new(Hold::new(deadline, is_claimed));
-        shared.renewals.insert(&lease, Arc::clone(&hold), since, span);
-        Self { lease, hold, shared, is_held: true, answer_outstanding: false }
+        let validity = Arc::new(LeaseValidity::new(deadline, is_claimed));
+        shared.renewals.insert(&lease, Arc::clone(&validity), since, span);
+        Self { lease, validity, shared, is_held: true, answer_outstanding: false }
     }
 
     /// The same guard, of a request that was sent more than once, and may arrive again.
@@ -64,7 +64,7 @@ impl LockGuard {
 
     /// Notes that the lease is lost.
     pub(super) fn lose(&self, reason: LossReason) {
-        self.hold.lose(reason);
+        self.validity.lose(reason);
     }
 
     /// Has the lease renewed in the background now.
@@ -78,7 +78,7 @@ impl LockGuard {
         &self.lease.key
     }
 
-    /// The fencing token, to pass along to what the lock protects.
+    /// The fencing token, for the protected resource.
     #[must_use]
     pub fn token(&self) -> FencingToken {
         self.lease.token
@@ -94,25 +94,25 @@ impl LockGuard {
     /// until it is released.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.hold.deadline()
+        self.validity.deadline()
     }
 
-    /// Whether the lease is known to be lost. `false` is a hint only: it may be over when the
-    /// answer arrives.
+    /// Returns `true` if the lease is known to be lost. `false` is only a hint: the lease may be
+    /// over when the call returns.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.hold.lost(Instant::now()).is_some()
+        self.validity.lost(Instant::now()).is_some()
     }
 
-    /// Waits until the lease is lost, and tells why.
+    /// Waits until the lease is lost, and returns the reason.
     ///
-    /// It ends before the store gives the key to another, unless that was by force: an eviction is
-    /// told as soon as the store tells of it.
+    /// It completes before the store grants the key to another request. After an eviction, it
+    /// completes as soon as the store reports it.
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
     pub async fn lost(&self) -> LossReason {
-        self.hold.until_lost().await
+        self.validity.until_lost().await
     }
 
     /// Does the work as long as the lease lasts: the moment it is lost, the work is dropped.
@@ -136,11 +136,13 @@ impl LockGuard {
 
     /// Renews the lease now, and waits for that.
     ///
-    /// The manager renews it anyway; this is for whoever is about to do what must not be cut short.
+    /// The manager renews leases in the background; use this before work that must not be
+    /// interrupted.
     ///
     /// # Errors
-    /// [`ErrorKind::NotHeld`], with the [reason](Error::loss), when the lease is over. When the store
-    /// did not answer, the guard still holds until its [deadline](Self::deadline).
+    /// [`ErrorKind::NotHeld`], with the [reason](Error::loss), when the lease is over.
+    /// [`ErrorKind::Unavailable`] when the store did not answer: the guard still holds until its
+    /// [deadline](Self::deadline).
     ///
     /// # Cancel safety
     /// The lease may have been renewed.
@@ -148,10 +150,10 @@ impl LockGuard {
         self.claim().await.map(drop)
     }
 
-    /// Renews the lease; what it lasts until by the store's clock is returned.
+    /// Renews the lease and returns its expiry by the store's clock.
     async fn claim(&self) -> Result<Option<Timestamp>> {
         let renewed = self.shared.renewals.renew(&self.lease.name(), self.lease.ttl).await?;
-        match (renewed, self.hold.lost(Instant::now())) {
+        match (renewed, self.validity.lost(Instant::now())) {
             (RenewedOnce::Until(expires_at), None) => Ok(expires_at),
             // What was lost stays lost, whatever the store still has.
             (_, Some(reason)) | (RenewedOnce::Lost(reason), None) => {
@@ -160,15 +162,16 @@ impl LockGuard {
         }
     }
 
-    /// Hands the lease over by name, past the queue, in the name of its owner.
+    /// Transfers the lease by name, past the queue, on behalf of its owner.
     ///
     /// # Errors
-    /// With the guard, which holds as before: [`ErrorKind::Refused`] when the receiver does not wait
-    /// for the key in the mode of the lease, or holds it already; [`ErrorKind::NotHeld`], with the
-    /// [reason](Error::loss), when the lease is over; and what the store reports.
+    /// Returned with the guard, which still holds: [`ErrorKind::Refused`] when the receiver does
+    /// not wait for the key in the mode of the lease, or holds it already; [`ErrorKind::NotHeld`],
+    /// with the [reason](Error::loss), when the lease is over; [`ErrorKind::Unavailable`] when the
+    /// store did not answer (did not happen, or unknown).
     ///
     /// # Cancel safety
-    /// The transfer may or may not have happened; where it did not, the lease is given back in the
+    /// The transfer may or may not have happened; if it did not, the lease is released in the
     /// background.
     pub async fn transfer(self, to: TransferTo) -> Result<Lease, GuardError> {
         let by = self.lease.owner.clone();
@@ -182,7 +185,7 @@ impl LockGuard {
                 Ok(lease)
             }
             Ok(Transfer::Ended(end)) => {
-                self.hold.lose(LossReason::Ended(end));
+                self.validity.lose(LossReason::Ended(end));
                 let error = self.not_held(Operation::Transfer);
                 Err(GuardError { guard: self, error })
             }
@@ -203,18 +206,18 @@ impl LockGuard {
         }
     }
 
-    /// Gives the lease back.
+    /// Releases the lease.
     ///
-    /// `Ok` says that the store had the lease to the end, also where the holder had to take it for
-    /// lost by its own clock.
+    /// `Ok` means that the lease lasted until its release, even if it had already passed its local
+    /// deadline.
     ///
     /// # Errors
     /// [`ErrorKind::NotHeld`], with the [reason](Error::loss) if one is known, when the lease was
-    /// over before. When the store did not answer, the manager goes on telling it in the
-    /// background.
+    /// over before. [`ErrorKind::Unavailable`] when the store did not answer: the manager retries
+    /// in the background.
     ///
     /// # Cancel safety
-    /// Dropped, the lease is given back in the background.
+    /// If dropped, the lease is released in the background.
     pub async fn release(mut self) -> Result<()> {
         let span = tracing::info_span!(
             "lock.release",
@@ -228,8 +231,8 @@ impl LockGuard {
     async fn tell_release(&mut self) -> Result<()> {
         let shared = &self.shared;
         // Counted before the guard is not, until it is told or handed to the background.
-        let _stay = Stay::new(shared);
-        self.is_held = shared.renewals.remove(&self.lease.name(), &self.hold);
+        let _tracker = TrackerToken::new(shared);
+        self.is_held = shared.renewals.remove(&self.lease.name(), &self.validity);
         if !self.is_held {
             return Err(self.not_held(Operation::Release));
         }
@@ -243,7 +246,7 @@ impl LockGuard {
         match reply.value {
             Release::Released => Ok(()),
             Release::Ended(end) => {
-                self.hold.lose(LossReason::Ended(end));
+                self.validity.lose(LossReason::Ended(end));
                 Err(self.not_held(Operation::Release))
             }
             Release::NotHeld => Err(self.not_held(Operation::Release)),
@@ -253,25 +256,26 @@ impl LockGuard {
     fn not_held(&self, operation: Operation) -> Error {
         let error = Error::new(ErrorKind::NotHeld, operation);
         let error = error.with_key(self.lease.key.clone());
-        match self.hold.lost(Instant::now()) {
+        match self.validity.lost(Instant::now()) {
             Some(reason) => error.with_loss(reason),
             None => error,
         }
     }
 
-    /// Takes the lease out, unreleased and no longer renewed, to hand it to somebody who
-    /// [adopts](super::LockManager::adopt) it.
+    /// Detaches the lease, unreleased and no longer renewed, so that another manager can
+    /// [adopt](super::LockManager::adopt) it.
     ///
-    /// A lease that came by a notice is claimed first, so that it is of full length. One whose
-    /// request may still arrive a second time goes on as a lease of a new request with a higher
-    /// token, so that the late arrival takes no lock.
+    /// A lease granted by a notice is claimed first, so that it has its full length. If its request
+    /// may still arrive again, it continues as a lease of a new request with a higher token, so
+    /// that the late arrival takes no lock.
     ///
     /// # Errors
-    /// With the guard, which holds as before if the lease is not over: [`ErrorKind::NotHeld`], with
-    /// the [reason](Error::loss), when it is; and what the store reports.
+    /// Returned with the guard, which still holds unless the lease is over: [`ErrorKind::NotHeld`],
+    /// with the [reason](Error::loss), when it is; [`ErrorKind::Unavailable`] when the store did
+    /// not answer (did not happen, or unknown).
     ///
     /// # Cancel safety
-    /// Dropped, the lease is given back in the background.
+    /// If dropped, the lease is released in the background.
     pub async fn into_lease(self) -> Result<Lease, GuardError> {
         if self.answer_outstanding {
             let (owner, metadata) = (self.lease.owner.clone(), self.lease.metadata.clone());
@@ -282,12 +286,12 @@ impl LockGuard {
             return lease;
         }
         let mut lease = self.lease.clone();
-        if !self.hold.is_claimed() && !planted::has(ManagerFault::TakesOutUnclaimed) {
+        if !self.validity.is_claimed() && !planted::has(ManagerFault::TakesOutUnclaimed) {
             match self.claim().await {
                 Ok(expires_at) => lease.expires_at = expires_at,
                 Err(error) => return Err(GuardError { guard: self, error }),
             }
-        } else if let Some(reason) = self.hold.lost(Instant::now()) {
+        } else if let Some(reason) = self.validity.lost(Instant::now()) {
             let error = self.not_held(Operation::Renew).with_loss(reason);
             return Err(GuardError { guard: self, error });
         }
@@ -295,10 +299,10 @@ impl LockGuard {
         Ok(lease)
     }
 
-    /// Ends the guard without a word to the store.
+    /// Drops the guard without a command to the store.
     fn leave_to_others(mut self) {
         self.is_held = false;
-        self.shared.renewals.remove(&self.lease.name(), &self.hold);
+        self.shared.renewals.remove(&self.lease.name(), &self.validity);
     }
 }
 
@@ -322,8 +326,8 @@ impl Successor {
 impl Drop for Successor {
     fn drop(&mut self) {
         if self.may_hold {
-            let departing = Departing::Request(self.request.clone());
-            Departure::new(Stay::new(&self.shared), departing, self.gone_by).leave();
+            let command = ReleaseCommand::Request(self.request.clone());
+            ReleaseJob::new(TrackerToken::new(&self.shared), command, self.gone_by).leave();
         }
     }
 }
@@ -334,33 +338,33 @@ impl Drop for LockGuard {
             return;
         }
         // Counted before the guard is not, so that a shutdown sees one of both.
-        let stay = Stay::new(&self.shared);
+        let tracker = TrackerToken::new(&self.shared);
         // A lease that another guard took charge of is not this one's to give back. A release that
         // failed has taken it out already.
-        if !self.shared.renewals.remove(&self.lease.name(), &self.hold)
-            && self.hold.lost(Instant::now()) == Some(LossReason::Adopted)
+        if !self.shared.renewals.remove(&self.lease.name(), &self.validity)
+            && self.validity.lost(Instant::now()) == Some(LossReason::Adopted)
         {
             return;
         }
-        let departing = if self.answer_outstanding {
+        let command = if self.answer_outstanding {
             let cancel = CancelRequest::new(self.lease.key.clone(), self.lease.request);
-            Departing::Request(cancel.with_answer_outstanding(true))
+            ReleaseCommand::Request(cancel.with_answer_outstanding(true))
         } else {
-            Departing::Lease(ReleaseRequest::new(self.lease.name()))
+            ReleaseCommand::Lease(ReleaseRequest::new(self.lease.name()))
         };
         let gone_by = self.lease.ttl.span().map(|span| Instant::now() + span);
-        Departure::new(stay, departing, gone_by).leave();
+        ReleaseJob::new(tracker, command, gone_by).leave();
     }
 }
 
-/// What failed with a guard, and the guard, which was to be used up.
+/// Error of an operation that consumes a guard, with the guard.
 ///
-/// Dropped, or turned into the [`Error`], it gives the lease back.
+/// Dropping it, or converting it into the [`Error`], releases the lease.
 #[expect(clippy::exhaustive_structs, reason = "it is taken apart")]
 pub struct GuardError {
     /// The guard.
     pub guard: LockGuard,
-    /// What failed.
+    /// The error.
     pub error: Error,
 }
 

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::departure::{Telling, see_off};
+use super::releaser::{ReleaseFuture, run_releaser};
 use crate::{Error, ErrorKind, Operation, Result};
 
 /// A task of a manager.
@@ -24,14 +24,15 @@ enum Home {
     Spawner(Arc<dyn Fn(Task) + Send + Sync>),
 }
 
-/// The life of a manager: where its tasks live, and whether it is over.
+/// Lifetime of a manager: its runtime and its shutdown.
 #[derive(Debug)]
 pub(super) struct Life {
     home: OnceLock<Home>,
-    /// The way to the task that sees departures off, while it runs.
-    tasks: Mutex<Option<mpsc::UnboundedSender<Telling>>>,
+    /// Channel to the releaser task, while it runs.
+    tasks: Mutex<Option<mpsc::UnboundedSender<ReleaseFuture>>>,
     is_started: AtomicBool,
-    /// Done when no request is served any more: the manager was shut down, or its runtime is gone.
+    /// Completes when no further request is served: the manager was shut down, or its runtime is
+    /// gone.
     closed: CancellationToken,
     is_orphaned: AtomicBool,
     /// Done when the tasks are to end.
@@ -70,12 +71,12 @@ impl Life {
         }
     }
 
-    /// Done when no request is served any more.
+    /// Completes when no further request is served.
     pub(super) const fn closed(&self) -> &CancellationToken {
         &self.closed
     }
 
-    /// Serves no request any more.
+    /// Rejects all further requests.
     pub(super) fn close(&self) {
         self.closed.cancel();
     }
@@ -89,7 +90,7 @@ impl Life {
         drop(sender);
     }
 
-    /// Whether the runtime of the tasks is gone.
+    /// Returns `true` if the runtime of the tasks is gone.
     pub(super) fn is_orphaned(&self) -> bool {
         self.is_orphaned.load(Ordering::SeqCst)
     }
@@ -119,16 +120,16 @@ impl Life {
         let home = self.home(operation)?;
         home.check(operation)?;
         let receiver = {
-            let mut departures = self.tasks();
+            let mut jobs = self.tasks();
             if self.is_started.swap(true, Ordering::AcqRel) {
                 return Ok(());
             }
             let (sender, receiver) = mpsc::unbounded_channel();
-            *departures = Some(sender);
+            *jobs = Some(sender);
             receiver
         };
         // Outside of the lock: a runtime that is gone drops a task at once, which ends this life.
-        home.spawn(Box::pin(see_off(receiver)));
+        home.spawn(Box::pin(run_releaser(receiver)));
         for task in tasks() {
             let resident = Resident(Arc::clone(self));
             home.spawn(Box::pin(async move {
@@ -138,7 +139,7 @@ impl Life {
         if self.closed.is_cancelled() { Err(self.error(operation)) } else { Ok(()) }
     }
 
-    /// Whether the caller is in the runtime of the tasks.
+    /// Returns `true` if the caller is in the runtime of the tasks.
     pub(super) fn is_at_home(&self) -> bool {
         match (self.home.get(), Handle::try_current()) {
             (Some(Home::Runtime(home)), Ok(current)) => home.id() == current.id(),
@@ -148,8 +149,8 @@ impl Life {
         }
     }
 
-    /// Hands a departure to the task for them; when the runtime is gone, it is dropped.
-    pub(super) fn hand_over(&self, telling: Telling) {
+    /// Hands a release to the releaser task; drops it if the runtime is gone.
+    pub(super) fn hand_over(&self, telling: ReleaseFuture) {
         let sender = self.tasks().clone();
         // Dropped outside of the lock: that takes it, too, by way of what it holds.
         drop(sender.map(|sender| sender.send(telling)));
@@ -165,7 +166,7 @@ impl Life {
         })
     }
 
-    fn tasks(&self) -> MutexGuard<'_, Option<mpsc::UnboundedSender<Telling>>> {
+    fn tasks(&self) -> MutexGuard<'_, Option<mpsc::UnboundedSender<ReleaseFuture>>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -196,7 +197,7 @@ impl Home {
         })
     }
 
-    /// Starts a task there; when the runtime is gone, the task is dropped.
+    /// Spawns a task on the runtime; drops it if the runtime is gone.
     fn spawn(&self, task: Task) {
         match self {
             Self::Runtime(runtime) => drop(runtime.spawn(task)),

@@ -20,7 +20,7 @@ type NextPage = Pin<Box<dyn Future<Output = Result<Timed<Page<Lease>>>> + Send>>
 impl LockManager {
     /// Shows every lease that is alive and matches the query, page by page as it is read.
     ///
-    /// A lease that is held throughout is seen once. What fails ends the stream.
+    /// A lease that is held throughout is returned once. An error ends the stream.
     #[must_use]
     pub fn list_all(&self, query: ListQuery) -> LeaseStream {
         let next = Some(page(self.clone(), query.clone()));
@@ -30,8 +30,8 @@ impl LockManager {
     /// Shows the events of one key after a cursor, or from now on.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for what is no key, and what the
-    /// store reports.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the prefix is invalid;
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store did not answer.
     ///
     /// # Cancel safety
     /// It may be dropped at any time.

@@ -9,25 +9,25 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::bounded::{bounded, unwinding};
-use super::hold::LossReason;
 use super::planted::{self, ManagerFault};
 use super::renewal::Renewals;
-use super::waiters::Waiters;
+use super::waiter_registry::WaiterRegistry;
+use crate::LossReason;
 use crate::{LeaseName, LockStore, MailboxId, Notice, Operation};
 
-/// How long a stream of notices lasts that did not fail.
+/// Age from which a stream of notices counts as stable.
 const STABLE: Duration = Duration::from_secs(1);
 
-/// Where the notices of a manager come in.
+/// Task that receives the notices of a manager.
 #[derive(Debug)]
 pub(super) struct Mailbox {
     id: MailboxId,
     store: Arc<dyn LockStore>,
-    waiters: Arc<Waiters>,
+    waiters: Arc<WaiterRegistry>,
     renewals: Arc<Renewals>,
     /// The longest that an answer is waited for.
     longest: Duration,
-    /// Done when the store was asked to listen, and answered or refused, or took too long.
+    /// Completes when the store has opened the mailbox, refused to, or timed out.
     opened: CancellationToken,
 }
 
@@ -35,7 +35,7 @@ impl Mailbox {
     pub(super) fn new(
         id: MailboxId,
         store: Arc<dyn LockStore>,
-        waiters: Arc<Waiters>,
+        waiters: Arc<WaiterRegistry>,
         renewals: Arc<Renewals>,
         longest: Duration,
     ) -> Self {
@@ -46,8 +46,7 @@ impl Mailbox {
         self.id
     }
 
-    /// Waits until the mailbox is open, the first time, for at most `limit`: what is told before is
-    /// told to nobody.
+    /// Waits at most `limit` until the mailbox is first open; earlier notices are lost.
     pub(super) async fn until_opened(&self, limit: Duration) {
         if !self.opened.is_cancelled() {
             // Without it the request is served later, and not otherwise.

@@ -1,31 +1,30 @@
 //! The front: one type for programs that take turns, over any store.
 
 mod acquire;
+mod admin;
 mod agenda;
 mod backoff;
 mod bounded;
+mod clock_bound;
 mod config;
-mod departure;
-mod evidence;
 mod guard;
-mod hold;
+mod lease_validity;
 mod life;
 mod listing;
 mod mailbox;
-mod news;
-mod operate;
-mod pending;
+mod notification;
+mod pending_request;
 mod planted;
 mod queue;
+mod releaser;
 mod renewal;
 mod rounds;
-mod row;
-mod waiters;
+mod waiter_entry;
+mod waiter_registry;
 
-pub use acquire::{Acquire, Attempt, Once, Queueing};
+pub use acquire::{Acquire, Attempt, Try, Wait};
 pub use config::ManagerConfig;
 pub use guard::{GuardError, LockGuard};
-pub use hold::LossReason;
 pub use listing::LeaseStream;
 #[cfg(feature = "test-util")]
 pub use planted::{ManagerFault, plant};
@@ -45,20 +44,20 @@ use mailbox::Mailbox;
 #[cfg(not(feature = "test-util"))]
 use planted::ManagerFault;
 use renewal::Renewals;
-use waiters::Waiters;
+use waiter_registry::WaiterRegistry;
 
 /// Takes turns on named keys, for one owner, on any store.
 ///
-/// It queues and waits without polling, renews what it holds in batches, notices losses before the
-/// store gives the key to another, and gives back what is dropped. Clones share all of that. Make
-/// one for each process or each pull request, not one for each key.
+/// It queues and waits without polling, renews leases in batches, detects losses before the store
+/// grants the key to another request, and releases what is dropped. Clones share this state. Create
+/// one manager per process or per pull request, not one per key.
 ///
-/// Its tasks live in the tokio runtime that was current when it was made, or that
-/// [`with_runtime`](Self::with_runtime) names, or that of the first request when there was none. It
-/// may be used from anywhere. When that runtime is gone, requests end in
-/// [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown), guards end at their deadlines, and what could
-/// not be given back is logged and counted. A runtime of one thread must be driven: while nobody is
-/// in its `block_on`, nothing is renewed.
+/// Its tasks run on the tokio runtime that was current at construction, or the one given to
+/// [`with_runtime`](Self::with_runtime), or else that of the first request. It may be used from any
+/// runtime. Once that runtime is gone, requests fail with
+/// [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown), guards end at their deadlines, and unsent
+/// releases are logged and counted. A current-thread runtime must be driven: leases are renewed
+/// only inside its `block_on`.
 ///
 /// # Examples
 /// ```
@@ -86,31 +85,30 @@ pub struct LockManager {
     shared: Arc<Shared>,
 }
 
-/// What the clones of a manager, its guards and its pending requests share.
+/// State shared by the clones of a manager, its guards and its pending requests.
 #[derive(Debug)]
 struct Shared {
     store: Arc<dyn LockStore>,
     owner: OwnerId,
     config: ManagerConfig,
     renewals: Arc<Renewals>,
-    waiters: Arc<Waiters>,
+    waiters: Arc<WaiterRegistry>,
     mailbox: Arc<Mailbox>,
     life: Arc<Life>,
-    /// Requests that are pending or being given back.
-    stays: TaskTracker,
-    /// How many departures were given up before the store was told.
+    /// Requests that are pending or being released.
+    tracker: TaskTracker,
+    /// Number of releases abandoned before the store was told.
     untold: AtomicUsize,
 }
 
-/// What was left when a manager was shut down.
+/// Outcome of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// The number of guards that were still in use; they were told that they are
-    /// [lost](LossReason::ShutDown).
+    /// Number of guards that were still in use; they are [lost](crate::LossReason::ShutDown).
     pub in_use: usize,
-    /// The number of leases and requests that were given up, and that the store could not be told
-    /// of: they end with their ttl or their keep-alive.
+    /// Number of leases and requests whose release did not reach the store: they expire by their
+    /// ttl or keep-alive.
     pub untold: usize,
 }
 
@@ -153,7 +151,7 @@ impl LockManager {
     ) -> Self {
         let (id, longest) = (MailboxId::random(), config.operation_timeout.span());
         let renewals = Arc::new(Renewals::new(Arc::clone(&store), id, longest));
-        let waiters = Arc::new(Waiters::new(Arc::clone(&store), id, longest));
+        let waiters = Arc::new(WaiterRegistry::new(Arc::clone(&store), id, longest));
         let (told, looked_after) = (Arc::clone(&waiters), Arc::clone(&renewals));
         let mailbox = Mailbox::new(id, Arc::clone(&store), told, looked_after, longest);
         let shared = Shared {
@@ -164,7 +162,7 @@ impl LockManager {
             waiters,
             mailbox: Arc::new(mailbox),
             life: Arc::new(life),
-            stays: TaskTracker::new(),
+            tracker: TaskTracker::new(),
             untold: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared) }
@@ -182,48 +180,49 @@ impl LockManager {
         &self.shared.config
     }
 
-    /// Asks for a key, and waits in the queue until it is granted.
+    /// Requests a key, and waits in the queue until it is granted.
     ///
-    /// What is returned is set up further and then awaited. A value outside its limits is reported
-    /// when it is awaited.
+    /// The returned builder is configured and then awaited. Values outside their limits are
+    /// reported when it is awaited.
     ///
     /// # Cancel safety
-    /// Dropped at any time, it leaves the queue, and gives back what it was granted meanwhile, in
-    /// the background.
+    /// If dropped, the request leaves the queue, and a lease granted meanwhile is released in the
+    /// background.
     ///
     /// # Panics
     /// Awaited outside of a tokio runtime.
-    pub fn acquire<K>(&self, key: K) -> Acquire<Queueing>
+    pub fn acquire<K>(&self, key: K) -> Acquire<Wait>
     where
         K: TryInto<LockKey, Error: Into<InvalidInput>>,
     {
         Acquire::new(self.clone(), key)
     }
 
-    /// Asks for a key once: it is granted now or not at all.
+    /// Requests a key once: it is granted now or not at all.
     ///
     /// # Cancel safety
-    /// Dropped at any time, it gives back what it was granted meanwhile, in the background.
+    /// If dropped, a lease granted meanwhile is released in the background.
     ///
     /// # Panics
     /// Awaited outside of a tokio runtime.
-    pub fn try_acquire<K>(&self, key: K) -> Acquire<Once>
+    pub fn try_acquire<K>(&self, key: K) -> Acquire<Try>
     where
         K: TryInto<LockKey, Error: Into<InvalidInput>>,
     {
         Acquire::new(self.clone(), key)
     }
 
-    /// Acquires a key, does the work under its lease, and gives the lease back: on every path, and
-    /// before this returns. It is the way to lock that leaves nothing to forget.
+    /// Acquires a key, runs the work under its lease, and releases the lease on every path before
+    /// returning. This is the recommended way to lock.
     ///
     /// When the lease is lost, the work is dropped at once. [`Acquire::hold`] does the same for a
     /// request that was set up further.
     ///
     /// # Errors
-    /// Those of the acquire; [`ErrorKind::Lost`](crate::ErrorKind::Lost), with the
-    /// [reason](crate::Error::loss), when the lease was over before the work was done. A release that
-    /// the store does not answer is no error: the work is done, and the store goes on being told.
+    /// Errors of the acquire; [`ErrorKind::Lost`](crate::ErrorKind::Lost), with the
+    /// [reason](crate::Error::loss), when the lease was lost before the work completed. An
+    /// unanswered release is not an error: the work has completed, and the release is retried in
+    /// the background.
     ///
     /// # Cancel safety
     /// Dropped, it drops the work, and gives the lease back in the background.
@@ -252,8 +251,8 @@ impl LockManager {
         self.acquire(key).hold(work).await
     }
 
-    /// Refuses new requests, ends those that wait, waits until every guard that holds was released
-    /// or dropped and the store was told, and ends the tasks of the manager.
+    /// Rejects new requests, ends pending ones, waits until every guard is released and the store
+    /// was told, and stops the tasks of the manager.
     ///
     /// Requests that wait end in [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown). Guards in use
     /// are looked after meanwhile; those that are lost, and leases that were taken out of their
@@ -265,16 +264,16 @@ impl LockManager {
     /// # Cancel safety
     /// New requests stay refused; call it again to wait on.
     pub async fn shutdown(&self) -> ShutdownReport {
-        let Shared { renewals, stays, life, config, untold, .. } = &*self.shared;
+        let Shared { renewals, tracker, life, config, untold, .. } = &*self.shared;
         let until = Instant::now() + config.shutdown_timeout.span();
         life.close();
-        stays.close();
-        // A guard that goes leaves a departure, and a request that was sent before may become a guard.
+        tracker.close();
+        // A dropped guard leaves a release, and a request that was sent before may become a guard.
         let all = async {
             loop {
                 renewals.until_drained().await;
-                stays.wait().await;
-                if renewals.is_drained() && stays.is_empty() {
+                tracker.wait().await;
+                if renewals.is_drained() && tracker.is_empty() {
                     break;
                 }
             }
@@ -286,7 +285,7 @@ impl LockManager {
             let _ = timeout_at(until, all).await;
         }
         let in_use = renewals.abandon();
-        let untold = untold.load(Ordering::SeqCst) + stays.len();
+        let untold = untold.load(Ordering::SeqCst) + tracker.len();
         life.stop();
         ShutdownReport { in_use, untold }
     }
@@ -318,29 +317,28 @@ impl Shared {
     }
 }
 
-/// The presence of one request in a manager, from the moment it is asked for until it is granted,
-/// and again from the moment nobody wants it until the store was told. [`LockManager::shutdown`]
-/// waits for the last to go.
+/// Token that delays [`LockManager::shutdown`] for one request: from the call until the grant, and
+/// from the drop until the store was told.
 #[derive(Debug)]
-struct Stay {
+struct TrackerToken {
     shared: Arc<Shared>,
     _token: TaskTrackerToken,
 }
 
-impl Stay {
+impl TrackerToken {
     fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), _token: shared.stays.token() }
+        Self { shared: Arc::clone(shared), _token: shared.tracker.token() }
     }
 
     /// Enters a request, and starts the tasks for the first.
     fn enter(shared: &Arc<Shared>, operation: Operation) -> Result<Self> {
-        let stay = Self::new(shared);
+        let tracker = Self::new(shared);
         shared.life.start(operation, || shared.tasks())?;
-        Ok(stay)
+        Ok(tracker)
     }
 }
 
-impl Clone for Stay {
+impl Clone for TrackerToken {
     fn clone(&self) -> Self {
         Self::new(&self.shared)
     }

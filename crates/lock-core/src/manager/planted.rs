@@ -17,9 +17,9 @@ pub enum ManagerFault {
     EntersAfterSending,
     /// A request that was sent and not answered is not cancelled.
     ForgetsUnanswered,
-    /// A lease that could not be given back at once is not given back at all.
-    ForgetsDepartures,
-    /// The word that notices may be missing has no effect.
+    /// A release that failed once is not retried.
+    ForgetsReleases,
+    /// `MayHaveMissed` has no effect.
     IgnoresMayHaveMissed,
     /// Only the head of the queue asks when something may change by time alone.
     OnlyHeadWatches,
@@ -39,7 +39,7 @@ pub enum ManagerFault {
     ShutdownWaits,
 }
 
-/// Whether the fault is planted in this thread.
+/// Returns `true` if the fault is planted in this thread.
 #[inline]
 pub(super) fn has(fault: ManagerFault) -> bool {
     #[cfg(feature = "test-util")]

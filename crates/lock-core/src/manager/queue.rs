@@ -1,4 +1,4 @@
-//! The loop that waits for a key: ask, wait for news, join again.
+//! The acquire loop: send the request, wait for notifications, rejoin the queue.
 
 use std::time::Duration;
 
@@ -6,33 +6,34 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::LockGuard;
 use super::backoff::Backoff;
-use super::evidence::Answered;
-use super::news::{News, Standing};
-use super::pending::{Answer, Pending};
+use super::clock_bound::ClockBound;
+use super::notification::{Notification, QueueStatus};
+use super::pending_request::{Answer, PendingRequest};
 use super::planted::{self, ManagerFault};
 use crate::{Acquisition, End, Error, ErrorKind, Operation, QueuePosition, Result, Timed};
 
-/// How long the task that hears the waiters may be late before it is taken for stopped.
+/// Delay after which the heartbeat task counts as stopped.
 const STALL: Duration = Duration::from_secs(2);
 
 /// The shortest time that the answer to an acquire is waited for.
 const SHORTEST_ANSWER: Duration = Duration::from_millis(100);
 
-/// A request on its way through the queue.
+/// State of the acquire loop.
 ///
-/// Dropped or given up, it is cancelled by what becomes of [`Pending`].
+/// Dropping it cancels the request through [`PendingRequest`].
 pub(super) struct Queue {
-    pub(super) pending: Pending,
+    pub(super) pending: PendingRequest,
     pub(super) heartbeat: Duration,
     pub(super) give_up_at: Option<Instant>,
-    /// Where the request last stood, for the error of a wait in vain.
-    pub(super) last: Option<Standing>,
+    /// Last known position, for the time-out error.
+    pub(super) last: Option<QueueStatus>,
 }
 
 impl Queue {
-    /// Asks, waits for news, and joins again, until the key is granted or the time is up.
+    /// Sends the request, waits for notifications and rejoins the queue until the key is granted or
+    /// the time is up.
     ///
-    /// What only a contended request needs is boxed, so that the future of all others is small.
+    /// State that only contended requests need is boxed to keep the future of all others small.
     pub(super) async fn until_granted(&mut self) -> Result<LockGuard> {
         let mut backoff = Backoff::default();
         let longest = self.pending.shared().config.operation_timeout.span();
@@ -99,19 +100,19 @@ impl Queue {
                 () = sleep_until(wake_at) => None,
             };
             match news {
-                Some(News::Granted(grant, answered)) => {
+                Some(Notification::Granted(grant, answered)) => {
                     if let Some(guard) = self.pending.guard_by_notice(&grant, answered) {
                         return Some(Ok(guard));
                     }
                     self.pending.hear_now();
                 }
-                Some(News::Holds(answered, lease)) => {
+                Some(Notification::Holds(answered, lease)) => {
                     return Some(Ok(self.pending.guard(answered, lease)));
                 }
-                Some(News::Ended(end)) => return Some(Err(self.ended(end))),
-                Some(News::Failed(error)) => return Some(Err(error)),
-                Some(News::Absent) => {
-                    self.last = self.pending.standing();
+                Some(Notification::Ended(end)) => return Some(Err(self.ended(end))),
+                Some(Notification::Failed(error)) => return Some(Err(error)),
+                Some(Notification::Absent) => {
+                    self.last = self.pending.status();
                     if planted::has(ManagerFault::LostPlaceEndsWait) {
                         return Some(Err(self.error(ErrorKind::Unavailable)));
                     }
@@ -123,7 +124,7 @@ impl Queue {
                     return Some(Err(answer.err().unwrap_or_else(|| self.wait_over())));
                 }
                 None if self.is_time_up() => {
-                    self.last = self.pending.standing();
+                    self.last = self.pending.status();
                     return Some(Err(self.wait_over()));
                 }
                 None => {
@@ -169,8 +170,8 @@ impl Queue {
         self.give_up_at.is_some_and(|at| at <= Instant::now())
     }
 
-    fn note(&mut self, answered: Answered, position: QueuePosition) {
-        self.last = Some(Standing { answered, position, failure: None });
+    fn note(&mut self, answered: ClockBound, position: QueuePosition) {
+        self.last = Some(QueueStatus { answered, position, failure: None });
     }
 
     /// The error of a wait that took as long as it may: the store answered to the end, or not.
@@ -195,19 +196,19 @@ impl Queue {
     }
 
     fn ended(&mut self, end: End) -> Error {
-        self.last = self.pending.standing();
+        self.last = self.pending.status();
         self.pending.forget_place();
         self.error(ErrorKind::Ended).with_end(end)
     }
 
     fn closed(&mut self) -> Error {
-        self.last = self.pending.standing();
+        self.last = self.pending.status();
         let error = self.pending.shared().life.error(Operation::Acquire);
         self.tell_where(error)
     }
 
     fn stalled(&mut self) -> Error {
-        self.last = self.pending.standing();
+        self.last = self.pending.status();
         let error = Error::new(ErrorKind::ShutDown, Operation::Acquire);
         self.tell_where(error.with_source("the runtime of the manager's tasks is not driven"))
     }
@@ -216,12 +217,12 @@ impl Queue {
         self.tell_where(Error::new(kind, Operation::Acquire))
     }
 
-    /// The same error with where the request stood.
+    /// Adds the last known position to the error.
     fn tell_where(&mut self, error: Error) -> Error {
         let error = error.with_key(self.pending.key().clone());
         match self.last.take() {
             // Ages go on since the store told of them.
-            Some(Standing { answered, position, .. }) => {
+            Some(QueueStatus { answered, position, .. }) => {
                 let now = answered.observed_at.after(answered.sent.elapsed());
                 error.with_position(Timed::new(now, position))
             }

@@ -8,14 +8,15 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::agenda::Agenda;
-use super::evidence::Answered;
-use super::hold::{Hold, LossReason, deadline};
+use super::clock_bound::ClockBound;
+use super::lease_validity::{LeaseValidity, deadline};
 use super::rounds::{Answers, Batch, Plan, Rounds, STEP, batches};
 use crate::{
-    Lease, LeaseName, LockStore, MailboxId, RenewRequest, Renewal, Result, Timed, Timestamp, Ttl,
+    Lease, LeaseName, LockStore, LossReason, MailboxId, RenewRequest, Renewal, Result, Timed,
+    Timestamp, Ttl,
 };
 
-/// How often a lease that never ends is renewed, only to learn of its eviction.
+/// Renewal interval of a lease without a ttl, to detect its eviction.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
 /// The shortest pause before a renewal that failed is repeated, and the shortest time for an answer.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
@@ -24,38 +25,38 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The leases that a manager holds, shared by its guards and the task that renews them.
 ///
-/// A renewal is due when a third of the time is over that the lease lasts. What falls due a
-/// twelfth of that time later goes into the same batch, so that many leases make few rounds.
+/// A renewal is due after a third of the duration of the lease. Renewals due up to a twelfth of it
+/// later join the same batch, so that many leases need few rounds.
 #[derive(Debug)]
 pub(super) struct Renewals {
     store: Arc<dyn LockStore>,
     mailbox: MailboxId,
-    /// The longest that an answer is waited for.
+    /// Maximum time-out of a command.
     longest: Duration,
     schedule: Mutex<Schedule>,
     sooner: Notify,
-    /// Whether somebody waits for the last guard to go.
+    /// `true` while a shutdown waits for the last guard.
     is_draining: AtomicBool,
     left: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Schedule {
-    held: Agenda<LeaseName, Held>,
-    /// When the task looks next by itself; `None` while it is not known to.
+    held: Agenda<LeaseName, HeldLease>,
+    /// Next wake-up of the task; `None` if unknown.
     planned: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldLease {
     ttl: Ttl,
-    hold: Arc<Hold>,
+    validity: Arc<LeaseValidity>,
 }
 
-impl Held {
-    /// Notes that a renewal is sent, which may make the lease shorter than it is.
+impl HeldLease {
+    /// Records that a renewal was sent, which may shorten the lease.
     fn expect(&self, sent: Instant) {
-        self.hold.expect(self.ttl.span().map(|ttl| deadline(sent, ttl)));
+        self.validity.expect(self.ttl.span().map(|ttl| deadline(sent, ttl)));
     }
 }
 
@@ -72,18 +73,19 @@ impl Renewals {
         }
     }
 
-    /// Looks after a lease that lasts `lasts` from `since` on.
+    /// Renews a lease that lasts `lasts` from `since` on.
     pub(super) fn insert(
         &self,
         lease: &Lease,
-        hold: Arc<Hold>,
+        validity: Arc<LeaseValidity>,
         since: Instant,
         lasts: Option<Duration>,
     ) {
         let name = lease.name();
         let (due, slack) = due(since, lasts);
         let mut schedule = self.schedule();
-        let earlier = schedule.held.insert(name, Held { ttl: lease.ttl, hold }, due, slack);
+        let earlier =
+            schedule.held.insert(name, HeldLease { ttl: lease.ttl, validity }, due, slack);
         let is_sooner = schedule.is_sooner(due);
         drop(schedule);
         if is_sooner {
@@ -91,15 +93,15 @@ impl Renewals {
         }
         // One lease has one guard in charge of it: the last.
         if let Some(earlier) = earlier {
-            earlier.hold.lose(LossReason::Adopted);
+            earlier.validity.lose(LossReason::Adopted);
         }
     }
 
     /// Forgets a lease: no renewal of it is sent from now on. `false` when this guard is not in
     /// charge of it.
-    pub(super) fn remove(&self, lease: &LeaseName, hold: &Arc<Hold>) -> bool {
+    pub(super) fn remove(&self, lease: &LeaseName, validity: &Arc<LeaseValidity>) -> bool {
         let mut schedule = self.schedule();
-        let removed = schedule.held.remove_if(lease, |held| Arc::ptr_eq(&held.hold, hold));
+        let removed = schedule.held.remove_if(lease, |held| Arc::ptr_eq(&held.validity, validity));
         drop(schedule);
         if self.is_draining.load(Ordering::SeqCst) {
             self.left.notify_waiters();
@@ -119,19 +121,19 @@ impl Renewals {
         self.sooner.notify_one();
     }
 
-    /// Tells the holder of a lease that it is lost, if this manager holds it.
+    /// Marks a lease as lost, if this manager holds it.
     pub(super) fn lose(&self, lease: &LeaseName, reason: LossReason) {
         let mut schedule = self.schedule();
-        let hold = schedule.held.get(lease).map(|held| Arc::clone(&held.hold));
+        let validity = schedule.held.get(lease).map(|held| Arc::clone(&held.validity));
         schedule.held.clear_due(lease);
         drop(schedule);
-        if let Some(hold) = hold {
-            hold.lose(reason);
+        if let Some(validity) = validity {
+            validity.lose(reason);
             self.left.notify_waiters();
         }
     }
 
-    /// Renews a lease once, outside of its turn; the store's time of its end is returned.
+    /// Renews a lease once, outside the schedule, and returns its expiry by the store's clock.
     pub(super) async fn renew(&self, lease: &LeaseName, ttl: Ttl) -> Result<RenewedOnce> {
         let requests = [self.request(lease.clone(), ttl)];
         let sent = Instant::now();
@@ -151,7 +153,7 @@ impl Renewals {
         let Timed { observed_at, value, .. } = answer.await?;
         Ok(match value {
             Renewal::Renewed { expires_at } => {
-                let lasts = Answered { sent, observed_at }.lasts(expires_at);
+                let lasts = ClockBound { sent, observed_at }.lasts(expires_at);
                 let mut schedule = self.schedule();
                 let again = hurries != schedule.held.hurries();
                 let due = schedule.note_renewed(lease, sent, lasts, again);
@@ -171,36 +173,36 @@ impl Renewals {
         self.is_draining.store(true, Ordering::SeqCst);
         loop {
             let left = self.left.notified();
-            let Some(hold) = self.alive().next() else { return };
+            let Some(validity) = self.alive().next() else { return };
             tokio::select! {
                 biased;
                 () = left => {}
-                _ = hold.until_lost() => {}
+                _ = validity.until_lost() => {}
             }
         }
     }
 
-    /// Whether no guard holds a lease that is alive.
+    /// Returns `true` if no guard holds a live lease.
     pub(super) fn is_drained(&self) -> bool {
         self.alive().next().is_none()
     }
 
-    /// Tells every guard that its lease is not looked after any more; how many there were.
+    /// Marks every lease as lost by shutdown, and returns their number.
     pub(super) fn abandon(&self) -> usize {
         let mut count = 0;
-        for hold in self.alive() {
-            hold.lose(LossReason::ShutDown);
+        for validity in self.alive() {
+            validity.lose(LossReason::ShutDown);
             count += 1;
         }
         count
     }
 
-    /// What guards share with the renewals of the leases that are alive.
-    fn alive(&self) -> impl Iterator<Item = Arc<Hold>> {
+    /// Validities of the live leases.
+    fn alive(&self) -> impl Iterator<Item = Arc<LeaseValidity>> {
         let now = Instant::now();
         let schedule = self.schedule();
-        let alive = schedule.held.values().filter(|held| held.hold.lost(now).is_none());
-        alive.map(|held| Arc::clone(&held.hold)).collect::<Vec<_>>().into_iter()
+        let alive = schedule.held.values().filter(|held| held.validity.lost(now).is_none());
+        alive.map(|held| Arc::clone(&held.validity)).collect::<Vec<_>>().into_iter()
     }
 
     fn request(&self, lease: LeaseName, ttl: Ttl) -> RenewRequest {
@@ -217,7 +219,7 @@ impl Renewals {
     }
 }
 
-/// What became of one renewal.
+/// Outcome of one renewal.
 #[derive(Clone, Debug)]
 pub(super) enum RenewedOnce {
     /// The lease lasts until then by the store's clock; `None` is for ever.
@@ -226,8 +228,8 @@ pub(super) enum RenewedOnce {
 }
 
 impl Schedule {
-    /// Notes that a renewal which was sent at `sent` made a lease last so long; `again` makes it due
-    /// once more at once. When it is next due is returned.
+    /// Records a renewal sent at `sent` and its new expiry; `again` makes the lease due at once.
+    /// Returns the next due time.
     fn note_renewed(
         &mut self,
         lease: &LeaseName,
@@ -237,11 +239,11 @@ impl Schedule {
     ) -> Option<(Instant, Duration)> {
         let now = Instant::now();
         let held = self.held.get(lease)?;
-        held.hold.extend(sent, now, lasts.map(|lasts| deadline(sent, lasts)));
+        held.validity.extend(sent, now, lasts.map(|lasts| deadline(sent, lasts)));
         Some(if again { (now, Duration::ZERO) } else { due(sent, lasts) })
     }
 
-    /// Whether the task is to be told of something due then.
+    /// Returns `true` if the task must be woken for an entry due then.
     fn is_sooner(&mut self, due: Instant) -> bool {
         let is_sooner = self.planned.is_none_or(|planned| due < planned);
         if is_sooner {
@@ -261,9 +263,9 @@ impl Rounds for Renewals {
         let mut due = Vec::with_capacity(taken.names.len());
         for name in taken.names {
             let Some(held) = schedule.held.get(&name) else { continue };
-            if held.hold.lost(now).is_none() {
+            if held.validity.lost(now).is_none() {
                 held.expect(now);
-                let limit = time_to_answer(now, held.hold.deadline(), self.longest);
+                let limit = time_to_answer(now, held.validity.deadline(), self.longest);
                 due.push((limit, self.request(name, held.ttl)));
             }
         }
@@ -290,7 +292,7 @@ impl Rounds for Renewals {
             match answer {
                 Some(Ok(Timed { observed_at, value, .. })) => match value {
                     Renewal::Renewed { expires_at } => {
-                        let lasts = Answered { sent, observed_at }.lasts(expires_at);
+                        let lasts = ClockBound { sent, observed_at }.lasts(expires_at);
                         let due = schedule.note_renewed(lease, sent, lasts, again);
                         // What is late is on its way again.
                         if let Some((due, slack)) = due.filter(|_| !are_late) {
@@ -305,7 +307,7 @@ impl Rounds for Renewals {
                         tracing::warn!(lock.key = %lease.key, %error, "a renewal failed");
                     }
                     if let Some(held) = schedule.held.get(lease) {
-                        let pause = pause(now, held.hold.deadline());
+                        let pause = pause(now, held.validity.deadline());
                         let pause = if again { Duration::ZERO } else { pause };
                         schedule.held.set_due_again(lease, now + pause, pause / 4);
                     }
@@ -334,13 +336,13 @@ fn due(since: Instant, lasts: Option<Duration>) -> (Instant, Duration) {
     (since + lasts / 3, lasts / 12)
 }
 
-/// How long to wait for the answer to a renewal: so short that there is time for others after it.
+/// Time-out of a renewal, short enough to leave time for further attempts.
 fn time_to_answer(now: Instant, deadline: Option<Instant>, longest: Duration) -> Duration {
     (left(now, deadline) / 3).min(longest).max(SHORTEST_PAUSE)
 }
 
-/// How long after a failure to repeat a renewal: a quarter of the time that is left, so that the
-/// last tries come ever faster, and no longer than a waiter pauses.
+/// Delay before retrying a failed renewal: a quarter of the remaining time, so that the last
+/// attempts come ever faster, and at most the back-off of a waiter.
 fn pause(now: Instant, deadline: Option<Instant>) -> Duration {
     (left(now, deadline) / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
 }
@@ -354,7 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_waited_for_so_long_that_there_is_time_for_others() {
+    fn time_outs_leave_time_for_further_attempts() {
         let now = Instant::now();
         let answer = |left| time_to_answer(now, Some(now + left), Duration::from_secs(5));
         assert_eq!(answer(Duration::from_secs(6)), Duration::from_secs(2));

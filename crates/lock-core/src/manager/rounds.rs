@@ -1,4 +1,4 @@
-//! Commands that are sent again and again for many at once: what is due goes in batches.
+//! Periodic commands for many entries, sent in batches.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -14,15 +14,15 @@ use crate::{Result, Timed};
 
 /// The most names in one command: 10,000 take at most 100 commands.
 pub(super) const BATCH: usize = 128;
-/// The most names that are taken at one time, so that a great number holds up nobody else.
+/// Maximum number of names taken at one time, so that a large number does not delay others.
 pub(super) const STEP: usize = 8 * BATCH;
 
-/// What is sent again and again.
+/// Commands that are sent periodically in batches.
 pub(super) trait Rounds: Send + Sync + 'static {
     type Request: Send + Sync + 'static;
     type Answer: Send + 'static;
 
-    /// Takes what is due at the time `now`.
+    /// Takes the entries due at `now`.
     fn plan(&self, now: Instant) -> Plan<Self::Request>;
 
     /// Sends one command.
@@ -31,17 +31,17 @@ pub(super) trait Rounds: Send + Sync + 'static {
         requests: &[Self::Request],
     ) -> impl Future<Output = Vec<Result<Timed<Self::Answer>>>> + Send;
 
-    /// Notes what became of a batch: an answer for each request, none when there was none in time.
+    /// Records the answers to a batch, one per request; `None` after a time-out.
     fn settle(&self, batch: &Batch<Self::Request>, answers: Answers<Self::Answer>);
 
-    /// Tells that something is due sooner than was planned.
+    /// Wakes the task because an entry is due sooner than planned.
     fn sooner(&self) -> &Notify;
 
-    /// How long an answer is of use that comes too late for its batch, since the sending.
+    /// Time after sending for which a late answer is still useful.
     fn latest(&self) -> Duration;
 }
 
-/// What to send now, and when to look again.
+/// Commands due now, and the next wake-up.
 #[derive(Debug)]
 pub(super) struct Plan<R> {
     pub(super) batches: Vec<Batch<R>>,
@@ -53,7 +53,7 @@ pub(super) struct Plan<R> {
 pub(super) struct Batch<R> {
     pub(super) requests: Vec<R>,
     pub(super) limit: Duration,
-    /// How often everything had been made due at once when it was planned.
+    /// Value of the hurry counter when the plan was made.
     pub(super) hurries: u64,
 }
 
@@ -61,13 +61,13 @@ pub(super) struct Batch<R> {
 #[derive(Debug)]
 pub(super) struct Answers<A> {
     pub(super) sent: Instant,
-    /// Whether the batch is being sent again already.
+    /// `true` if the batch is already being sent again.
     pub(super) are_late: bool,
     /// One for each request.
     pub(super) answers: Vec<Option<Result<Timed<A>>>>,
 }
 
-/// Sends what is due, for ever. A slow answer holds up nobody but those in its batch.
+/// Sends due batches for ever. A slow answer delays only its own batch.
 pub(super) async fn keep<R: Rounds>(rounds: Arc<R>) {
     let mut under_way: JoinSet<Option<Answers<R::Answer>>> = JoinSet::new();
     let mut batches: HashMap<Id, Arc<Batch<R::Request>>> = HashMap::new();

@@ -1,4 +1,4 @@
-//! What the tests of the manager share.
+//! Shared parts of the manager's tests.
 
 #![allow(dead_code, clippy::allow_attributes, reason = "not every test binary uses everything")]
 

@@ -26,7 +26,7 @@ pub(crate) enum Action {
     Back { micros: u64 },
 }
 
-/// What an acquire asks for.
+/// Options of an acquire.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     mode: u8,

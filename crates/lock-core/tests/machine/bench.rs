@@ -15,7 +15,7 @@ use crate::action::{giver, key};
 use crate::marks::Marks;
 use crate::stored::{frozen, reloaded};
 
-/// What a request has, as its events tell.
+/// State of a request, derived from its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Has {
     Nothing,
@@ -48,7 +48,7 @@ pub(crate) struct Bench {
     commands: u64,
 }
 
-/// What a command is expected to tell others.
+/// Expected notices and events of a command.
 #[derive(Debug, Default)]
 struct Told {
     notices: Vec<(MailboxId, Notice)>,
@@ -56,7 +56,7 @@ struct Told {
     left: Vec<(OwnerId, SessionId, RequestId)>,
 }
 
-/// What there is to see of a key once it is settled.
+/// Visible state of a settled key.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) leases: Vec<Lease>,
@@ -83,7 +83,7 @@ pub(crate) fn fits(mode: Mode, leases: &[Lease]) -> bool {
     leases.len() < room(mode) && leases.iter().all(|lease| lease.mode == mode)
 }
 
-/// How long a lease lasts that this request is handed.
+/// Claim window of a request.
 pub(crate) fn window(request: &AcquireRequest) -> Duration {
     let OnHeld::Queue { keep_alive, .. } = request.on_held else { panic!("{request:?} waits") };
     request.ttl.span().map_or(keep_alive.span(), |ttl| ttl.min(keep_alive.span()))
@@ -354,7 +354,7 @@ impl Bench {
         self.tokens.entry(lease.request).or_default().push(lease.token);
     }
 
-    /// What must hold after every command.
+    /// Checks the invariants after every command.
     fn check_present(&self) {
         let leases: Vec<_> = self.state.leases(self.now).cloned().collect();
         let never = Timestamp::from_micros(u64::MAX);

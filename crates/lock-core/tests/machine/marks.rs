@@ -40,12 +40,12 @@ impl Marks {
         mark.until = mark.until.max(until);
     }
 
-    /// How the request was ended.
+    /// Returns the end of the request.
     pub(crate) fn of(&self, now: Timestamp, request: RequestId) -> Option<&End> {
         self.0.get(&request).filter(|mark| mark.until > now).map(|mark| &mark.end)
     }
 
-    /// How the lease was ended, or its request when that had none.
+    /// Returns the end of the lease, or of its request if that had none.
     pub(crate) fn of_lease(&self, now: Timestamp, name: &LeaseName) -> Option<&End> {
         let token = self.0.get(&name.request)?.token;
         self.of(now, name.request).filter(|_| token.is_none() || token == Some(name.token))

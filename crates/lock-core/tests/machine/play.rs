@@ -1,4 +1,4 @@
-//! What each command must answer, in plain words, from what there is to see of the key.
+//! Expected answers of each command, derived from the visible state of a key.
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ impl Bench {
         assert_eq!(again, reply, "the repeat was answered otherwise");
     }
 
-    /// What the request gets; of a position that is not the request's own, its number alone.
+    /// Expected outcome of an acquire; only the number of a position that is not its own.
     fn expected_of_acquire(&self, seen: &Seen, request: &AcquireRequest) -> Acquisition {
         if let Some(lease) = seen.claimed(request.id, self.now) {
             return Acquisition::Granted(lease);
@@ -124,7 +124,7 @@ impl Bench {
         }
     }
 
-    /// What stands in the way at a position.
+    /// Expected queue position.
     fn position(&self, position: u64) -> QueuePosition {
         let leases: Vec<_> = self.state.leases(self.now).collect();
         let waiters: Vec<_> = self.state.waiters(self.now).collect();
@@ -364,7 +364,7 @@ impl Bench {
     }
 }
 
-/// Whether a waiter is the receiver that is meant.
+/// Returns `true` if a waiter is the receiver.
 fn is_meant(to: &TransferTo, waiting: &OwnerId) -> bool {
     match to {
         TransferTo::Owner { owner, .. } => owner == waiting,

@@ -1,4 +1,4 @@
-//! What a state says of itself to a store that settles keys which no command comes to.
+//! Information in a state for stores that settle idle keys.
 
 use std::time::Duration;
 

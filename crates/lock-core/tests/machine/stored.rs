@@ -82,7 +82,7 @@ mod form {
         for version in [0, 2, u32::MAX] {
             let (_, mut written) = written();
             written["version"] = version.into();
-            let expected = format!("the state has version {version}, and 1 is the only one known");
+            let expected = format!("the state has version {version}, but only 1 is supported");
             assert_eq!(refused(written), expected);
         }
         let (_, mut written) = written();
@@ -90,7 +90,7 @@ mod form {
         assert!(refused(written).contains("version"));
     }
 
-    /// What follows an unknown version is not looked at.
+    /// Bytes after an unknown version are ignored.
     #[test]
     fn unknown_version_is_named_whatever_follows_it() {
         for text in [
@@ -101,7 +101,7 @@ mod form {
             r#"[2,"in another form",7]"#,
         ] {
             let error = serde_json::from_str::<KeyState>(text).expect_err("an unknown version");
-            let expected = "the state has version 2, and 1 is the only one known";
+            let expected = "the state has version 2, but only 1 is supported";
             assert!(error.to_string().starts_with(expected), "{text}: {error}");
         }
     }

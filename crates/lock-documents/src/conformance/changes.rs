@@ -58,7 +58,7 @@ pub async fn old_revision_removes_nothing(fixture: impl DocumentFixture) {
     }
 }
 
-/// What is removed is gone for all, and only that.
+/// A removal is visible to all, and affects nothing else.
 pub async fn removed_document_is_gone(fixture: impl DocumentFixture) {
     let (store, other) = (fixture.connect().await, fixture.connect().await);
     let document = made(&*store, "name", b"body").await;

@@ -46,7 +46,7 @@ pub async fn listed_names_begin_with_the_text(fixture: impl DocumentFixture) {
     }
 }
 
-/// What was removed is in no listing.
+/// Removed names are not listed.
 pub async fn removed_name_is_not_listed(fixture: impl DocumentFixture) {
     let (store, other) = (fixture.connect().await, fixture.connect().await);
     let document = made(&*store, "a", b"body").await;

@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use super::{DocumentFixture, made};
 use crate::Replacement;
 
-/// How many change at the same time, and how often each.
+/// Number of concurrent writers, and of changes by each.
 const TASKS: u32 = 6;
 const CHANGES: u32 = 15;
 

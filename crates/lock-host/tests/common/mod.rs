@@ -12,10 +12,10 @@ use lock_host::{
 
 /// Where the clocks of tests begin.
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
-/// How often an update is tried.
+/// Maximum number of update attempts.
 const ATTEMPTS: usize = 1000;
 
-/// How a map treats its users.
+/// Behaviour of the map.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manners {
     /// Every so many updates somebody else comes between reading and writing.
@@ -32,7 +32,7 @@ impl Manners {
     }
 }
 
-/// What all connections share.
+/// State shared by all connections.
 #[derive(Debug)]
 struct Shared {
     manners: Manners,
@@ -75,13 +75,13 @@ impl Map {
         HostBackend::new(self.clone(), config).expect("a thread starts")
     }
 
-    /// How often a cell was read, and how often it was then not as it was read.
+    /// Returns the numbers of reads and of conflicts.
     pub(crate) fn attempts_and_conflicts(&self) -> (u64, u64) {
         let of = |count: &AtomicU64| count.load(Ordering::SeqCst);
         (of(&self.shared.attempts), of(&self.shared.conflicts))
     }
 
-    /// How many notices were lost.
+    /// Number of lost notices.
     pub(crate) fn lost(&self) -> u64 {
         self.shared.notices.load(Ordering::SeqCst) / self.shared.manners.lose_every
     }
@@ -98,7 +98,7 @@ impl Map {
         (cell.state, *version) = (state.to_vec(), self.next_version());
     }
 
-    /// What a cell holds.
+    /// Returns the state of a cell.
     pub(crate) fn state(&self, name: &str) -> Vec<u8> {
         lock(&self.shared.cells)[name].0.state.clone()
     }

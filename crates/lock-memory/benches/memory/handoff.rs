@@ -37,7 +37,7 @@ fn handoff<C: Contestant>(group: &mut BenchmarkGroup<'_, WallTime>, waiting: usi
 struct Ring<C: Contestant> {
     lock: C,
     key: C::Key,
-    /// How many tasks have asked for the lock at least once.
+    /// Number of tasks that requested the lock at least once.
     asked: AtomicUsize,
     turns: AtomicU64,
     /// After which turn the clock starts: when everybody had one, the memory is laid out as it

@@ -1,4 +1,4 @@
-//! What a lock in memory costs, beside other keyed locks for async Rust.
+//! Cost of a lock in memory, compared with other keyed locks for async Rust.
 //!
 //! `pair` is one acquire and its release, `handoff` is the way of one lock from a holder to the
 //! next in the queue. Every contestant really takes turns: where two want one key, one waits.

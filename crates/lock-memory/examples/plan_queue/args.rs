@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::speed::Speed;
 
-/// How the program is called.
+/// Usage text.
 pub(crate) const USAGE: &str = "\
 usage: plan_queue [--speed N] [FILE]
 
@@ -16,14 +16,14 @@ Plans and applies of many pull requests take turns on the keys of their projects
   FILE       the workload, JSON lines (default: the one that is shipped)
 ";
 
-/// What the command line asks for.
+/// Parsed command line.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Command {
     /// Let the requests of a workload take turns.
     Run {
         /// The workload; `None` is the one that is shipped.
         file: Option<PathBuf>,
-        /// How fast.
+        /// Speed-up.
         speed: Speed,
     },
     /// Say how the program is called.

@@ -10,14 +10,14 @@ use lock_core::{FencingToken, LockKey, Priority};
 
 use crate::workload::Id;
 
-/// What a task noted of its turn; times are of the run, from its start on.
+/// Record of a turn; times are relative to the start of the run.
 #[derive(Clone, Debug)]
 pub(crate) struct Turn {
-    /// Who.
+    /// The request.
     pub(crate) id: Id,
-    /// What it held.
+    /// The held key.
     pub(crate) key: LockKey,
-    /// How urgently.
+    /// Priority.
     pub(crate) priority: Priority,
     /// With which token.
     pub(crate) token: FencingToken,
@@ -30,7 +30,7 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// How long it waited, by its own clock.
+    /// Wait, by its own clock.
     pub(crate) fn waited(&self) -> Duration {
         self.acquired.saturating_sub(self.asked)
     }
@@ -43,8 +43,8 @@ impl fmt::Display for Turn {
     }
 }
 
-/// What is wrong with the turns, a sentence each: turns of one key that overlap, and tokens of a
-/// key that do not increase from turn to turn.
+/// Returns the problems of the turns, one sentence each: overlapping turns of one key, and tokens
+/// that do not increase.
 pub(crate) fn problems(turns: &[Turn]) -> Vec<String> {
     let mut turns: Vec<_> = turns.iter().collect();
     turns.sort_by_key(|turn| (&turn.key, turn.acquired, turn.released, turn.token));

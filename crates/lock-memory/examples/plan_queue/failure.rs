@@ -1,4 +1,4 @@
-//! What ends the program before its time, and with which exit code.
+//! Fatal errors and their exit codes.
 
 use std::error::Error as _;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::args::USAGE;
 use crate::refusal::Refusal;
 use crate::workload::Id;
 
-/// What ends the program before its time.
+/// Fatal error.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The arguments are wrong; nothing was run.
@@ -41,7 +41,7 @@ impl Failure {
         }
     }
 
-    /// Whether the reader of the output went away, as `head` does, and needs no explanation.
+    /// Returns `true` if the reader of the output closed it, as `head` does.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }

@@ -49,7 +49,7 @@ impl Fields {
         })
     }
 
-    /// What is wrong with the object, now that all fields were taken out that it may have.
+    /// Returns the problems of the object after all known fields were taken out.
     pub(crate) fn problems(mut self) -> Vec<String> {
         for (name, _) in &self.unread {
             // A name of any length is cut, so that the message stays one line.

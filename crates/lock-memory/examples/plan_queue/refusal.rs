@@ -8,11 +8,11 @@ use std::io;
 pub(crate) struct Refusal {
     /// The name of the file, as the messages show it.
     pub(crate) file: String,
-    /// What is wrong.
+    /// The flaw.
     pub(crate) flaw: Flaw,
 }
 
-/// What is wrong with a workload.
+/// Flaw of a workload.
 #[derive(Debug)]
 pub(crate) enum Flaw {
     /// The file cannot be read.
@@ -30,7 +30,7 @@ pub(crate) enum Flaw {
 pub(crate) struct BadLine {
     /// Its number, the first being 1.
     pub(crate) number: usize,
-    /// What is wrong with it, a sentence each.
+    /// Its problems, one sentence each.
     pub(crate) problems: Vec<String>,
 }
 

@@ -11,13 +11,13 @@ use crate::workload::Request;
 
 /// No line is wider than this many characters.
 const WIDTH: usize = 100;
-/// What the lines below a row begin with.
+/// Indent of the lines below a row.
 const INDENT: &str = "         ";
 
-/// How wide the columns of the id and of the owner are together.
+/// Total width of the id and owner columns.
 const NAMES: usize = 22;
 
-/// What is needed to write a grant for people.
+/// Data for printing a grant.
 #[derive(Debug)]
 pub(crate) struct Rows {
     requests: HashMap<RequestId, Request>,
@@ -76,7 +76,7 @@ impl Rows {
         )
     }
 
-    /// Who stood ahead, and who came between later: on one line if that is wide enough.
+    /// Formats the requests ahead and the overtakers, on one line if it fits.
     fn below(&self, standing: &Standing) -> String {
         let holders = standing.holders.iter().map(|it| format!("{} (holder)", self.id(it)));
         let ahead = holders.chain(standing.ahead.iter().map(|it| self.id(it)));

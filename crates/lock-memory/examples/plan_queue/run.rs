@@ -20,7 +20,7 @@ use crate::speed::Speed;
 use crate::timeline::Timeline;
 use crate::workload::Request;
 
-/// How much earlier one level of priority ranks, in the file's time.
+/// Head start per level of priority, in the file's time.
 ///
 /// The usual two minutes suit plans that take minutes. The shipped ones take seconds, and nobody
 /// waits for two minutes: with that step the priorities would be strict. With this one a request is

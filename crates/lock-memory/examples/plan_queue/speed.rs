@@ -1,9 +1,9 @@
-//! How many times faster than the file's times the run goes.
+//! Speed-up of the run over the times in the file.
 
 use std::fmt;
 use std::time::Duration;
 
-/// How many times faster than the file's times the run goes.
+/// Speed-up of the run over the times in the file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Speed(f64);
 
@@ -26,12 +26,12 @@ impl Speed {
         }
     }
 
-    /// How long a span of the file takes in the run.
+    /// Converts a span of the file to the run.
     pub(crate) fn in_the_run(self, span: Duration) -> Duration {
         span.div_f64(self.0)
     }
 
-    /// How long a span of the run is in the file's time.
+    /// Converts a span of the run to the file.
     pub(crate) fn in_the_file(self, span: Duration) -> Duration {
         span.mul_f64(self.0)
     }

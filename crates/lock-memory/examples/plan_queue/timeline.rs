@@ -1,4 +1,4 @@
-//! Who was ahead of whom: what the store's events tell, taken one after another.
+//! Order of the queue, reconstructed from the events of the store.
 //!
 //! The events of a key come in the order in which they happened, and a waiter's rank is fixed when
 //! it joins the queue: its arrival less its head start, ties by arrival. So who stands ahead of it
@@ -37,26 +37,26 @@ struct Waiting {
 /// A grant, and how it came to it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Grant {
-    /// Who was granted.
+    /// The granted request.
     pub(crate) request: RequestId,
     /// With which token.
     pub(crate) token: FencingToken,
     /// When, on the store's clock.
     pub(crate) at: Timestamp,
-    /// How long it waited, on the store's clock.
+    /// Wait, by the store's clock.
     pub(crate) waited: Duration,
     /// Where it stood when it queued; `None` when it was granted at once.
     pub(crate) standing: Option<Standing>,
 }
 
-/// Who stood ahead of a request when it queued, and who came between later.
+/// Requests ahead of a request when it queued, and those that overtook it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
-    /// Who held the key.
+    /// Holders of the key.
     pub(crate) holders: Vec<RequestId>,
-    /// Who was ahead in the queue, the next first.
+    /// Requests ahead in the queue, the next first.
     pub(crate) ahead: Vec<RequestId>,
-    /// Who queued later and was granted before.
+    /// Requests that queued later and were granted earlier.
     pub(crate) overtaken_by: Vec<RequestId>,
 }
 
@@ -86,12 +86,12 @@ impl Timeline {
         None
     }
 
-    /// How many requests had to wait.
+    /// Number of requests that waited.
     pub(crate) const fn waited(&self) -> usize {
         self.waited
     }
 
-    /// How many leases were given back.
+    /// Number of released leases.
     pub(crate) const fn released(&self) -> usize {
         self.released
     }

@@ -44,27 +44,27 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// Somebody who will ask for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// What it is called in the output.
+    /// Id in the output.
     pub(crate) id: Id,
     /// The pull request.
     pub(crate) owner: OwnerId,
     /// The project.
     pub(crate) key: LockKey,
-    /// What it will do with the project.
+    /// Kind of request.
     pub(crate) kind: Kind,
-    /// How urgent it is.
+    /// Priority.
     pub(crate) priority: Priority,
     /// When it asks, from the start on, in the file's time.
     pub(crate) arrival: Duration,
-    /// How long it holds, in the file's time.
+    /// Duration of the lock, in the file's time.
     pub(crate) hold: Duration,
 }
 
-/// What a request is called in the output: 1 to 12 visible ASCII characters.
+/// Id of a request: 1 to 12 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Id(String);
 
-/// What a request does with its project.
+/// Kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Looks what would change.

@@ -1,4 +1,4 @@
-//! What a command on another thread is in the middle of when a watch begins.
+//! Phase of a command on another thread at the start of a watch.
 
 use std::sync::mpsc;
 use std::thread;

@@ -1,4 +1,4 @@
-//! What was measured, as charts for `docs/bench`.
+//! Charts of the results for `docs/bench`.
 
 use std::error::Error;
 use std::fs;

@@ -15,7 +15,7 @@ use crate::samples::{Samples, Times};
 
 pub(crate) const CONTESTANTS: [Name; 4] =
     [Name::Trait, Name::Guard, Name::Rslock, Name::RslockSpin];
-/// How many workers there are, and how many milliseconds each holds the lock.
+/// Number of workers, and milliseconds for which each holds the lock.
 pub(crate) const SETTINGS: [(usize, u64); 9] =
     [(1, 0), (2, 0), (3, 0), (10, 0), (10, 1), (100, 0), (100, 1), (1_000, 0), (10_000, 0)];
 /// So few workers are measured for longer: with the [processes](crate::processes), five rounds of
@@ -24,9 +24,9 @@ pub(crate) const FEW: [usize; 2] = [2, 3];
 pub(crate) const SPAN_OF_FEW: Duration = Duration::from_millis(2400);
 
 const SPAN: Duration = Duration::from_millis(1000);
-/// How long workers may take to have had a turn each; one that has to fight may never have one.
+/// Maximum time until every worker had a turn; a competing lock may starve some.
 const WARM_UP: Duration = Duration::from_millis(1500);
-/// How long the workers may take to end; whoever does not is stopped.
+/// Time-out for the workers to end before they are stopped.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// In how many of the rounds a contestant takes part.
@@ -71,7 +71,7 @@ pub(crate) async fn measure(
     }
 }
 
-/// What all workers of a run share.
+/// State shared by the workers of a run.
 struct Course {
     field: Field,
     name: Name,
@@ -83,16 +83,16 @@ struct Course {
     turns: AtomicUsize,
     is_measuring: AtomicBool,
     is_over: AtomicBool,
-    /// Who held the lock last, and until when; written by the holder.
+    /// Last holder of the lock, written by the holder.
     last_holder: AtomicUsize,
     last_end: AtomicU64,
     acquisitions: AtomicUsize,
     handoffs: AtomicUsize,
-    /// What the workers have noted, of which each has written down its own.
+    /// Notes of the workers.
     notes: Mutex<Vec<Notes>>,
 }
 
-/// What one worker saw while it was measured.
+/// Notes of one measured worker.
 #[derive(Default)]
 struct Notes {
     waits: Times,

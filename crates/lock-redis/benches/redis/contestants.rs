@@ -1,4 +1,4 @@
-//! What is compared, each with one connection for the whole process.
+//! Contestants, each with one connection per process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use redis::{AsyncCommands, Cmd};
 use crate::meter;
 use crate::store::{Store, backend, owner};
 
-/// What the others keep a lock for when nobody releases it.
+/// Ttl of the other locks.
 const TTL: Duration = Duration::from_secs(30);
 
 const TAKE: &str = "if redis.call('SET',KEYS[1],ARGV[1],'NX','PX',ARGV[2]) then return 1 \
@@ -141,7 +141,7 @@ struct Raw {
     give: String,
 }
 
-/// What takes a lock, and the value by which it is given back.
+/// Acquire script, and the value for the release.
 struct Taking {
     command: Cmd,
     value: [u8; 16],

@@ -30,7 +30,7 @@ pub(crate) async fn measure(server: SocketAddr, samples: &mut Samples, rounds: u
     }
 }
 
-/// How many round trips of the line each of the two commands of a pair takes.
+/// Round trips per command of a pair.
 pub(crate) fn round_trips(samples: &Samples, tasks: usize, name: Name) -> f64 {
     let commands = if name == Name::Ping { 1.0 } else { 2.0 };
     let round_trip = samples.median("distance/1/ping/p50");

@@ -1,4 +1,4 @@
-//! What is held to a target.
+//! Figures with a target.
 
 use std::fmt;
 

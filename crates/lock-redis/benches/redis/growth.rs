@@ -1,4 +1,4 @@
-//! What one release and one acquire cost while ever more requests wait for the lock.
+//! Cost of a release and an acquire as the queue grows.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::meter::Meter;
 use crate::samples::{Samples, Times};
 use crate::store::Store;
 
-/// How many requests wait.
+/// Numbers of waiters.
 pub(crate) const WAITING: [usize; 4] = [10, 1_000, 10_000, 100_000];
-/// How often the lock is handed on.
+/// Number of hand-offs.
 const HANDOFFS: usize = 2_000;
-/// How many requests are on their way at once while the queue grows.
+/// Number of requests in flight while the queue grows.
 const AT_ONCE: usize = 512;
 /// So long that no waiter is dropped for its silence: nobody hears these, and a long queue takes
 /// long to grow.

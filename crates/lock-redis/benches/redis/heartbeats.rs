@@ -1,4 +1,4 @@
-//! What waiters cost while nothing happens: the manager hears all of them at every heartbeat.
+//! Cost of idle waiters: one heartbeat each.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::meter::Meter;
 use crate::samples::Samples;
 use crate::store::{backend, owner};
 
-/// How many wait, in one process.
+/// Number of waiters in one process.
 pub(crate) const WAITING: u64 = 10_000;
 
-/// How many heartbeats are measured.
+/// Number of measured heartbeats.
 const HEARTBEATS: usize = 2;
 
 pub(crate) async fn measure(url: &str, meter: &mut Meter, samples: &mut Samples) {

@@ -1,4 +1,4 @@
-//! What many held locks cost: their memory, and to renew them all.
+//! Cost of many held locks: memory and renewal.
 
 use lock_core::{Acquisition, KeepAlive, LockBackend, LockKey, RenewRequest, Renewal};
 use tokio::task::JoinSet;
@@ -8,9 +8,9 @@ use crate::meter::Meter;
 use crate::samples::Samples;
 use crate::store::Store;
 
-/// How many locks are held.
+/// Number of held locks.
 pub(crate) const HELD: usize = 10_000;
-/// How many requests are on their way at once.
+/// Number of requests in flight.
 const AT_ONCE: usize = 512;
 
 pub(crate) async fn measure(url: &str, meter: &mut Meter, samples: &mut Samples, rounds: usize) {

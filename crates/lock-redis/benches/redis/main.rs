@@ -1,4 +1,4 @@
-//! What a lock in Redis costs, beside a bare connection, two bare scripts and another lock.
+//! Cost of a lock in Redis, compared with a bare connection, two bare scripts and another lock.
 //!
 //! `pair` is one acquire and its release by tasks that are in nobody's way, `distance` the same over
 //! a line with a round trip of 20 ms; `contend` is workers of one process that take one lock in

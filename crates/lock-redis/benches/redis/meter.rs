@@ -1,4 +1,4 @@
-//! What the server counts of its own work.
+//! Counters of the server.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,12 +29,12 @@ const APART: [&str; 12] = [
 #[derive(Clone)]
 pub(crate) struct Meter(MultiplexedConnection);
 
-/// What the server has done since it started, or in between two readings.
+/// Counters of the server since its start, or between two readings.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reading {
     /// Scripts and functions that clients called.
     pub(crate) commands: f64,
-    /// What those called in turn.
+    /// Calls made by them.
     pub(crate) calls: f64,
     /// Of these the messages.
     pub(crate) messages: f64,

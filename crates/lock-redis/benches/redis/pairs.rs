@@ -14,7 +14,7 @@ use crate::samples::{Samples, Times};
 
 pub(crate) const CONTESTANTS: [Name; 6] =
     [Name::Ping, Name::SetAndScript, Name::TwoScripts, Name::Trait, Name::Guard, Name::Rslock];
-/// How many tasks there are at once.
+/// Numbers of concurrent tasks.
 pub(crate) const TASKS: [usize; 4] = [1, 16, 64, 256];
 
 const SPAN: Duration = Duration::from_millis(300);

@@ -1,4 +1,4 @@
-//! What was measured, as tables for people.
+//! Tables of the results.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What was measured, round by round, under names.
+//! Named samples of each round.
 
 use std::collections::BTreeMap;
 

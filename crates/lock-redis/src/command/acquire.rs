@@ -5,12 +5,12 @@ use lock_core::{
 };
 use redis::Value;
 
-use crate::gathered::Gather;
+use crate::command_queue::BatchScript;
+use crate::encoding::{self, millis, ttl_millis};
 use crate::record::GRACE;
 use crate::reply::{self, Answer};
 use crate::script::{Arg, Script};
 use crate::store::{Store, alone, id, mailbox};
-use crate::terms::{self, millis, ttl_millis};
 
 pub(crate) static ACQUIRE: Script =
     Script::whole("acquire", include_str!("../scripts/acquire.lua")).taking_memory();
@@ -20,14 +20,14 @@ pub(crate) static ACQUIRE_FREE: Script =
 pub(crate) static ACQUIRE_MANY: Script =
     Script::short("acquire_many", include_str!("../scripts/acquire_many.lua")).taking_memory();
 
-static MANY: Gather = Gather { script: &ACQUIRE_MANY, needs_token: true };
+static MANY: BatchScript = BatchScript { script: &ACQUIRE_MANY, needs_token: true };
 
 /// Number of bytes of terms above which a lease is released by itself.
 const LARGE: usize = 4096;
 
 impl Store {
     pub(crate) async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
-        let terms = terms::write(request);
+        let terms = encoding::write(request);
         if self.may_be_simple(&request.key) {
             if let Some(granted) = self.acquire_free(request, &terms).await? {
                 if terms.len() > LARGE {
@@ -77,7 +77,7 @@ impl Store {
             _ => (0, 0),
         };
         let id = id(request.id);
-        let mode = terms::mode_word(request.mode);
+        let mode = encoding::mode_word(request.mode);
         let mailbox = mailbox(request.mailbox);
         let args = [
             Arg::Bytes(&id),
@@ -109,7 +109,7 @@ impl Store {
     }
 }
 
-/// What the short command granted.
+/// Lease granted by the short command.
 fn granted(request: &AcquireRequest, now: u64, token: u64) -> Option<Timed<Acquisition>> {
     let (now, token) = (Timestamp::from_micros(now), FencingToken::new(token)?);
     Some(Timed::new(now, Acquisition::Granted(Lease::granted(request, token, now))))

@@ -23,7 +23,7 @@ const STRIDE: (u32, u32) = (100, 1000);
 /// Number of bytes of records after which a page ends, and of one answer.
 const BYTES: usize = 1 << 18;
 
-/// How far a walk has come: the server's own cursor, and what was shown of the step that follows.
+/// Progress of a walk: the server's cursor, and the part of the next step already listed.
 ///
 /// The server promises that a walk meets every key that is there from its beginning to its end;
 /// so a step is repeated from the same cursor until all of it was shown, however it looks by then.
@@ -37,7 +37,7 @@ struct Walk {
     begun: Option<Begun>,
 }
 
-/// How far the walk over the leases of a key has come.
+/// Progress of the walk over the leases of a key.
 #[derive(Debug)]
 struct Begun {
     key: u64,

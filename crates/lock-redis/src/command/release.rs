@@ -3,8 +3,8 @@
 use lock_core::{LeaseName, Operation, Release, ReleaseRequest, Result, Timed};
 use redis::Value;
 
+use crate::command_queue::BatchScript;
 use crate::end;
-use crate::gathered::Gather;
 use crate::reply::{self, Answer};
 use crate::script::{Arg, Script};
 use crate::store::{Store, alone_under, id};
@@ -17,7 +17,7 @@ pub(crate) static RELEASE_ALONE: Script =
 pub(crate) static RELEASE_MANY: Script =
     Script::short("release_many", include_str!("../scripts/release_many.lua"));
 
-static MANY: Gather = Gather { script: &RELEASE_MANY, needs_token: false };
+static MANY: BatchScript = BatchScript { script: &RELEASE_MANY, needs_token: false };
 
 impl Store {
     pub(crate) async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>> {

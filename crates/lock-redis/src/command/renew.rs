@@ -8,10 +8,10 @@ use redis::Value;
 use tokio::task::JoinSet;
 
 use crate::batch::{Answers, BATCH, Batch, Item};
+use crate::encoding::ttl_millis;
 use crate::reply::Answer;
 use crate::script::{Arg, Script};
 use crate::store::{Store, alone_under, id, mailbox};
-use crate::terms::ttl_millis;
 use crate::{end, reply};
 
 pub(crate) static RENEW: Script = Script::whole("renew", include_str!("../scripts/renew.lua"));

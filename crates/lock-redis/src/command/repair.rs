@@ -8,7 +8,7 @@ use crate::script::Script;
 
 pub(crate) static REPAIR: Script = Script::whole("repair", include_str!("../scripts/repair.lua"));
 
-/// What the repair of a key kept and dropped.
+/// Outcome of the repair of a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Repair {
@@ -34,7 +34,9 @@ impl RedisBackend {
     /// Unlike any other command, this one takes as long as there are records.
     ///
     /// # Errors
-    /// When the store did not answer, or not sensibly.
+    /// [`ErrorKind::Unavailable`](lock_core::ErrorKind::Unavailable) when the store did not answer
+    /// (did not happen, or unknown); [`ErrorKind::Corrupt`](lock_core::ErrorKind::Corrupt) when its
+    /// answer is damaged.
     ///
     /// # Cancel safety
     /// The repair may or may not have happened; repair again.

@@ -1,4 +1,4 @@
-//! What drops the leases and waiters of the dead that nobody asks for any more.
+//! Sweep of expired leases and waiters on keys without traffic.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use lock_core::{LockKey, Operation, Result};
 use redis::Value;
 
 use crate::batch::{Answers, Batch, Item};
+use crate::encoding::millis;
 use crate::reply;
 use crate::script::Script;
 use crate::store::Store;
-use crate::terms::millis;
 
 pub(crate) static SETTLE: Script = Script::whole("settle", include_str!("../scripts/settle.lua"));
 
@@ -57,7 +57,7 @@ async fn walk(store: &Weak<Store>) {
 }
 
 impl Store {
-    /// Whether nobody else has swept for a while.
+    /// Returns `true` if no other process has swept recently.
     async fn take_sweep(&self) -> Result<bool> {
         let mut take = redis::cmd("SET");
         let millis = millis(self.config.sweep_interval);

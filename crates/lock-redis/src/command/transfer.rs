@@ -7,7 +7,7 @@ use lock_core::{
 use crate::reply::Answer;
 use crate::script::{Arg, Script};
 use crate::store::{Store, id};
-use crate::{end, terms};
+use crate::{encoding, end};
 
 pub(crate) static TRANSFER: Script =
     Script::whole("transfer", include_str!("../scripts/transfer.lua")).taking_memory();
@@ -18,7 +18,7 @@ impl Store {
         let (from, to) = (id(*from), id(request.to.request()));
         let (kind, owner, metadata) = match &request.to {
             TransferTo::Owner { owner, metadata, .. } => {
-                ("owner", owner.as_str(), terms::write_metadata(metadata))
+                ("owner", owner.as_str(), encoding::write_metadata(metadata))
             }
             _ => ("waiter", "", Vec::new()),
         };

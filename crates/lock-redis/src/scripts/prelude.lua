@@ -19,8 +19,8 @@
 --       6 details  hash: 'h' .. request -> lease, of several; 'w' .. request -> waiter;
 --                    'a' -> the number of arrivals, and the time of the last
 --       7 queue    zset: arrival .. request by rank
---       8 silence  zset: request by the time at which it is silent
---       9 ends     zset: request by the end of its lease, of several
+--       8 silence  zset: heartbeats: request by the time at which it is silent
+--       9 ends     zset: expiry: request by the end of its lease, of several
 --      10 marks    hash: request -> mark   11 fading  zset: request by the end of its mark
 --                  both expire after the last of them
 --       The records in the details are what counts: queue, silence and ends are made of them.

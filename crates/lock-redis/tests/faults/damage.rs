@@ -99,7 +99,7 @@ async fn queue_that_the_state_has_forgotten_is_kept() {
 }
 
 #[tokio::test]
-async fn operator_repairs_what_lost_its_records() {
+async fn operator_repairs_keys_without_records() {
     let server = RedisServer::start().await;
     let store = store(&server.url(), "alice").await;
     let (mailbox, mut notices) = listening(&store).await;
@@ -127,7 +127,7 @@ async fn listening(store: &RedisBackend) -> (MailboxId, lock_core::NoticeStream)
 }
 
 #[tokio::test]
-async fn operator_repairs_any_nonsense() {
+async fn operator_repairs_any_corrupt_state() {
     for part in ["state", "details", "queue", "silence", "ends", "marks", "fading"] {
         for nonsense in [["SET", "9"], ["LPUSH", "x"]] {
             let server = RedisServer::start().await;

@@ -15,7 +15,7 @@ use crate::scene::{
 };
 
 const KEYS: [&str; 3] = ["one", "two", "three"];
-/// How many grants there are at the least, while the line breaks or after.
+/// Minimum number of grants during or after the failure.
 const ENOUGH: usize = 20;
 
 /// Chance that can be repeated.

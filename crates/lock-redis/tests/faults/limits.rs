@@ -1,4 +1,4 @@
-//! How long commands that are sent together may take on a line that fails, beside single ones.
+//! Latency of batched and single commands on a failing connection.
 
 use lock_core::{InspectQuery, LockBackend, LockInspector};
 use lock_testkit_redis::proxy::Proxy;
@@ -9,7 +9,7 @@ use crate::scene::{
     BY_FUNCTIONS, BY_SCRIPTS, ask, hasty, key, millis, secs, until, url_of, users, within,
 };
 
-/// What is in the requests for the keys here, and in no other.
+/// Marker of the requests of this test.
 const SENT: &[u8] = b":state:limit";
 
 #[tokio::test]

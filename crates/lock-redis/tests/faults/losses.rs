@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::scene::{ask, key, manager, millis, secs, store, until, until_clean, waiter, within};
 
 #[tokio::test]
-async fn who_finds_the_store_empty_is_granted_nothing_and_tells_all() {
+async fn wiped_store_grants_nothing_and_notifies_everyone() {
     let server = RedisServer::start().await;
     let (alice, bob) = (store(&server.url(), "alice").await, store(&server.url(), "bob").await);
     let mut told = Vec::new();

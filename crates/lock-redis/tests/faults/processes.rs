@@ -14,8 +14,8 @@ use crate::scene::{PATIENCE, manager, millis, secs, until_clean, waiter, within}
 /// Where the process finds the server, and the ttl and the keep-alive in milliseconds.
 const ORDERS: &str = "LOCK_REDIS_TEST_PROCESS";
 
-/// What another process does: it acquires the key, says so, and gives it back when it is lost or
-/// when it is told to.
+/// Entry of another process: it acquires the key, reports it, and releases it when it is lost or on
+/// command.
 #[tokio::test]
 async fn process_holds_until_it_is_told_otherwise() {
     // In an ordinary run there is nothing to do.

@@ -22,7 +22,7 @@ fn assert_refused(error: &Error, why: &str) {
     assert!(said.contains(why), "{said}");
 }
 
-/// What every operation that changes something is answered, of a lease that is held.
+/// Errors of every modifying operation on a held lease.
 async fn refusals(store: &RedisBackend, held: &Lease) -> Vec<Error> {
     let freed = ReleaseRequest::new(held.name());
     let ended = CancelRequest::new(held.key.clone(), held.request);

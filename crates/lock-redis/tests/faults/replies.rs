@@ -19,7 +19,7 @@ use crate::scene::{
     users, within,
 };
 
-/// How the reply is lost.
+/// Ways to lose a reply.
 #[derive(Clone, Copy, Debug)]
 enum Loss {
     /// The connection breaks.
@@ -29,7 +29,7 @@ enum Loss {
 }
 
 impl Loss {
-    /// What the error of a lost reply says.
+    /// Checks the error of a lost reply.
     fn check(self, error: &Error, scene: &Scene) {
         let expected = (ErrorKind::Unavailable, true);
         assert_eq!((error.kind(), error.is_unknown()), expected, "{self:?}: {error:?}");
@@ -58,7 +58,7 @@ struct Scene {
     sound: RedisBackend,
 }
 
-/// What only the longer scripts have among their keys.
+/// Key that only the longer scripts take.
 const LONG: &[u8] = b":queue:key";
 const ANY: &[u8] = b":state:key";
 
@@ -101,12 +101,12 @@ impl Scene {
         within("the same call again is answered", secs(10), healed).await
     }
 
-    /// What there is to see of the key.
+    /// Inspects the key.
     async fn seen(&self) -> Inspection {
         self.sound.inspect(&InspectQuery::new(key("key"))).await.unwrap().value
     }
 
-    /// How many hold and wait.
+    /// Returns the numbers of holders and waiters.
     async fn crowd(&self) -> (u64, u64) {
         let seen = self.seen().await;
         (seen.holders, seen.waiting)

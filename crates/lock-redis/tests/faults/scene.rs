@@ -1,4 +1,4 @@
-//! What the tests of faults share: who connects, who holds, and what is left behind.
+//! Shared parts of the fault tests: connections, holders and leftovers.
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
@@ -32,12 +32,12 @@ pub(crate) fn owner(name: &str) -> OwnerId {
     OwnerId::parse(name).unwrap()
 }
 
-/// What a new request of `name` for `key` asks, without waiting.
+/// Creates a request of `name` for `key` that does not wait.
 pub(crate) fn ask(name: &str, of: &str) -> AcquireRequest {
     AcquireRequest::new(RequestId::random(), key(of), owner(name))
 }
 
-/// What a new request of `name` for `key` asks that waits if it has to.
+/// Creates a request of `name` for `key` that waits if necessary.
 pub(crate) fn queue(name: &str, of: &str) -> AcquireRequest {
     ask(name, of).queueing(KeepAlive::default())
 }
@@ -196,7 +196,7 @@ impl Census {
         Arc::into_inner(guard).expect("nobody else has it").release().await
     }
 
-    /// How many leases were granted.
+    /// Number of granted leases.
     pub(crate) fn grants(&self) -> usize {
         self.tokens.lock().unwrap().len()
     }

@@ -1,4 +1,4 @@
-//! What the server may be told to forget: its scripts, and everything.
+//! Loss of scripts, and of all data, on the server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -51,7 +51,7 @@ pub(crate) async fn pair(store: &SqliteBackend, name: &str) {
     let _ = store.release(&ReleaseRequest::new(lease.name())).await.expect("release answers");
 }
 
-/// What a command on a key costs by the length of its queue.
+/// Cost of a command by the length of the queue.
 pub(crate) fn queues() {
     let runtime = runtime();
     for length in [0, 10, 100, 999] {

@@ -1,4 +1,4 @@
-//! What turns in an SQLite file cost, in ratios to the same work without locks, measured in one run.
+//! Cost of turns in an SQLite file, relative to the same work without locks in the same run.
 
 #![expect(clippy::print_stdout, reason = "the tables and figures are the result")]
 #![expect(clippy::disallowed_methods, reason = "it measures real time")]

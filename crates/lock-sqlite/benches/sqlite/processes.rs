@@ -12,9 +12,9 @@ use crate::alone::pair;
 use crate::raw::Raw;
 use crate::{figure, micros, open, quantile, runtime};
 
-/// What a child is to do, on which file, and as who.
+/// Orders of a child process: work, file and name.
 const ORDERS: &str = "LOCK_SQLITE_BENCH";
-/// How long writers write.
+/// Duration of the writes.
 const WRITING: Duration = Duration::from_secs(1);
 const HAND_OFFS: usize = 300;
 
@@ -146,7 +146,7 @@ impl Child {
         self.line().parse().expect("a time")
     }
 
-    /// How much time of a core it used.
+    /// Returns its CPU time.
     fn used(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()));
         let stat = stat.expect("its figures");
@@ -203,7 +203,7 @@ pub(crate) fn hand_offs() {
     figure("hand-off.p99-ms", p99, 25.0, true);
 }
 
-/// What ten processes use that wait for one key.
+/// Cost of ten processes waiting for one key.
 pub(crate) fn waiting() {
     const SPAN: Duration = Duration::from_secs(30);
     let folder = tempfile::tempdir().expect("a folder");

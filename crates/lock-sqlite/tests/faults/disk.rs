@@ -34,8 +34,8 @@ impl Drop for Disk {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_and_undoes_nothing() {
-    let Some(disk) = Disk::mount("a_full_disk_is_told_and_undoes_nothing") else { return };
+async fn full_disk_is_reported_and_undoes_nothing() {
+    let Some(disk) = Disk::mount("full_disk_is_reported_and_undoes_nothing") else { return };
     let path = disk.0.path().join("locks.db");
     let store = open(&path);
     let text = "x".repeat(20_000);

@@ -29,7 +29,7 @@ fn is_left_alone(path: &Path) -> SqliteError {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_left_alone() {
+fn foreign_file_is_not_modified() {
     let (_folder, path) = place();
     fs::write(&path, "a shopping list, longer than what a database begins with").unwrap();
     assert!(matches!(is_left_alone(&path), SqliteError::Foreign { .. }));
@@ -38,7 +38,7 @@ fn a_file_that_is_no_database_is_left_alone() {
 }
 
 #[test]
-fn a_database_of_another_program_is_left_alone() {
+fn foreign_database_is_not_modified() {
     let (_folder, path) = place();
     let other = Connection::open(&path).unwrap();
     other.execute_batch("CREATE TABLE mine (x); INSERT INTO mine VALUES (1)").unwrap();
@@ -49,7 +49,7 @@ fn a_database_of_another_program_is_left_alone() {
 }
 
 #[test]
-fn a_damaged_file_is_left_alone() {
+fn damaged_file_is_not_modified() {
     let (_folder, path) = place();
     let mut bytes = b"SQLite format 3\0".to_vec();
     bytes.resize(8192, 0xa5);
@@ -69,7 +69,7 @@ fn closed_store(path: &Path) {
 }
 
 #[test]
-fn a_newer_schema_is_left_alone() {
+fn newer_schema_is_not_modified() {
     let (_folder, path) = place();
     closed_store(&path);
     let newer = Connection::open(&path).unwrap();
@@ -175,9 +175,9 @@ async fn a_file_that_was_deleted_or_replaced_takes_no_locks() {
     }
 }
 
-/// What nobody uses any more goes, and what was told long ago is said to be missing.
+/// Idle entries are removed, and old events are reported as missed.
 #[tokio::test]
-async fn old_cells_and_events_go() {
+async fn old_cells_and_events_are_removed() {
     let (_folder, path) = place();
     let start = Timestamp::from_micros(1_800_000_000_000_000);
     let clock = Arc::new(ManualClock::new(start));

@@ -1,4 +1,4 @@
-//! What the tests have at hand.
+//! Shared parts of the tests.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -45,7 +45,7 @@ pub(crate) async fn acquire(
     }
 }
 
-/// What an error says, to its last cause.
+/// Returns an error with all its causes.
 pub(crate) fn words(error: &Error) -> String {
     format!("{error:?}")
 }

@@ -17,7 +17,7 @@ async fn next(notices: &mut NoticeStream) -> Notice {
 }
 
 #[tokio::test]
-async fn sockets_of_the_dead_go() {
+async fn sockets_of_dead_processes_are_removed() {
     let (_folder, path) = place();
     let store = open(&path);
     let mail = path.with_extension("db.mail");
@@ -77,7 +77,7 @@ async fn a_grant_is_told_across_connections() {
 }
 
 #[tokio::test]
-async fn who_cleared_the_folder_is_noticed() {
+async fn cleared_folder_is_detected() {
     let (_folder, path) = place();
     let (one, other) = (open(&path), open(&path));
     let mailbox = MailboxId::random();

@@ -13,25 +13,25 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Flow, Loss, Orders, Shared, request};
 
-/// What is on its way, and when it is due.
+/// Data in transit, with its due time.
 type Parcel = (Instant, Vec<u8>);
 
 /// One connection through the proxy.
 #[derive(Debug)]
 pub(super) struct Relay {
     shared: Arc<Shared>,
-    /// What was ordered before this connection.
+    /// Orders given before this connection.
     cuts: u64,
     half_opens: u64,
     /// The number of the healing that ends the loss of replies.
     lost_until: AtomicU64,
-    /// Whether it is reset when the server has answered everything.
+    /// `true` if it is reset when the server has answered everything.
     is_doomed: AtomicBool,
-    /// Whether the client has it open.
+    /// `true` if the client has it open.
     is_open: AtomicBool,
 }
 
-/// How a connection ceases to go through.
+/// Ways to interrupt a connection.
 enum End {
     Closed,
     Reset,
@@ -224,7 +224,7 @@ impl Drop for Relay {
 }
 
 impl Flow {
-    /// Whether a side does not learn that the other has closed.
+    /// Returns `true` if a side does not learn that the other has closed.
     fn hides_ends(self) -> bool {
         matches!(self, Self::BlackHole | Self::Stalled)
     }

@@ -1,8 +1,8 @@
 //! Where one request ends and the next begins, as Redis frames them.
 
-/// How long the first request of these bytes is; `None` while its end is missing.
+/// Length of the first request in these bytes; `None` while it is incomplete.
 ///
-/// What is no request, such as encrypted bytes, is taken as one that is complete.
+/// Bytes that are not a request, such as encrypted ones, count as a complete request.
 pub(super) fn length(bytes: &[u8]) -> Option<usize> {
     let is_inline = bytes.first()?.is_ascii_alphabetic();
     if !is_inline && bytes[0] != b'*' {
@@ -30,7 +30,7 @@ fn number(line: &[u8]) -> usize {
     text.and_then(|digits| digits.trim_end().parse().ok()).unwrap_or_default()
 }
 
-/// Whether the bytes stand somewhere in the request.
+/// Returns `true` if the bytes stand somewhere in the request.
 pub(super) fn contains(request: &[u8], pattern: &[u8]) -> bool {
     pattern.is_empty() || request.windows(pattern.len()).any(|part| part == pattern)
 }

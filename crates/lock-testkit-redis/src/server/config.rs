@@ -1,9 +1,9 @@
-//! What a server is started with.
+//! Options of a server.
 
 use std::fmt::Write;
 use std::path::Path;
 
-/// What a server is started with; by default it keeps nothing on disk.
+/// Options of a server; by default it keeps nothing on disk.
 ///
 /// # Examples
 /// ```no_run

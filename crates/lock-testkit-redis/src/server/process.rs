@@ -56,7 +56,7 @@ impl Process {
     }
 }
 
-/// What the server says of its own version.
+/// Version reported by the server.
 pub(super) fn version() -> io::Result<String> {
     let said = Command::new(binary()?).arg("--version").output()?;
     Ok(String::from_utf8_lossy(&said.stdout).into_owned())

@@ -7,7 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use super::RedisServer;
 
-/// How a server is reached by TLS.
+/// TLS access to a server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Tls {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lock_core::{AcquireRequest, Holder, OnHeld};
 
 use super::expect_eq;
-use crate::World;
+use crate::TestContext;
 
 pub use bounds::*;
 
@@ -17,63 +17,64 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// A waiting request for `key` that joins no longer queue than this, itself included.
 fn limited(owner: &str, limit: u32) -> AcquireRequest {
-    let keep_alive = World::keep_alive(World::KEEP_ALIVE);
+    let keep_alive = TestContext::keep_alive(TestContext::KEEP_ALIVE);
     let queue_limit = NonZeroU32::new(limit);
-    World::ask("key", owner).with_on_held(OnHeld::Queue { keep_alive, queue_limit })
+    TestContext::ask("key", owner).with_on_held(OnHeld::Queue { keep_alive, queue_limit })
 }
 
 /// A request joins no longer queue than it allows, and leaves nothing behind when that is full.
-pub async fn full_queue_refuses(world: World) {
-    let lease = world.granted(&limited("alice", 1)).await;
+pub async fn full_queue_refuses(context: TestContext) {
+    let lease = context.granted(&limited("alice", 1)).await;
     let (first, second) = (limited("bob", 2), limited("carol", 2));
-    world.queued(&first).await;
-    world.queued(&second).await;
+    context.queued(&first).await;
+    context.queued(&second).await;
 
     let third = limited("dave", 2);
-    let position = world.full(&third).await;
+    let position = context.full(&third).await;
     expect_eq!((position.position, position.waiting), (3, 2));
     expect_eq!(position.holder, Some(Holder::from(&lease)));
-    world.full(&limited("erin", 1).with_head_start(World::head_start(HOUR))).await;
-    expect_eq!(world.queued(&second).await.position, 2);
-    expect_eq!(world.waiting("key").await, [first.id, second.id]);
-    expect_eq!(world.queued(&limited("erin", 3)).await.position, 3);
+    context.full(&limited("erin", 1).with_head_start(TestContext::head_start(HOUR))).await;
+    expect_eq!(context.queued(&second).await.position, 2);
+    expect_eq!(context.waiting("key").await, [first.id, second.id]);
+    expect_eq!(context.queued(&limited("erin", 3)).await.position, 3);
 }
 
 /// Waiters that are silent for too long do not make a queue full.
-pub async fn queue_limit_counts_only_the_living(world: World) {
-    world.granted(&World::ask("key", "alice")).await;
-    let silent = World::ask("key", "bob").queueing(World::keep_alive(World::BRIEF));
-    world.queued(&silent).await;
-    world.elapse(World::BRIEF).await;
-    let position = world.queued(&limited("carol", 1)).await;
+pub async fn queue_limit_counts_only_the_living(context: TestContext) {
+    context.granted(&TestContext::ask("key", "alice")).await;
+    let silent =
+        TestContext::ask("key", "bob").queueing(TestContext::keep_alive(TestContext::BRIEF));
+    context.queued(&silent).await;
+    context.elapse(TestContext::BRIEF).await;
+    let position = context.queued(&limited("carol", 1)).await;
     expect_eq!((position.position, position.waiting), (1, 1));
 }
 
 /// Five hundred waiters are all served, each once and in order.
-pub async fn five_hundred_waiters_are_all_served(world: World) {
-    let held = world.granted(&World::ask("key", "alice")).await;
-    let waiters = World::patient(500);
+pub async fn five_hundred_waiters_are_all_served(context: TestContext) {
+    let held = context.granted(&TestContext::ask("key", "alice")).await;
+    let waiters = TestContext::patient(500);
     for (ahead, waiter) in waiters.iter().enumerate() {
-        expect_eq!(world.queued(waiter).await.position, ahead as u64 + 1);
+        expect_eq!(context.queued(waiter).await.position, ahead as u64 + 1);
     }
-    world.served(&held, &waiters.iter().collect::<Vec<_>>()).await;
+    context.served(&held, &waiters.iter().collect::<Vec<_>>()).await;
 }
 
 /// A long queue of mixed head starts is in the order in which sorting by rank would put it.
-pub async fn long_queue_keeps_its_order(world: World) {
-    let held = world.granted(&World::ask("key", "alice")).await;
-    let mut waiters = World::patient(200);
+pub async fn long_queue_keeps_its_order(context: TestContext) {
+    let held = context.granted(&TestContext::ask("key", "alice")).await;
+    let mut waiters = TestContext::patient(200);
     for (number, waiter) in waiters.iter_mut().enumerate() {
         // Multiples of 7 milliseconds in no order, some of them equal and a third of them none.
         let steps = if number % 3 == 0 { 0 } else { number * 89 % 31 };
-        waiter.head_start = World::head_start(Duration::from_millis(7 * steps as u64));
-        world.queued(waiter).await;
+        waiter.head_start = TestContext::head_start(Duration::from_millis(7 * steps as u64));
+        context.queued(waiter).await;
         if number % 10 == 9 {
-            world.elapse(Duration::from_millis(7)).await;
+            context.elapse(Duration::from_millis(7)).await;
         }
     }
     let mut ranks: Vec<_> = Vec::new();
-    let seen = world.inspect("key").await.waiters.items;
+    let seen = context.inspect("key").await.waiters.items;
     for (arrival, waiter) in waiters.iter().enumerate() {
         let shown = seen.iter().find(|shown| shown.request == waiter.id).expect("it waits");
         expect_eq!(shown.head_start, waiter.head_start);
@@ -84,5 +85,5 @@ pub async fn long_queue_keeps_its_order(world: World) {
     let sorted: Vec<&AcquireRequest> = ranks.into_iter().map(|(_, _, waiter)| waiter).collect();
     let shown: Vec<_> = seen.iter().map(|waiter| waiter.request).collect();
     expect_eq!(shown, sorted.iter().map(|waiter| waiter.id).collect::<Vec<_>>());
-    world.served(&held, &sorted).await;
+    context.served(&held, &sorted).await;
 }

@@ -10,20 +10,20 @@ use lock_core::{
 };
 
 use super::expect_eq;
-use crate::{Outcome, World};
+use crate::{Outcome, TestContext};
 
 pub use ends::*;
 
-async fn watch(world: &World, filter: EventFilter) -> EventStream {
-    watch_after(world, filter, None).await
+async fn watch(context: &TestContext, filter: EventFilter) -> EventStream {
+    watch_after(context, filter, None).await
 }
 
 async fn watch_after(
-    world: &World,
+    context: &TestContext,
     filter: EventFilter,
     after: Option<&EventCursor>,
 ) -> EventStream {
-    world.connect().await.watch(&filter, after).await.expect("the store gives events")
+    context.connect().await.watch(&filter, after).await.expect("the store gives events")
 }
 
 /// The next event, which must come soon.
@@ -37,17 +37,17 @@ async fn next(events: &mut EventStream) -> LockEvent {
 }
 
 /// Who watches a key sees what happens to it, in order and with the leases that it is about.
-pub async fn events_tell_the_story_of_a_key(world: World) -> Outcome {
-    world.needs_events()?;
-    let mut events = watch(&world, EventFilter::all()).await;
-    let (alice, bob) = (World::ask("key", "alice"), World::queueing("key", "bob"));
-    let held = world.granted(&alice).await;
-    world.queued(&bob).await;
-    let waiting = world.only_waiter("key").await;
-    world.released(&held).await;
-    let handed = world.only_lease("key").await;
-    let claimed = world.granted(&bob).await;
-    world.released(&claimed).await;
+pub async fn events_tell_the_story_of_a_key(context: TestContext) -> Outcome {
+    context.needs_events()?;
+    let mut events = watch(&context, EventFilter::all()).await;
+    let (alice, bob) = (TestContext::ask("key", "alice"), TestContext::queueing("key", "bob"));
+    let held = context.granted(&alice).await;
+    context.queued(&bob).await;
+    let waiting = context.only_waiter("key").await;
+    context.released(&held).await;
+    let handed = context.only_lease("key").await;
+    let claimed = context.granted(&bob).await;
+    context.released(&claimed).await;
     let first = next(&mut events).await;
     expect_eq!((first.at, first.change), (held.granted_at, Change::Granted(held.clone())));
     let second = next(&mut events).await;
@@ -60,39 +60,40 @@ pub async fn events_tell_the_story_of_a_key(world: World) -> Outcome {
 }
 
 /// A watch after the cursor of an event sees what followed that event, each event once.
-pub async fn watch_resumes_after_a_cursor(world: World) -> Outcome {
-    world.needs_events()?;
-    let mut events = watch(&world, EventFilter::all()).await;
+pub async fn watch_resumes_after_a_cursor(context: TestContext) -> Outcome {
+    context.needs_events()?;
+    let mut events = watch(&context, EventFilter::all()).await;
     let mut story = Vec::new();
     for key in ["a", "b", "c"] {
-        let held = world.granted(&World::ask(key, "alice")).await;
-        world.released(&held).await;
+        let held = context.granted(&TestContext::ask(key, "alice")).await;
+        context.released(&held).await;
         story.extend([next(&mut events).await, next(&mut events).await]);
     }
     for (seen, event) in (1..).zip(&story) {
         let filter = EventFilter::all();
-        let mut resumed = watch_after(&world, filter, Some(&event.cursor)).await;
+        let mut resumed = watch_after(&context, filter, Some(&event.cursor)).await;
         for expected in &story[seen..] {
             expect_eq!(next(&mut resumed).await, *expected, "after {seen} events");
         }
     }
     let last = story.last().expect("six events").cursor.clone();
-    let mut resumed = watch_after(&world, EventFilter::all(), Some(&last)).await;
-    let held = world.granted(&World::ask("d", "alice")).await;
+    let mut resumed = watch_after(&context, EventFilter::all(), Some(&last)).await;
+    let held = context.granted(&TestContext::ask("d", "alice")).await;
     expect_eq!(next(&mut resumed).await.change, Change::Granted(held.clone()));
     Ok(())
 }
 
 /// A watcher sees the kinds, keys and owners that it asked for, and no others.
-pub async fn events_are_filtered(world: World) -> Outcome {
-    world.needs_events()?;
+pub async fn events_are_filtered(context: TestContext) -> Outcome {
+    context.needs_events()?;
     let kinds = ChangeKinds::NONE.with(ChangeKind::Released);
-    let mut released = watch(&world, EventFilter::all().with_kinds(kinds)).await;
-    let mut prefixed = watch(&world, EventFilter::all().with_prefix("a*")).await;
-    let mut of_bob = watch(&world, EventFilter::all().with_owner(World::owner("bob"))).await;
+    let mut released = watch(&context, EventFilter::all().with_kinds(kinds)).await;
+    let mut prefixed = watch(&context, EventFilter::all().with_prefix("a*")).await;
+    let mut of_bob =
+        watch(&context, EventFilter::all().with_owner(TestContext::owner("bob"))).await;
     for (key, owner) in [("ab", "alice"), ("b", "bob2"), ("a*b", "bob"), ("a", "Bob")] {
-        let held = world.granted(&World::ask(key, owner)).await;
-        world.released(&held).await;
+        let held = context.granted(&TestContext::ask(key, owner)).await;
+        context.released(&held).await;
         let (granted, given_back) = (Change::Granted(held.clone()), Change::Released(held));
         expect_eq!(next(&mut released).await.change, given_back);
         if key == "a*b" {

@@ -3,22 +3,22 @@
 use lock_core::{Acquisition, Holder};
 
 use super::expect_eq;
-use crate::World;
+use crate::TestContext;
 
 /// A second owner is refused, and learns who holds.
-pub async fn second_owner_is_refused(world: World) {
-    let held = world.granted(&World::ask("key", "alice")).await;
-    let position = world.refused(&World::ask("key", "bob")).await;
+pub async fn second_owner_is_refused(context: TestContext) {
+    let held = context.granted(&TestContext::ask("key", "alice")).await;
+    let position = context.refused(&TestContext::ask("key", "bob")).await;
     expect_eq!(position.holder, Some(Holder::from(&held)));
     expect_eq!((position.holders, position.position, position.waiting), (1, 1, 0));
 }
 
 /// Of many that ask at the same time from many connections, one is granted the key.
-pub async fn one_winner_among_many(world: World) {
+pub async fn one_winner_among_many(context: TestContext) {
     let mut asking = Vec::new();
     for number in 0..20 {
-        let store = world.connect().await;
-        let request = World::ask("key", &format!("owner-{number}"));
+        let store = context.connect().await;
+        let request = TestContext::ask("key", &format!("owner-{number}"));
         asking.push(tokio::spawn(async move { store.acquire(&request).await }));
     }
     let (mut leases, mut holders) = (Vec::new(), Vec::new());
@@ -31,39 +31,39 @@ pub async fn one_winner_among_many(world: World) {
     }
     expect_eq!(leases.len(), 1);
     expect_eq!(holders, vec![Holder::from(&leases[0]); 19]);
-    expect_eq!(world.inspect("key").await.leases, leases);
+    expect_eq!(context.inspect("key").await.leases, leases);
 }
 
 /// Another request of the very owner that holds is refused like anybody's.
-pub async fn same_owner_needs_its_own_turn(world: World) {
-    let first = World::ask("key", "alice");
-    let held = world.granted(&first).await;
-    let second = World::ask("key", "alice").with_session(first.session);
-    expect_eq!(world.refused(&second).await.holder, Some(Holder::from(&held)));
-    world.released(&held).await;
-    expect_eq!(world.granted(&second).await.request, second.id);
+pub async fn same_owner_needs_its_own_turn(context: TestContext) {
+    let first = TestContext::ask("key", "alice");
+    let held = context.granted(&first).await;
+    let second = TestContext::ask("key", "alice").with_session(first.session);
+    expect_eq!(context.refused(&second).await.holder, Some(Holder::from(&held)));
+    context.released(&held).await;
+    expect_eq!(context.granted(&second).await.request, second.id);
 }
 
 /// A key that was released is granted to whoever asks next, from wherever.
-pub async fn released_key_is_free_again(world: World) {
-    let held = world.granted(&World::ask("key", "alice")).await;
-    world.released(&held).await;
-    world.free("key").await;
+pub async fn released_key_is_free_again(context: TestContext) {
+    let held = context.granted(&TestContext::ask("key", "alice")).await;
+    context.released(&held).await;
+    context.free("key").await;
 
-    let second = World::ask("key", "bob");
-    let lease = world.elsewhere().await.granted(&second).await;
+    let second = TestContext::ask("key", "bob");
+    let lease = context.elsewhere().await.granted(&second).await;
     expect_eq!((lease.owner, lease.request), (second.owner.clone(), second.id));
 }
 
 /// A request that was refused neither waits nor holds, then or later.
-pub async fn refused_request_leaves_nothing_behind(world: World) {
-    let held = world.granted(&World::ask("key", "alice")).await;
-    world.refused(&World::ask("key", "bob")).await;
+pub async fn refused_request_leaves_nothing_behind(context: TestContext) {
+    let held = context.granted(&TestContext::ask("key", "alice")).await;
+    context.refused(&TestContext::ask("key", "bob")).await;
 
-    let seen = world.inspect("key").await;
+    let seen = context.inspect("key").await;
     expect_eq!((seen.leases, seen.waiting), (vec![held.clone()], 0));
     expect_eq!(seen.waiters.items, []);
-    expect_eq!(world.waits_of("bob").await, []);
-    world.released(&held).await;
-    world.free("key").await;
+    expect_eq!(context.waits_of("bob").await, []);
+    context.released(&held).await;
+    context.free("key").await;
 }

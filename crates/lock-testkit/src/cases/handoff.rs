@@ -1,50 +1,50 @@
 //! Hand-off: whoever ends a lease grants the key to the next, and tells it.
 
 use super::expect_eq;
-use crate::{Outcome, World};
+use crate::{Outcome, TestContext};
 
 /// A waiter holds the key as soon as it is released, with no command of its own.
-pub async fn release_grants_to_the_next(world: World) {
-    let (held, waiter) = world.holder_and_waiter().await;
-    world.released(&held).await;
-    let lease = world.only_lease("key").await;
+pub async fn release_grants_to_the_next(context: TestContext) {
+    let (held, waiter) = context.holder_and_waiter().await;
+    context.released(&held).await;
+    let lease = context.only_lease("key").await;
     expect_eq!((lease.request, &lease.owner), (waiter.id, &waiter.owner));
-    expect_eq!(world.waiting("key").await, []);
-    expect_eq!(world.granted(&waiter).await.token, lease.token);
+    expect_eq!(context.waiting("key").await, []);
+    expect_eq!(context.granted(&waiter).await.token, lease.token);
 }
 
 /// Of many waiters, a released exclusive key is granted to one.
-pub async fn exactly_one_is_granted(world: World) {
-    let held = world.granted(&World::ask("key", "alice")).await;
-    let waiters = World::patient(5);
+pub async fn exactly_one_is_granted(context: TestContext) {
+    let held = context.granted(&TestContext::ask("key", "alice")).await;
+    let waiters = TestContext::patient(5);
     for waiter in &waiters {
-        world.queued(waiter).await;
+        context.queued(waiter).await;
     }
-    world.released(&held).await;
-    expect_eq!(world.only_lease("key").await.request, waiters[0].id);
+    context.released(&held).await;
+    expect_eq!(context.only_lease("key").await.request, waiters[0].id);
     let others: Vec<_> = waiters[1..].iter().map(|waiter| waiter.id).collect();
-    expect_eq!(world.waiting("key").await, others);
+    expect_eq!(context.waiting("key").await, others);
 }
 
 /// Of many that wait, the mailbox of the one that was granted is told, and the others are not: the
 /// first that they are told is their own eviction.
-pub async fn exactly_one_is_told(world: World) -> Outcome {
-    world.needs_notices()?;
-    let held = world.granted(&World::ask("key", "alice")).await;
+pub async fn exactly_one_is_told(context: TestContext) -> Outcome {
+    context.needs_notices()?;
+    let held = context.granted(&TestContext::ask("key", "alice")).await;
     let mut waiters = Vec::new();
-    for waiter in World::patient(5) {
-        let mail = world.elsewhere().await.mail().await;
+    for waiter in TestContext::patient(5) {
+        let mail = context.elsewhere().await.mail().await;
         let waiter = waiter.with_mailbox(mail.mailbox);
-        world.queued(&waiter).await;
+        context.queued(&waiter).await;
         waiters.push((waiter, mail));
     }
-    world.released(&held).await;
-    let lease = world.only_lease("key").await;
+    context.released(&held).await;
+    let lease = context.only_lease("key").await;
     let grant = waiters[0].1.grant().await;
     expect_eq!((grant.request, grant.token), (waiters[0].0.id, lease.token));
     for (waiter, mail) in &mut waiters[1..] {
-        world.evicted_waiter(waiter).await;
-        expect_eq!(mail.end_of(waiter.id, None).await, World::end_by_eviction());
+        context.evicted_waiter(waiter).await;
+        expect_eq!(mail.end_of(waiter.id, None).await, TestContext::end_by_eviction());
     }
     Ok(())
 }

@@ -3,142 +3,148 @@
 use lock_core::{Holder, ListQuery, OwnerId, Ttl};
 
 use super::expect_eq;
-use crate::World;
+use crate::TestContext;
 
 /// Each key is held by an owner of its own and released, and the others do not notice.
-async fn are_apart(world: &World, keys: &[&str]) {
-    let ask = |(number, key): (usize, &&str)| World::ask(key, &format!("owner {number}"));
+async fn are_apart(context: &TestContext, keys: &[&str]) {
+    let ask = |(number, key): (usize, &&str)| TestContext::ask(key, &format!("owner {number}"));
     let mut held = Vec::new();
     for request in keys.iter().enumerate().map(ask) {
-        held.push(world.granted(&request).await);
+        held.push(context.granted(&request).await);
     }
     for lease in &held {
-        expect_eq!(world.only_lease(lease.key.as_str()).await, *lease);
+        expect_eq!(context.only_lease(lease.key.as_str()).await, *lease);
     }
     for lease in &held {
-        let again = World::ask(lease.key.as_str(), "another");
-        expect_eq!(world.refused(&again).await.holder, Some(Holder::from(lease)));
+        let again = TestContext::ask(lease.key.as_str(), "another");
+        expect_eq!(context.refused(&again).await.holder, Some(Holder::from(lease)));
     }
     let in_order = held.clone();
     held.sort_by_key(|lease| lease.key.clone());
     for lease in &in_order {
-        expect_eq!(world.list(ListQuery::all()).await, held);
-        world.released(lease).await;
-        world.free(lease.key.as_str()).await;
+        expect_eq!(context.list(ListQuery::all()).await, held);
+        context.released(lease).await;
+        context.free(lease.key.as_str()).await;
         held.retain(|other| other.key != lease.key);
     }
-    expect_eq!(world.list(ListQuery::all()).await, []);
+    expect_eq!(context.list(ListQuery::all()).await, []);
 }
 
 /// The characters of patterns mean themselves.
-pub async fn glob_characters_are_plain(world: World) {
-    are_apart(&world, &["a*", "ab", "a?", "a[b]", "*", "?", "[a-z]", "a", "^a$", "a.", "a%", "a_"])
-        .await;
+pub async fn glob_characters_are_plain(context: TestContext) {
+    are_apart(
+        &context,
+        &["a*", "ab", "a?", "a[b]", "*", "?", "[a-z]", "a", "^a$", "a.", "a%", "a_"],
+    )
+    .await;
 }
 
 /// A key that begins like another is another key.
-pub async fn prefixes_are_different_keys(world: World) {
-    are_apart(&world, &["a", "a/", "a/b", "a/b/", "a/b/c", "a//b", "ab", "/a"]).await;
+pub async fn prefixes_are_different_keys(context: TestContext) {
+    are_apart(&context, &["a", "a/", "a/b", "a/b/", "a/b/c", "a//b", "ab", "/a"]).await;
 }
 
 /// Keys that look the same but are other code points are other keys.
-pub async fn unicode_keys_are_exact(world: World) {
+pub async fn unicode_keys_are_exact(context: TestContext) {
     let accents = ["\u{e9}", "e\u{301}", "e", "\u{c9}"];
     let likes = ["ß", "ss", "Ω", "\u{2126}", "\u{ff41}", "a", "\u{430}"];
     let signs = ["\u{1f468}\u{200d}\u{1f4bb}", "\u{1f468}\u{1f4bb}", "a\u{200b}", "\u{10ffff}"];
-    are_apart(&world, &[&accents[..], &likes, &signs].concat()).await;
+    are_apart(&context, &[&accents[..], &likes, &signs].concat()).await;
 }
 
 /// Keys and owners of the greatest length are told apart by their last byte.
-pub async fn longest_key_works(world: World) {
+pub async fn longest_key_works(context: TestContext) {
     let long = |last: char, most: usize| {
         "ü".repeat(most / 2 - 1) + &"x".repeat(1 + most % 2) + &String::from(last)
     };
-    let most = world.expected().key_bytes;
+    let most = context.expected().key_bytes;
     let (key, other) = (long('1', most), long('2', most));
-    are_apart(&world, &[&key, &other, "ü"]).await;
+    are_apart(&context, &[&key, &other, "ü"]).await;
     let (alice, bob) = (long('a', OwnerId::MAX_BYTES), long('b', OwnerId::MAX_BYTES));
-    let held = world.granted(&World::ask(&key, &alice)).await;
-    world.queued(&World::queueing(&key, &bob)).await;
-    expect_eq!(world.waits_of(&bob).await, world.inspect(&key).await.waiters.items);
-    expect_eq!(world.waits_of(&alice).await, []);
-    let query = ListQuery::all().with_prefix(&key).with_owner(World::owner(&alice));
-    expect_eq!(world.list(query).await, [held]);
+    let held = context.granted(&TestContext::ask(&key, &alice)).await;
+    context.queued(&TestContext::queueing(&key, &bob)).await;
+    expect_eq!(context.waits_of(&bob).await, context.inspect(&key).await.waiters.items);
+    expect_eq!(context.waits_of(&alice).await, []);
+    let query = ListQuery::all().with_prefix(&key).with_owner(TestContext::owner(&alice));
+    expect_eq!(context.list(query).await, [held]);
 }
 
 /// The characters that stores put between the parts of their own names mean themselves.
-pub async fn separators_are_plain(world: World) {
+pub async fn separators_are_plain(context: TestContext) {
     let braces = ["{", "}", "{}", "{a}b", "{a}c", "a", ":", "a:", "a:b", "a:b:c", "::"];
     let slashes = ["/", "\\", "a\\", "a\\/", "|", ",", ";", "#", "..", ".", "-", "--", "@", "$1"];
     let quotes = ["'", "\"", "`", "''", "' OR 1=1 --", "\u{2028}", " ", "  ", " a", "a ", "a b"];
-    are_apart(&world, &[&braces[..], &slashes, &quotes].concat()).await;
+    are_apart(&context, &[&braces[..], &slashes, &quotes].concat()).await;
 }
 
 /// Upper and lower case are different keys.
-pub async fn keys_are_case_sensitive(world: World) {
+pub async fn keys_are_case_sensitive(context: TestContext) {
     are_apart(
-        &world,
+        &context,
         &["prod", "Prod", "PROD", "\u{e4}", "\u{c4}", "i", "I", "\u{131}", "\u{130}"],
     )
     .await;
 }
 
 /// Owners that are alike are different owners, and hold and wait each for themselves.
-pub async fn owners_are_exact(world: World) {
+pub async fn owners_are_exact(context: TestContext) {
     let owners = ["alice", "Alice", "alice ", "alice:1", "al*ce", "ali", "\u{e4}", "a\u{308}", "*"];
     for owner in owners {
-        let request = World::ask(&format!("key of {owner}"), owner);
-        let held = world.granted(&request).await;
-        world.queued(&World::queueing(request.key.as_str(), &format!("{owner}/next"))).await;
-        world.queued(&World::queueing("key of alice", owner)).await;
+        let request = TestContext::ask(&format!("key of {owner}"), owner);
+        let held = context.granted(&request).await;
+        context
+            .queued(&TestContext::queueing(request.key.as_str(), &format!("{owner}/next")))
+            .await;
+        context.queued(&TestContext::queueing("key of alice", owner)).await;
         expect_eq!(held.owner, request.owner);
     }
     for owner in owners {
-        let held = world.list(ListQuery::all().with_owner(World::owner(owner))).await;
+        let held = context.list(ListQuery::all().with_owner(TestContext::owner(owner))).await;
         let keys: Vec<_> = held.iter().map(|lease| lease.key.as_str()).collect();
         expect_eq!(keys, [format!("key of {owner}")]);
-        let waits = world.waits_of(owner).await;
+        let waits = context.waits_of(owner).await;
         expect_eq!(waits.len(), 1, "{waits:?}");
         expect_eq!((waits[0].key.as_str(), waits[0].owner.as_str()), ("key of alice", owner));
     }
 }
 
 /// Whatever happens to one key, what is seen of another stays the same.
-pub async fn keys_do_not_disturb_each_other(world: World) {
-    world.granted(&World::ask("calm", "alice").with_ttl(Ttl::Never)).await;
-    world.queued(&World::queueing("calm", "bob")).await;
-    let before = world.inspect("calm").await;
-    let ask = |owner| World::queueing("busy", owner).with_ttl(World::ttl(World::BRIEF));
+pub async fn keys_do_not_disturb_each_other(context: TestContext) {
+    context.granted(&TestContext::ask("calm", "alice").with_ttl(Ttl::Never)).await;
+    context.queued(&TestContext::queueing("calm", "bob")).await;
+    let before = context.inspect("calm").await;
+    let ask =
+        |owner| TestContext::queueing("busy", owner).with_ttl(TestContext::ttl(TestContext::BRIEF));
     let (alice, bob, carol) = (ask("alice"), ask("bob"), ask("carol"));
-    world.granted(&alice).await;
-    world.queued(&bob).await;
-    world.queued(&carol).await;
-    world.dequeued(&bob).await;
-    world.elapse(World::BRIEF).await;
-    world.granted(&carol).await;
-    expect_eq!(world.evict("busy").await.leases.len(), 1);
-    world.granted(&ask("alice")).await;
-    world.elapse(World::BRIEF).await;
-    world.free("busy").await;
-    let after = world.inspect("calm").await;
+    context.granted(&alice).await;
+    context.queued(&bob).await;
+    context.queued(&carol).await;
+    context.dequeued(&bob).await;
+    context.elapse(TestContext::BRIEF).await;
+    context.granted(&carol).await;
+    expect_eq!(context.evict("busy").await.leases.len(), 1);
+    context.granted(&ask("alice")).await;
+    context.elapse(TestContext::BRIEF).await;
+    context.free("busy").await;
+    let after = context.inspect("calm").await;
     expect_eq!((after.leases, after.waiters), (before.leases, before.waiters));
 }
 
 /// Two thousand keys that were held, waited for and released are free and not listed.
-pub async fn many_keys_leave_nothing_behind(world: World) {
+pub async fn many_keys_leave_nothing_behind(context: TestContext) {
     let key = |number: u32| format!("key/{number}");
     for number in 0..2000 {
-        let held = world.granted(&World::ask(&key(number), "alice")).await;
+        let held = context.granted(&TestContext::ask(&key(number), "alice")).await;
         if number % 10 == 0 {
-            let waiting = World::queueing(&key(number), "bob");
-            world.queued(&waiting).await;
-            world.dequeued(&waiting).await;
+            let waiting = TestContext::queueing(&key(number), "bob");
+            context.queued(&waiting).await;
+            context.dequeued(&waiting).await;
         }
-        world.released(&held).await;
+        context.released(&held).await;
     }
-    expect_eq!(world.list(ListQuery::all()).await, []);
-    expect_eq!(world.waits_of("bob").await, []);
+    expect_eq!(context.list(ListQuery::all()).await, []);
+    expect_eq!(context.waits_of("bob").await, []);
     for number in (0..2000).step_by(50) {
-        world.free(&key(number)).await;
+        context.free(&key(number)).await;
     }
 }

@@ -8,14 +8,14 @@ use lock_core::{
 };
 
 use super::expect_eq;
-use crate::World;
+use crate::TestContext;
 
 /// The shortest time that tells a clock that moves from one that does not.
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// Asks for the key of the lease: it must be held before the lease ends, and granted from then on.
-async fn ends_on_time(world: &World, lease: &Lease, request: &AcquireRequest) {
-    let Timed { observed_at, value, .. } = world.acquire(request).await;
+async fn ends_on_time(context: &TestContext, lease: &Lease, request: &AcquireRequest) {
+    let Timed { observed_at, value, .. } = context.acquire(request).await;
     match value {
         Acquisition::Granted(next) => {
             assert!(Some(next.granted_at) >= lease.expires_at, "{next:?} before the end");
@@ -29,107 +29,116 @@ async fn ends_on_time(world: &World, lease: &Lease, request: &AcquireRequest) {
 }
 
 /// A lease of this length, which must end that long after its grant.
-async fn lease_for(world: &World, ttl: Duration) -> Lease {
-    let lease = world.granted(&World::ask("key", "alice").with_ttl(World::ttl(ttl))).await;
+async fn lease_for(context: &TestContext, ttl: Duration) -> Lease {
+    let lease =
+        context.granted(&TestContext::ask("key", "alice").with_ttl(TestContext::ttl(ttl))).await;
     expect_eq!(lease.expires_at, Some(lease.granted_at.after(ttl)));
     lease
 }
 
 /// A lease lasts until the last moment of its ttl.
-pub async fn lease_lasts_until_its_ttl(world: World) {
+pub async fn lease_lasts_until_its_ttl(context: TestContext) {
     let ttl = Duration::from_secs(1);
-    let lease = lease_for(&world, ttl).await;
-    world.elapse(ttl - MOMENT).await;
-    ends_on_time(&world, &lease, &World::ask("key", "bob")).await;
+    let lease = lease_for(&context, ttl).await;
+    context.elapse(ttl - MOMENT).await;
+    ends_on_time(&context, &lease, &TestContext::ask("key", "bob")).await;
 }
 
 /// When its ttl has passed, a lease is over, and anybody may have the key.
-pub async fn lease_ends_at_its_ttl(world: World) {
+pub async fn lease_ends_at_its_ttl(context: TestContext) {
     let ttl = Duration::from_millis(500);
-    let over = lease_for(&world, ttl).await;
-    world.elapse(ttl).await;
-    world.free("key").await;
-    world.granted(&World::ask("key", "bob")).await;
-    expect_eq!(world.release(&over).await, Release::NotHeld);
+    let over = lease_for(&context, ttl).await;
+    context.elapse(ttl).await;
+    context.free("key").await;
+    context.granted(&TestContext::ask("key", "bob")).await;
+    expect_eq!(context.release(&over).await, Release::NotHeld);
 }
 
 /// A lease of one millisecond is granted, and ends after one millisecond.
-pub async fn shortest_ttl_is_honoured(world: World) {
-    let lease = lease_for(&world, LeaseTime::MIN).await;
-    let second = World::ask("key", "bob").with_ttl(World::ttl(LeaseTime::MIN));
-    ends_on_time(&world, &lease, &second).await;
-    world.elapse(LeaseTime::MIN).await;
-    world.granted(&World::ask("key", "carol")).await;
+pub async fn shortest_ttl_is_honoured(context: TestContext) {
+    let lease = lease_for(&context, LeaseTime::MIN).await;
+    let second = TestContext::ask("key", "bob").with_ttl(TestContext::ttl(LeaseTime::MIN));
+    ends_on_time(&context, &lease, &second).await;
+    context.elapse(LeaseTime::MIN).await;
+    context.granted(&TestContext::ask("key", "carol")).await;
 }
 
 /// A lease of 366 days is granted, is held, and tells its end exactly.
-pub async fn longest_ttl_is_honoured(world: World) {
-    let lease = lease_for(&world, LeaseTime::MAX).await;
-    world.elapse(Duration::from_secs(1)).await;
-    let position = world.refused(&World::ask("key", "bob")).await;
+pub async fn longest_ttl_is_honoured(context: TestContext) {
+    let lease = lease_for(&context, LeaseTime::MAX).await;
+    context.elapse(Duration::from_secs(1)).await;
+    let position = context.refused(&TestContext::ask("key", "bob")).await;
     expect_eq!(position.holder, Some(Holder::from(&lease)));
-    let before = world.now().await;
-    let renewed = world.renewed(&lease).await;
+    let before = context.now().await;
+    let renewed = context.renewed(&lease).await;
     assert!(renewed.expires_at >= Some(before.after(LeaseTime::MAX)), "too short: {renewed:?}");
-    expect_eq!(world.only_lease("key").await, renewed);
+    expect_eq!(context.only_lease("key").await, renewed);
 }
 
 /// A lease that never ends has no end to tell, and is held until it is released.
-pub async fn never_ending_lease_does_not_end(world: World) {
-    let request = World::ask("key", "alice").with_ttl(Ttl::Never);
-    let lease = world.granted(&request).await;
+pub async fn never_ending_lease_does_not_end(context: TestContext) {
+    let request = TestContext::ask("key", "alice").with_ttl(Ttl::Never);
+    let lease = context.granted(&request).await;
     expect_eq!((lease.ttl, lease.expires_at), (Ttl::Never, None));
-    world.elapse(Duration::from_secs(2)).await;
-    expect_eq!(world.refused(&World::ask("key", "bob")).await.holder, Some(Holder::from(&lease)));
-    expect_eq!(world.renewed(&lease).await, lease);
-    world.released(&lease).await;
-    world.granted(&World::ask("key", "bob")).await;
+    context.elapse(Duration::from_secs(2)).await;
+    expect_eq!(
+        context.refused(&TestContext::ask("key", "bob")).await.holder,
+        Some(Holder::from(&lease))
+    );
+    expect_eq!(context.renewed(&lease).await, lease);
+    context.released(&lease).await;
+    context.granted(&TestContext::ask("key", "bob")).await;
 }
 
 /// A key whose lease ran out goes to the waiter, and not to who asks first after that.
-pub async fn expired_lease_goes_to_the_waiter(world: World) {
+pub async fn expired_lease_goes_to_the_waiter(context: TestContext) {
     let ttl = Duration::from_millis(500);
-    let over = lease_for(&world, ttl).await;
-    let waiter = World::queueing("key", "bob");
-    expect_eq!(world.queued(&waiter).await.holder, Some(Holder::from(&over)));
-    world.elapse(ttl).await;
+    let over = lease_for(&context, ttl).await;
+    let waiter = TestContext::queueing("key", "bob");
+    expect_eq!(context.queued(&waiter).await.holder, Some(Holder::from(&over)));
+    context.elapse(ttl).await;
 
-    let position = world.refused(&World::ask("key", "carol")).await;
+    let position = context.refused(&TestContext::ask("key", "carol")).await;
     let next = position.holder.expect("the waiter holds");
     expect_eq!((&next.owner, next.session), (&waiter.owner, waiter.session));
     assert!(next.token > over.token, "{} follows {}", next.token, over.token);
     assert!(Some(next.granted_at) >= over.expires_at, "{next:?} before the end of {over:?}");
-    expect_eq!(world.granted(&waiter).await.token, next.token);
+    expect_eq!(context.granted(&waiter).await.token, next.token);
 }
 
 /// A lease tells everything that was request, to its holder and to all who look.
-pub async fn lease_tells_what_was_asked(world: World) {
-    let before = world.now().await;
+pub async fn lease_tells_what_was_asked(context: TestContext) {
+    let before = context.now().await;
     let metadata = Metadata::parse([("plan", "terraform"), ("pr", "12")]).expect("valid metadata");
-    let request = World::ask("key", "alice")
+    let request = TestContext::ask("key", "alice")
         .with_session(SessionId::random())
         .with_mode(Mode::semaphore(3).expect("three permits"))
-        .with_ttl(World::ttl(Duration::from_millis(12_345)))
-        .with_head_start(World::head_start(Duration::from_secs(1)))
+        .with_ttl(TestContext::ttl(Duration::from_millis(12_345)))
+        .with_head_start(TestContext::head_start(Duration::from_secs(1)))
         .with_metadata(metadata);
-    let lease = world.granted(&request).await;
+    let lease = context.granted(&request).await;
 
     expect_eq!((&lease.key, &lease.owner), (&request.key, &request.owner));
     expect_eq!((lease.request, lease.session), (request.id, request.session));
     expect_eq!((lease.mode, lease.ttl), (request.mode, request.ttl));
     expect_eq!(lease.metadata, request.metadata);
     expect_eq!(lease.expires_at, Some(lease.granted_at.after(Duration::from_millis(12_345))));
-    let after = world.now().await;
+    let after = context.now().await;
     assert!(before <= lease.granted_at && lease.granted_at <= after, "{before:?} {lease:?}");
-    expect_eq!(world.only_lease("key").await, lease);
+    expect_eq!(context.only_lease("key").await, lease);
 }
 
 /// A lease of 900 milliseconds ends after 900 milliseconds and not after a second.
-pub async fn sub_second_ttl_is_not_rounded_up(world: World) {
+pub async fn sub_second_ttl_is_not_rounded_up(context: TestContext) {
     let ttl = Duration::from_millis(900);
-    let lease = lease_for(&world, ttl).await;
-    world.elapse(ttl - MOMENT).await;
-    ends_on_time(&world, &lease, &World::ask("key", "bob").with_ttl(World::ttl(MOMENT))).await;
-    world.elapse(MOMENT).await;
-    world.granted(&World::ask("key", "carol")).await;
+    let lease = lease_for(&context, ttl).await;
+    context.elapse(ttl - MOMENT).await;
+    ends_on_time(
+        &context,
+        &lease,
+        &TestContext::ask("key", "bob").with_ttl(TestContext::ttl(MOMENT)),
+    )
+    .await;
+    context.elapse(MOMENT).await;
+    context.granted(&TestContext::ask("key", "carol")).await;
 }

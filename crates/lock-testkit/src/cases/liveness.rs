@@ -7,7 +7,7 @@ use std::time::Duration;
 use lock_core::{AcquireRequest, Acquisition};
 
 use super::expect_eq;
-use crate::World;
+use crate::TestContext;
 
 pub use claim::*;
 
@@ -16,51 +16,52 @@ const SHORT: Duration = Duration::from_secs(1);
 
 /// A waiting request for `key` that may be silent for a short time only.
 fn brief(owner: &str) -> AcquireRequest {
-    World::ask("key", owner).queueing(World::keep_alive(SHORT))
+    TestContext::ask("key", owner).queueing(TestContext::keep_alive(SHORT))
 }
 
 /// A waiter that is silent for its keep-alive is out of the queue, also when it is not the next,
 /// and joins at its end.
-pub async fn silent_waiter_loses_its_place(world: World) {
-    world.granted(&World::ask("key", "alice")).await;
-    let (first, other) = (World::queueing("key", "bob"), World::queueing("key", "carol"));
+pub async fn silent_waiter_loses_its_place(context: TestContext) {
+    context.granted(&TestContext::ask("key", "alice")).await;
+    let (first, other) =
+        (TestContext::queueing("key", "bob"), TestContext::queueing("key", "carol"));
     let silent = brief("dave");
     for waiter in [&first, &silent, &other] {
-        world.queued(waiter).await;
+        context.queued(waiter).await;
     }
-    world.elapse(SHORT).await;
-    expect_eq!(world.waiting("key").await, [first.id, other.id]);
-    expect_eq!(world.queued(&other).await.position, 2);
-    expect_eq!(world.queued(&silent).await.position, 3);
+    context.elapse(SHORT).await;
+    expect_eq!(context.waiting("key").await, [first.id, other.id]);
+    expect_eq!(context.queued(&other).await.position, 2);
+    expect_eq!(context.queued(&silent).await.position, 3);
 }
 
 /// A silent head of the queue is passed over when the key is released.
-pub async fn dead_head_is_skipped(world: World) {
-    let held = world.granted(&World::ask("key", "alice")).await;
-    let living = World::queueing("key", "carol");
-    world.queued(&brief("bob")).await;
-    world.queued(&living).await;
-    world.elapse(SHORT).await;
-    world.released(&held).await;
-    expect_eq!(world.holding("key").await, [living.id]);
-    expect_eq!(world.waiting("key").await, []);
+pub async fn dead_head_is_skipped(context: TestContext) {
+    let held = context.granted(&TestContext::ask("key", "alice")).await;
+    let living = TestContext::queueing("key", "carol");
+    context.queued(&brief("bob")).await;
+    context.queued(&living).await;
+    context.elapse(SHORT).await;
+    context.released(&held).await;
+    expect_eq!(context.holding("key").await, [living.id]);
+    expect_eq!(context.waiting("key").await, []);
 }
 
 /// However many silent waiters stand before it, a living one has the key after a few asks.
-pub async fn many_dead_heads_are_skipped(world: World) {
-    let held = world.granted(&World::ask("key", "alice")).await;
+pub async fn many_dead_heads_are_skipped(context: TestContext) {
+    let held = context.granted(&TestContext::ask("key", "alice")).await;
     for number in 0..200 {
-        world.queued(&brief(&format!("owner-{number}"))).await;
+        context.queued(&brief(&format!("owner-{number}"))).await;
     }
-    let living = World::queueing("key", "bob");
-    world.queued(&living).await;
-    world.elapse(SHORT).await;
-    world.released(&held).await;
+    let living = TestContext::queueing("key", "bob");
+    context.queued(&living).await;
+    context.elapse(SHORT).await;
+    context.released(&held).await;
     for _ in 0..10 {
-        let answer = world.acquire(&living).await;
+        let answer = context.acquire(&living).await;
         match answer.value {
             Acquisition::Granted(lease) => {
-                expect_eq!(world.inspect("key").await.leases, vec![lease.clone()]);
+                expect_eq!(context.inspect("key").await.leases, vec![lease.clone()]);
                 return;
             }
             Acquisition::Queued(position) => {
@@ -74,30 +75,30 @@ pub async fn many_dead_heads_are_skipped(world: World) {
 }
 
 /// A waiter before another, that must be heard of within two short times.
-async fn first_of_two(world: &World) -> AcquireRequest {
-    world.granted(&World::ask("key", "alice")).await;
-    let first = World::ask("key", "bob").queueing(World::keep_alive(SHORT * 2));
-    world.queued(&first).await;
-    expect_eq!(world.queued(&World::queueing("key", "carol")).await.position, 2);
+async fn first_of_two(context: &TestContext) -> AcquireRequest {
+    context.granted(&TestContext::ask("key", "alice")).await;
+    let first = TestContext::ask("key", "bob").queueing(TestContext::keep_alive(SHORT * 2));
+    context.queued(&first).await;
+    expect_eq!(context.queued(&TestContext::queueing("key", "carol")).await.position, 2);
     first
 }
 
 /// A waiter that is heard in time keeps its place for as long as it likes.
-pub async fn heard_waiter_keeps_its_place(world: World) {
-    let first = first_of_two(&world).await;
+pub async fn heard_waiter_keeps_its_place(context: TestContext) {
+    let first = first_of_two(&context).await;
     for _ in 0..4 {
-        world.elapse(SHORT).await;
-        let position = world.heard_waiting(&first).await;
+        context.elapse(SHORT).await;
+        let position = context.heard_waiting(&first).await;
         expect_eq!((position.position, position.waiting), (1, 2));
     }
 }
 
 /// A waiter that asks again in time keeps its place for as long as it likes.
-pub async fn asking_again_keeps_the_place(world: World) {
-    let first = first_of_two(&world).await;
+pub async fn asking_again_keeps_the_place(context: TestContext) {
+    let first = first_of_two(&context).await;
     for _ in 0..4 {
-        world.elapse(SHORT).await;
-        let position = world.queued(&first).await;
+        context.elapse(SHORT).await;
+        let position = context.queued(&first).await;
         expect_eq!((position.position, position.waiting), (1, 2));
     }
 }

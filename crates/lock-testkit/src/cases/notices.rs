@@ -8,137 +8,138 @@ use lock_core::{
 };
 
 use super::expect_eq;
-use crate::{Mail, Outcome, World};
+use crate::{Mail, Outcome, TestContext};
 
 /// The next that the mailbox is told is the grant of this request, which holds the key.
-async fn told_of_grant(world: &World, mail: &mut Mail, waiter: &AcquireRequest) {
-    let (grant, lease) = (mail.grant().await, world.only_lease("key").await);
+async fn told_of_grant(context: &TestContext, mail: &mut Mail, waiter: &AcquireRequest) {
+    let (grant, lease) = (mail.grant().await, context.only_lease("key").await);
     expect_eq!((&grant.key, grant.request), (&waiter.key, waiter.id));
     expect_eq!((grant.token, grant.granted_at), (lease.token, lease.granted_at));
     expect_eq!(grant.expires_at, lease.expires_at);
 }
 
 /// A lease of `key`, and a request that waits for it and is told in `mailbox`.
-async fn waiter_in(world: &World, mailbox: MailboxId) -> (Lease, AcquireRequest) {
-    let held = world.granted(&World::ask("key", "alice")).await;
-    let waiter = World::queueing("key", "bob").with_mailbox(mailbox);
-    world.queued(&waiter).await;
+async fn waiter_in(context: &TestContext, mailbox: MailboxId) -> (Lease, AcquireRequest) {
+    let held = context.granted(&TestContext::ask("key", "alice")).await;
+    let waiter = TestContext::queueing("key", "bob").with_mailbox(mailbox);
+    context.queued(&waiter).await;
     (held, waiter)
 }
 
 /// A waiter is told of its grant, with the token and the times of the lease.
-pub async fn grant_is_told(world: World) -> Outcome {
-    world.needs_notices()?;
-    let mut mail = world.mail().await;
-    let (held, waiter) = waiter_in(&world, mail.mailbox).await;
-    world.released(&held).await;
-    told_of_grant(&world, &mut mail, &waiter).await;
+pub async fn grant_is_told(context: TestContext) -> Outcome {
+    context.needs_notices()?;
+    let mut mail = context.mail().await;
+    let (held, waiter) = waiter_in(&context, mail.mailbox).await;
+    context.released(&held).await;
+    told_of_grant(&context, &mut mail, &waiter).await;
     Ok(())
 }
 
 /// A waiter is told of a grant that the command of another connection caused.
-pub async fn grant_by_another_connection_is_told(world: World) -> Outcome {
-    world.needs_notices()?;
-    let mut mail = world.mail().await;
-    let (held, waiter) = waiter_in(&world, mail.mailbox).await;
-    world.elsewhere().await.released(&held).await;
-    told_of_grant(&world, &mut mail, &waiter).await;
+pub async fn grant_by_another_connection_is_told(context: TestContext) -> Outcome {
+    context.needs_notices()?;
+    let mut mail = context.mail().await;
+    let (held, waiter) = waiter_in(&context, mail.mailbox).await;
+    context.elsewhere().await.released(&held).await;
+    told_of_grant(&context, &mut mail, &waiter).await;
     Ok(())
 }
 
 /// A holder is told of its eviction, with who and why.
-pub async fn eviction_is_told(world: World) -> Outcome {
-    world.needs_notices()?;
-    let mut mail = world.mail().await;
-    let holder = World::ask("key", "alice").with_mailbox(mail.mailbox);
-    let held = world.granted(&holder).await;
-    world.elsewhere().await.evicted_lease(&held).await;
-    expect_eq!(mail.end_of(held.request, Some(held.token)).await, World::end_by_eviction());
+pub async fn eviction_is_told(context: TestContext) -> Outcome {
+    context.needs_notices()?;
+    let mut mail = context.mail().await;
+    let holder = TestContext::ask("key", "alice").with_mailbox(mail.mailbox);
+    let held = context.granted(&holder).await;
+    context.elsewhere().await.evicted_lease(&held).await;
+    expect_eq!(mail.end_of(held.request, Some(held.token)).await, TestContext::end_by_eviction());
     Ok(())
 }
 
 /// A waiter is told of its eviction, with who and why.
-pub async fn eviction_of_a_waiter_is_told(world: World) -> Outcome {
-    world.needs_notices()?;
-    let mut mail = world.mail().await;
-    let (_, waiter) = waiter_in(&world, mail.mailbox).await;
-    world.elsewhere().await.evicted_waiter(&waiter).await;
-    expect_eq!(mail.end_of(waiter.id, None).await, World::end_by_eviction());
+pub async fn eviction_of_a_waiter_is_told(context: TestContext) -> Outcome {
+    context.needs_notices()?;
+    let mut mail = context.mail().await;
+    let (_, waiter) = waiter_in(&context, mail.mailbox).await;
+    context.elsewhere().await.evicted_waiter(&waiter).await;
+    expect_eq!(mail.end_of(waiter.id, None).await, TestContext::end_by_eviction());
     Ok(())
 }
 
 /// A holder whose lease is handed over is told by whom and to whom.
-pub async fn transfer_is_told_to_the_giver(world: World) -> Outcome {
-    world.needs_notices()?;
-    let mut mail = world.mail().await;
-    let giver = World::ask("key", "alice").with_mailbox(mail.mailbox);
-    let held = world.granted(&giver).await;
-    let (owner, request) = (World::owner("bob"), RequestId::random());
+pub async fn transfer_is_told_to_the_giver(context: TestContext) -> Outcome {
+    context.needs_notices()?;
+    let mut mail = context.mail().await;
+    let giver = TestContext::ask("key", "alice").with_mailbox(mail.mailbox);
+    let held = context.granted(&giver).await;
+    let (owner, request) = (TestContext::owner("bob"), RequestId::random());
     let to = TransferTo::Owner { owner: owner.clone(), request, metadata: Metadata::default() };
-    world.elsewhere().await.transferred(&held, to).await;
+    context.elsewhere().await.transferred(&held, to).await;
     let end = End::Transferred { by: giver.owner, to: owner };
     expect_eq!(mail.end_of(held.request, Some(held.token)).await, end);
     Ok(())
 }
 
 /// A waiter that is handed a lease by name is told of its grant.
-pub async fn transfer_is_told_to_the_receiver(world: World) -> Outcome {
-    world.needs_notices()?;
-    let mut mail = world.mail().await;
-    let (held, waiter) = waiter_in(&world, mail.mailbox).await;
-    world.elsewhere().await.transferred(&held, TransferTo::Waiter(waiter.id)).await;
-    told_of_grant(&world, &mut mail, &waiter).await;
+pub async fn transfer_is_told_to_the_receiver(context: TestContext) -> Outcome {
+    context.needs_notices()?;
+    let mut mail = context.mail().await;
+    let (held, waiter) = waiter_in(&context, mail.mailbox).await;
+    context.elsewhere().await.transferred(&held, TransferTo::Waiter(waiter.id)).await;
+    told_of_grant(&context, &mut mail, &waiter).await;
     Ok(())
 }
 
 /// A lease whose renewal named another mailbox is told of there, and not in the first.
-pub async fn renewal_moves_the_mailbox(world: World) -> Outcome {
-    world.needs_notices()?;
-    let (mut before, mut after) = (world.mail().await, world.mail().await);
-    let held = world.granted(&World::ask("key", "alice").with_mailbox(before.mailbox)).await;
-    let renewal = world.renew_in(&held, after.mailbox).await;
+pub async fn renewal_moves_the_mailbox(context: TestContext) -> Outcome {
+    context.needs_notices()?;
+    let (mut before, mut after) = (context.mail().await, context.mail().await);
+    let held =
+        context.granted(&TestContext::ask("key", "alice").with_mailbox(before.mailbox)).await;
+    let renewal = context.renew_in(&held, after.mailbox).await;
     assert!(matches!(renewal, Renewal::Renewed { .. }), "expected a renewal, got {renewal:?}");
-    world.evicted_lease(&held).await;
-    expect_eq!(after.end_of(held.request, Some(held.token)).await, World::end_by_eviction());
-    is_quiet(&world, &mut before).await;
+    context.evicted_lease(&held).await;
+    expect_eq!(after.end_of(held.request, Some(held.token)).await, TestContext::end_by_eviction());
+    is_quiet(&context, &mut before).await;
     Ok(())
 }
 
 /// A waiter that was heard from another mailbox is told there, and not in the first.
-pub async fn hearing_moves_the_mailbox(world: World) -> Outcome {
-    world.needs_notices()?;
-    let (mut before, mut after) = (world.mail().await, world.mail().await);
-    let (held, waiter) = waiter_in(&world, before.mailbox).await;
-    let heard = world.hear_in(&waiter, after.mailbox).await.value;
+pub async fn hearing_moves_the_mailbox(context: TestContext) -> Outcome {
+    context.needs_notices()?;
+    let (mut before, mut after) = (context.mail().await, context.mail().await);
+    let (held, waiter) = waiter_in(&context, before.mailbox).await;
+    let heard = context.hear_in(&waiter, after.mailbox).await.value;
     assert!(matches!(heard, Heard::Queued(_)), "expected a place in the queue, got {heard:?}");
-    world.released(&held).await;
-    told_of_grant(&world, &mut after, &waiter).await;
-    is_quiet(&world, &mut before).await;
+    context.released(&held).await;
+    told_of_grant(&context, &mut after, &waiter).await;
+    is_quiet(&context, &mut before).await;
     Ok(())
 }
 
 /// The mailbox was told nothing so far: the first that it is told is what is caused now.
-async fn is_quiet(world: &World, mail: &mut Mail) {
-    let probe = World::ask("a key of its own", "carol").with_mailbox(mail.mailbox);
-    let held = world.granted(&probe).await;
-    world.evicted_lease(&held).await;
-    expect_eq!(mail.end_of(held.request, Some(held.token)).await, World::end_by_eviction());
+async fn is_quiet(context: &TestContext, mail: &mut Mail) {
+    let probe = TestContext::ask("a key of its own", "carol").with_mailbox(mail.mailbox);
+    let held = context.granted(&probe).await;
+    context.evicted_lease(&held).await;
+    expect_eq!(mail.end_of(held.request, Some(held.token)).await, TestContext::end_by_eviction());
 }
 
 /// Where a command grants only some of those that fit, the next head is told to ask: readers that
 /// are heard only when they are told so are all granted, each in its turn.
-pub async fn next_head_is_told_to_ask(world: World) -> Outcome {
-    world.needs_notices()?;
-    let held = world.granted(&World::ask("key", "writer")).await;
-    let mut mail = world.mail().await;
-    let readers: Vec<_> = World::patient(3 * SWEEP_LIMIT)
+pub async fn next_head_is_told_to_ask(context: TestContext) -> Outcome {
+    context.needs_notices()?;
+    let held = context.granted(&TestContext::ask("key", "writer")).await;
+    let mut mail = context.mail().await;
+    let readers: Vec<_> = TestContext::patient(3 * SWEEP_LIMIT)
         .into_iter()
         .map(|reader| reader.with_mode(Mode::READER).with_mailbox(mail.mailbox))
         .collect();
     for reader in &readers {
-        world.queued(reader).await;
+        context.queued(reader).await;
     }
-    world.released(&held).await;
+    context.released(&held).await;
     let mut granted = Vec::new();
     while granted.len() < readers.len() {
         match mail.next().await {
@@ -146,7 +147,7 @@ pub async fn next_head_is_told_to_ask(world: World) -> Outcome {
             Notice::Ask { request, .. } => {
                 let head = &readers[granted.len()];
                 expect_eq!(request, head.id);
-                world.heard_granted(head).await;
+                context.heard_granted(head).await;
             }
             other => panic!("expected a grant or to be told to ask, got {other:?}"),
         }
@@ -156,28 +157,28 @@ pub async fn next_head_is_told_to_ask(world: World) -> Outcome {
 }
 
 /// A waiter whose mailbox is not open, or that has none, finds its lease when it is heard.
-pub async fn missed_notice_is_found_by_hearing(world: World) {
+pub async fn missed_notice_is_found_by_hearing(context: TestContext) {
     for mailbox in [Some(MailboxId::random()), None] {
-        let held = world.granted(&World::ask("key", "alice")).await;
-        let mut waiter = World::queueing("key", "bob");
+        let held = context.granted(&TestContext::ask("key", "alice")).await;
+        let mut waiter = TestContext::queueing("key", "bob");
         waiter.mailbox = mailbox;
-        world.queued(&waiter).await;
-        world.released(&held).await;
-        let handed = world.only_lease("key").await;
-        let claimed = world.heard_granted(&waiter).await;
+        context.queued(&waiter).await;
+        context.released(&held).await;
+        let handed = context.only_lease("key").await;
+        let claimed = context.heard_granted(&waiter).await;
         expect_eq!(claimed, handed.with_expires_at(claimed.expires_at));
-        world.released(&claimed).await;
+        context.released(&claimed).await;
     }
 }
 
 /// A mailbox that is opened again, also while requests name it, is told as before.
-pub async fn mailbox_can_be_opened_again(world: World) -> Outcome {
-    world.needs_notices()?;
-    let first = world.mail().await;
-    let (held, waiter) = waiter_in(&world, first.mailbox).await;
-    let mut second = world.open(first.mailbox).await;
+pub async fn mailbox_can_be_opened_again(context: TestContext) -> Outcome {
+    context.needs_notices()?;
+    let first = context.mail().await;
+    let (held, waiter) = waiter_in(&context, first.mailbox).await;
+    let mut second = context.open(first.mailbox).await;
     drop(first);
-    world.released(&held).await;
-    told_of_grant(&world, &mut second, &waiter).await;
+    context.released(&held).await;
+    told_of_grant(&context, &mut second, &waiter).await;
     Ok(())
 }

@@ -9,22 +9,22 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::domain::{CROWD, KEYS, MAILBOXES, OWNERS, PREFIXES, REQUESTS, SESSIONS};
+use super::values::{CROWD, KEYS, MAILBOXES, OWNERS, PREFIXES, REQUESTS, SESSIONS};
 
 /// A random command, whose subject is chosen by the situation in which it is sent: one that says
 /// "the first holder" is about another request in each.
 #[derive(Clone, Debug)]
 pub struct Command {
-    pub(super) act: Act,
+    pub(super) step: Step,
     /// Whether the keys are looked at afterwards; looking is a command of its own.
     pub(super) look: bool,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Act {
+pub(super) enum Step {
     Acquire {
         key: u8,
-        who: Who,
+        request_ref: RequestRef,
         owner: u8,
         terms: Terms,
         on_held: OnHeld,
@@ -36,21 +36,21 @@ pub(super) enum Act {
         keep_alive: KeepAlive,
         kind: Kind,
     },
-    Hear(Vec<(u8, Who, Option<u8>)>),
-    Renew(Vec<(u8, Named, Ttl, Option<u8>)>),
+    Hear(Vec<(u8, RequestRef, Option<u8>)>),
+    Renew(Vec<(u8, LeaseRef, Ttl, Option<u8>)>),
     Release {
         key: u8,
-        lease: Named,
+        lease: LeaseRef,
     },
     Cancel {
         key: u8,
-        who: Who,
+        request_ref: RequestRef,
         answer_outstanding: bool,
     },
     Transfer {
         key: u8,
-        lease: Named,
-        to: Who,
+        lease: LeaseRef,
+        to: RequestRef,
         owner: Option<u8>,
         metadata: u8,
         by: u8,
@@ -61,12 +61,12 @@ pub(super) enum Act {
     },
     EvictLease {
         key: u8,
-        lease: Named,
+        lease: LeaseRef,
         by: u8,
     },
     EvictWaiter {
         key: u8,
-        who: Who,
+        request_ref: RequestRef,
         by: u8,
     },
     Inspect {
@@ -120,14 +120,14 @@ pub(super) enum Kind {
 
 /// Which lease of whom.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Named {
-    pub(super) who: Who,
-    pub(super) which: Which,
+pub(super) struct LeaseRef {
+    pub(super) request_ref: RequestRef,
+    pub(super) generation: LeaseGeneration,
 }
 
 /// Which of the leases that a request ever had on a key.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Which {
+pub(super) enum LeaseGeneration {
     Last,
     LastButOne,
     /// None: the token is too low for any.
@@ -136,7 +136,7 @@ pub(super) enum Which {
 
 /// Whose request.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Who {
+pub(super) enum RequestRef {
     Number(u8),
     Holder(u8),
     Waiter(u8),
@@ -157,11 +157,11 @@ pub(super) enum Tick {
 /// Sequences of about fifty commands.
 pub fn commands() -> impl Strategy<Value = Vec<Command>> {
     let look = prop_oneof![1 => Just(false), 2 => Just(true)];
-    let command = (act(), look).prop_map(|(act, look)| Command { act, look });
+    let command = (step(), look).prop_map(|(step, look)| Command { step, look });
     vec(command, 1..100)
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn step() -> impl Strategy<Value = Step> {
     let (some_owner, to) = (option::of(owner()), option::of(owner()));
     let transfer = (key(), named(), mostly_waiter(), to, 0..3_u8, owner());
     let limit = || select(vec![100, 1, 2, 3]);
@@ -169,37 +169,37 @@ fn act() -> impl Strategy<Value = Act> {
     let crowd = prop_oneof![1 => 1..8_u8, 1 => Just(64), 5 => 70..=CROWD];
     let kind = select(vec![Kind::Exclusive, Kind::Mixed, Kind::Readers, Kind::EvictedReaders]);
     prop_oneof![
-        120 => (key(), who(), owner(), terms(), on_held()).prop_map(
-            |(key, who, owner, terms, on_held)| Act::Acquire { key, who, owner, terms, on_held }
+        120 => (key(), request_ref(), owner(), terms(), on_held()).prop_map(
+            |(key, request_ref, owner, terms, on_held)| Step::Acquire { key, request_ref, owner, terms, on_held }
         ),
         4 => (key(), crowd, keep_alive(), kind).prop_map(
-            |(key, count, keep_alive, kind)| Act::Crowd { key, count, keep_alive, kind }
+            |(key, count, keep_alive, kind)| Step::Crowd { key, count, keep_alive, kind }
         ),
-        30 => vec((key(), mostly_waiter(), mailbox()), 1..4).prop_map(Act::Hear),
-        24 => vec((key(), named(), ttl(), mailbox()), 1..4).prop_map(Act::Renew),
-        40 => (key(), named()).prop_map(|(key, lease)| Act::Release { key, lease }),
-        24 => (key(), mostly_waiter(), any::<bool>()).prop_map(|(key, who, answer_outstanding)| {
-            Act::Cancel { key, who, answer_outstanding }
+        30 => vec((key(), mostly_waiter(), mailbox()), 1..4).prop_map(Step::Hear),
+        24 => vec((key(), named(), ttl(), mailbox()), 1..4).prop_map(Step::Renew),
+        40 => (key(), named()).prop_map(|(key, lease)| Step::Release { key, lease }),
+        24 => (key(), mostly_waiter(), any::<bool>()).prop_map(|(key, request_ref, answer_outstanding)| {
+            Step::Cancel { key, request_ref, answer_outstanding }
         }),
         36 => transfer.prop_map(|(key, lease, to, owner, metadata, by)| {
-            Act::Transfer { key, lease, to, owner, metadata, by }
+            Step::Transfer { key, lease, to, owner, metadata, by }
         }),
-        8 => (key(), owner()).prop_map(|(key, by)| Act::EvictAll { key, by }),
+        8 => (key(), owner()).prop_map(|(key, by)| Step::EvictAll { key, by }),
         6 => (key(), named(), owner()).prop_map(|(key, lease, by)| {
-            Act::EvictLease { key, lease, by }
+            Step::EvictLease { key, lease, by }
         }),
-        6 => (key(), mostly_waiter(), owner()).prop_map(|(key, who, by)| {
-            Act::EvictWaiter { key, who, by }
+        6 => (key(), mostly_waiter(), owner()).prop_map(|(key, request_ref, by)| {
+            Step::EvictWaiter { key, request_ref, by }
         }),
-        6 => (key(), limit()).prop_map(|(key, limit)| Act::Inspect { key, limit }),
+        6 => (key(), limit()).prop_map(|(key, limit)| Step::Inspect { key, limit }),
         8 => (0..PREFIXES.len() as u8, some_owner, limit()).prop_map(|(prefix, owner, limit)| {
-            Act::List { prefix, owner, limit }
+            Step::List { prefix, owner, limit }
         }),
-        4 => (owner(), limit()).prop_map(|(owner, limit)| Act::WaitsOfOwner { owner, limit }),
+        4 => (owner(), limit()).prop_map(|(owner, limit)| Step::WaitsOfOwner { owner, limit }),
         4 => (0..SESSIONS, limit())
-            .prop_map(|(session, limit)| Act::WaitsOfSession { session, limit }),
-        24 => (1..4_u8).prop_map(|back| Act::Again { back }),
-        70 => tick().prop_map(Act::Clock),
+            .prop_map(|(session, limit)| Step::WaitsOfSession { session, limit }),
+        24 => (1..4_u8).prop_map(|back| Step::Again { back }),
+        70 => tick().prop_map(Step::Clock),
     ]
 }
 
@@ -212,30 +212,31 @@ fn owner() -> impl Strategy<Value = u8> {
     0..OWNERS.len() as u8
 }
 
-fn who() -> impl Strategy<Value = Who> {
+fn request_ref() -> impl Strategy<Value = RequestRef> {
     prop_oneof![
-        6 => (0..REQUESTS).prop_map(Who::Number),
-        1 => (REQUESTS..REQUESTS + CROWD).prop_map(Who::Number),
-        3 => (0..4_u8).prop_map(Who::Holder),
-        3 => (0..8_u8).prop_map(Who::Waiter),
+        6 => (0..REQUESTS).prop_map(RequestRef::Number),
+        1 => (REQUESTS..REQUESTS + CROWD).prop_map(RequestRef::Number),
+        3 => (0..4_u8).prop_map(RequestRef::Holder),
+        3 => (0..8_u8).prop_map(RequestRef::Waiter),
     ]
 }
 
-fn mostly_holder() -> impl Strategy<Value = Who> {
-    prop_oneof![3 => (0..4_u8).prop_map(Who::Holder), 2 => who()]
+fn mostly_holder() -> impl Strategy<Value = RequestRef> {
+    prop_oneof![3 => (0..4_u8).prop_map(RequestRef::Holder), 2 => request_ref()]
 }
 
-fn mostly_waiter() -> impl Strategy<Value = Who> {
-    prop_oneof![1 => (0..8_u8).prop_map(Who::Waiter), 1 => who()]
+fn mostly_waiter() -> impl Strategy<Value = RequestRef> {
+    prop_oneof![1 => (0..8_u8).prop_map(RequestRef::Waiter), 1 => request_ref()]
 }
 
-fn named() -> impl Strategy<Value = Named> {
-    let which = prop_oneof![
-        8 => Just(Which::Last),
-        2 => Just(Which::LastButOne),
-        1 => Just(Which::Never),
+fn named() -> impl Strategy<Value = LeaseRef> {
+    let generation = prop_oneof![
+        8 => Just(LeaseGeneration::Last),
+        2 => Just(LeaseGeneration::LastButOne),
+        1 => Just(LeaseGeneration::Never),
     ];
-    (mostly_holder(), which).prop_map(|(who, which)| Named { who, which })
+    (mostly_holder(), generation)
+        .prop_map(|(request_ref, generation)| LeaseRef { request_ref, generation })
 }
 
 fn mailbox() -> impl Strategy<Value = Option<u8>> {

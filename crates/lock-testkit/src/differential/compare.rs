@@ -10,13 +10,13 @@ use super::answer::Answer;
 use super::call::Call;
 use super::command::Command;
 use super::disagreement::{Disagreement, Entry};
+use super::event_log::EventLog;
 use super::mailboxes::Mailboxes;
 use super::oracle::Oracle;
 use super::plan::Settings;
 use super::report::Tally;
-use super::story::Story;
 use super::tokens::Counters;
-use super::{START, domain};
+use super::{START, values};
 
 /// After how many commands everything is looked at.
 const LOOK_AROUND_EVERY: usize = 10;
@@ -49,9 +49,9 @@ pub async fn compare(
         answered: why,
     })?;
     let oracle = Oracle::new(START, counters);
-    let (story, mailboxes) = (None, None);
+    let (event_log, mailboxes) = (None, None);
     let mut bench =
-        Bench { store, clock, settings, oracle, sent, history, tally, story, mailboxes };
+        Bench { store, clock, settings, oracle, sent, history, tally, event_log, mailboxes };
     bench.run(commands).await?;
     bench.tally.count_changes(&bench.oracle.events);
     bench.tally.count_notices(&bench.oracle.notices);
@@ -67,15 +67,15 @@ struct Bench<'a> {
     sent: Vec<Call>,
     history: Vec<Entry>,
     tally: Tally,
-    story: Option<Story>,
+    event_log: Option<EventLog>,
     mailboxes: Option<Mailboxes>,
 }
 
 impl Bench<'_> {
     async fn run(&mut self, commands: &[Command]) -> Result<(), Disagreement> {
         if self.settings.events {
-            let story = Story::begin(self.store).await;
-            self.story = Some(story.map_err(|why| self.disagreement(&"events", why))?);
+            let event_log = EventLog::begin(self.store).await;
+            self.event_log = Some(event_log.map_err(|why| self.disagreement(&"events", why))?);
         }
         if self.settings.notices {
             let mailboxes = Mailboxes::open(self.store).await;
@@ -88,8 +88,8 @@ impl Bench<'_> {
             }
         }
         self.look_around().await?;
-        if let Some(story) = self.story.take() {
-            let end = story.end(&self.oracle.events).await;
+        if let Some(event_log) = self.event_log.take() {
+            let end = event_log.end(&self.oracle.events).await;
             end.map_err(|(right, told)| self.disagreement(&right, told))?;
         }
         if let Some(mailboxes) = self.mailboxes.take() {
@@ -100,13 +100,13 @@ impl Bench<'_> {
     }
 
     async fn command(&mut self, command: &Command) -> Result<(), Disagreement> {
-        if let Some(now) = command.act.moves_clock_to(&self.oracle) {
+        if let Some(now) = command.step.moves_clock_to(&self.oracle) {
             self.clock.set(now);
             self.oracle.now = now;
             self.history.push(Entry::Clock(now));
             return Ok(());
         }
-        let calls = command.act.calls(&self.oracle, &self.sent);
+        let calls = command.step.calls(&self.oracle, &self.sent);
         for call in &calls {
             self.call(call).await?;
             self.sent.push(call.clone());
@@ -160,8 +160,8 @@ impl Bench<'_> {
     }
 
     async fn listen(&mut self) -> Result<(), Disagreement> {
-        if let Some(story) = &mut self.story {
-            let heard = story.listen().await;
+        if let Some(event_log) = &mut self.event_log {
+            let heard = event_log.listen().await;
             heard.map_err(|why| self.disagreement(&"events", why))?;
         }
         if let Some(mailboxes) = &mut self.mailboxes {
@@ -177,18 +177,18 @@ impl Bench<'_> {
         for limit in [ListQuery::DEFAULT_LIMIT, NonZeroU32::MIN.saturating_add(1)] {
             self.ask(Call::List(ListQuery::all().with_limit(limit))).await?;
         }
-        for owner in domain::owners() {
+        for owner in values::owners() {
             self.ask(Call::WaitsOf(WaitsQuery::new(owner))).await?;
         }
-        if let Some(story) = &mut self.story {
-            let resumed = story.resume(self.store).await;
+        if let Some(event_log) = &mut self.event_log {
+            let resumed = event_log.resume(self.store).await;
             resumed.map_err(|why| self.disagreement(&"events", why))?;
         }
         Ok(())
     }
 
     async fn look_at_keys(&mut self) -> Result<(), Disagreement> {
-        for key in domain::keys() {
+        for key in values::keys() {
             self.look_until_clean(&key).await?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lock_core::{LockStore, MailboxId, Notice, NoticeStream};
 
-use super::domain;
+use super::values;
 
 /// How long the last notice may take to arrive, in real time.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ impl Mailboxes {
     /// Opens all mailboxes.
     pub(super) async fn open(store: &dyn LockStore) -> Result<Self, String> {
         let mut mailboxes = Vec::new();
-        for id in domain::mailboxes() {
+        for id in values::mailboxes() {
             let stream = store.listen(id).await.map_err(|error| format!("{error:?}"))?;
             mailboxes.push(Mailbox { id, stream, told: Vec::new() });
         }

@@ -6,7 +6,7 @@ use lock_core::{
     AcquireRequest, Acquisition, FencingToken, LockKey, LockStore, ReleaseRequest, RequestId,
 };
 
-use super::{START, domain};
+use super::{START, values};
 
 /// The last token of each counter, and which keys share one.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl Counters {
     /// with which keys before it shares its counter.
     pub(super) async fn of(store: &dyn LockStore) -> Result<Self, String> {
         let mut counters = Self { counter_of: BTreeMap::new(), last: BTreeMap::new() };
-        for (number, key) in domain::keys().enumerate() {
+        for (number, key) in values::keys().enumerate() {
             let first = grant_and_release(store, &key).await?;
             let shared = first.get().checked_sub(START.as_micros());
             let shared = shared.ok_or_else(|| format!("token {first} is below the clock"))?;
@@ -50,7 +50,7 @@ impl Counters {
 }
 
 async fn grant_and_release(store: &dyn LockStore, key: &LockKey) -> Result<FencingToken, String> {
-    let request = AcquireRequest::new(RequestId::from_bits(77), key.clone(), domain::owner(0));
+    let request = AcquireRequest::new(RequestId::from_bits(77), key.clone(), values::owner(0));
     let granted = store.acquire(&request).await.map_err(|error| format!("{error:?}"))?;
     let Acquisition::Granted(lease) = granted.value else {
         return Err(format!("a new store answers {granted:?} to {request:?}"));

@@ -19,12 +19,12 @@ use lock_core::{
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::history::Who;
+use super::environment::{Environment, Opened};
+use super::history::Actor;
 use super::link::{Fate, Link, Sending};
 use super::planted::Planted;
 use super::show::{self, Show};
 use super::store::Store;
-use super::world::{Opened, World};
 
 /// How long renewals cease where that fault is planted.
 const CEASING: Duration = Duration::from_secs(40);
@@ -32,7 +32,7 @@ const CEASING: Duration = Duration::from_secs(40);
 /// The store as one process sees it.
 #[derive(Clone)]
 pub(super) struct Connection {
-    world: Arc<World>,
+    environment: Arc<Environment>,
     link: Arc<Link>,
 }
 
@@ -44,8 +44,8 @@ impl fmt::Debug for Connection {
 
 impl Connection {
     /// The store at the other end of `link`.
-    pub(super) const fn new(world: Arc<World>, link: Arc<Link>) -> Self {
-        Self { world, link }
+    pub(super) const fn new(environment: Arc<Environment>, link: Arc<Link>) -> Self {
+        Self { environment, link }
     }
 
     /// Does a command, and answers what `command` does.
@@ -56,8 +56,9 @@ impl Connection {
         mut command: impl FnMut(&mut Store) -> T + Send + 'static,
     ) -> Result<T> {
         let slot = self.link.slot;
-        let at_store =
-            move |world: &Arc<World>| world.command(slot, operation, &what, &mut command);
+        let at_store = move |environment: &Arc<Environment>| {
+            environment.command(slot, operation, &what, &mut command)
+        };
         self.call(operation, at_store).await
     }
 
@@ -65,20 +66,20 @@ impl Connection {
     async fn call<T: Send + 'static>(
         &self,
         operation: Operation,
-        at_store: impl FnMut(&Arc<World>) -> Result<T> + Send + 'static,
+        at_store: impl FnMut(&Arc<Environment>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let fate = match self.link.send() {
             Sending::Sent(fate) => fate,
             Sending::Refused => {
-                let who = Who::Process(self.link.slot);
-                self.world.note(who, format_args!("{operation} is refused"));
+                let who = Actor::Process(self.link.slot);
+                self.environment.note(who, format_args!("{operation} is refused"));
                 return Err(Error::new(ErrorKind::Unavailable, operation));
             }
             Sending::Dead => pending().await,
         };
         let (answer, answered) = oneshot::channel();
-        let (world, link) = (Arc::clone(&self.world), Arc::clone(&self.link));
-        drop(tokio::spawn(carry(world, link, fate, at_store, answer)));
+        let (environment, link) = (Arc::clone(&self.environment), Arc::clone(&self.link));
+        drop(tokio::spawn(carry(environment, link, fate, at_store, answer)));
         let answered = async {
             match answered.await {
                 Ok(answer) => answer,
@@ -97,10 +98,10 @@ impl Connection {
 
 /// Brings a request to the store and the answer back.
 async fn carry<T>(
-    world: Arc<World>,
+    environment: Arc<Environment>,
     link: Arc<Link>,
     fate: Fate,
-    mut at_store: impl FnMut(&Arc<World>) -> Result<T>,
+    mut at_store: impl FnMut(&Arc<Environment>) -> Result<T>,
     answer: oneshot::Sender<Result<T>>,
 ) {
     arrive(&link, fate.request_takes).await;
@@ -108,12 +109,12 @@ async fn carry<T>(
     if fate.request_is_lost || (is_cut && !fate.survives_cut) {
         return;
     }
-    let mut reply = at_store(&world);
+    let mut reply = at_store(&environment);
     if let Some(after) = fate.repeated_after {
         arrive(&link, after).await;
         // Whoever lost the connection meanwhile does not send it again.
         if link.is_connection(fate.connection) && !link.is_dead() {
-            reply = at_store(&world);
+            reply = at_store(&environment);
         }
     }
     sleep(fate.answer_takes).await;
@@ -123,7 +124,7 @@ async fn carry<T>(
         let _ = answer.send(reply);
         // What the process makes of it is seen when it ran.
         sleep(Duration::from_millis(1)).await;
-        world.look();
+        environment.look();
     }
 }
 
@@ -145,10 +146,10 @@ async fn arrive(link: &Link, takes: Duration) {
 impl LockBackend for Connection {
     async fn listen(&self, mailbox: MailboxId) -> Result<NoticeStream> {
         let link = Arc::clone(&self.link);
-        let open = move |world: &Arc<World>| {
-            world.note(Who::Process(link.slot), format_args!("listens"));
-            let opened = world.open(mailbox, &link);
-            Ok(Notices { world: Arc::clone(world), opened })
+        let open = move |environment: &Arc<Environment>| {
+            environment.note(Actor::Process(link.slot), format_args!("listens"));
+            let opened = environment.open(mailbox, &link);
+            Ok(Notices { environment: Arc::clone(environment), opened })
         };
         Ok(Box::pin(self.call(Operation::Listen, open).await?))
     }
@@ -156,11 +157,11 @@ impl LockBackend for Connection {
     async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
         let (id, wanted) = (request.id, request.clone());
         let what = format!("acquire {} {}", request.key, show::request(id));
-        let world = Arc::clone(&self.world);
+        let environment = Arc::clone(&self.environment);
         let answer = self.command(Operation::Acquire, what, move |store| store.acquire(&wanted));
-        world.answer_is_on_its_way(id, true);
+        environment.answer_is_on_its_way(id, true);
         let answer = answer.await;
-        world.answer_is_on_its_way(id, false);
+        environment.answer_is_on_its_way(id, false);
         answer
     }
 
@@ -173,7 +174,7 @@ impl LockBackend for Connection {
     }
 
     async fn renew(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>> {
-        if self.world.has(Planted::RenewalsCease) && self.link.is_rebuilt_within(CEASING) {
+        if self.environment.has(Planted::RenewalsCease) && self.link.is_rebuilt_within(CEASING) {
             return pending().await;
         }
         let names = requests.iter().map(|it| show::name(&it.lease));
@@ -253,7 +254,7 @@ impl LockInspector for Connection {
 
 /// The notices of one mailbox, which closes when they are dropped.
 struct Notices {
-    world: Arc<World>,
+    environment: Arc<Environment>,
     opened: Opened,
 }
 
@@ -267,6 +268,6 @@ impl Stream for Notices {
 
 impl Drop for Notices {
     fn drop(&mut self) {
-        self.world.close(self.opened.mailbox, self.opened.number);
+        self.environment.close(self.opened.mailbox, self.opened.number);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::history::Who;
+use super::history::Actor;
 use super::plan::{Fault, FaultKind, ProcessPlan};
 use super::process::Life;
 use super::quiet::{self, Living};
@@ -30,13 +30,13 @@ impl Troubles {
 impl Driver {
     pub(super) fn begin(self: &Arc<Self>, number: u64, fault: &Fault) {
         let lasts = fault.lasts;
-        self.world.note(Who::Plan, format_args!("begins for {lasts:?}: {:?}", fault.kind));
+        self.environment.note(Actor::Plan, format_args!("begins for {lasts:?}: {:?}", fault.kind));
         self.for_troubles_of(&fault.kind, |_, troubles| troubles.lasting += 1);
         if let Some(site) = &self.site {
             site.begin(&fault.kind);
         }
         match fault.kind {
-            FaultKind::Network { process, trouble } => {
+            FaultKind::Environment { process, trouble } => {
                 self.with(process, |life| life.link.begin(number, trouble));
             }
             FaultKind::Cut { process, .. } => self.with(process, |life| life.link.cut()),
@@ -60,10 +60,10 @@ impl Driver {
                 }
             }
             FaultKind::Restart { keeps_data } => {
-                self.world.state().store.is_down = true;
+                self.environment.state().store.is_down = true;
                 self.all().iter().for_each(|life| life.link.cut());
                 if !keeps_data {
-                    self.world.state().store.lose_everything();
+                    self.environment.state().store.lose_everything();
                 }
             }
             FaultKind::JumpForward { by } => {
@@ -78,9 +78,9 @@ impl Driver {
     }
 
     pub(super) async fn end(&self, number: u64, fault: &Fault) {
-        self.world.note(Who::Plan, format_args!("ends: {:?}", fault.kind));
+        self.environment.note(Actor::Plan, format_args!("ends: {:?}", fault.kind));
         let is_of_notices =
-            matches!(fault.kind, FaultKind::Network { trouble, .. } if trouble.is_of_notices());
+            matches!(fault.kind, FaultKind::Environment { trouble, .. } if trouble.is_of_notices());
         self.for_troubles_of(&fault.kind, |plan, troubles| {
             troubles.lasting -= 1;
             let settling = quiet::settling(plan.operation_timeout, plan.delay);
@@ -90,10 +90,10 @@ impl Driver {
             site.end(&fault.kind);
         }
         match fault.kind {
-            FaultKind::Network { process, .. } => self.with(process, |life| {
+            FaultKind::Environment { process, .. } => self.with(process, |life| {
                 life.link.end(number);
                 if is_of_notices {
-                    self.world.tell_missed(&life.link, false);
+                    self.environment.tell_missed(&life.link, false);
                 }
             }),
             FaultKind::Cut { process, ends_notices } => {
@@ -104,7 +104,7 @@ impl Driver {
             | FaultKind::ShutDown { process }
             | FaultKind::LoseRuntime { process } => self.start(process).await,
             FaultKind::Restart { .. } => {
-                self.world.state().store.is_down = false;
+                self.environment.state().store.is_down = false;
                 self.all().iter().for_each(|life| self.rebuild(life, false));
             }
             FaultKind::Stand => self.with_clock(|store| store.clock.stand(false)),
@@ -134,11 +134,11 @@ impl Driver {
     }
 
     fn rebuild(&self, life: &Life, ends_notices: bool) {
-        if self.world.state().store.is_down {
+        if self.environment.state().store.is_down {
             return;
         }
         life.link.rebuild();
-        self.world.tell_missed(&life.link, ends_notices);
+        self.environment.tell_missed(&life.link, ends_notices);
     }
 
     fn with(&self, slot: usize, change: impl Fn(&Life)) {
@@ -146,7 +146,7 @@ impl Driver {
     }
 
     fn with_clock(&self, change: impl FnOnce(&mut Store)) {
-        let mut state = self.world.state();
+        let mut state = self.environment.state();
         change(&mut state.store);
         state.store.observe_all();
     }

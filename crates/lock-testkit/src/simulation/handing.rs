@@ -43,7 +43,7 @@ impl Worker {
         let terms = Terms { ttl, keep_alive, priority, mode };
         let patience = Patience::For(Duration::from_secs(20));
         let again = self.ask(&lease.key, request, &terms, patience, None).await;
-        self.world.state().witness.unpark(&lease);
+        self.environment.state().witness.unpark(&lease);
         let Some(again) = again.filter(|again| again.token() != lease.token) else { return };
         self.adopt_by(&receiver, lease, mode, Duration::ZERO);
         self.hold(again, mode, Duration::from_secs(2), HoldEnd::Release, request).await;
@@ -73,18 +73,18 @@ impl Worker {
     }
 
     fn park(&self, lease: &Lease, receiver: &Life) {
-        self.world.state().witness.park(lease, &receiver.jobs);
+        self.environment.state().witness.park(lease, &receiver.jobs);
     }
 
     /// Looks at a lease that was taken out of its guard.
     fn look_at(&self, lease: &Lease) {
-        let outcome = quiet::check_taken_out(&self.world.state(), lease);
-        self.world.check(outcome);
+        let outcome = quiet::check_taken_out(&self.environment.state(), lease);
+        self.environment.check(outcome);
     }
 
     fn adopt_by(&self, receiver: &Arc<Life>, lease: Lease, mode: Mode, after: Duration) {
-        let (world, lives) = (Arc::clone(&self.world), Arc::clone(&self.lives));
-        let adopter = Self { world, life: Arc::clone(receiver), lives };
+        let (environment, lives) = (Arc::clone(&self.environment), Arc::clone(&self.lives));
+        let adopter = Self { environment, life: Arc::clone(receiver), lives };
         receiver.spawn(Box::pin(async move {
             adopter.pause(after).await;
             let limit = adopter.life.plan.operation_timeout * 2; // it may open the mailbox, too
@@ -95,11 +95,11 @@ impl Worker {
                 adopter.note(format_args!("adopts {} #{}", at.0, at.1));
                 let guard = Arc::new(guard);
                 {
-                    let mut state = adopter.world.state();
+                    let mut state = adopter.environment.state();
                     state.witness.believe(&adopter.life.jobs, &guard);
                     state.witness.unpark(&lease);
                 }
-                adopter.world.look();
+                adopter.environment.look();
                 let request = lease.request;
                 let hold = Duration::from_millis(700);
                 Box::pin(adopter.hold(guard, mode, hold, HoldEnd::Release, request)).await;

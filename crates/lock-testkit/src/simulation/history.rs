@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// Who did what is noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Who {
+pub(super) enum Actor {
     /// The plan: a fault begins or ends.
     Plan,
     /// The store.
@@ -35,7 +35,7 @@ impl fmt::Write for Digest {
     }
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plan => f.pad("plan"),
@@ -52,7 +52,7 @@ impl History {
     }
 
     /// Notes what happened at a virtual time.
-    pub(super) fn note(&mut self, at: Duration, who: Who, what: fmt::Arguments<'_>) {
+    pub(super) fn note(&mut self, at: Duration, who: Actor, what: fmt::Arguments<'_>) {
         // Neither a text nor a digest refuses to be written to.
         let _ = write!(self.digest, "{} {who} {what};", at.as_micros());
         if let Some(text) = &mut self.text {

@@ -11,13 +11,13 @@ use lock_core::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::history::Who;
+use super::environment::Environment;
+use super::history::Actor;
 use super::plan::{HoldEnd, Job, Patience, Terms, Work};
 use super::process::Life;
 use super::quiet;
 use super::show;
 use super::witness::{Asking, Wait};
-use super::world::World;
 
 /// What the request of a job has that was to succeed one that is still in use.
 const ALONE: u128 = 0x1000;
@@ -31,7 +31,7 @@ pub(super) type Lives = Arc<dyn Fn(usize) -> Option<Arc<Life>> + Send + Sync>;
 /// What a job has around it.
 #[derive(Clone)]
 pub(super) struct Worker {
-    pub(super) world: Arc<World>,
+    pub(super) environment: Arc<Environment>,
     pub(super) life: Arc<Life>,
     pub(super) lives: Lives,
 }
@@ -43,7 +43,7 @@ impl Worker {
         match job.work {
             Work::Hold { terms, patience, polls, hold, end } => {
                 let successor = RequestId::from_bits(job.request);
-                let may = self.world.state().witness.may_use(successor, &self.life.jobs);
+                let may = self.environment.state().witness.may_use(successor, &self.life.jobs);
                 let request =
                     if may { successor } else { RequestId::from_bits(job.number | ALONE) };
                 let asked = self.ask(&key, request, &terms, patience, polls).await;
@@ -136,8 +136,8 @@ impl Worker {
                 let guard = Arc::new(guard);
                 let lasts = guard.deadline().map(|at| at.saturating_duration_since(Instant::now()));
                 self.note(format_args!("has {key} #{} for {lasts:?}", guard.token()));
-                self.world.state().witness.believe(&self.life.jobs, &guard);
-                self.world.look();
+                self.environment.state().witness.believe(&self.life.jobs, &guard);
+                self.environment.look();
                 Some(guard)
             }
             Some(Ok(None)) => {
@@ -153,8 +153,8 @@ impl Worker {
                 };
                 let (lasted, delay) = (since.elapsed(), self.life.delay());
                 let wait = Wait { limit, lasted, keep_alive: terms.keep_alive, delay };
-                let outcome = quiet::check_wait(&self.world.state(), &wait, &error);
-                self.world.check(outcome);
+                let outcome = quiet::check_wait(&self.environment.state(), &wait, &error);
+                self.environment.check(outcome);
                 None
             }
             None => {
@@ -235,8 +235,8 @@ impl Worker {
         let settling = self.life.settling();
         let asking = Asking { life, since, keep_alive, delay, settling, queues };
         let name = (key.clone(), request);
-        self.world.state().witness.asking.insert(name.clone(), asking);
-        Entry { world: Arc::clone(&self.world), name }
+        self.environment.state().witness.asking.insert(name.clone(), asking);
+        Entry { environment: Arc::clone(&self.environment), name }
     }
 
     /// Awaits a call that ends in the time-out of an operation.
@@ -252,37 +252,38 @@ impl Worker {
         call: impl Future<Output = T>,
     ) -> T {
         let gate = &self.life.jobs;
-        let limit = limit + self.world.slack();
-        let number = self.world.state().witness.begin_call(gate, what.to_owned(), limit);
+        let limit = limit + self.environment.slack();
+        let number = self.environment.state().witness.begin_call(gate, what.to_owned(), limit);
         let outcome = call.await;
-        let call = self.world.state().witness.end_call(number);
-        self.world.check(call.map_or(Ok(()), |call| super::invariants::call_ends_in_time(&call)));
+        let call = self.environment.state().witness.end_call(number);
+        self.environment
+            .check(call.map_or(Ok(()), |call| super::invariants::call_ends_in_time(&call)));
         outcome
     }
 
     async fn a_lease(&self, key: &LockKey) -> Option<Lease> {
-        if self.world.is_real() {
+        if self.environment.is_real() {
             let seen = self.life.manager.inspect(key.clone()).await.ok()?;
             return seen.value.leases.into_iter().next();
         }
-        let state = self.world.state();
+        let state = self.environment.state();
         let now = state.store.clock.now();
         state.store.keys().get(key).and_then(|key| key.leases(now).next().cloned())
     }
 
     async fn head(&self, key: &LockKey) -> Option<RequestId> {
-        if self.world.is_real() {
+        if self.environment.is_real() {
             let seen = self.life.manager.inspect(key.clone()).await.ok()?;
             return seen.value.waiters.items.first().map(|waiter| waiter.request);
         }
-        let state = self.world.state();
+        let state = self.environment.state();
         let now = state.store.clock.now();
         let head = state.store.keys().get(key).and_then(|key| key.waiters(now).next());
         head.map(|waiter| waiter.request)
     }
 
     pub(super) fn note(&self, what: std::fmt::Arguments<'_>) {
-        self.world.note(Who::Process(self.life.slot), what);
+        self.environment.note(Actor::Process(self.life.slot), what);
     }
 
     fn note_end<T>(&self, what: &str, outcome: Result<T>) {
@@ -294,13 +295,13 @@ impl Worker {
 
     /// Notes that a call begins that ends leases of a key by force.
     pub(super) fn begin_force(&self, key: &LockKey) {
-        self.world.state().witness.begin_force(key);
+        self.environment.state().witness.begin_force(key);
     }
 
     /// Notes the end of a call that ends leases of a key by force.
     pub(super) fn note_force<T>(&self, key: &LockKey, what: &str, outcome: Result<T>) {
         if outcome.as_ref().err().is_none_or(|error| !error.is_unknown()) {
-            self.world.state().witness.end_force(key);
+            self.environment.state().witness.end_force(key);
         }
         self.note_end(what, outcome);
     }
@@ -308,8 +309,8 @@ impl Worker {
     fn note_loss(&self, guard: &LockGuard, reason: &LossReason) {
         self.note(format_args!("loses {} #{}: {reason}", guard.key(), guard.token()));
         let outcome =
-            quiet::check_loss(&self.world.state(), guard.lease(), reason, self.life.delay());
-        self.world.check(outcome);
+            quiet::check_loss(&self.environment.state(), guard.lease(), reason, self.life.delay());
+        self.environment.check(outcome);
     }
 }
 
@@ -343,14 +344,14 @@ impl<T> Future for Polled<T> {
 
 /// A request that is being awaited.
 struct Entry {
-    world: Arc<World>,
+    environment: Arc<Environment>,
     name: (LockKey, RequestId),
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
         let (key, request) = &self.name;
-        let mut state = self.world.state();
+        let mut state = self.environment.state();
         state.witness.asking.remove(&self.name);
         state.witness.seen_since.remove(&format!("absent {key} {request}"));
     }

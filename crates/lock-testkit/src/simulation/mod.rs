@@ -12,6 +12,7 @@
 
 mod clock;
 mod connection;
+mod environment;
 mod faults;
 mod gate;
 mod handing;
@@ -32,7 +33,6 @@ mod site;
 mod store;
 mod violation;
 mod witness;
-mod world;
 
 use std::fmt;
 use std::time::Duration;

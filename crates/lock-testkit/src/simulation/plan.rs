@@ -73,7 +73,7 @@ impl FaultKind {
     /// The process that it happens to; `None` is all.
     pub(super) const fn process(&self) -> Option<usize> {
         match *self {
-            Self::Network { process, .. }
+            Self::Environment { process, .. }
             | Self::Cut { process, .. }
             | Self::Pause { process }
             | Self::Die { process }
@@ -189,7 +189,7 @@ pub(super) struct Fault {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum FaultKind {
     /// Something between one process and the store.
-    Network { process: usize, trouble: Trouble },
+    Environment { process: usize, trouble: Trouble },
     /// The connection is cut; the notices end, or go on after the word that some may be missing.
     Cut { process: usize, ends_notices: bool },
     /// The process is stopped, and goes on afterwards.

@@ -89,7 +89,7 @@ const PLANTED: &[Plant] = &[
     manager("every notice is relied on", ManagerFault::TrustsEveryNotice, 1, HOLDER),
     manager("a waiter is entered late", ManagerFault::EntersAfterSending, 1141, TAKEN_UP),
     manager("the unanswered is not cancelled", ManagerFault::ForgetsUnanswered, 44, TAKEN_UP),
-    manager("departures are forgotten", ManagerFault::ForgetsDepartures, 43, TAKEN_UP),
+    manager("departures are forgotten", ManagerFault::ForgetsReleases, 43, TAKEN_UP),
     manager("missed notices have no effect", ManagerFault::IgnoresMayHaveMissed, 87, TAKEN_UP),
     manager("only the head watches", ManagerFault::OnlyHeadWatches, 171, IN_TIME),
     manager("a failure makes deaf", ManagerFault::FailurePausesLong, 2633, TAKEN_UP),

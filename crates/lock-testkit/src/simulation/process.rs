@@ -8,13 +8,13 @@ use lock_core::{LockManager, LockStore, ManagerConfig, OwnerId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::environment::Environment;
 use super::gate::{Gate, Task};
-use super::history::Who;
+use super::history::Actor;
 use super::link::Link;
 use super::plan::ProcessPlan;
 use super::quiet::{self, Living};
 use super::violation::Violation;
-use super::world::World;
 
 /// One life of a process: from its start to its end.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(super) struct Life {
 impl Life {
     /// Starts a process.
     pub(super) fn start(
-        world: &Arc<World>,
+        environment: &Arc<Environment>,
         slot: usize,
         number: u64,
         plan: &ProcessPlan,
@@ -54,7 +54,7 @@ impl Life {
         let manager = LockManager::with_config(store, owner, config).with_spawner(spawn);
         let (plan, jobs) = (plan.clone(), Arc::default());
         let (is_stopping, stopping) = (AtomicBool::new(false), Notify::new());
-        world.note(Who::Process(slot), format_args!("starts, life {number}"));
+        environment.note(Actor::Process(slot), format_args!("starts, life {number}"));
         Arc::new(Self { slot, plan, manager, link, jobs, tasks, is_stopping, stopping })
     }
 

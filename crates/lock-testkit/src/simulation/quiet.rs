@@ -7,12 +7,12 @@ use std::time::Duration;
 use lock_core::{Error, Lease, LockKey, LossReason, RequestId};
 use tokio::time::Instant;
 
+use super::environment::State;
 use super::gate::Gate;
 use super::invariants;
 use super::ledger::Ending;
 use super::violation::Violation;
 use super::witness::Wait;
-use super::world::State;
 
 /// How long after the last fault what was outstanding is over: after a time-out, a back-off and some
 /// round trips.

@@ -9,8 +9,9 @@ use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::connection::Connection;
+use super::environment::Environment;
 use super::faults::Troubles;
-use super::history::{History, Who};
+use super::history::{Actor, History};
 use super::invariants;
 use super::job::{Lives, Worker};
 use super::link::Link;
@@ -20,7 +21,6 @@ use super::process::Life;
 use super::quiet;
 use super::site::{Site, check_remains};
 use super::violation::Violation;
-use super::world::World;
 
 /// How long the quiet lasts in which everything must come to its end.
 const QUIET: Duration = Duration::from_secs(45);
@@ -53,9 +53,9 @@ pub(super) fn run(plan: &Plan, planted: Option<Planted>, history: History) -> Ra
         .build()
         .expect("a runtime without I/O needs nothing that could be missing");
     let ran = runtime.block_on(async {
-        let world = Arc::new(World::new(history, planted));
+        let environment = Arc::new(Environment::new(history, planted));
         let driver = Arc::new(Driver {
-            world: Arc::clone(&world),
+            environment: Arc::clone(&environment),
             plan: plan.clone(),
             site: None,
             lives: Mutex::default(),
@@ -71,13 +71,13 @@ pub(super) fn run(plan: &Plan, planted: Option<Planted>, history: History) -> Ra
 
 /// Runs a plan on a real store.
 pub(super) async fn run_on(site: Arc<dyn Site>, plan: Plan, history: History) -> Ran {
-    let world = Arc::new(World::around_a_store(history, site.slack()));
+    let environment = Arc::new(Environment::around_a_store(history, site.slack()));
     let (site, begun) = (Some(site), Instant::now());
-    Arc::new(Driver { world, plan, site, lives: Mutex::default(), begun }).run().await
+    Arc::new(Driver { environment, plan, site, lives: Mutex::default(), begun }).run().await
 }
 
 pub(super) struct Driver {
-    pub(super) world: Arc<World>,
+    pub(super) environment: Arc<Environment>,
     pub(super) plan: Plan,
     /// Where the store is a real one.
     pub(super) site: Option<Arc<dyn Site>>,
@@ -106,11 +106,11 @@ impl Driver {
     async fn run(self: Arc<Self>) -> Ran {
         tokio::select! {
             biased;
-            () = self.world.until_failed() => {}
+            () = self.environment.until_failed() => {}
             () = self.drive() => {}
         }
-        let commands = self.world.state().commands;
-        let (violation, history, lasted) = self.world.end();
+        let commands = self.environment.state().commands;
+        let (violation, history, lasted) = self.environment.end();
         let lasted = lasted.min(self.plan.busy + QUIET);
         Ran { violation, history, lasted, commands }
     }
@@ -137,14 +137,14 @@ impl Driver {
         self.shut_down().await;
         looking.abort();
         if let Some(site) = &self.site {
-            let bound = self.plan.longest_dead_lease() + self.world.slack();
+            let bound = self.plan.longest_dead_lease() + self.environment.slack();
             let store = site.connect(0).await;
-            self.world.check(check_remains(&*store, &self.plan, bound).await);
+            self.environment.check(check_remains(&*store, &self.plan, bound).await);
             return;
         }
         sleep(LONGEST_LEASE).await;
         sleep(AFTERLIFE).await;
-        self.world.check(self.look_for_remains());
+        self.environment.check(self.look_for_remains());
     }
 
     /// Everything of the plan in the order of time.
@@ -199,16 +199,16 @@ impl Driver {
         let plan = &self.plan.processes[slot];
         let link = Arc::new(Link::new(slot, seed, plan.delay));
         let store = connected.unwrap_or_else(|| {
-            Arc::new(Connection::new(Arc::clone(&self.world), Arc::clone(&link)))
+            Arc::new(Connection::new(Arc::clone(&self.environment), Arc::clone(&link)))
         });
-        let life = Life::start(&self.world, slot, count, plan, link, store);
+        let life = Life::start(&self.environment, slot, count, plan, link, store);
         slots.living.insert(slot, life);
     }
 
     fn worker(self: &Arc<Self>, life: &Arc<Life>) -> Worker {
         let driver = Arc::downgrade(self);
         let lives: Lives = Arc::new(move |slot| driver.upgrade().and_then(|it| it.life(slot)));
-        Worker { world: Arc::clone(&self.world), life: Arc::clone(life), lives }
+        Worker { environment: Arc::clone(&self.environment), life: Arc::clone(life), lives }
     }
 
     fn work(self: &Arc<Self>, job: &Job) {
@@ -222,46 +222,47 @@ impl Driver {
     async fn look_at_calls(&self) {
         loop {
             sleep(LOOK * 2).await;
-            let outcome = quiet::check_calls(&self.world.state());
-            self.world.check(outcome);
+            let outcome = quiet::check_calls(&self.environment.state());
+            self.environment.check(outcome);
             if self.site.is_none() {
-                let outcome = quiet::grants_are_taken_up(&mut self.world.state(), &self.calm());
-                self.world.check(outcome);
+                let outcome =
+                    quiet::grants_are_taken_up(&mut self.environment.state(), &self.calm());
+                self.environment.check(outcome);
             }
             let outcome = self.all().iter().try_for_each(|life| life.check());
-            self.world.check(outcome);
+            self.environment.check(outcome);
         }
     }
 
     /// Lets nothing go wrong for a while, and looks whether everything happens in time.
     async fn stay_quiet(&self) {
-        self.world.note(Who::Plan, format_args!("quiet begins"));
+        self.environment.note(Actor::Plan, format_args!("quiet begins"));
         let quiet_from = Instant::now();
         let living = self.calm();
         while quiet_from.elapsed() < QUIET {
             sleep(LOOK).await;
-            let outcome = quiet::check(&mut self.world.state(), &living, quiet_from);
-            self.world.check(outcome);
-            self.world.look();
+            let outcome = quiet::check(&mut self.environment.state(), &living, quiet_from);
+            self.environment.check(outcome);
+            self.environment.look();
         }
-        self.world.state().strict_from = None;
+        self.environment.state().strict_from = None;
     }
 
     /// Lets nothing go wrong any more until every job has ended, and looks that somebody goes on.
     async fn let_all_end(&self) {
-        self.world.note(Who::Plan, format_args!("quiet begins"));
+        self.environment.note(Actor::Plan, format_args!("quiet begins"));
         let quiet_from = Instant::now();
         while self.all().iter().any(|life| life.jobs.tasks() > 0) {
             sleep(LOOK).await;
-            self.world.look();
-            let bound = self.plan.longest_dead_lease() + self.world.slack();
-            let outcome = quiet::somebody_goes_on(&mut self.world.state(), quiet_from, bound);
-            self.world.check(outcome);
+            self.environment.look();
+            let bound = self.plan.longest_dead_lease() + self.environment.slack();
+            let outcome = quiet::somebody_goes_on(&mut self.environment.state(), quiet_from, bound);
+            self.environment.check(outcome);
         }
     }
 
     async fn shut_down(&self) {
-        self.world.note(Who::Plan, format_args!("everything is shut down"));
+        self.environment.note(Actor::Plan, format_args!("everything is shut down"));
         for life in self.all() {
             self.end_life(&life).await;
         }
@@ -269,19 +270,20 @@ impl Driver {
 
     /// Ends a process as a well-behaved program does.
     pub(super) async fn end_life(&self, life: &Arc<Life>) {
-        self.world.note(Who::Process(life.slot), format_args!("is shut down"));
+        self.environment.note(Actor::Process(life.slot), format_args!("is shut down"));
         life.stop();
         let limit = life.plan.shutdown_timeout;
-        let call = self.world.state().witness.begin_call(&life.jobs, "shut down".to_owned(), limit);
+        let call =
+            self.environment.state().witness.begin_call(&life.jobs, "shut down".to_owned(), limit);
         let report = life.manager.shutdown().await;
-        self.world.note(Who::Process(life.slot), format_args!("was shut down: {report:?}"));
-        let call = self.world.state().witness.end_call(call);
-        self.world.check(call.map_or(Ok(()), |call| invariants::call_ends_in_time(&call)));
+        self.environment.note(Actor::Process(life.slot), format_args!("was shut down: {report:?}"));
+        let call = self.environment.state().witness.end_call(call);
+        self.environment.check(call.map_or(Ok(()), |call| invariants::call_ends_in_time(&call)));
         // The tasks end when they run the next time.
         sleep(Duration::from_millis(2)).await;
         let tasks = life.tasks();
         if report.untold == 0 && !life.jobs.is_paused() {
-            self.world.check(invariants::nothing_is_left("tasks of a manager", tasks));
+            self.environment.check(invariants::nothing_is_left("tasks of a manager", tasks));
         }
         life.die();
         let mut slots = self.slots();
@@ -290,7 +292,7 @@ impl Driver {
     }
 
     fn look_for_remains(&self) -> Result<(), Violation> {
-        let mut state = self.world.state();
+        let mut state = self.environment.state();
         state.store.settle();
         let now = state.store.clock.now();
         let leases = state.store.keys().values().flat_map(|key| key.leases(now));
@@ -308,6 +310,6 @@ impl Driver {
             invariants::nothing_is_left("waiters", waiters)?;
         }
         invariants::nothing_is_left("keys", keys)?;
-        invariants::nothing_is_left("mailboxes", self.world.open_mailboxes())
+        invariants::nothing_is_left("mailboxes", self.environment.open_mailboxes())
     }
 }

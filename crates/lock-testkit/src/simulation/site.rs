@@ -111,7 +111,7 @@ fn ended(program: Option<std::result::Result<std::result::Result<Outcome, Failur
 impl dyn Site {
     pub(super) fn begin(&self, fault: &FaultKind) {
         match *fault {
-            FaultKind::Network { process, trouble } => {
+            FaultKind::Environment { process, trouble } => {
                 if let Some(trouble) = Trouble::of(trouble) {
                     self.trouble(process, trouble);
                 }
@@ -122,7 +122,7 @@ impl dyn Site {
     }
 
     pub(super) fn end(&self, fault: &FaultKind) {
-        if let FaultKind::Network { process, .. } | FaultKind::Cut { process, .. } = *fault {
+        if let FaultKind::Environment { process, .. } | FaultKind::Cut { process, .. } = *fault {
             self.heal(process);
         }
     }

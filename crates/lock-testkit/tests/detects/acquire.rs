@@ -7,7 +7,7 @@ use lock_core::{
 
 use super::Broken;
 use crate::fault::Fault;
-use crate::story::Ending;
+use crate::scenario::Ending;
 
 /// How many may wait in a store that refuses long queues or keeps their dead.
 const LONG: usize = 100;

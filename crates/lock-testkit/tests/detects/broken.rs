@@ -30,7 +30,7 @@ use lock_core::{
 use lock_memory::MemoryBackend;
 
 use crate::fault::Fault;
-use crate::story::{Ending, Story};
+use crate::scenario::{Ending, Scenario};
 
 /// A store that is broken in exactly one way, as one connection reaches it.
 ///
@@ -43,7 +43,7 @@ pub(crate) struct Broken {
     inner: MemoryBackend,
     /// What happens in the store below, of which the story is made.
     events: Arc<Mutex<EventStream>>,
-    story: Arc<Mutex<Story>>,
+    story: Arc<Mutex<Scenario>>,
     /// The number of this connection, and how many there are.
     seat: u64,
     seats: Arc<AtomicU64>,
@@ -79,7 +79,7 @@ impl Broken {
         Timed::new(if self.is(Fault::StampsRepliesOnce) { first } else { now }, value)
     }
 
-    fn story(&self) -> MutexGuard<'_, Story> {
+    fn story(&self) -> MutexGuard<'_, Scenario> {
         self.story.lock().expect("no case is run after a panic")
     }
 

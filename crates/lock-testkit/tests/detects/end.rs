@@ -8,7 +8,7 @@ use lock_core::{
 use super::Broken;
 use crate::fault::Fault;
 use crate::glob::matches;
-use crate::story::Ending;
+use crate::scenario::Ending;
 
 impl Broken {
     pub(super) async fn release_broken(&self, request: &ReleaseRequest) -> Result<Release> {

@@ -7,7 +7,7 @@ use lock_core::{Cursor, Lease, ListQuery, LockInspector, Page, RequestId, Result
 use super::Broken;
 use crate::fault::Fault;
 use crate::glob::matches;
-use crate::story::Ending;
+use crate::scenario::Ending;
 
 impl Broken {
     pub(super) async fn list_broken(&self, query: &ListQuery) -> Result<Page<Lease>> {

@@ -9,7 +9,7 @@ use lock_core::{
 
 use super::Broken;
 use crate::fault::Fault;
-use crate::story::Ending;
+use crate::scenario::Ending;
 
 impl Broken {
     pub(super) async fn inspect_broken(&self, query: &InspectQuery) -> Result<Timed<Inspection>> {

@@ -6,7 +6,7 @@ use lock_core::{
 
 use super::Broken;
 use crate::fault::Fault;
-use crate::story::Ending;
+use crate::scenario::Ending;
 
 impl Broken {
     pub(super) async fn renew_broken(

@@ -1,4 +1,4 @@
-//! What is read from a workload, and what is said of a bad one.
+//! Parsing of workloads, and its error messages.
 
 use insta::assert_snapshot;
 

@@ -3,7 +3,7 @@
 use lock_core::machine::SWEEP_LIMIT;
 use lock_core::{AcquireRequest, Holder, Mode};
 
-use crate::World;
+use crate::TestContext;
 use crate::cases::expect_eq;
 
 /// More leases or waiters than one command drops, grants or ends, three times over.
@@ -11,51 +11,51 @@ const MANY: usize = 3 * SWEEP_LIMIT + 10;
 
 /// Many readers that wait patiently.
 fn readers() -> impl Iterator<Item = AcquireRequest> {
-    World::patient(MANY).into_iter().map(|request| request.with_mode(Mode::READER))
+    TestContext::patient(MANY).into_iter().map(|request| request.with_mode(Mode::READER))
 }
 
 /// Leases that are over count nowhere, although one command cannot drop them all.
-pub async fn many_leases_that_are_over_count_nowhere(world: World) {
+pub async fn many_leases_that_are_over_count_nowhere(context: TestContext) {
     for reader in readers() {
-        world.granted(&reader.with_ttl(World::ttl(World::BRIEF))).await;
+        context.granted(&reader.with_ttl(TestContext::ttl(TestContext::BRIEF))).await;
     }
-    world.elapse(World::BRIEF).await;
-    let held = world.granted(&World::ask("key", "writer")).await;
-    let position = world.refused(&World::ask("key", "late")).await;
+    context.elapse(TestContext::BRIEF).await;
+    let held = context.granted(&TestContext::ask("key", "writer")).await;
+    let position = context.refused(&TestContext::ask("key", "late")).await;
     expect_eq!((position.holders, position.holder), (1, Some(Holder::from(&held))));
-    expect_eq!(world.only_lease("key").await, held);
+    expect_eq!(context.only_lease("key").await, held);
 }
 
 /// A release grants a bounded number of a long queue of readers, and the commands that follow grant
 /// the rest.
-pub async fn long_queue_of_readers_is_granted(world: World) {
-    let held = world.granted(&World::ask("key", "writer")).await;
+pub async fn long_queue_of_readers_is_granted(context: TestContext) {
+    let held = context.granted(&TestContext::ask("key", "writer")).await;
     let waiters: Vec<_> = readers().collect();
     for waiter in &waiters {
-        world.queued(waiter).await;
+        context.queued(waiter).await;
     }
-    world.released(&held).await;
+    context.released(&held).await;
     let mut turns = 0;
-    while world.inspect("key").await.waiting > 0 {
+    while context.inspect("key").await.waiting > 0 {
         turns += 1;
         assert!(turns <= 10, "ten looks do not grant all readers");
     }
     assert!(turns >= 1, "one command grants more than a few");
-    expect_eq!(world.inspect("key").await.holders, MANY as u64);
+    expect_eq!(context.inspect("key").await.holders, MANY as u64);
     for waiter in &waiters {
-        expect_eq!(world.heard_granted(waiter).await.request, waiter.id);
+        expect_eq!(context.heard_granted(waiter).await.request, waiter.id);
     }
 }
 
 /// An eviction of many leases ends some of them and says that more are left, until none is.
-pub async fn eviction_of_many_says_whether_more_are_left(world: World) {
+pub async fn eviction_of_many_says_whether_more_are_left(context: TestContext) {
     let mut held = Vec::new();
     for reader in readers() {
-        held.push(world.granted(&reader).await.request);
+        held.push(context.granted(&reader).await.request);
     }
     let (mut evicted, mut more) = (Vec::new(), true);
     while more {
-        let eviction = world.evict("key").await;
+        let eviction = context.evict("key").await;
         let count = eviction.leases.len();
         assert!((1..=2 * SWEEP_LIMIT).contains(&count), "{count} leases end at once");
         evicted.extend(eviction.leases.iter().map(|lease| lease.request));
@@ -65,5 +65,5 @@ pub async fn eviction_of_many_says_whether_more_are_left(world: World) {
     held.sort_unstable();
     evicted.sort_unstable();
     expect_eq!(evicted, held);
-    world.free("key").await;
+    context.free("key").await;
 }

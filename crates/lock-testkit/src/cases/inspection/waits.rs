@@ -3,88 +3,88 @@
 use lock_core::{InspectQuery, SessionId, WaitsQuery};
 
 use super::limit;
-use crate::World;
+use crate::TestContext;
 use crate::cases::expect_eq;
 
 /// Every request of an owner that waits is found, whatever key it waits for.
-pub async fn waits_of_an_owner_are_found(world: World) {
+pub async fn waits_of_an_owner_are_found(context: TestContext) {
     let mut expected = Vec::new();
     for key in ["a", "b", "c"] {
-        world.granted(&World::ask(key, "alice")).await;
+        context.granted(&TestContext::ask(key, "alice")).await;
         for owner in ["bob", "bob2", "bob:a", "Bob", "b*b"] {
-            world.queued(&World::queueing(key, owner)).await;
+            context.queued(&TestContext::queueing(key, owner)).await;
         }
-        expected.push(world.inspect(key).await.waiters.items.remove(0));
+        expected.push(context.inspect(key).await.waiters.items.remove(0));
     }
-    world.granted(&World::ask("d", "bob")).await;
-    expect_eq!(world.waits_of("bob").await, expected);
-    expect_eq!(world.waits_of("alice").await, []);
+    context.granted(&TestContext::ask("d", "bob")).await;
+    expect_eq!(context.waits_of("bob").await, expected);
+    expect_eq!(context.waits_of("alice").await, []);
 }
 
 /// Every request of a session that waits is found, and none of another session of its owner.
-pub async fn waits_of_a_session_are_found(world: World) {
+pub async fn waits_of_a_session_are_found(context: TestContext) {
     let session = SessionId::random();
     let mut expected = Vec::new();
     for key in ["a", "b", "c"] {
-        world.granted(&World::ask(key, "alice").with_session(session)).await;
-        world.queued(&World::queueing(key, "bob").with_session(session)).await;
-        expected.push(world.only_waiter(key).await);
-        world.queued(&World::queueing(key, "bob")).await;
-        world.queued(&World::queueing(key, "bob").with_session(SessionId::random())).await;
+        context.granted(&TestContext::ask(key, "alice").with_session(session)).await;
+        context.queued(&TestContext::queueing(key, "bob").with_session(session)).await;
+        expected.push(context.only_waiter(key).await);
+        context.queued(&TestContext::queueing(key, "bob")).await;
+        context.queued(&TestContext::queueing(key, "bob").with_session(SessionId::random())).await;
     }
-    expect_eq!(world.waits(WaitsQuery::new(session)).await, expected);
-    expect_eq!(world.waits(WaitsQuery::new(SessionId::random())).await, []);
-    expect_eq!(world.waits_of("bob").await.len(), 9);
+    expect_eq!(context.waits(WaitsQuery::new(session)).await, expected);
+    expect_eq!(context.waits(WaitsQuery::new(SessionId::random())).await, []);
+    expect_eq!(context.waits_of("bob").await.len(), 9);
 }
 
 /// Eleven waiters of an owner on three keys are each found once, on pages of one, four or all.
-pub async fn waits_are_paged(world: World) {
+pub async fn waits_are_paged(context: TestContext) {
     let mut expected = Vec::new();
     for (key, count) in [("a", 7), ("b", 1), ("c", 3)] {
-        world.granted(&World::ask(key, "alice")).await;
+        context.granted(&TestContext::ask(key, "alice")).await;
         for _ in 0..count {
-            world.queued(&World::queueing(key, "bob")).await;
-            world.queued(&World::queueing(key, "carol")).await;
+            context.queued(&TestContext::queueing(key, "bob")).await;
+            context.queued(&TestContext::queueing(key, "carol")).await;
         }
-        let waiters = world.inspect(key).await.waiters.items;
+        let waiters = context.inspect(key).await.waiters.items;
         expected.extend(waiters.into_iter().filter(|waiter| waiter.owner.as_str() == "bob"));
     }
     expected.sort_by_key(|waiter| (waiter.key.clone(), waiter.request));
     for size in [1, 4, 11, 100] {
-        let query = WaitsQuery::new(World::owner("bob")).with_limit(limit(size));
-        expect_eq!(world.waits(query).await, expected, "on pages of {size}");
+        let query = WaitsQuery::new(TestContext::owner("bob")).with_limit(limit(size));
+        expect_eq!(context.waits(query).await, expected, "on pages of {size}");
     }
 }
 
 /// A request is found among the waits of its owner until it is granted or leaves.
-pub async fn waits_end_with_the_grant(world: World) {
+pub async fn waits_end_with_the_grant(context: TestContext) {
     let mut pairs = Vec::new();
     for key in ["cancelled", "evicted", "released", "thrown out", "kept"] {
-        let waiter = World::queueing(key, "bob");
-        let held = world.granted(&World::ask(key, "alice")).await;
-        world.queued(&waiter).await;
+        let waiter = TestContext::queueing(key, "bob");
+        let held = context.granted(&TestContext::ask(key, "alice")).await;
+        context.queued(&waiter).await;
         pairs.push((held, waiter));
     }
-    expect_eq!(world.waits_of("bob").await.len(), 5);
-    world.dequeued(&pairs[0].1).await;
-    expect_eq!(world.evict("evicted").await.leases.len(), 1);
-    world.released(&pairs[2].0).await;
-    world.evicted_waiter(&pairs[3].1).await;
-    expect_eq!(world.waits_of("bob").await, [world.only_waiter("kept").await]);
+    expect_eq!(context.waits_of("bob").await.len(), 5);
+    context.dequeued(&pairs[0].1).await;
+    expect_eq!(context.evict("evicted").await.leases.len(), 1);
+    context.released(&pairs[2].0).await;
+    context.evicted_waiter(&pairs[3].1).await;
+    expect_eq!(context.waits_of("bob").await, [context.only_waiter("kept").await]);
 }
 
 /// Nine waiters are each shown once and in order, on pages of one, four or all.
-pub async fn waiters_are_paged(world: World) {
-    world.granted(&World::ask("key", "alice")).await;
-    let requests = World::patient(9);
+pub async fn waiters_are_paged(context: TestContext) {
+    context.granted(&TestContext::ask("key", "alice")).await;
+    let requests = TestContext::patient(9);
     for request in &requests {
-        world.queued(request).await;
+        context.queued(request).await;
     }
     for size in [1, 4, 9, 100] {
-        let mut query = InspectQuery::new(World::key("key")).with_limit(limit(size));
+        let mut query = InspectQuery::new(TestContext::key("key")).with_limit(limit(size));
         let mut shown = Vec::new();
         loop {
-            let seen = world.store().inspect(&query).await.expect("inspect answers").value;
+            let seen = context.store().inspect(&query).await.expect("inspect answers").value;
             expect_eq!((seen.waiting, seen.leases.len()), (9, 1));
             assert!(seen.waiters.items.len() <= size as usize, "{seen:?}");
             shown.extend(seen.waiters.items.iter().map(|waiter| waiter.request));

@@ -6,51 +6,51 @@ use lock_core::machine::MARK_SPAN;
 
 use super::evicted;
 use crate::cases::expect_eq;
-use crate::{Outcome, World};
+use crate::{Outcome, TestContext};
 
 /// Five minutes after a short lease or waiter was evicted, its request may hold the key again.
-pub async fn mark_ends(world: World) -> Outcome {
-    let (request, _, end) = evicted(&world).await;
-    let (held, waiter) = world.holder_and_waiter().await;
-    world.evicted_waiter(&waiter).await;
-    world.released(&held).await;
-    world.elapse_long(MARK_SPAN - World::BRIEF).await?;
+pub async fn mark_ends(context: TestContext) -> Outcome {
+    let (request, _, end) = evicted(&context).await;
+    let (held, waiter) = context.holder_and_waiter().await;
+    context.evicted_waiter(&waiter).await;
+    context.released(&held).await;
+    context.elapse_long(MARK_SPAN - TestContext::BRIEF).await?;
     for marked in [&request, &waiter] {
-        expect_eq!(world.ended(marked).await, end);
+        expect_eq!(context.ended(marked).await, end);
     }
-    world.elapse_long(World::BRIEF).await?;
+    context.elapse_long(TestContext::BRIEF).await?;
     for marked in [&request, &waiter] {
-        let held = world.granted(marked).await;
-        world.released(&held).await;
+        let held = context.granted(marked).await;
+        context.released(&held).await;
     }
     Ok(())
 }
 
 /// The mark of a long lease or of a patient waiter lasts until its end, at most an hour.
-pub async fn mark_lasts_as_long_as_the_lease(world: World) -> Outcome {
+pub async fn mark_lasts_as_long_as_the_lease(context: TestContext) -> Outcome {
     let minutes = |count: u64| Duration::from_secs(60 * count);
-    let long = World::ask("long", "alice").with_ttl(World::ttl(minutes(20)));
-    let longest = World::ask("longest", "alice").with_ttl(World::ttl(minutes(90)));
-    let keep_alive = World::keep_alive(minutes(20));
-    let patient = World::ask("patient", "alice").queueing(keep_alive);
+    let long = TestContext::ask("long", "alice").with_ttl(TestContext::ttl(minutes(20)));
+    let longest = TestContext::ask("longest", "alice").with_ttl(TestContext::ttl(minutes(90)));
+    let keep_alive = TestContext::keep_alive(minutes(20));
+    let patient = TestContext::ask("patient", "alice").queueing(keep_alive);
     for request in [&long, &longest] {
-        let held = world.granted(request).await;
-        world.evicted_lease(&held).await;
+        let held = context.granted(request).await;
+        context.evicted_lease(&held).await;
     }
-    let held = world.granted(&World::ask("patient", "bob")).await;
-    world.queued(&patient).await;
-    world.evicted_waiter(&patient).await;
-    world.released(&held).await;
-    world.elapse_long(keep_alive.span() - World::BRIEF).await?;
+    let held = context.granted(&TestContext::ask("patient", "bob")).await;
+    context.queued(&patient).await;
+    context.evicted_waiter(&patient).await;
+    context.released(&held).await;
+    context.elapse_long(keep_alive.span() - TestContext::BRIEF).await?;
     for marked in [&long, &longest, &patient] {
-        expect_eq!(world.ended(marked).await, World::end_by_eviction());
+        expect_eq!(context.ended(marked).await, TestContext::end_by_eviction());
     }
-    world.elapse_long(minutes(20)).await?;
+    context.elapse_long(minutes(20)).await?;
     for over in [&long, &patient] {
-        world.granted(over).await;
+        context.granted(over).await;
     }
-    expect_eq!(world.ended(&longest).await, World::end_by_eviction());
-    world.elapse_long(minutes(40)).await?;
-    world.granted(&longest).await;
+    expect_eq!(context.ended(&longest).await, TestContext::end_by_eviction());
+    context.elapse_long(minutes(40)).await?;
+    context.granted(&longest).await;
     Ok(())
 }

@@ -212,8 +212,8 @@ impl Generator {
         let kind = match self.rng.random_range(0..6) {
             0 => FaultKind::Cut { process, ends_notices: self.rng.random_bool(0.3) },
             1 => FaultKind::Die { process },
-            2..=4 => FaultKind::Network { process, trouble: self.trouble() },
-            _ => FaultKind::Network { process, trouble: Trouble::LosesNotices },
+            2..=4 => FaultKind::Environment { process, trouble: self.trouble() },
+            _ => FaultKind::Environment { process, trouble: Trouble::LosesNotices },
         };
         Fault { at, lasts: self.busy - at, kind }
     }
@@ -230,7 +230,7 @@ impl Generator {
             let process = self.any_process();
             let kind = match self.rng.random_range(0..8) {
                 0 => FaultKind::Cut { process, ends_notices: self.rng.random_bool(0.3) },
-                _ => FaultKind::Network { process, trouble: Trouble::LosesNotices },
+                _ => FaultKind::Environment { process, trouble: Trouble::LosesNotices },
             };
             faults.push(Fault { at, lasts, kind });
         }
@@ -242,7 +242,7 @@ impl Generator {
         let lasts = millis(self.rng.random_range(1..=longest)).min(self.busy - at);
         let process = self.any_process();
         let kind = match self.rng.random_range(0..100) {
-            0..40 => FaultKind::Network { process, trouble: self.trouble() },
+            0..40 => FaultKind::Environment { process, trouble: self.trouble() },
             40..55 => FaultKind::Cut { process, ends_notices: self.rng.random_bool(0.3) },
             55..68 => FaultKind::Pause { process },
             68..78 => FaultKind::Die { process },

@@ -1,11 +1,11 @@
-//! The terms of a request, as one text that the server keeps.
+//! Encoding of the terms of a request, as stored on the server.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lock_core::{AcquireRequest, LockKey, Metadata, Mode, OwnerId, RequestId, SessionId, Ttl};
 
-/// The part of a request that its lease keeps.
+/// Terms of a request that are kept in its lease.
 #[derive(Debug)]
 pub(crate) struct Terms {
     pub(crate) mode: Mode,

@@ -249,7 +249,7 @@ pub trait Source: fmt::Debug + Send + Sync {
 /// A [`put`](Self::put) or [`remove`](Self::remove) that is dropped, or whose error
 /// [is unknown](lock_compat::LegacyError::is_unknown), may have happened; the same again is harmless.
 #[async_trait]
-pub trait Archive: Source {
+pub trait RecordStore: Source {
     /// The bytes that are where this record would be put, readable or not.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! A set of things that end by themselves, found by request and by which ends first.
+//! Set of entries that expire, indexed by request and by expiry.
 
 use std::hash::BuildHasher;
 
@@ -8,27 +8,27 @@ use indexset::BTreeSet;
 
 use crate::{RequestId, Timestamp};
 
-/// How many ends share one block of memory.
+/// Maximum number of entries in a B-tree node.
 const BLOCK: usize = 64;
 
-/// A thing of one request that ends at some time.
-pub(super) trait Ends {
+/// Entry of one request, with an expiry.
+pub(super) trait Expiring {
     fn request(&self) -> RequestId;
-    /// When it ends; `None` is never.
+    /// Time of expiry; `None` if it does not expire.
     fn ends_at(&self) -> Option<Timestamp>;
 
-    /// Whether it is over at the time `now`.
+    /// Returns `true` if it has expired at `now`.
     fn is_over(&self, now: Timestamp) -> bool {
         self.ends_at().is_some_and(|end| end <= now)
     }
 }
 
-/// A set of things that end by themselves.
+/// Set of entries that expire.
 ///
-/// One thing, by far the most frequent case, needs no memory beside itself. Every operation on
-/// `n` things takes O(log n).
+/// A single entry, by far the most frequent case, needs no allocation. Operations on `n` entries
+/// take O(log n).
 #[derive(Clone, Debug, Default)]
-pub(super) enum Roster<T> {
+pub(super) enum ExpirySet<T> {
     #[default]
     Empty,
     One(T),
@@ -53,12 +53,12 @@ impl<T> Default for Many<T> {
     }
 }
 
-/// The place of a thing in the order of ends.
-fn end<T: Ends>(thing: &T) -> (Timestamp, RequestId) {
+/// Position of an entry in the order of expiry.
+fn end<T: Expiring>(thing: &T) -> (Timestamp, RequestId) {
     (thing.ends_at().unwrap_or(Timestamp::from_micros(u64::MAX)), thing.request())
 }
 
-impl<T: Ends> Roster<T> {
+impl<T: Expiring> ExpirySet<T> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Empty => 0,
@@ -196,7 +196,7 @@ impl<T: Ends> Roster<T> {
     }
 }
 
-impl<T: Ends> Many<T> {
+impl<T: Expiring> Many<T> {
     fn thing(&self, (_, request): &(Timestamp, RequestId)) -> Option<&T> {
         self.get(*request)
     }

@@ -1,55 +1,54 @@
-//! What a waiter is told, and when it is heard if it is told nothing.
+//! Notifications of a waiter, and the schedule of its heartbeats.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::evidence::Answered;
+use super::clock_bound::ClockBound;
 use super::planted::{self, ManagerFault};
 use crate::{End, Error, Grant, Lease, QueuePosition};
 
-/// How long after the next possible change the head of the queue is heard, for clocks that are
-/// coarse.
+/// Delay before the head of the queue asks again after the next possible change, for coarse clocks.
 const AFTER_A_CHANGE: Duration = Duration::from_millis(1);
-/// How much later each position is heard than the one before it.
+/// Delay between the heartbeats of successive positions.
 const STAGGER: Duration = Duration::from_millis(20);
-/// The last position that is heard at the next possible change and not only at its heartbeat.
+/// Last position that asks at the next possible change, not only at its heartbeat.
 const LAST_EAGER: u64 = 50;
-/// The longest time between two hearings of a waiter.
+/// Maximum interval between heartbeats.
 const LONGEST_HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// Where a request stands, as far as the store told.
+/// Last known position of a request.
 #[derive(Clone, Debug)]
-pub(super) struct Standing {
-    pub(super) answered: Answered,
+pub(super) struct QueueStatus {
+    pub(super) answered: ClockBound,
     pub(super) position: QueuePosition,
-    /// Why the store did not tell since then.
+    /// The last failure since then.
     pub(super) failure: Option<Error>,
 }
 
-/// What a waiter is told.
+/// Notification of a waiter.
 #[derive(Clone, Debug)]
-pub(super) enum News {
+pub(super) enum Notification {
     /// The request was granted, as a notice says; the lease counts from the answer, if there is one.
-    Granted(Grant, Option<Answered>),
+    Granted(Grant, Option<ClockBound>),
     /// The request was granted, as an answer says; the lease is claimed.
-    Holds(Answered, Lease),
+    Holds(ClockBound, Lease),
     /// The request was ended by force or cancelled.
     Ended(End),
     /// The request has lost its place.
     Absent,
-    /// Asking again is of no use.
+    /// Retrying is useless.
     Failed(Error),
 }
 
-/// How often a waiter of this keep-alive is heard at the least.
+/// Heartbeat interval for a keep-alive.
 pub(super) fn heartbeat(keep_alive: Duration) -> Duration {
     (keep_alive / 3).min(LONGEST_HEARTBEAT)
 }
 
-/// What was told about a lease before its guard was made.
+/// Notice about a lease that arrived before its guard was created.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum EarlyNotice {
     Nothing,
     /// It was ended by force.
     Ended(End),
@@ -57,16 +56,15 @@ pub(super) enum Told {
     Perhaps,
 }
 
-/// How long an answer is waited for at first: while there is a place to lose, only so long that
-/// other attempts can keep it.
+/// Time-out of the first attempt, short enough that further attempts can keep the position.
 pub(super) fn first_limit(heartbeat: Duration) -> Duration {
     heartbeat / 4
 }
 
-/// When to hear a waiter if nothing is told, and by how much earlier at the most: at the heartbeat,
-/// and before that when something may change by time alone, the head of the queue first.
+/// Due time of the next heartbeat of a waiter, and its slack: the regular interval, or earlier when
+/// time alone can cause a grant, the head of the queue first.
 pub(super) fn due(
-    answered: Answered,
+    answered: ClockBound,
     position: &QueuePosition,
     heartbeat: Duration,
 ) -> (Instant, Duration) {

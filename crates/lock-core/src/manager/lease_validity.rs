@@ -1,57 +1,28 @@
-//! What a guard and the renewal of its lease share: how long it lasts, and whether it was lost.
+//! Deadline and loss of a lease, shared by its guard and its renewal.
 
-use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::End;
+use crate::LossReason;
 
-/// Why a lease was lost while it was in use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LossReason {
-    /// It could not be renewed in time.
-    Overdue,
-    /// The store says that the request does not hold the key.
-    NotHeld,
-    /// It was ended by force.
-    Ended(End),
-    /// Another guard of this manager took charge of it.
-    Adopted,
-    /// Its manager was shut down and renews it no longer.
-    ShutDown,
-}
-
-impl fmt::Display for LossReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Overdue => f.write_str("it could not be renewed in time"),
-            Self::NotHeld => f.write_str("the store does not have it any more"),
-            Self::Ended(end) => write!(f, "it was {end}"),
-            Self::Adopted => f.write_str("another guard took charge of it"),
-            Self::ShutDown => f.write_str("its manager was shut down"),
-        }
-    }
-}
-
-/// When the holder must take a lease for lost that was granted or renewed by a command sent at
-/// `sent`, and lasts `span` from then on at the least.
+/// Local deadline of a lease that was granted or renewed by a command sent at `sent` and lasts at
+/// least `span` from then on.
 ///
-/// A tenth of the span, at least two milliseconds and at most two seconds, is kept as a margin for
+/// A tenth of the span, between two milliseconds and two seconds, is reserved as a margin for
 /// timers that are coarse, for clocks that run at different speeds and for the holder to stop.
 pub(super) fn deadline(sent: Instant, span: Duration) -> Instant {
     let margin = (span / 10).clamp(Duration::from_millis(2), Duration::from_secs(2));
     sent + span.saturating_sub(margin)
 }
 
-/// How long a lease lasts, by this process's clock, and whether it was lost.
+/// Deadline of a lease by this process's clock, and its loss.
 ///
-/// What was once lost stays lost.
+/// A loss is final.
 #[derive(Debug)]
-pub(super) struct Hold {
+pub(super) struct LeaseValidity {
     state: Mutex<State>,
     changed: Notify,
 }
@@ -59,21 +30,21 @@ pub(super) struct Hold {
 #[derive(Debug)]
 struct State {
     deadline: Option<Instant>,
-    /// Whether the lease is of full length, and not only of that of its claim window.
+    /// `true` once the lease has its full length instead of its claim window.
     is_claimed: bool,
     /// When the last renewal was sent that was answered.
     renewed_at: Option<Instant>,
     lost: Option<LossReason>,
 }
 
-impl Hold {
+impl LeaseValidity {
     /// A lease that lasts until `deadline`; `None` is for ever.
     pub(super) fn new(deadline: Option<Instant>, is_claimed: bool) -> Self {
         let state = State { deadline, is_claimed, renewed_at: None, lost: None };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
-    /// Whether the lease is of full length.
+    /// Returns `true` once the lease has its full length.
     pub(super) fn is_claimed(&self) -> bool {
         self.state().is_claimed
     }

@@ -11,12 +11,12 @@ use lock_core::{EventCursor, EventFilter, EventStream, LockEvent, LockKey, LockS
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a watcher was told so far.
-pub(super) struct Story {
+pub(super) struct EventLog {
     events: EventStream,
     told: Vec<LockEvent>,
 }
 
-impl Story {
+impl EventLog {
     /// Watches everything from now on.
     pub(super) async fn begin(store: &dyn LockStore) -> Result<Self, String> {
         let told = Vec::new();

@@ -21,7 +21,7 @@ pub(crate) enum Ending {
 
 /// What happened in the store so far.
 #[derive(Debug, Default)]
-pub(crate) struct Story {
+pub(crate) struct Scenario {
     /// What each request asked for first.
     pub(crate) asked: HashMap<RequestId, AcquireRequest>,
     /// The last lease of each request, as it began, and how it ended if it did.
@@ -70,7 +70,7 @@ pub(crate) struct Story {
     pub(crate) queued: HashSet<RequestId>,
 }
 
-impl Story {
+impl Scenario {
     /// Notes what happened; answers the lease that a waiter was handed.
     pub(crate) fn learn(&mut self, fault: Fault, event: &LockEvent) -> Option<Lease> {
         let handed = match &event.change {

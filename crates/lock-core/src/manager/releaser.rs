@@ -1,4 +1,4 @@
-//! What nobody wants any more is given back: leases of guards, requests of futures.
+//! The releaser: releases leases of dropped guards and cancels requests of dropped futures.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,45 +12,49 @@ use tokio::time::{Instant, sleep};
 use super::backoff::Backoff;
 use super::bounded::{bounded, unwinding};
 use super::planted::{self, ManagerFault};
-use super::{Shared, Stay};
+use super::{Shared, TrackerToken};
 use crate::{CancelRequest, LockKey, Operation, ReleaseRequest, Result};
 
-/// What nobody wants any more.
+/// Command that ends an abandoned lease or request.
 #[derive(Debug)]
-pub(super) enum Departing {
-    /// A lease, of which every answer came.
+pub(super) enum ReleaseCommand {
+    /// A lease without outstanding answers.
     Lease(ReleaseRequest),
-    /// A request that waits, or holds, or may yet arrive.
+    /// A request that may be queued, granted or still on its way.
     Request(CancelRequest),
 }
 
-/// A lease or a request that nobody wants any more.
+/// Release of an abandoned lease or request.
 ///
-/// Dropped before the store was told, it is counted, and left to its ttl or its keep-alive.
+/// If dropped before the store was told, it is counted, and the lease or request expires.
 #[derive(Debug)]
-pub(super) struct Departure {
-    stay: Stay,
-    departing: Departing,
-    /// When the store has ended it by itself; `None` is never.
+pub(super) struct ReleaseJob {
+    tracker: TrackerToken,
+    command: ReleaseCommand,
+    /// Time of expiry in the store; `None` if it does not expire.
     gone_by: Option<Instant>,
     is_told: bool,
 }
 
-/// A departure on its way.
-pub(super) type Telling = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A release in progress.
+pub(super) type ReleaseFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl Departure {
-    pub(super) const fn new(stay: Stay, departing: Departing, gone_by: Option<Instant>) -> Self {
-        Self { stay, departing, gone_by, is_told: false }
+impl ReleaseJob {
+    pub(super) const fn new(
+        tracker: TrackerToken,
+        command: ReleaseCommand,
+        gone_by: Option<Instant>,
+    ) -> Self {
+        Self { tracker, command, gone_by, is_told: false }
     }
 
-    /// Tells the store, at once where that takes no time and otherwise in the background. It never
+    /// Sends the release: immediately if that does not wait, otherwise in the background. Never
     /// blocks.
     pub(super) fn leave(self) {
-        let shared = Arc::clone(&self.stay.shared);
+        let shared = Arc::clone(&self.tracker.shared);
         // Elsewhere the store might start what only works there.
         let is_at_home = shared.life.is_at_home();
-        let mut telling: Telling = Box::pin(self.tell());
+        let mut telling: ReleaseFuture = Box::pin(self.tell());
         if is_at_home {
             let mut cx = Context::from_waker(Waker::noop());
             if telling.as_mut().poll(&mut cx).is_ready() {
@@ -60,11 +64,11 @@ impl Departure {
         shared.life.hand_over(telling);
     }
 
-    /// Tells the store until it understood, or has ended the request by itself.
+    /// Sends the release until the store confirms it or the request has expired.
     async fn tell(mut self) {
         let mut backoff = Backoff::default();
         loop {
-            let (key, told) = self.departing.tell(&self.stay.shared).await;
+            let (key, told) = self.command.tell(&self.tracker.shared).await;
             let Err(error) = told else { break };
             if !error.is_retryable() {
                 tracing::warn!(lock.key = %key, %error, "a request could not be ended");
@@ -72,7 +76,7 @@ impl Departure {
             }
             tracing::warn!(lock.key = %key, %error, "a request could not be ended yet");
             let pause = backoff.next();
-            if planted::has(ManagerFault::ForgetsDepartures) {
+            if planted::has(ManagerFault::ForgetsReleases) {
                 break;
             }
             if self.gone_by.is_some_and(|gone_by| gone_by <= Instant::now() + pause) {
@@ -84,24 +88,24 @@ impl Departure {
     }
 }
 
-impl Drop for Departure {
+impl Drop for ReleaseJob {
     fn drop(&mut self) {
         if !self.is_told {
-            self.stay.shared.untold.fetch_add(1, Ordering::Relaxed);
-            let key = self.departing.key();
+            self.tracker.shared.untold.fetch_add(1, Ordering::Relaxed);
+            let key = self.command.key();
             tracing::warn!(lock.key = %key, "a request is left to its ttl: the store was not told");
         }
     }
 }
 
-/// Goes on with every departure, side by side, until no manager is left to send any.
-pub(super) async fn see_off(mut departures: mpsc::UnboundedReceiver<Telling>) {
+/// Runs all releases concurrently until every manager is gone.
+pub(super) async fn run_releaser(mut jobs: mpsc::UnboundedReceiver<ReleaseFuture>) {
     let mut under_way = JoinSet::new();
     loop {
         tokio::select! {
             biased;
             Some(_) = under_way.join_next() => {}
-            departure = departures.recv() => match departure {
+            releaser = jobs.recv() => match releaser {
                 Some(telling) => drop(under_way.spawn(telling)),
                 None => break,
             },
@@ -110,7 +114,7 @@ pub(super) async fn see_off(mut departures: mpsc::UnboundedReceiver<Telling>) {
     while under_way.join_next().await.is_some() {}
 }
 
-impl Departing {
+impl ReleaseCommand {
     const fn key(&self) -> &LockKey {
         match self {
             Self::Lease(request) => &request.lease.key,

@@ -5,28 +5,28 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError, RedisFuture, Value};
 
-use super::config::Place;
+use super::config::Endpoint;
 
 /// A connection, which all calls share.
 #[derive(Clone)]
-pub(super) enum Link {
+pub(super) enum ServerConnection {
     Single(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
-impl Link {
+impl ServerConnection {
     /// Makes a connection and ends the `last`: what the server has not read of it by then must not
     /// take effect after what is sent from now on. Answers with its name, if the server tells.
     ///
     /// A user who may not do so, and a cluster, go without: Atlantis' own user often may not, and has
     /// to be served.
     pub(super) async fn make(
-        place: &Place,
+        endpoint: &Endpoint,
         last: Option<&Peer>,
     ) -> Result<(Self, Option<Peer>), RedisError> {
-        let client = match place {
-            Place::Single(client) => client,
-            Place::Cluster(client) => {
+        let client = match endpoint {
+            Endpoint::Single(client) => client,
+            Endpoint::Cluster(client) => {
                 return Ok((Self::Cluster(client.get_async_connection().await?), None));
             }
         };
@@ -53,11 +53,11 @@ fn allowed<T>(answer: Result<T, RedisError>) -> Result<Option<T>, RedisError> {
     }
 }
 
-impl ConnectionLike for Link {
+impl ConnectionLike for ServerConnection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
-            Self::Single(link) => link.req_packed_command(command),
-            Self::Cluster(link) => link.req_packed_command(command),
+            Self::Single(server_connection) => server_connection.req_packed_command(command),
+            Self::Cluster(server_connection) => server_connection.req_packed_command(command),
         }
     }
 
@@ -68,15 +68,19 @@ impl ConnectionLike for Link {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         match self {
-            Self::Single(link) => link.req_packed_commands(commands, offset, count),
-            Self::Cluster(link) => link.req_packed_commands(commands, offset, count),
+            Self::Single(server_connection) => {
+                server_connection.req_packed_commands(commands, offset, count)
+            }
+            Self::Cluster(server_connection) => {
+                server_connection.req_packed_commands(commands, offset, count)
+            }
         }
     }
 
     fn get_db(&self) -> i64 {
         match self {
-            Self::Single(link) => link.get_db(),
-            Self::Cluster(link) => link.get_db(),
+            Self::Single(server_connection) => server_connection.get_db(),
+            Self::Cluster(server_connection) => server_connection.get_db(),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! How long a lease lasts for the client: pure, so that late and lost messages can be thought
-//! through without a network (rule 11 of [`machine`](crate::machine)).
+//! Bound of a lease for the client (rule 11 of [`machine`](crate::machine)). Pure, so that late and
+//! lost messages can be tested without a network.
 
 use std::time::Duration;
 
@@ -7,32 +7,33 @@ use tokio::time::Instant;
 
 use crate::{Grant, Lease, Timestamp};
 
-/// When a command was sent, by the client's clock, and when the store answered it, by its own.
+/// Time of sending by the client's clock, and time of the answer by the store's clock.
 ///
 /// The store's clock was at `observed_at` not before `sent`. So what ends at a point of the store's
 /// clock ends for the client no later than the same span after `sent`, as long as the store's clock
 /// does not run faster than the client's.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answered {
+pub(super) struct ClockBound {
     pub(super) sent: Instant,
     pub(super) observed_at: Timestamp,
 }
 
-impl Answered {
-    /// How long after [`sent`](Self::sent) the client may rely on a lease that ends at `expires_at`.
+impl ClockBound {
+    /// Time after [`sent`](Self::sent) for which the client may rely on a lease that ends at
+    /// `expires_at`.
     pub(super) fn lasts(&self, expires_at: Option<Timestamp>) -> Option<Duration> {
         expires_at.map(|end| end.since(self.observed_at))
     }
 
-    /// Whether more than half of the lease was over before the answer came.
+    /// Returns `true` if more than half of the lease had elapsed when the answer arrived.
     pub(super) fn is_stale(&self, lease: &Lease) -> bool {
         self.lasts(lease.expires_at).is_some_and(|lasts| self.sent.elapsed() > lasts / 2)
     }
 
-    /// From when on, and for how long, the client may rely on a lease that it was told of after this
-    /// answer; nothing when the request is better heard first, because the grant is older than the
-    /// answer, or less than half of the claim window is left.
-    pub(super) fn lasts_by_notice(
+    /// Start and duration of a lease that was announced by a notice after this answer; `None` if
+    /// the request must be heard first, because the grant is older than the answer or less than
+    /// half of the claim window remains.
+    pub(super) fn validity_by_notice(
         &self,
         grant: &Grant,
         now: Instant,
@@ -73,7 +74,7 @@ mod tests {
 
     #[test]
     fn answer_counts_from_the_sending() {
-        let answered = Answered { sent: Instant::now(), observed_at: at(0) };
+        let answered = ClockBound { sent: Instant::now(), observed_at: at(0) };
         assert_eq!(answered.lasts(Some(at(30))), Some(secs(30)));
         assert_eq!(answered.lasts(Some(at(0))), Some(Duration::ZERO));
         assert_eq!(answered.lasts(None), None);
@@ -82,24 +83,24 @@ mod tests {
     #[test]
     fn notice_counts_from_the_last_answer() {
         let sent = Instant::now();
-        let answered = Answered { sent, observed_at: at(0) };
-        let lasts = answered.lasts_by_notice(&grant(3), sent + secs(4));
+        let answered = ClockBound { sent, observed_at: at(0) };
+        let lasts = answered.validity_by_notice(&grant(3), sent + secs(4));
         assert_eq!(lasts, Some((sent + secs(3), Some(WINDOW))));
     }
 
     #[test]
     fn late_notice_is_not_relied_on() {
         let sent = Instant::now();
-        let answered = Answered { sent, observed_at: at(0) };
-        assert!(answered.lasts_by_notice(&grant(3), sent + secs(8)).is_some());
-        assert_eq!(answered.lasts_by_notice(&grant(3), sent + secs(9)), None);
+        let answered = ClockBound { sent, observed_at: at(0) };
+        assert!(answered.validity_by_notice(&grant(3), sent + secs(8)).is_some());
+        assert_eq!(answered.validity_by_notice(&grant(3), sent + secs(9)), None);
     }
 
     #[test]
     fn notice_of_a_grant_before_the_answer_is_not_relied_on() {
         let sent = Instant::now();
-        let answered = Answered { sent, observed_at: at(6) };
-        assert_eq!(answered.lasts_by_notice(&grant(5), sent), None);
-        assert!(answered.lasts_by_notice(&grant(6), sent).is_some());
+        let answered = ClockBound { sent, observed_at: at(6) };
+        assert_eq!(answered.validity_by_notice(&grant(5), sent), None);
+        assert!(answered.validity_by_notice(&grant(6), sent).is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! The connection of the commands as its users and its keeper know it.
+//! Handle of the command connection, shared by its users and its supervisor.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use tokio::sync::{Notify, watch};
 
 use crate::script::{Arg, Form, Script, Scripts};
 
-/// What the users of the connection and its keeper both know.
+/// Slot of the current connection, shared by its users and its supervisor.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct ConnectionSlot {
     state: watch::Sender<State>,
     /// The server's address, for errors.
     pub(crate) server: Arc<str>,
@@ -20,66 +20,65 @@ pub(crate) struct Line {
 
 #[derive(Clone, Debug)]
 enum State {
-    /// There is no connection, because of this.
+    /// No connection, with the cause.
     Down(Option<String>),
-    Up(Link),
+    Up(ConnectionHandle),
 }
 
-/// A connection as long as it lasts.
+/// Handle of an open connection.
 #[derive(Clone)]
-pub(crate) struct Link {
+pub(crate) struct ConnectionHandle {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) form: Form,
-    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) health: Arc<ConnectionHealth>,
 }
 
-/// What the users of a connection noticed of it.
+/// Health of a connection as observed by its users.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse {
-    /// Told when something was without an answer.
+pub(crate) struct ConnectionHealth {
+    /// Notified when a command got no answer.
     pub(crate) doubted: Notify,
-    /// Told when the connection is of no use any more.
+    /// Notified when the connection is unusable.
     pub(crate) broken: Notify,
 }
 
-impl Line {
+impl ConnectionSlot {
     pub(crate) fn new(server: Arc<str>, scripts: Scripts) -> Self {
         let (state, _) = watch::channel(State::Down(None));
         Self { state, server, scripts }
     }
 
-    pub(crate) fn up(&self, link: Link) {
-        self.state.send_replace(State::Up(link));
+    pub(crate) fn up(&self, handle: ConnectionHandle) {
+        self.state.send_replace(State::Up(handle));
     }
 
     pub(crate) fn down(&self, cause: Option<String>) {
         self.state.send_replace(State::Down(cause));
     }
 
-    /// The connection, as soon as there is one.
-    pub(crate) async fn link(&self) -> Option<Link> {
-        if let State::Up(link) = &*self.state.borrow() {
-            return Some(link.clone());
+    /// Waits for a connection.
+    pub(crate) async fn handle(&self) -> Option<ConnectionHandle> {
+        if let State::Up(handle) = &*self.state.borrow() {
+            return Some(handle.clone());
         }
         let mut states = self.state.subscribe();
         let up = states.wait_for(|state| matches!(state, State::Up(_))).await.ok()?;
         match &*up {
-            State::Up(link) => Some(link.clone()),
+            State::Up(handle) => Some(handle.clone()),
             State::Down(_) => None,
         }
     }
 
-    /// Lets nobody use a connection any more: who tries again at once would only find it broken, again
-    /// and again, before its keeper gets to run.
-    pub(crate) fn give_up(&self, pulse: &Arc<Pulse>, cause: Option<String>) {
+    /// Retires a connection, so that callers do not retry on it before its supervisor runs.
+    pub(crate) fn give_up(&self, health: &Arc<ConnectionHealth>, cause: Option<String>) {
         self.state.send_if_modified(|state| {
-            let is_used = matches!(state, State::Up(link) if Arc::ptr_eq(&link.pulse, pulse));
+            let is_used = matches!(state, State::Up(handle) if Arc::ptr_eq(&handle.health, health));
             if is_used {
                 *state = State::Down(cause);
             }
             is_used
         });
-        pulse.broken.notify_one();
+        health.broken.notify_one();
     }
 
     pub(crate) fn cause(&self) -> Option<String> {
@@ -90,9 +89,9 @@ impl Line {
     }
 }
 
-impl Link {
+impl ConnectionHandle {
     pub(crate) fn new(connection: MultiplexedConnection, form: Form) -> Self {
-        Self { connection, form, pulse: Arc::default() }
+        Self { connection, form, health: Arc::default() }
     }
 
     /// Calls a script, which the server is told of if it does not know it.
@@ -119,9 +118,9 @@ impl Link {
     }
 }
 
-impl std::fmt::Debug for Link {
+impl std::fmt::Debug for ConnectionHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("pulse", &self.pulse).finish_non_exhaustive()
+        f.debug_struct("Link").field("pulse", &self.health).finish_non_exhaustive()
     }
 }
 
@@ -133,7 +132,7 @@ pub(crate) async fn send(
     connection.send_packed_command(command).await?.extract_error()
 }
 
-/// Whether an error says that the connection is of no use any more.
+/// Returns `true` if an error means that the connection is unusable.
 pub(crate) fn is_over(error: &redis::RedisError) -> bool {
     error.is_unrecoverable_error()
         || error.is_connection_dropped()

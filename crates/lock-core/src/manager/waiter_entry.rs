@@ -1,4 +1,4 @@
-//! What is known of a request that a manager waits for.
+//! State of a pending request in the registry of waiters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,45 +7,44 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::evidence::Answered;
-use super::news::{News, Standing};
+use super::clock_bound::ClockBound;
+use super::notification::{Notification, QueueStatus};
 use crate::{End, FencingToken};
 
-/// A request in the table.
+/// A registered request.
 #[derive(Debug)]
-pub(super) struct Row {
-    /// The number of futures that share it: nearly always one.
+pub(super) struct WaiterEntry {
+    /// Number of futures that share it, nearly always one.
     pub(super) sharers: usize,
-    /// How often all had been told to ask when it was entered or last waited.
+    /// Value of the hurry counter when the request was registered or last waited.
     pub(super) hurries: u64,
-    /// Whether the store is to be asked as soon as the request waits.
+    /// `true` if the store must be asked as soon as the request waits.
     pub(super) ask: bool,
-    /// The last news, and its number.
-    pub(super) news: Option<Box<News>>,
+    /// The last notification, and its number.
+    pub(super) news: Option<Box<Notification>>,
     pub(super) version: u64,
     pub(super) told: Option<Arc<Notify>>,
-    /// The last lease of the request that was ended by force, for a guard that is made after it was
-    /// told.
+    /// Last forced end of a lease of the request, for a guard created after the notice.
     pub(super) ended: Option<Box<(FencingToken, End)>>,
-    pub(super) wait: Option<Box<Wait>>,
+    pub(super) wait: Option<Box<QueuedEntry>>,
 }
 
-/// A row whose request has a place in the queue.
+/// State of a queued request.
 #[derive(Debug)]
-pub(super) struct Wait {
+pub(super) struct QueuedEntry {
     pub(super) heartbeat: Duration,
-    /// The last answer, with the number of times that all had been told to ask; a grant that is told
-    /// counts from it unless that number moved on.
-    pub(super) answered: Option<(Answered, u64)>,
-    pub(super) standing: Standing,
+    /// Last answer, with the hurry counter at that time; a notice of a grant counts from it unless
+    /// the counter has changed.
+    pub(super) answered: Option<(ClockBound, u64)>,
+    pub(super) status: QueueStatus,
     pub(super) backoff: Backoff,
-    /// How long the next answer is waited for; longer after each that did not come in time.
+    /// Time-out of the next answer; it grows after each time-out.
     pub(super) limit: Duration,
-    /// When the task last took it up.
+    /// Time of the last attempt.
     pub(super) tried: Instant,
 }
 
-impl Row {
+impl WaiterEntry {
     pub(super) const fn new(hurries: u64) -> Self {
         Self {
             sharers: 0,
@@ -61,7 +60,7 @@ impl Row {
 
     /// Keeps the news; whom to wake, once the table is free, is returned: a waker may do anything.
     #[must_use]
-    pub(super) fn tell(&mut self, news: News) -> Option<Arc<Notify>> {
+    pub(super) fn tell(&mut self, news: Notification) -> Option<Arc<Notify>> {
         self.news = Some(Box::new(news));
         self.version += 1;
         self.told.clone()

@@ -1,15 +1,15 @@
-//! How far a command has come that is sent with others, and how long it may take.
+//! State and deadline of a batched command.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::link::Pulse;
+use crate::connection_handle::ConnectionHealth;
 
-/// How far a command has come.
+/// State of a command.
 #[derive(Debug, Default)]
-pub(crate) struct Standing(Mutex<Stage>);
+pub(crate) struct CommandState(Mutex<Stage>);
 
 #[derive(Clone, Debug, Default)]
 enum Stage {
@@ -19,21 +19,21 @@ enum Stage {
     Withdrawn,
 }
 
-/// How a command was sent.
+/// Details of a sent command.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
-    /// Of the connection that it went on.
-    pub(crate) pulse: Arc<Pulse>,
-    /// Until when there must be an answer.
+    /// Health of its connection.
+    pub(crate) health: Arc<ConnectionHealth>,
+    /// Deadline of the answer.
     pub(crate) deadline: Instant,
 }
 
-impl Standing {
+impl CommandState {
     fn stage(&self) -> MutexGuard<'_, Stage> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a command be sent; `false` when it was withdrawn.
+    /// Marks a command as sent; `false` if it was withdrawn.
     pub(crate) fn send(&self, sent: Sent) -> bool {
         self.becomes(Stage::Sent(sent))
     }
@@ -47,12 +47,12 @@ impl Standing {
         waits
     }
 
-    /// Lets a command not be sent any more; `false` when it is already.
+    /// Withdraws a command; `false` if it was already sent.
     pub(crate) fn withdraw(&self) -> bool {
         self.becomes(Stage::Withdrawn)
     }
 
-    /// How the command was sent, if it was.
+    /// Returns the details if the command was sent.
     pub(crate) fn sent(&self) -> Option<Sent> {
         match &*self.stage() {
             Stage::Sent(sent) => Some(sent.clone()),
@@ -65,30 +65,30 @@ impl Standing {
     }
 }
 
-/// Whether the connection takes one more batch. Until it does, the time of a command does not run.
+/// Capacity of the connection for another batch. The time-out of a command does not run without it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Room {
+pub(crate) enum Capacity {
     #[default]
     Always,
-    /// There is none.
-    Awaited,
+    /// No capacity.
+    Exhausted,
     Since(Instant),
 }
 
-impl Room {
-    /// Nothing waits for room any more.
+impl Capacity {
+    /// Marks capacity as available.
     pub(crate) fn is_there(&mut self) {
-        if matches!(self, Self::Awaited) {
+        if matches!(self, Self::Exhausted) {
             *self = Self::Since(Instant::now());
         }
     }
 
-    /// Until when a command of `since` may take; `None` while its time does not run.
+    /// Deadline of a command queued at `since`; `None` while its time-out does not run.
     pub(crate) fn deadline(self, since: Instant, limit: Duration) -> Option<Instant> {
         match self {
             Self::Always => Some(since + limit),
-            Self::Awaited => None,
-            Self::Since(room) => Some(since.max(room) + limit),
+            Self::Exhausted => None,
+            Self::Since(capacity) => Some(since.max(capacity) + limit),
         }
     }
 }

@@ -7,10 +7,10 @@ use lock_core::{
     WaitsQuery,
 };
 
-use super::World;
+use super::TestContext;
 use crate::cases::expect_eq;
 
-impl World {
+impl TestContext {
     /// The leases of all pages, in the order of their keys and then their requests.
     pub async fn list(&self, query: ListQuery) -> Vec<Lease> {
         let (mut query, mut leases) = (query, Vec::new());

@@ -1,4 +1,4 @@
-//! What operators and tools do: look, list, hand over, take away, adopt.
+//! Administration: inspect, list, transfer, release by name, evict and adopt.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::bounded::{bounded, one};
-use super::evidence::Answered;
-use super::hold::LossReason;
-use super::pending::catch_up;
-use super::{LockGuard, LockManager, Stay};
+use super::clock_bound::ClockBound;
+use super::pending_request::catch_up;
+use super::{LockGuard, LockManager, TrackerToken};
+use crate::LossReason;
 use crate::machine::EVICT_LIMIT;
 use crate::{
     Capabilities, End, Error, ErrorKind, EventCursor, EventFilter, EventStream, EvictRequest,
@@ -22,7 +22,8 @@ impl LockManager {
     /// Shows the leases of a key and its first waiters.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for what is no key, and what the store reports.
+    /// [`ErrorKind::InvalidInput`] when the key is invalid; [`ErrorKind::Unavailable`] when the
+    /// store did not answer.
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
@@ -33,10 +34,11 @@ impl LockManager {
         self.inspect_page(&InspectQuery::new(parse(Operation::Inspect, key)?)).await
     }
 
-    /// Shows the leases of a key and one page of its waiters.
+    /// Returns the leases of a key and one page of its waiters.
     ///
     /// # Errors
-    /// What the store reports.
+    /// [`ErrorKind::Unavailable`] when the store did not answer; other errors of the store
+    /// unchanged.
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
@@ -47,7 +49,8 @@ impl LockManager {
     /// Shows one page of the leases that are alive.
     ///
     /// # Errors
-    /// What the store reports.
+    /// [`ErrorKind::Unavailable`] when the store did not answer; other errors of the store
+    /// unchanged.
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
@@ -58,7 +61,8 @@ impl LockManager {
     /// Shows one page of the waiters of an owner or of a session.
     ///
     /// # Errors
-    /// What the store reports.
+    /// [`ErrorKind::Unavailable`] when the store did not answer; other errors of the store
+    /// unchanged.
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
@@ -69,7 +73,8 @@ impl LockManager {
     /// Shows the events after a cursor, or from now on.
     ///
     /// # Errors
-    /// What the store reports.
+    /// [`ErrorKind::Unavailable`] when the store did not answer; other errors of the store
+    /// unchanged.
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
@@ -81,10 +86,11 @@ impl LockManager {
         self.bounded(Operation::Watch, None, self.shared.store.watch(filter, after)).await
     }
 
-    /// Tells the health of the store.
+    /// Returns the health of the store.
     ///
     /// # Errors
-    /// What the store reports.
+    /// [`ErrorKind::Unavailable`] when the store did not answer; other errors of the store
+    /// unchanged.
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
@@ -92,21 +98,22 @@ impl LockManager {
         self.bounded(Operation::Health, None, self.shared.store.health()).await
     }
 
-    /// Tells what the store offers.
+    /// Returns the capabilities of the store.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         self.shared.store.capabilities()
     }
 
-    /// Hands a lease over by name, past the queue, in the name of this manager's owner.
+    /// Transfers a lease by name, past the queue, on behalf of this manager's owner.
     ///
-    /// A guard of the old lease in this manager is told at once that it lost it.
+    /// A guard of the old lease in this manager loses it at once.
     ///
     /// # Errors
-    /// What the store reports. A refused transfer is a value.
+    /// [`ErrorKind::Unavailable`] when the store did not answer; other errors of the store
+    /// unchanged. A refused transfer is a value.
     ///
     /// # Cancel safety
-    /// The transfer may or may not have happened; the same call again tells.
+    /// The transfer may or may not have happened; repeat the call to find out.
     pub async fn transfer(&self, lease: &Lease, to: TransferTo) -> Result<Transfer> {
         let by = self.owner().clone();
         let request = TransferRequest::new(lease.name(), by.clone(), to);
@@ -119,15 +126,16 @@ impl LockManager {
         Ok(transfer)
     }
 
-    /// Releases a lease that was taken out of its guard, here or in another process; `false` when
-    /// it is over already.
+    /// Releases a lease that was detached from its guard, here or in another process; `false` if it
+    /// was already over.
     ///
-    /// It is for whoever speaks for the holder; everybody else [evicts](Self::evict). No mark is
-    /// left. A guard of this manager is told at once that it lost the lease; a guard in another
-    /// process learns it by its next renewal, and never where the lease needs none.
+    /// For use on behalf of the holder; others [evict](Self::evict). No mark is left. A guard of
+    /// this manager loses the lease at once; a guard in another process learns of it at its next
+    /// renewal, and never if its lease is not renewed.
     ///
     /// # Errors
-    /// What the store reports.
+    /// [`ErrorKind::Unavailable`] when the store did not answer; other errors of the store
+    /// unchanged.
     ///
     /// # Cancel safety
     /// The release may or may not have happened; the same call again is safe, since it names the
@@ -148,7 +156,8 @@ impl LockManager {
     /// already.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for what is no reason, and what the store reports.
+    /// [`ErrorKind::InvalidInput`] when the reason is invalid; [`ErrorKind::Unavailable`] when the
+    /// store did not answer (did not happen, or unknown).
     ///
     /// # Cancel safety
     /// The eviction may or may not have happened; the same call again is safe, since it names the
@@ -166,7 +175,8 @@ impl LockManager {
     /// it does not wait.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for what is no key or no reason, and what the store reports.
+    /// [`ErrorKind::InvalidInput`] when the key or the reason is invalid;
+    /// [`ErrorKind::Unavailable`] when the store did not answer (did not happen, or unknown).
     ///
     /// # Cancel safety
     /// The eviction may or may not have happened; the same call again is safe.
@@ -185,7 +195,8 @@ impl LockManager {
     /// with the leases that were ended. Leases that are granted because of that are not meant.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for what is no key or no reason, and what the store reports.
+    /// [`ErrorKind::InvalidInput`] when the key or the reason is invalid;
+    /// [`ErrorKind::Unavailable`] when the store did not answer (did not happen, or unknown).
     ///
     /// # Cancel safety
     /// The eviction may or may not have happened, or in part. The same call again ends the leases,
@@ -248,19 +259,19 @@ impl LockManager {
         Ok(eviction)
     }
 
-    /// Takes charge of a lease that was taken out of its guard, here or in another process, or
-    /// that was handed over by a transfer: it is renewed at once, and from then on.
+    /// Adopts a lease that was detached from its guard, here or in another process, or transferred.
+    /// It is renewed at once, and from then on.
     ///
-    /// A guard that this manager has of the same lease is told that it lost it.
+    /// A guard of the same lease in this manager loses it.
     ///
     /// # Errors
-    /// [`ErrorKind::NotHeld`] when the lease is over, with the [reason](Error::loss) if it was ended
-    /// by force; and what the store reports.
+    /// [`ErrorKind::NotHeld`] when the lease is over, with the [reason](Error::loss) if it was
+    /// ended by force; [`ErrorKind::Unavailable`] when the store did not answer.
     ///
     /// # Cancel safety
     /// The lease may have been renewed once; adopt it again.
     pub async fn adopt(&self, lease: &Lease) -> Result<LockGuard> {
-        let _stay = Stay::enter(&self.shared, Operation::Adopt)?;
+        let _tracker = TrackerToken::enter(&self.shared, Operation::Adopt)?;
         let entered = self.shared.waiters.enter(lease.request, lease.key.clone());
         let longest = self.shared.config.operation_timeout.span();
         self.shared.mailbox.until_opened(longest).await;
@@ -272,7 +283,7 @@ impl LockManager {
         let reply = one(limit, Operation::Adopt, &lease.key, call).await?;
         match reply.value {
             Renewal::Renewed { expires_at } => {
-                let answered = Answered { sent, observed_at: reply.observed_at };
+                let answered = ClockBound { sent, observed_at: reply.observed_at };
                 let lasts = answered.lasts(expires_at);
                 let lease = lease.clone().with_expires_at(expires_at);
                 let guard = LockGuard::new(Arc::clone(&self.shared), lease, sent, lasts, true);

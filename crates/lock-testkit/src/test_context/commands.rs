@@ -6,10 +6,10 @@ use lock_core::{
     Renewal, Timed, Transfer, TransferRequest, TransferTo, Ttl,
 };
 
-use super::{Named, World, words};
+use super::{TestContext, ToLeaseName, words};
 use crate::cases::expect_eq;
 
-impl World {
+impl TestContext {
     /// Asks, and answers what became of it.
     pub async fn acquire(&self, request: &AcquireRequest) -> Timed<Acquisition> {
         self.store.acquire(request).await.expect("acquire answers")
@@ -105,13 +105,13 @@ impl World {
     }
 
     /// Gives the lease back.
-    pub async fn release(&self, lease: &impl Named) -> Release {
-        let request = ReleaseRequest::new(lease.named());
+    pub async fn release(&self, lease: &impl ToLeaseName) -> Release {
+        let request = ReleaseRequest::new(lease.lease_name());
         self.store.release(&request).await.expect("release answers").value
     }
 
     /// Gives the lease back, which must be held.
-    pub async fn released(&self, lease: &impl Named) {
+    pub async fn released(&self, lease: &impl ToLeaseName) {
         expect_eq!(self.release(lease).await, Release::Released);
     }
 
@@ -147,8 +147,8 @@ impl World {
     }
 
     /// Makes the lease last `ttl` from now.
-    pub async fn renew(&self, lease: &impl Named, ttl: Ttl) -> Renewal {
-        self.renew_one(RenewRequest::new(lease.named(), ttl)).await
+    pub async fn renew(&self, lease: &impl ToLeaseName, ttl: Ttl) -> Renewal {
+        self.renew_one(RenewRequest::new(lease.lease_name(), ttl)).await
     }
 
     /// Makes the lease last its ttl from now, and tells of its end in `mailbox` from then on.
@@ -180,13 +180,13 @@ impl World {
     }
 
     /// Hands the lease over, by its owner.
-    pub async fn transfer(&self, lease: &impl Named, to: TransferTo) -> Transfer {
-        let request = TransferRequest::new(lease.named(), Self::owner("alice"), to);
+    pub async fn transfer(&self, lease: &impl ToLeaseName, to: TransferTo) -> Transfer {
+        let request = TransferRequest::new(lease.lease_name(), Self::owner("alice"), to);
         self.store.transfer(&request).await.expect("transfer answers").value
     }
 
     /// Hands the lease over, which must succeed.
-    pub async fn transferred(&self, lease: &impl Named, to: TransferTo) -> Lease {
+    pub async fn transferred(&self, lease: &impl ToLeaseName, to: TransferTo) -> Lease {
         match self.transfer(lease, to).await {
             Transfer::Transferred(lease) => lease,
             other => panic!("expected a transferred lease, got {other:?}"),
@@ -200,8 +200,8 @@ impl World {
     }
 
     /// Takes away this lease alone, by `admin` for `maintenance`.
-    pub async fn evict_lease(&self, lease: &impl Named) -> Eviction {
-        let request = EvictRequest::lease(lease.named(), Self::owner("admin"), Self::reason());
+    pub async fn evict_lease(&self, lease: &impl ToLeaseName) -> Eviction {
+        let request = EvictRequest::lease(lease.lease_name(), Self::owner("admin"), Self::reason());
         self.store.evict(&request).await.expect("evict answers").value
     }
 

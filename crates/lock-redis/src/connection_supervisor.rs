@@ -1,4 +1,4 @@
-//! What keeps the connection of the commands up.
+//! Supervisor of the command connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use lock_core::{MailboxId, Operation, Result};
 use redis::{Cmd, PushKind, RedisResult, ServerErrorKind, Value};
 
+use crate::connection_handle::{ConnectionHandle, ConnectionSlot, is_over, send};
 use crate::dialer::{Backoff, Connect, Dialed, Dialer, Pushes, connect_failed, within};
 use crate::error;
 use crate::layout::Layout;
-use crate::link::{Line, Link, is_over, send};
 use crate::notify::Mailboxes;
 use crate::record::LAYOUT_VERSION;
 use crate::script::{Arg, Form, Script};
@@ -18,35 +18,35 @@ pub(crate) static CONNECT: Script = Script::short("connect", include_str!("scrip
 pub(crate) static PROBE: Script =
     Script::short("probe", include_str!("scripts/probe.lua")).taking_memory();
 
-/// What keeps the connection of the commands up.
+/// Supervisor of the command connection.
 #[derive(Clone)]
-pub(crate) struct Keeper {
+pub(crate) struct ConnectionSupervisor {
     pub(crate) dialer: Dialer,
     pub(crate) layout: Arc<Layout>,
     pub(crate) mailboxes: Arc<Mailboxes>,
-    pub(crate) line: Arc<Line>,
+    pub(crate) slot: Arc<ConnectionSlot>,
 }
 
-impl Keeper {
-    /// Keeps the connection up for ever, beginning with one that is made already, if there is one.
-    pub(crate) async fn keep(mut self, mut made: Option<(Link, Pushes)>) {
+impl ConnectionSupervisor {
+    /// Keeps the connection open, starting with an existing one if given.
+    pub(crate) async fn run(mut self, mut made: Option<(ConnectionHandle, Pushes)>) {
         let mut backoff = if made.is_some() { Backoff::connected() } else { Backoff::default() };
         loop {
-            if let Some((link, pushes)) = made.take() {
-                let cause = self.broken(link, pushes).await;
+            if let Some((handle, pushes)) = made.take() {
+                let cause = self.broken(handle, pushes).await;
                 let server = self.dialer.config.server.addr();
                 tracing::warn!(%server, cause, "the connection is lost");
             }
-            let (link, pushes) = backoff.reconnect(&mut self).await;
-            self.line.up(link.clone());
+            let (handle, pushes) = backoff.reconnect(&mut self).await;
+            self.slot.up(handle.clone());
             // The server may be another, or have lost what it had.
             self.mailboxes.tell_missed();
-            made = Some((link, pushes));
+            made = Some((handle, pushes));
         }
     }
 
-    /// Returns when the connection is of no use any more, so that nobody uses it, and says why.
-    async fn broken(&self, link: Link, mut pushes: Pushes) -> Option<String> {
+    /// Waits until the connection is unusable, retires it, and returns the cause.
+    async fn broken(&self, handle: ConnectionHandle, mut pushes: Pushes) -> Option<String> {
         let limit = self.dialer.config.timeout;
         loop {
             let cause = tokio::select! {
@@ -54,61 +54,61 @@ impl Keeper {
                     Some(push) if push.kind != PushKind::Disconnection => continue,
                     _ => None,
                 },
-                () = link.pulse.broken.notified() => return self.line.cause(),
-                () = link.pulse.doubted.notified() => tokio::select! {
-                    answers = answers(link.clone(), limit) => match answers {
+                () = handle.health.broken.notified() => return self.slot.cause(),
+                () = handle.health.doubted.notified() => tokio::select! {
+                    answers = answers(handle.clone(), limit) => match answers {
                         true => continue,
                         false => Some(format!("no answer within {limit:?}")),
                     },
-                    () = link.pulse.broken.notified() => return self.line.cause(),
+                    () = handle.health.broken.notified() => return self.slot.cause(),
                 },
             };
-            self.line.give_up(&link.pulse, cause.clone());
+            self.slot.give_up(&handle.health, cause.clone());
             return cause;
         }
     }
 
     /// Makes a connection to a store that is there.
-    async fn attempt(&mut self) -> Result<(Link, Pushes)> {
+    async fn attempt(&mut self) -> Result<(ConnectionHandle, Pushes)> {
         let Dialed { connection, pushes, has_functions } = self.dialer.dial().await?;
-        let mut link = Link::new(connection, Form::Scripts);
-        if has_functions && may_load_functions(&mut link).await {
-            link.form = Form::Functions;
+        let mut handle = ConnectionHandle::new(connection, Form::Scripts);
+        if has_functions && may_load_functions(&mut handle).await {
+            handle.form = Form::Functions;
         }
-        let mut entered = self.enter(&mut link).await;
-        if link.form == Form::Functions && entered.as_ref().is_err_and(is_forbidden) {
-            link.form = Form::Scripts;
-            entered = self.enter(&mut link).await;
+        let mut entered = self.enter(&mut handle).await;
+        if handle.form == Form::Functions && entered.as_ref().is_err_and(is_forbidden) {
+            handle.form = Form::Scripts;
+            entered = self.enter(&mut handle).await;
         }
-        tracing::debug!(form = ?link.form, "the commands are known");
+        tracing::debug!(form = ?handle.form, "the commands are known");
         match entered {
             // A replica can be asked how it is, and may be the master soon.
             Err(error) if is_read_only(&error) => {}
             entered => drop(entered.map_err(|error| connect_failed(&error))?),
         }
-        Ok((link, pushes))
+        Ok((handle, pushes))
     }
 
     /// Finds the store as it should be, or begins it.
-    async fn enter(&self, link: &mut Link) -> RedisResult<Value> {
+    async fn enter(&self, handle: &mut ConnectionHandle) -> RedisResult<Value> {
         let keys = [self.layout.token(), self.layout.layout()];
         let channel = self.layout.store_channel();
         let args = [Arg::Text(LAYOUT_VERSION), Arg::Bytes(&channel)];
-        link.call(&self.line.scripts, &CONNECT, &keys, &args).await
+        handle.call(&self.slot.scripts, &CONNECT, &keys, &args).await
     }
 
     /// Finds out whether the user may do all that is ever done, and listen to a mailbox.
-    pub(crate) async fn probe(&self, link: &Link) -> Result<()> {
-        let mut link = link.clone();
+    pub(crate) async fn probe(&self, handle: &ConnectionHandle) -> Result<()> {
+        let mut handle = handle.clone();
         let channel = self.layout.channel(MailboxId::from_bits(0));
         let (keys, args) = ([self.layout.probe()], [Arg::Bytes(&channel)]);
         let limit = self.dialer.config.timeout;
         let probed = tokio::time::timeout(limit, async {
-            link.call(&self.line.scripts, &PROBE, &keys, &args).await?;
-            let mut connection = link.connection;
-            if link.form == Form::Scripts {
+            handle.call(&self.slot.scripts, &PROBE, &keys, &args).await?;
+            let mut connection = handle.connection;
+            if handle.form == Form::Scripts {
                 // Later, one that the server has forgotten is loaded when it is called.
-                for load in self.line.scripts.load_all() {
+                for load in self.slot.scripts.load_all() {
                     send(&mut connection, &load).await?;
                 }
             }
@@ -150,28 +150,29 @@ impl Keeper {
     }
 }
 
-impl Connect for Keeper {
-    type Connected = (Link, Pushes);
+impl Connect for ConnectionSupervisor {
+    type Connected = (ConnectionHandle, Pushes);
 
-    async fn connect(&mut self) -> Result<(Link, Pushes)> {
+    async fn connect(&mut self) -> Result<(ConnectionHandle, Pushes)> {
         within(self.dialer.config.connect_timeout, self.attempt()).await
     }
 
     fn note(&self, cause: Option<String>) {
-        self.line.down(cause);
+        self.slot.down(cause);
     }
 }
 
-/// Whether the connection answers at all: who gave up on an answer may have been in haste.
-async fn answers(mut link: Link, limit: Duration) -> bool {
+/// Returns `true` if the connection answers a probe; the time-out of a caller may have been short.
+async fn answers(mut handle: ConnectionHandle, limit: Duration) -> bool {
     let ping = redis::cmd("PING");
-    let answer = tokio::time::timeout(limit, send(&mut link.connection, &ping)).await;
+    let answer = tokio::time::timeout(limit, send(&mut handle.connection, &ping)).await;
     answer.is_ok_and(|answer| answer.err().is_none_or(|error| !is_over(&error)))
 }
 
-/// Whether the user may load functions, whoever has loaded ours. No library is an error, too.
-async fn may_load_functions(link: &mut Link) -> bool {
-    let loaded = send(&mut link.connection, redis::cmd("FUNCTION").arg("LOAD").arg("")).await;
+/// Returns `true` if the user may load functions, even if another user has loaded them. A missing
+/// library is an error as well.
+async fn may_load_functions(handle: &mut ConnectionHandle) -> bool {
+    let loaded = send(&mut handle.connection, redis::cmd("FUNCTION").arg("LOAD").arg("")).await;
     !loaded.as_ref().is_err_and(is_forbidden)
 }
 

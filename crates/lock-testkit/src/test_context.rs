@@ -23,30 +23,30 @@ use crate::{Fixture, Skipped};
 /// What a case has at hand: a fresh store, its clock, and short ways to ask.
 ///
 /// The short ways panic upon an error of the store, which is how a case fails.
-pub struct World {
+pub struct TestContext {
     fixture: Arc<dyn Fixture>,
     store: Arc<dyn LockStore>,
 }
 
 /// What names a lease: the lease itself, or its name.
-pub trait Named {
+pub trait ToLeaseName {
     /// The name of the lease.
-    fn named(&self) -> LeaseName;
+    fn lease_name(&self) -> LeaseName;
 }
 
-impl Named for Lease {
-    fn named(&self) -> LeaseName {
+impl ToLeaseName for Lease {
+    fn lease_name(&self) -> LeaseName {
         self.name()
     }
 }
 
-impl Named for LeaseName {
-    fn named(&self) -> LeaseName {
+impl ToLeaseName for LeaseName {
+    fn lease_name(&self) -> LeaseName {
         self.clone()
     }
 }
 
-impl World {
+impl TestContext {
     /// The keep-alive of every waiter that [`queueing`](Self::queueing) makes.
     pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
     /// What a lease or a waiter lasts whose end a case waits for.
@@ -154,7 +154,7 @@ impl World {
         Ttl::parse(span).expect("the cases use valid ttls")
     }
 
-    /// Why this world's `admin` evicts.
+    /// The reason given by `admin`.
     #[must_use]
     pub fn reason() -> Reason {
         Reason::parse("maintenance").expect("a valid reason")
@@ -217,8 +217,8 @@ impl World {
     }
 }
 
-impl fmt::Debug for World {
+impl fmt::Debug for TestContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("World").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("TestContext").field("store", &self.store).finish_non_exhaustive()
     }
 }

@@ -9,38 +9,38 @@ use lock_core::{
 };
 
 use super::call::Call;
-use super::command::{Act, Kind, Named, Terms, Tick, Which, Who};
-use super::domain::{self, CROWD, PREFIXES, REQUESTS};
+use super::command::{Kind, LeaseGeneration, LeaseRef, RequestRef, Step, Terms, Tick};
 use super::oracle::Oracle;
+use super::values::{self, CROWD, PREFIXES, REQUESTS};
 
-impl Act {
+impl Step {
     /// The commands that are sent: one mostly, many for a crowd, none for the passing of time.
     pub(super) fn calls(&self, oracle: &Oracle, sent: &[Call]) -> Vec<Call> {
-        let on = |number: u8, who: &Who| {
-            let key = domain::key(number);
-            let request = who.request(oracle, &key);
+        let on = |number: u8, request_ref: &RequestRef| {
+            let key = values::key(number);
+            let request = request_ref.request(oracle, &key);
             (key, request)
         };
         let reason = || Reason::parse("held {too} long: 5 min").expect("a valid reason");
         let at_most = |limit: u32| limit.try_into().expect("not zero");
         let call = match self {
-            Self::Acquire { key, who, owner, terms, on_held } => {
-                let (key, request) = on(*key, who);
-                let request = AcquireRequest::new(request, key, domain::owner(*owner));
+            Self::Acquire { key, request_ref, owner, terms, on_held } => {
+                let (key, request) = on(*key, request_ref);
+                let request = AcquireRequest::new(request, key, values::owner(*owner));
                 Call::Acquire(terms.of(request).with_on_held(*on_held))
             }
             Self::Crowd { key, count, keep_alive, kind } => {
                 let member = |number| crowd_member(*key, number, *keep_alive, *kind);
                 let members = (0..(*count).min(CROWD)).map(member);
                 let evicted = matches!(kind, Kind::EvictedReaders).then(|| {
-                    Call::Evict(EvictRequest::all(domain::key(*key), domain::owner(0), reason()))
+                    Call::Evict(EvictRequest::all(values::key(*key), values::owner(0), reason()))
                 });
                 return members.chain(evicted).collect();
             }
             Self::Hear(requests) => {
-                let hear = |(key, who, mailbox): &(u8, Who, Option<u8>)| {
-                    let (key, request) = on(*key, who);
-                    let mailbox = mailbox.map(domain::mailbox);
+                let hear = |(key, request_ref, mailbox): &(u8, RequestRef, Option<u8>)| {
+                    let (key, request) = on(*key, request_ref);
+                    let mailbox = mailbox.map(values::mailbox);
                     let request = HearRequest::new(key, request);
                     match mailbox {
                         Some(mailbox) => request.with_mailbox(mailbox),
@@ -50,9 +50,9 @@ impl Act {
                 Call::Hear(requests.iter().map(hear).collect())
             }
             Self::Renew(requests) => {
-                let renew = |(key, lease, ttl, mailbox): &(u8, Named, _, Option<u8>)| {
+                let renew = |(key, lease, ttl, mailbox): &(u8, LeaseRef, _, Option<u8>)| {
                     let request = RenewRequest::new(lease.on(oracle, *key), *ttl);
-                    match mailbox.map(domain::mailbox) {
+                    match mailbox.map(values::mailbox) {
                         Some(mailbox) => request.with_mailbox(mailbox),
                         None => request,
                     }
@@ -62,37 +62,37 @@ impl Act {
             Self::Release { key, lease } => {
                 Call::Release(ReleaseRequest::new(lease.on(oracle, *key)))
             }
-            Self::Cancel { key, who, answer_outstanding } => {
-                let (key, request) = on(*key, who);
+            Self::Cancel { key, request_ref, answer_outstanding } => {
+                let (key, request) = on(*key, request_ref);
                 let request = CancelRequest::new(key, request);
                 Call::Cancel(request.with_answer_outstanding(*answer_outstanding))
             }
             Self::Transfer { key, lease, to, owner, metadata, by } => {
-                let request = to.request(oracle, &domain::key(*key));
+                let request = to.request(oracle, &values::key(*key));
                 let to = match owner {
                     None => TransferTo::Waiter(request),
                     Some(owner) => {
                         let (owner, metadata) =
-                            (domain::owner(*owner), domain::metadata(*metadata));
+                            (values::owner(*owner), values::metadata(*metadata));
                         TransferTo::Owner { owner, request, metadata }
                     }
                 };
-                let by = domain::owner(*by);
+                let by = values::owner(*by);
                 Call::Transfer(TransferRequest::new(lease.on(oracle, *key), by, to))
             }
             Self::EvictAll { key, by } => {
-                Call::Evict(EvictRequest::all(domain::key(*key), domain::owner(*by), reason()))
+                Call::Evict(EvictRequest::all(values::key(*key), values::owner(*by), reason()))
             }
             Self::EvictLease { key, lease, by } => {
                 let lease = lease.on(oracle, *key);
-                Call::Evict(EvictRequest::lease(lease, domain::owner(*by), reason()))
+                Call::Evict(EvictRequest::lease(lease, values::owner(*by), reason()))
             }
-            Self::EvictWaiter { key, who, by } => {
-                let (key, request) = on(*key, who);
-                Call::Evict(EvictRequest::waiter(key, request, domain::owner(*by), reason()))
+            Self::EvictWaiter { key, request_ref, by } => {
+                let (key, request) = on(*key, request_ref);
+                Call::Evict(EvictRequest::waiter(key, request, values::owner(*by), reason()))
             }
             Self::Inspect { key, limit } => {
-                let query = InspectQuery::new(domain::key(*key));
+                let query = InspectQuery::new(values::key(*key));
                 Call::Inspect(query.with_limit(at_most(*limit)))
             }
             Self::List { prefix, owner, limit } => {
@@ -100,16 +100,16 @@ impl Act {
                 let query = ListQuery::all().with_prefix(prefix);
                 let query = match owner {
                     None => query,
-                    Some(owner) => query.with_owner(domain::owner(*owner)),
+                    Some(owner) => query.with_owner(values::owner(*owner)),
                 };
                 Call::List(query.with_limit(at_most(*limit)))
             }
             Self::WaitsOfOwner { owner, limit } => {
-                let query = WaitsQuery::new(domain::owner(*owner));
+                let query = WaitsQuery::new(values::owner(*owner));
                 Call::WaitsOf(query.with_limit(at_most(*limit)))
             }
             Self::WaitsOfSession { session, limit } => {
-                let query = WaitsQuery::new(domain::session(*session));
+                let query = WaitsQuery::new(values::session(*session));
                 Call::WaitsOf(query.with_limit(at_most(*limit)))
             }
             Self::Again { back } => {
@@ -143,53 +143,53 @@ impl Terms {
             .with_mode(self.mode)
             .with_ttl(self.ttl)
             .with_head_start(self.head_start)
-            .with_metadata(domain::metadata(self.metadata));
+            .with_metadata(values::metadata(self.metadata));
         let request = match self.session {
-            Some(session) => request.with_session(domain::session(session)),
+            Some(session) => request.with_session(values::session(session)),
             None => request,
         };
         match self.mailbox {
-            Some(mailbox) => request.with_mailbox(domain::mailbox(mailbox)),
+            Some(mailbox) => request.with_mailbox(values::mailbox(mailbox)),
             None => request,
         }
     }
 }
 
-impl Named {
+impl LeaseRef {
     fn on(self, oracle: &Oracle, key: u8) -> LeaseName {
-        let key = domain::key(key);
-        let request = self.who.request(oracle, &key);
+        let key = values::key(key);
+        let request = self.request_ref.request(oracle, &key);
         oracle.name(
             &key,
             request,
-            match self.which {
-                Which::Last => 0,
-                Which::LastButOne => 1,
-                Which::Never => usize::MAX,
+            match self.generation {
+                LeaseGeneration::Last => 0,
+                LeaseGeneration::LastButOne => 1,
+                LeaseGeneration::Never => usize::MAX,
             },
         )
     }
 }
 
-impl Who {
+impl RequestRef {
     fn request(self, oracle: &Oracle, key: &LockKey) -> RequestId {
         let (number, requests) = match self {
-            Self::Number(number) => return domain::request(number),
+            Self::Number(number) => return values::request(number),
             Self::Holder(number) => (number, oracle.holders(key)),
             Self::Waiter(number) => (number, oracle.waiters(key)),
         };
         let chosen = requests.get(usize::from(number) % requests.len().max(1));
-        chosen.copied().unwrap_or_else(|| domain::request(number % REQUESTS))
+        chosen.copied().unwrap_or_else(|| values::request(number % REQUESTS))
     }
 }
 
 /// Members of a mixed crowd differ in mode, rank and patience; of the others only the rank of a few
 /// is better, so that not all fall silent in the order of the queue.
 fn crowd_member(key: u8, number: u8, keep_alive: KeepAlive, kind: Kind) -> Call {
-    let (key, owner) = (domain::key(key), domain::owner(number));
-    let request = AcquireRequest::new(domain::request(REQUESTS + number), key, owner)
-        .with_session(domain::session(number / 2))
-        .with_mailbox(domain::mailbox(number));
+    let (key, owner) = (values::key(key), values::owner(number));
+    let request = AcquireRequest::new(values::request(REQUESTS + number), key, owner)
+        .with_session(values::session(number / 2))
+        .with_mailbox(values::mailbox(number));
     let request = match number % 7 {
         3 => request.with_head_start(HeadStart::parse(Duration::from_secs(120)).expect("valid")),
         _ => request,

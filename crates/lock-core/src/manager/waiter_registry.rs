@@ -1,4 +1,4 @@
-//! The requests of a manager that wait: what was told about each, and when to hear which.
+//! Registry of the pending requests of a manager: notifications and heartbeat schedule.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,25 +9,24 @@ use tokio::time::Instant;
 use super::agenda::Agenda;
 use super::backoff::Backoff;
 use super::bounded::unanswered;
-use super::evidence::Answered;
-use super::news::{News, Standing, Told, due, first_limit};
+use super::clock_bound::ClockBound;
+use super::notification::{EarlyNotice, Notification, QueueStatus, due, first_limit};
 use super::planted::{self, ManagerFault};
 use super::rounds::{Answers, Batch, Plan, Rounds, STEP, batches};
-use super::row::{Row, Wait};
+use super::waiter_entry::{QueuedEntry, WaiterEntry};
 use crate::{
     End, FencingToken, Grant, HearRequest, Heard, LockKey, LockStore, MailboxId, Operation,
     QueuePosition, RequestId, Result, Timed,
 };
 
-/// The table of the waiters of a manager, the only one of its process, and the rounds that hear
-/// them.
+/// Registry of the waiters of a manager, the only one of its process, with their heartbeats.
 ///
-/// A request is entered before it is sent, so no notice comes before its waiter is known.
+/// A request is registered before it is sent, so that no notice arrives for an unknown waiter.
 #[derive(Debug)]
-pub(super) struct Waiters {
+pub(super) struct WaiterRegistry {
     store: Arc<dyn LockStore>,
     mailbox: MailboxId,
-    /// The longest that an answer is waited for.
+    /// Maximum time-out of a command.
     longest: Duration,
     table: Mutex<Table>,
     sooner: Notify,
@@ -35,29 +34,29 @@ pub(super) struct Waiters {
 
 #[derive(Debug, Default)]
 struct Table {
-    rows: Agenda<Name, Row>,
-    /// When the task looks next by itself; `None` while it is not known to.
+    rows: Agenda<WaitKey, WaiterEntry>,
+    /// Next wake-up of the task; `None` if unknown.
     planned: Option<Instant>,
 }
 
-type Name = (RequestId, LockKey);
+type WaitKey = (RequestId, LockKey);
 
-impl Waiters {
+impl WaiterRegistry {
     pub(super) fn new(store: Arc<dyn LockStore>, mailbox: MailboxId, longest: Duration) -> Self {
         Self { store, mailbox, longest, table: Mutex::default(), sooner: Notify::new() }
     }
 
-    /// Enters a request, which leaves when what is returned is dropped.
-    pub(super) fn enter(self: &Arc<Self>, request: RequestId, key: LockKey) -> Entered {
+    /// Registers a request until the returned registration is dropped.
+    pub(super) fn enter(self: &Arc<Self>, request: RequestId, key: LockKey) -> Registration {
         let name = (request, key);
         let mut table = self.table();
         let hurries = table.rows.hurries();
-        table.rows.get_or_insert(&name, || Row::new(hurries)).sharers += 1;
+        table.rows.get_or_insert(&name, || WaiterEntry::new(hurries)).sharers += 1;
         drop(table);
-        Entered { waiters: Arc::clone(self), name, seen: 0 }
+        Registration { waiters: Arc::clone(self), name, seen: 0 }
     }
 
-    /// Tells of a grant.
+    /// Notifies the waiter of a grant.
     pub(super) fn granted(&self, grant: Grant) {
         let name = (grant.request, grant.key.clone());
         let mut table = self.table();
@@ -66,9 +65,9 @@ impl Waiters {
         let told = match row.wait.as_ref().map(|wait| wait.answered) {
             None if planted::has(ManagerFault::EntersAfterSending) => None,
             // The answer that it counts from is still to come.
-            None => row.tell(News::Granted(grant, None)),
+            None => row.tell(Notification::Granted(grant, None)),
             Some(Some((answered, at))) if at == hurries => {
-                row.tell(News::Granted(grant, Some(answered)))
+                row.tell(Notification::Granted(grant, Some(answered)))
             }
             Some(_) => {
                 self.hear_now(&mut table, &name);
@@ -81,7 +80,7 @@ impl Waiters {
         }
     }
 
-    /// Has the store asked about a request, since it knows more than it told.
+    /// Schedules an immediate heartbeat of one request.
     pub(super) fn ask(&self, request: RequestId, key: LockKey) {
         let name = (request, key);
         let mut table = self.table();
@@ -91,21 +90,21 @@ impl Waiters {
         }
     }
 
-    /// Has the store asked about every request: notices may have been lost.
+    /// Schedules an immediate heartbeat of every request, as notices may have been lost.
     pub(super) fn ask_all(&self) {
         self.table().rows.hurry();
         self.sooner.notify_one();
     }
 
-    /// Notes that a lease was ended by force, for a guard that is still to be made of it.
+    /// Records a forced end of a lease for a guard that is not created yet.
     pub(super) fn ended(&self, request: RequestId, key: LockKey, token: FencingToken, end: End) {
         if let Some(row) = self.table().rows.get_mut(&(request, key)) {
             row.ended = Some(Box::new((token, end)));
         }
     }
 
-    /// Makes a row due now, if it waits.
-    fn hear_now(&self, table: &mut Table, name: &Name) {
+    /// Makes an entry due now, if it waits.
+    fn hear_now(&self, table: &mut Table, name: &WaitKey) {
         let Some(row) = table.rows.get_mut(name) else { return };
         if row.wait.is_none() {
             row.ask = true;
@@ -120,25 +119,25 @@ impl Waiters {
     }
 }
 
-/// The entry of a request in the table.
+/// Registration of a request.
 #[derive(Debug)]
-pub(super) struct Entered {
-    waiters: Arc<Waiters>,
-    name: Name,
-    /// The number of the last news that was taken.
+pub(super) struct Registration {
+    waiters: Arc<WaiterRegistry>,
+    name: WaitKey,
+    /// Number of the last notification taken.
     seen: u64,
 }
 
-impl Entered {
+impl Registration {
     /// Has the request heard from now on: an answer said that it waits there.
-    pub(super) fn wait(&self, heartbeat: Duration, answered: Answered, position: QueuePosition) {
+    pub(super) fn wait(&self, heartbeat: Duration, answered: ClockBound, position: QueuePosition) {
         let mut guard = self.waiters.table();
         let table = &mut *guard;
         let hurries = table.rows.hurries();
         let Some(row) = table.rows.get_mut(&self.name) else { return };
         let ask = std::mem::take(&mut row.ask) || row.hurries != hurries;
         row.hurries = hurries;
-        if let Some(News::Granted(grant, told_early @ None)) = row.news.as_deref_mut()
+        if let Some(Notification::Granted(grant, told_early @ None)) = row.news.as_deref_mut()
             && !ask
             && grant.granted_at >= answered.observed_at
         {
@@ -148,10 +147,10 @@ impl Entered {
             true => (Instant::now(), Duration::ZERO),
             false => due(answered, &position, heartbeat),
         };
-        row.wait = Some(Box::new(Wait {
+        row.wait = Some(Box::new(QueuedEntry {
             heartbeat,
             answered: (!ask).then_some((answered, hurries)),
-            standing: Standing { answered, position, failure: None },
+            status: QueueStatus { answered, position, failure: None },
             backoff: Backoff::default(),
             limit: first_limit(heartbeat),
             tried: answered.sent,
@@ -181,17 +180,17 @@ impl Entered {
     ///
     /// # Cancel safety
     /// Dropped, it leaves the news for the next call.
-    pub(super) async fn news(&mut self) -> News {
+    pub(super) async fn news(&mut self) -> Notification {
         loop {
             let told;
             let notified = {
                 let mut table = self.waiters.table();
-                let row = table.rows.get_or_insert(&self.name, || Row::new(0));
+                let row = table.rows.get_or_insert(&self.name, || WaiterEntry::new(0));
                 if row.version != self.seen
                     && let Some(news) = &row.news
                 {
                     self.seen = row.version;
-                    return News::clone(news);
+                    return Notification::clone(news);
                 }
                 told = Arc::clone(row.told.get_or_insert_default());
                 told.notified()
@@ -201,9 +200,9 @@ impl Entered {
     }
 
     /// Where the request stands, while it waits.
-    pub(super) fn standing(&self) -> Option<Standing> {
+    pub(super) fn status(&self) -> Option<QueueStatus> {
         let table = self.waiters.table();
-        Some(table.rows.get(&self.name)?.wait.as_ref()?.standing.clone())
+        Some(table.rows.get(&self.name)?.wait.as_ref()?.status.clone())
     }
 
     /// When the task last took the request up, while it waits.
@@ -211,19 +210,19 @@ impl Entered {
         Some(self.waiters.table().rows.get(&self.name)?.wait.as_ref()?.tried)
     }
 
-    /// What was told before about the lease of this token.
-    pub(super) fn told(&self, token: FencingToken) -> Told {
+    /// Returns the early notice about the lease with this token.
+    pub(super) fn told(&self, token: FencingToken) -> EarlyNotice {
         let table = self.waiters.table();
-        let Some(row) = table.rows.get(&self.name) else { return Told::Nothing };
+        let Some(row) = table.rows.get(&self.name) else { return EarlyNotice::Nothing };
         match row.ended.as_deref() {
-            Some((ended, end)) if *ended == token => Told::Ended(end.clone()),
-            _ if row.hurries != table.rows.hurries() => Told::Perhaps,
-            _ => Told::Nothing,
+            Some((ended, end)) if *ended == token => EarlyNotice::Ended(end.clone()),
+            _ if row.hurries != table.rows.hurries() => EarlyNotice::Perhaps,
+            _ => EarlyNotice::Nothing,
         }
     }
 }
 
-impl Drop for Entered {
+impl Drop for Registration {
     fn drop(&mut self) {
         let mut table = self.waiters.table();
         let last = table.rows.remove_if(&self.name, |row| {
@@ -237,7 +236,7 @@ impl Drop for Entered {
     }
 }
 
-impl Rounds for Waiters {
+impl Rounds for WaiterRegistry {
     type Request = HearRequest;
     type Answer = Heard;
 
@@ -282,7 +281,7 @@ impl Rounds for Waiters {
             let Some(row) = table.rows.get_mut(&name) else { continue };
             let Some(wait) = &mut row.wait else { continue };
             // What was answered since then tells more.
-            if are_late && sent <= wait.standing.answered.sent {
+            if are_late && sent <= wait.status.answered.sent {
                 continue;
             }
             let answer = answer.unwrap_or_else(|| {
@@ -292,13 +291,13 @@ impl Rounds for Waiters {
             });
             let (due, slack) = match answer {
                 Ok(Timed { observed_at, value, .. }) => {
-                    let answered = Answered { sent, observed_at };
+                    let answered = ClockBound { sent, observed_at };
                     match value {
                         Heard::Queued(position) => {
                             wait.backoff = Backoff::default();
                             wait.limit = first_limit(wait.heartbeat);
                             let due = due(answered, &position, wait.heartbeat);
-                            wait.standing = Standing { answered, position, failure: None };
+                            wait.status = QueueStatus { answered, position, failure: None };
                             // After all were told to ask, no earlier question counts.
                             let is_current = batch.hurries == hurries;
                             wait.answered = is_current.then_some((answered, hurries));
@@ -307,26 +306,26 @@ impl Rounds for Waiters {
                         // The next answer tells of it in time.
                         Heard::Granted(lease) if are_late && answered.is_stale(&lease) => continue,
                         Heard::Granted(lease) => {
-                            told.extend(row.tell(News::Holds(answered, lease)));
+                            told.extend(row.tell(Notification::Holds(answered, lease)));
                             continue;
                         }
                         Heard::Ended(end) => {
-                            told.extend(row.tell(News::Ended(end)));
+                            told.extend(row.tell(Notification::Ended(end)));
                             continue;
                         }
                         Heard::Absent => {
-                            told.extend(row.tell(News::Absent));
+                            told.extend(row.tell(Notification::Absent));
                             continue;
                         }
                     }
                 }
                 Err(error) if !error.is_retryable() => {
-                    told.extend(row.tell(News::Failed(error)));
+                    told.extend(row.tell(Notification::Failed(error)));
                     continue;
                 }
                 Err(error) => {
                     tracing::warn!(lock.key = %request.key, %error, "a waiter was not heard");
-                    wait.standing.failure = Some(error);
+                    wait.status.failure = Some(error);
                     let next = match planted::has(ManagerFault::FailurePausesLong) {
                         true => wait.heartbeat * 3 / 10,
                         false => wait.backoff.next(),

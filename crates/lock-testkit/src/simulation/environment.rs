@@ -9,7 +9,7 @@ use lock_core::{Error, ErrorKind, MailboxId, Notice, Operation, RequestId, Resul
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
-use super::history::{History, Who};
+use super::history::{Actor, History};
 use super::invariants::SLACK;
 use super::link::{Link, NoticeFate};
 use super::planted::Planted;
@@ -23,7 +23,7 @@ const COMMANDS: u64 = 200_000;
 
 /// What all processes of a run share.
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct Environment {
     begun: Instant,
     pub(super) planted: Option<Planted>,
     /// How late everything may be where the store is a real one.
@@ -32,7 +32,7 @@ pub(super) struct World {
     failed: Notify,
 }
 
-/// What is behind the lock of a world.
+/// State of an environment, behind its lock.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) store: Store,
@@ -63,13 +63,13 @@ pub(super) struct Opened {
     pub(super) notices: mpsc::UnboundedReceiver<Notice>,
 }
 
-impl World {
-    /// A world around a real store, in which everything may be so late.
+impl Environment {
+    /// An environment around a real store, with this allowance for delays.
     pub(super) fn around_a_store(history: History, slack: Duration) -> Self {
         Self { real: Some(slack), ..Self::new(history, None) }
     }
 
-    /// A world with an empty store.
+    /// An environment with an empty store.
     pub(super) fn new(history: History, planted: Option<Planted>) -> Self {
         let state = State {
             store: Store::new(planted),
@@ -107,14 +107,14 @@ impl World {
     }
 
     /// Notes what happened.
-    pub(super) fn note(&self, who: Who, what: fmt::Arguments<'_>) {
+    pub(super) fn note(&self, who: Actor, what: fmt::Arguments<'_>) {
         let at = self.begun.elapsed();
         self.state().history.note(at, who, what);
     }
 
     /// Ends the run: a sentence was broken.
     pub(super) fn fail(&self, violation: Violation) {
-        self.note(Who::Plan, format_args!("VIOLATED {violation}"));
+        self.note(Actor::Plan, format_args!("VIOLATED {violation}"));
         self.state().violation.get_or_insert(violation);
         self.failed.notify_waiters();
     }
@@ -161,7 +161,7 @@ impl World {
             store.token_is_missing = false;
             let all = mailboxes.keys().map(|mailbox| (*mailbox, Notice::MayHaveMissed)).collect();
             drop(state);
-            self.note(Who::Store, format_args!("p{slot} {what}: the token was missing"));
+            self.note(Actor::Store, format_args!("p{slot} {what}: the token was missing"));
             self.tell(all);
             return Err(Error::new(ErrorKind::Unavailable, operation));
         }
@@ -171,7 +171,7 @@ impl World {
         state.commands += 1;
         let is_storm = state.commands > COMMANDS;
         drop(state);
-        self.note(Who::Store, format_args!("p{slot} {what}: {}", answer.show()));
+        self.note(Actor::Store, format_args!("p{slot} {what}: {}", answer.show()));
         if let Some(violation) = violation {
             self.fail(violation);
         }
@@ -219,7 +219,7 @@ impl World {
                     drop(tokio::spawn(way));
                 }
                 None => self.note(
-                    Who::Process(link.slot),
+                    Actor::Process(link.slot),
                     format_args!("a notice is lost: {}", show::notice(&notice)),
                 ),
             }
@@ -285,7 +285,7 @@ impl World {
         if is_early && self.has(Planted::NoticeBeforeAnswerIsLost) {
             return;
         }
-        self.note(Who::Process(link.slot), format_args!("is told: {}", show::notice(&notice)));
+        self.note(Actor::Process(link.slot), format_args!("is told: {}", show::notice(&notice)));
         // Nobody reads a stream that was just dropped.
         let _ = sender.send(notice);
     }
@@ -293,7 +293,7 @@ impl World {
 
 /// Brings a notice to its process.
 async fn deliver(
-    world: Arc<World>,
+    environment: Arc<Environment>,
     link: Arc<Link>,
     fate: NoticeFate,
     to: (MailboxId, u64),
@@ -305,6 +305,6 @@ async fn deliver(
         if !link.is_connection(fate.connection) || link.is_dead() {
             return;
         }
-        world.receive(&link, to, notice.clone());
+        environment.receive(&link, to, notice.clone());
     }
 }

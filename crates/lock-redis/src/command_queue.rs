@@ -1,4 +1,5 @@
-//! The commands that wait to be sent together: in turns of their keys, each once in a batch.
+//! Queue of the commands to be sent in batches: first in, first out per key, and one command per
+//! key in a batch.
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, VecDeque};
@@ -10,29 +11,29 @@ use redis::Value;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::command_state::{Capacity, CommandState, Sent};
+use crate::connection_handle::ConnectionHealth;
 use crate::error;
-use crate::link::Pulse;
 use crate::reply::Answer;
 use crate::script::{Arg, Packed, Script};
-use crate::standing::{Room, Sent, Standing};
 
-/// Time for which a command is held back at most while others are on their way.
+/// Maximum time that a command is held back while others are in flight.
 const HOLD: Duration = Duration::from_micros(500);
-/// Maximum number of commands in a batch, and number of bytes after which it ends.
+/// Maximum number of commands, and size in bytes, of a batch.
 const MOST: usize = 64;
 const BYTES: usize = 64 * 1024;
 /// Number of commands and calls on their way beside which another batch goes: enough that neither
 /// side sleeps while the other works, and few enough that batches grow when the server is slow.
 const BESIDE: usize = 8;
-/// The least number of commands among which the withdrawn are looked for.
+/// Minimum number of queued commands before withdrawn ones are purged.
 const MANY: usize = 1024;
 
-/// What is to be sent for a command.
+/// Payload of a command.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// A part of a batch: a key and arguments of it.
-    Short(&'static Gather, String, Packed),
-    /// A command that goes by itself, behind others of its lock.
+    /// Part of a batch: a key and its arguments.
+    Short(&'static BatchScript, String, Packed),
+    /// Command sent on its own, behind others of its key.
     Whole(&'static Script, Vec<String>, Packed),
 }
 
@@ -43,21 +44,21 @@ impl Work {
     }
 }
 
-/// A script that does many short commands.
+/// Script that executes a batch of short commands.
 #[derive(Debug)]
-pub(crate) struct Gather {
+pub(crate) struct BatchScript {
     pub(crate) script: &'static Script,
     pub(crate) needs_token: bool,
 }
 
-/// A command that waits to be sent.
+/// A queued command.
 #[derive(Debug)]
 pub(crate) struct Entry {
     operation: Operation,
     key: LockKey,
     work: Work,
     pub(crate) since: Instant,
-    standing: Arc<Standing>,
+    state: Arc<CommandState>,
     answer: oneshot::Sender<Result<Value>>,
 }
 
@@ -66,10 +67,10 @@ impl Entry {
         operation: Operation,
         key: LockKey,
         work: Work,
-        standing: Arc<Standing>,
+        state: Arc<CommandState>,
         answer: oneshot::Sender<Result<Value>>,
     ) -> Self {
-        Self { operation, key, work, since: Instant::now(), standing, answer }
+        Self { operation, key, work, since: Instant::now(), state, answer }
     }
 
     const fn is_whole(&self) -> bool {
@@ -86,7 +87,7 @@ impl Entry {
     }
 }
 
-/// When something is to be sent.
+/// Time of the next sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     Never,
@@ -95,30 +96,30 @@ pub(crate) enum Due {
     Now,
 }
 
-/// The commands of a key that wait: nearly always one.
+/// Queued commands of a key, nearly always one.
 #[derive(Debug)]
 struct Turns {
     first: Entry,
     behind: VecDeque<Entry>,
 }
 
-/// The commands that wait to be sent.
+/// Queue of commands to be sent.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub(crate) struct CommandQueue {
     of_key: HashMap<LockKey, Turns>,
     /// The keys, in the order in which their first commands are sent.
     turns: VecDeque<LockKey>,
     count: usize,
-    /// Whether the connection takes one more batch.
-    pub(crate) room: Room,
-    /// Number of commands and batches that are on their way.
+    /// Capacity of the connection for another batch.
+    pub(crate) capacity: Capacity,
+    /// Number of commands and batches in flight.
     on_their_way: usize,
-    /// Number of commands at which the withdrawn are looked for.
+    /// Number of commands at which withdrawn ones are purged.
     look_at: usize,
 }
 
-impl Gathered {
-    /// Whether a command may go by itself, as there is nothing else: then it is on its way.
+impl CommandQueue {
+    /// Marks a command as in flight and returns `true` if nothing else is queued or in flight.
     pub(crate) fn goes_alone(&mut self) -> bool {
         let is_alone = self.on_their_way == 0 && self.count == 0;
         self.on_their_way += usize::from(is_alone);
@@ -148,8 +149,8 @@ impl Gathered {
     /// Forgets what nobody waits for any more, however long nothing can be sent.
     fn forget_withdrawn(&mut self) {
         self.of_key.retain(|_, turns| {
-            turns.behind.retain(|entry| !entry.standing.is_withdrawn());
-            if !turns.first.standing.is_withdrawn() {
+            turns.behind.retain(|entry| !entry.state.is_withdrawn());
+            if !turns.first.state.is_withdrawn() {
                 return true;
             }
             let next = turns.behind.pop_front();
@@ -188,7 +189,7 @@ impl Gathered {
     /// known that a short command cannot decide are answered so.
     pub(crate) fn take(
         &mut self,
-        pulse: &Arc<Pulse>,
+        health: &Arc<ConnectionHealth>,
         limit: Duration,
         is_contended: impl Fn(&LockKey) -> bool,
     ) -> Vec<Call> {
@@ -208,10 +209,10 @@ impl Gathered {
                     continue;
                 }
                 // Who takes has room.
-                let deadline = self.room.deadline(entry.since, limit);
+                let deadline = self.capacity.deadline(entry.since, limit);
                 let deadline = deadline.unwrap_or_else(|| Instant::now() + limit);
-                let sent = Sent { pulse: Arc::clone(pulse), deadline };
-                if !entry.standing.send(sent) {
+                let sent = Sent { health: Arc::clone(health), deadline };
+                if !entry.state.send(sent) {
                     continue;
                 }
                 (count, bytes) = (count + 1, bytes + entry.bytes());
@@ -252,7 +253,7 @@ fn put(calls: &mut Vec<Call>, entry: Entry, deadline: Instant) {
     }
 }
 
-/// What is sent as one: a batch, or a command by itself.
+/// Unit of sending: a batch, or a single command.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) operation: Operation,

@@ -1,4 +1,4 @@
-//! Statuses of pull requests and locks of commands: records that are read, changed and written back.
+//! Store of versioned records: statuses of pull requests and locks of commands.
 
 use async_trait::async_trait;
 
@@ -8,33 +8,33 @@ use crate::legacy::{
 };
 use crate::{LegacyError, LegacyRecords, Result};
 
-/// How often a change that others are always quicker with is tried again.
+/// Maximum number of compare-and-swap attempts.
 const MOST_ATTEMPTS: usize = 1000;
 
-/// Where statuses of pull requests and locks of commands are kept, each in its bytes under its key.
+/// Store of statuses of pull requests and locks of commands, each encoded under its key.
 ///
-/// Whoever offers the two, a read and a write, has [`LegacyRecords`], the calls of a
-/// [`LegacyBackend`](crate::LegacyBackend) that are about them.
+/// Its two methods provide [`LegacyRecords`], the part of a [`LegacyBackend`](crate::LegacyBackend)
+/// for these records.
 ///
 /// # Cancel safety
 /// A call that is dropped, or whose error [is unknown](LegacyError::is_unknown), may have happened.
 #[async_trait]
-pub trait Shelf: Sync {
-    /// By what a record is known again.
+pub trait VersionedStore: Sync {
+    /// Version of a record.
     type Version: Send;
 
-    /// A record and its version.
+    /// Returns a record with its version.
     ///
     /// # Errors
     /// When the store failed.
-    async fn see(&self, key: &str) -> Result<Option<(Self::Version, Vec<u8>)>>;
+    async fn get(&self, key: &str) -> Result<Option<(Self::Version, Vec<u8>)>>;
 
-    /// Puts a record, or none, in the place of one of this version, or of none; `false` when
-    /// something else is there.
+    /// Replaces a record of this version, or none, with another record, or none; `false` when the
+    /// stored version differs.
     ///
     /// # Errors
     /// When the store failed.
-    async fn swap(
+    async fn compare_and_swap(
         &self,
         key: &str,
         seen: Option<Self::Version>,
@@ -43,7 +43,7 @@ pub trait Shelf: Sync {
 }
 
 #[async_trait]
-impl<S: Shelf> LegacyRecords for S {
+impl<S: VersionedStore> LegacyRecords for S {
     async fn set_status(
         &self,
         pull: &PullRequest,
@@ -67,7 +67,7 @@ impl<S: Shelf> LegacyRecords for S {
 
     async fn status(&self, pull: &PullRequest) -> Result<Option<PullStatus>> {
         let key = pull_key(pull)?;
-        let record = self.see(&key).await?;
+        let record = self.get(&key).await?;
         Ok(record.map(|(_, record)| decode(&key, &record)).transpose()?)
     }
 
@@ -112,35 +112,35 @@ impl<S: Shelf> LegacyRecords for S {
 
     async fn command(&self, name: CommandName) -> Result<Option<CommandLock>> {
         let key = command_key(name);
-        let record = self.see(&key).await?;
+        let record = self.get(&key).await?;
         Ok(record.map(|(_, record)| decode(&key, &record)).transpose()?)
     }
 }
 
-/// What becomes of a record.
+/// Outcome of a change.
 enum Change<T> {
-    /// It stays, and this is the answer.
+    /// Keep the record and return this answer.
     Keep(T),
-    /// It becomes this, and then that is the answer.
+    /// Write this record and return the answer.
     Write(Vec<u8>, T),
-    /// It goes, and then this is the answer.
+    /// Remove the record and return this answer.
     Remove(T),
 }
 
-/// Reads a record and changes it, again when somebody else was quicker.
-async fn change<S: Shelf + ?Sized, T>(
-    shelf: &S,
+/// Reads and changes a record, and retries after a conflict.
+async fn change<S: VersionedStore + ?Sized, T>(
+    store: &S,
     key: &str,
     change: impl Fn(Option<&[u8]>) -> Result<Change<T>>,
 ) -> Result<T> {
     for _ in 0..MOST_ATTEMPTS {
-        let (seen, record) = shelf.see(key).await?.unzip();
+        let (seen, record) = store.get(key).await?.unzip();
         let (record, answer) = match change(record.as_deref())? {
             Change::Keep(answer) => return Ok(answer),
             Change::Write(record, answer) => (Some(record), answer),
             Change::Remove(answer) => (None, answer),
         };
-        if shelf.swap(key, seen, record.as_deref()).await? {
+        if store.compare_and_swap(key, seen, record.as_deref()).await? {
             return Ok(answer);
         }
     }

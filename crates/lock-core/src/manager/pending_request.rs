@@ -1,5 +1,5 @@
-//! A request that was sent and is not granted yet: whatever becomes of the future that waits for
-//! it, the store is told when it ends.
+//! A request that was sent and is not granted yet. The store is told of its end even if its future
+//! is dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::bounded::bounded;
-use super::departure::{Departing, Departure};
-use super::evidence::Answered;
-use super::hold::LossReason;
-use super::news::{News, Standing, Told};
+use super::clock_bound::ClockBound;
+use super::notification::{EarlyNotice, Notification, QueueStatus};
 use super::planted::{self, ManagerFault};
-use super::waiters::Entered;
-use super::{LockGuard, Shared, Stay};
+use super::releaser::{ReleaseCommand, ReleaseJob};
+use super::waiter_registry::Registration;
+use super::{LockGuard, Shared, TrackerToken};
+use crate::LossReason;
 use crate::{
     AcquireRequest, Acquisition, CancelRequest, Error, ErrorKind, Grant, Lease, LockKey, OnHeld,
     Operation, QueuePosition, Result, Timed,
@@ -21,24 +21,24 @@ use crate::{
 
 /// A request that was sent and is not granted yet.
 ///
-/// Dropped, it is cancelled in the background, also when the answer never came.
-pub(super) struct Pending {
+/// Dropping it cancels the request in the background, even if the answer never arrived.
+pub(super) struct PendingRequest {
     request: AcquireRequest,
-    stay: Stay,
-    entered: Entered,
-    /// Whether the request has a place in the queue, as far as the store told.
+    tracker: TrackerToken,
+    entered: Registration,
+    /// `true` if the request is known to be queued.
     has_place: bool,
     /// The number of acquires that were sent and may still arrive.
     outstanding: usize,
 }
 
-impl Pending {
+impl PendingRequest {
     pub(super) fn new(shared: &Arc<Shared>, request: AcquireRequest) -> Result<Self> {
-        let stay = Stay::enter(shared, Operation::Acquire)
+        let tracker = TrackerToken::enter(shared, Operation::Acquire)
             .map_err(|error| error.with_key(request.key.clone()))?;
         let request = request.with_mailbox(shared.mailbox.id());
         let entered = shared.waiters.enter(request.id, request.key.clone());
-        Ok(Self { request, stay, entered, has_place: false, outstanding: 0 })
+        Ok(Self { request, tracker, entered, has_place: false, outstanding: 0 })
     }
 
     pub(super) const fn key(&self) -> &LockKey {
@@ -47,7 +47,7 @@ impl Pending {
 
     /// The manager that the request is of.
     pub(super) fn shared(&self) -> &Shared {
-        &self.stay.shared
+        &self.tracker.shared
     }
 
     /// Sends the request, and waits for the answer for `limit`.
@@ -55,7 +55,7 @@ impl Pending {
         let sent = Instant::now();
         // Counted before, in case that this future is dropped.
         self.outstanding += 1;
-        let call = self.stay.shared.store.acquire(&self.request);
+        let call = self.tracker.shared.store.acquire(&self.request);
         let reply = bounded(limit, Operation::Acquire, Some(&self.request.key), call).await;
         if reply.as_ref().err().is_none_or(|error| !error.is_unknown()) {
             self.outstanding -= 1;
@@ -64,11 +64,11 @@ impl Pending {
         let sent =
             if planted::has(ManagerFault::CountsFromArrival) { Instant::now() } else { sent };
         self.has_place = matches!(value, Acquisition::Queued(_));
-        Ok(Answer { answered: Answered { sent, observed_at }, value })
+        Ok(Answer { answered: ClockBound { sent, observed_at }, value })
     }
 
     /// Has the request heard from now on: an answer said that it waits there.
-    pub(super) fn wait(&self, heartbeat: Duration, answered: Answered, position: QueuePosition) {
+    pub(super) fn wait(&self, heartbeat: Duration, answered: ClockBound, position: QueuePosition) {
         self.entered.wait(heartbeat, answered, position);
     }
 
@@ -78,13 +78,13 @@ impl Pending {
     }
 
     /// Waits for news of the request.
-    pub(super) async fn news(&mut self) -> News {
+    pub(super) async fn news(&mut self) -> Notification {
         self.entered.news().await
     }
 
-    /// Where the request stands, while it waits.
-    pub(super) fn standing(&self) -> Option<Standing> {
-        self.entered.standing()
+    /// Position of the request while it is queued.
+    pub(super) fn status(&self) -> Option<QueueStatus> {
+        self.entered.status()
     }
 
     /// When the request was last taken up by the task that hears it, while it waits.
@@ -93,7 +93,7 @@ impl Pending {
     }
 
     /// The guard of a lease that came as an answer.
-    pub(super) fn guard(&mut self, answered: Answered, lease: Lease) -> LockGuard {
+    pub(super) fn guard(&mut self, answered: ClockBound, lease: Lease) -> LockGuard {
         let lasts = answered.lasts(lease.expires_at);
         self.turn_into_guard(lease, answered.sent, lasts, true)
     }
@@ -102,13 +102,13 @@ impl Pending {
     pub(super) fn guard_by_notice(
         &mut self,
         grant: &Grant,
-        answered: Option<Answered>,
+        answered: Option<ClockBound>,
     ) -> Option<LockGuard> {
         let now = Instant::now();
         let (since, lasts) = if planted::has(ManagerFault::TrustsEveryNotice) {
             (now, grant.expires_at.map(|end| end.since(grant.granted_at)))
         } else {
-            answered?.lasts_by_notice(grant, now)?
+            answered?.validity_by_notice(grant, now)?
         };
         let lease = Lease::granted(&self.request, grant.token, grant.granted_at);
         let lease = lease.with_expires_at(grant.expires_at);
@@ -124,7 +124,7 @@ impl Pending {
     ) -> LockGuard {
         self.has_place = false;
         let outstanding = std::mem::take(&mut self.outstanding) > 0;
-        let shared = Arc::clone(&self.stay.shared);
+        let shared = Arc::clone(&self.tracker.shared);
         let guard = LockGuard::new(shared, lease, since, lasts, is_claimed);
         catch_up(&self.entered, &guard);
         if outstanding { guard.with_answer_outstanding() } else { guard }
@@ -141,7 +141,7 @@ impl Pending {
         self.entered.forget_place();
     }
 
-    /// The error of an answer that was not asked for.
+    /// Error for an unexpected answer.
     pub(super) fn corrupt(&self, cause: impl Into<String>) -> Error {
         Error::new(ErrorKind::Corrupt, Operation::Acquire)
             .with_key(self.request.key.clone())
@@ -157,23 +157,23 @@ impl Pending {
     }
 }
 
-/// Tells a guard that was just made what was told about its lease before.
-pub(super) fn catch_up(entered: &Entered, guard: &LockGuard) {
+/// Passes an early notice to the new guard.
+pub(super) fn catch_up(entered: &Registration, guard: &LockGuard) {
     match entered.told(guard.token()) {
-        Told::Ended(end) => guard.lose(LossReason::Ended(end)),
-        Told::Perhaps => guard.renew_soon(),
-        Told::Nothing => {}
+        EarlyNotice::Ended(end) => guard.lose(LossReason::Ended(end)),
+        EarlyNotice::Perhaps => guard.renew_soon(),
+        EarlyNotice::Nothing => {}
     }
 }
 
-/// An answer, and what the lease in it is counted from.
+/// An answer, with the clock bound of its lease.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) answered: Answered,
+    pub(super) answered: ClockBound,
     pub(super) value: Acquisition,
 }
 
-impl Drop for Pending {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
         let answer_outstanding =
             self.outstanding > 0 && !planted::has(ManagerFault::ForgetsUnanswered);
@@ -183,8 +183,8 @@ impl Drop for Pending {
         // It may wait for its keep-alive, and hold for the claim window after that, or hold now.
         let longest = self.request.ttl.span().map(|ttl| ttl.max(self.keep_alive() * 2));
         let cancel = CancelRequest::new(self.request.key.clone(), self.request.id);
-        let departing = Departing::Request(cancel.with_answer_outstanding(answer_outstanding));
+        let command = ReleaseCommand::Request(cancel.with_answer_outstanding(answer_outstanding));
         let gone_by = longest.map(|longest| Instant::now() + longest);
-        Departure::new(self.stay.clone(), departing, gone_by).leave();
+        ReleaseJob::new(self.tracker.clone(), command, gone_by).leave();
     }
 }
