@@ -23,7 +23,7 @@ pub(crate) async fn evict(
             none if none.is_empty() => format!("nobody held {key}"),
             lines => lines.join("\n"),
         }
-    });
+    })?;
     Ok(Exit::Done)
 }
 
@@ -41,7 +41,7 @@ pub(crate) async fn cancel(
     }
     output.show(&json!({ "key": key, "cancelled": request }), || {
         format!("took request {request} out of the queue of {key}")
-    });
+    })?;
     Ok(Exit::Done)
 }
 
@@ -62,6 +62,6 @@ pub(crate) async fn repair(store: &Store, key: LockKey, output: Output) -> Resul
         format!(
             "{key}: kept {kept} leases and {waiting} waiters, dropped {lost} leases and {gone} waiters"
         )
-    });
+    })?;
     Ok(Exit::Done)
 }

@@ -64,7 +64,7 @@ async fn migrate(from: &str, to: &str, dry_run: bool, output: Output) -> Result<
     bar.finish_and_clear();
     output.show(&json!({ "report": report.to_string(), "clean": report.is_clean() }), || {
         report.to_string()
-    });
+    })?;
     Ok(if report.is_clean() { Exit::Done } else { Exit::Configuration })
 }
 
@@ -88,7 +88,7 @@ async fn list(atlantis: &AtlantisRedis, output: Output) -> Result<Exit, Failure>
     });
     output.show(&value.collect::<Vec<_>>(), || {
         table(["REPOSITORY", "PATH", "WORKSPACE", "PULL", "USER"], rows)
-    });
+    })?;
     Ok(Exit::Done)
 }
 
@@ -103,6 +103,6 @@ async fn unlock(
     output.show(&json!({ "unlocked": pull.is_some(), "pull": pull }), || match pull {
         Some(pull) => format!("unlocked; pull request {pull} held it"),
         None => "it was not locked".to_owned(),
-    });
+    })?;
     Ok(Exit::Done)
 }

@@ -12,6 +12,7 @@ Exit codes:
   the command's own, or 128+N when signal N ended it
    64  wrong usage
    69  the store is unavailable
+   74  the output cannot be written
    75  others hold the key, or the wait was over (-E changes it)
    77  not permitted
    78  wrong configuration: a foreign, damaged or newer file
@@ -73,7 +74,8 @@ pub(crate) enum Verb {
         /// Only keys that begin with this
         prefix: Option<String>,
     },
-    /// End all leases of a key by force
+    /// End all leases of a key by force: the next is granted at once, while commands of `run` that held
+    /// it still have their grace
     Break {
         #[arg(value_parser = key)]
         key: LockKey,
@@ -114,6 +116,13 @@ pub(crate) enum Verb {
     /// End a command whose lock is lost when `lockctl run` cannot
     #[command(name = "__guardian", hide = true)]
     Guardian,
+    /// Start a command as soon as its guardian knows of it
+    #[command(name = "__gate", hide = true)]
+    Gate {
+        gate: i32,
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
 }
 
 /// How a key is asked for.
@@ -127,8 +136,8 @@ pub(crate) struct AcquireArgs {
     /// low, normal, high or critical: a head start in the queue
     #[arg(long, short)]
     pub(crate) priority: Option<Priority>,
-    /// Length of the lease, which is renewed while it is held
-    #[arg(long, value_parser = humantime::parse_duration, default_value = "30s")]
+    /// Length of the lease, at least 1s, which is renewed while it is held
+    #[arg(long, value_parser = ttl, default_value = "30s")]
     pub(crate) ttl: Duration,
     /// Share the key with others that do so
     #[arg(long, conflicts_with = "permits")]
@@ -209,6 +218,14 @@ fn reason(text: &str) -> Result<Reason, String> {
 
 fn request(text: &str) -> Result<RequestId, String> {
     RequestId::parse(text).map_err(|error| error.to_string())
+}
+
+/// A lease that is long enough to be renewed.
+fn ttl(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text).map_err(|error| error.to_string())? {
+        short if short < Duration::from_secs(1) => Err("it is less than 1s".to_owned()),
+        ttl => Ok(ttl),
+    }
 }
 
 /// A duration, for which 0 needs no unit.

@@ -62,6 +62,6 @@ pub(crate) async fn examine(store: &Store, output: Output) -> Result<Exit, Failu
         ];
         lines.extend(warnings.iter().map(|warning| format!("warning      {warning}")));
         lines.join("\n")
-    });
+    })?;
     Ok(Exit::Done)
 }

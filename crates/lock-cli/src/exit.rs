@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Unavailable,
     /// Others hold the key, or the wait was over.
     Contended,
+    /// Nobody reads what is printed.
+    Output,
     NotPermitted,
     Configuration,
     Lost,
@@ -35,6 +37,7 @@ impl Exit {
             Self::Command(code) => code,
             Self::Usage => 64,
             Self::Unavailable => 69,
+            Self::Output => 74,
             Self::Contended => 75,
             Self::NotPermitted => 77,
             Self::Configuration => 78,

@@ -23,10 +23,14 @@ pub(crate) async fn acquire(
     let acquired = turn.and_then(turn::acquired);
     let printed = match acquired {
         Ok(guard) => match guard.into_lease().await {
-            Ok(lease) => {
-                print_json(&lease);
-                Ok(Exit::Done)
-            }
+            Ok(lease) => match print_json(&lease) {
+                Ok(()) => Ok(Exit::Done),
+                // Nobody knows the lease, so nobody would release it.
+                Err(failure) => {
+                    drop(manager.release_lease(&lease).await);
+                    Err(failure)
+                }
+            },
             Err(error) => Err(Failure::new(Exit::Unavailable, error.to_string())),
         },
         Err(failure) => Err(failure.with_contended(args.contended_exit)),
@@ -41,7 +45,7 @@ pub(crate) async fn renew(store: &Store, _output: Output) -> Result<Exit, Failur
     let renewed = store.locks.renew(std::slice::from_ref(&request)).await.into_iter().next();
     match renewed.transpose()?.map(|renewed| renewed.value) {
         Some(Renewal::Renewed { expires_at }) => {
-            print_json(&lease.with_expires_at(expires_at));
+            print_json(&lease.with_expires_at(expires_at))?;
             Ok(Exit::Done)
         }
         Some(Renewal::Ended(end)) => Err(over(&lease, Some(end.to_string()))),
@@ -56,7 +60,7 @@ pub(crate) async fn release(store: &Store, output: Output) -> Result<Exit, Failu
         lock_core::Release::Released => {
             output.show(&serde_json::json!({ "released": lease.key }), || {
                 format!("released {}", lease.key)
-            });
+            })?;
             Ok(Exit::Done)
         }
         lock_core::Release::Ended(end) => Err(over(&lease, Some(end.to_string()))),
@@ -71,7 +75,7 @@ pub(crate) async fn transfer(store: &Store, to: OwnerId, _output: Output) -> Res
     let to = TransferTo::Owner { owner: to, request: RequestId::random(), metadata };
     match manager.transfer(&lease, to).await? {
         Transfer::Transferred(new) => {
-            print_json(&new);
+            print_json(&new)?;
             Ok(Exit::Done)
         }
         Transfer::Ended(end) => Err(over(&lease, Some(end.to_string()))),

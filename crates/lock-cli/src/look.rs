@@ -13,7 +13,7 @@ use lock_core::{
 use tokio::time::{Instant, sleep};
 
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, print_json, span, time};
+use crate::output::{Output, print_json, print_text, span, time};
 use crate::store::Store;
 use crate::table::table;
 
@@ -40,20 +40,20 @@ pub(crate) async fn ls(
         }
     };
     if out.is_json {
-        leases.iter().for_each(print_json);
+        leases.iter().try_for_each(print_json)?;
         return Ok(Exit::Done);
     }
     let rows = leases.iter().map(|lease| {
         let [owner, mode, token, held, left] = holder_row(lease, now);
         [lease.key.to_string(), owner, mode, token, held, left]
     });
-    println!("{}", table(["KEY", "OWNER", "MODE", "TOKEN", "HELD", "LEFT"], rows.collect()));
+    print_text(&table(["KEY", "OWNER", "MODE", "TOKEN", "HELD", "LEFT"], rows.collect()))?;
     Ok(Exit::Done)
 }
 
 pub(crate) async fn show(store: &Store, key: LockKey, out: Output) -> Result<Exit, Failure> {
     let seen = store.manager(None)?.inspect(key).await?;
-    out.show(&seen.value, || shown(&seen));
+    out.show(&seen.value, || shown(&seen))?;
     Ok(Exit::Done)
 }
 
@@ -71,11 +71,12 @@ pub(crate) async fn wait(
         if seen.value.holders == 0 {
             return Ok(Exit::Done);
         }
-        if give_up_at.is_some_and(|limit| Instant::now() + pause > limit) {
+        let left = give_up_at.map(|limit| limit.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
             out.warn(&in_the_way(&seen, None));
             return Ok(Exit::Contended);
         }
-        sleep(pause).await;
+        sleep(left.map_or(pause, |left| left.min(pause))).await;
         pause = (pause * 2).min(GLANCE);
     }
 }
@@ -92,7 +93,7 @@ pub(crate) async fn watch(
             Watched::Event(event) => {
                 out.show(&event, || {
                     format!("{} {} {}", time(event.at), event.key(), happened(&event.change))
-                });
+                })?;
             }
             Watched::Missed(count) => out.warn(&format!("{count} events were missed")),
             _ => {}

@@ -1,5 +1,4 @@
 //! `lockctl`: take turns from any shell.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints what it did")]
 
 mod admin;
 mod atlantis;
@@ -27,9 +26,16 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, and everything else is wrong usage.
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-            drop(error.print());
-            return exit.into();
+            if !error.use_stderr() {
+                return if error.print().is_ok() { Exit::Done } else { Exit::Output }.into();
+            }
+            if std::env::args().any(|word| word == "--json") {
+                let message = error.to_string();
+                Output::new(true).failure(&Failure::new(Exit::Usage, message.trim_end()));
+            } else {
+                drop(error.print());
+            }
+            return Exit::Usage.into();
         }
     };
     let output = Output::new(cli.json);
@@ -45,8 +51,9 @@ fn main() -> ExitCode {
 fn start(cli: Cli, output: Output) -> Result<Exit, Failure> {
     // These need no runtime, and the guardian must be small and quick.
     match &cli.verb {
-        Verb::Guardian => return run::guardian::guard(),
-        Verb::Completions { shell } => return Ok(generate::completions(*shell)),
+        Verb::Guardian => return run::guardian::guard(output),
+        Verb::Gate { gate, command } => return run::gate::start(*gate, command),
+        Verb::Completions { shell } => return generate::completions(*shell),
         Verb::Man => return generate::man(),
         _ => {}
     }
@@ -78,8 +85,10 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
         }
         Verb::Repair { key } => admin::repair(&store, key, output).await,
         Verb::Doctor => doctor::examine(&store, output).await,
-        Verb::Atlantis { .. } | Verb::Completions { .. } | Verb::Man | Verb::Guardian => {
-            Ok(Exit::Done)
-        }
+        Verb::Atlantis { .. }
+        | Verb::Completions { .. }
+        | Verb::Man
+        | Verb::Guardian
+        | Verb::Gate { .. } => Ok(Exit::Done),
     }
 }

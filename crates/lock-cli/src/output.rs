@@ -1,5 +1,6 @@
 //! What the program prints: text for people, or JSON.
 
+use std::io::{Write as _, stderr, stdout};
 use std::time::{Duration, UNIX_EPOCH};
 
 use lock_core::Timestamp;
@@ -20,39 +21,49 @@ impl Output {
     }
 
     /// Prints a result, as text for people or as one line of JSON.
-    pub(crate) fn show(self, value: &impl Serialize, text: impl FnOnce() -> String) {
-        if self.is_json {
-            print_json(value);
-        } else {
-            println!("{}", text());
-        }
+    ///
+    /// # Errors
+    /// When nobody reads it.
+    pub(crate) fn show(
+        self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        if self.is_json { print_json(value) } else { print_text(&text()) }
     }
 
-    /// Tells a person something that is no result.
+    /// Tells a person something that is no result; that nobody hears it changes nothing.
     pub(crate) fn warn(self, message: &str) {
-        if self.is_json {
-            eprintln!("{}", json!({ "message": message }));
-        } else {
-            eprintln!("lockctl: {message}");
-        }
+        let line = match self.is_json {
+            true => json!({ "message": message }).to_string(),
+            false => format!("lockctl: {message}"),
+        };
+        let _ = writeln!(stderr(), "{line}");
     }
 
     pub(crate) fn failure(self, failure: &Failure) {
         let (message, code) = (&failure.message, failure.exit.code());
-        if self.is_json {
-            eprintln!("{}", json!({ "error": { "message": message, "code": code } }));
-        } else {
-            eprintln!("lockctl: {message}");
-        }
+        let line = match self.is_json {
+            true => json!({ "error": { "message": message, "code": code } }).to_string(),
+            false => format!("lockctl: {message}"),
+        };
+        let _ = writeln!(stderr(), "{line}");
     }
 }
 
 /// Prints one line of JSON.
-pub(crate) fn print_json(value: &impl Serialize) {
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     match serde_json::to_string(value) {
-        Ok(text) => println!("{text}"),
-        Err(error) => eprintln!("lockctl: {error}"),
+        Ok(text) => print_text(&text),
+        Err(error) => Err(Failure::new(Exit::Output, error.to_string())),
     }
+}
+
+/// Prints a result.
+pub(crate) fn print_text(text: &str) -> Result<(), Failure> {
+    let mut out = stdout();
+    let printed = writeln!(out, "{text}").and_then(|()| out.flush());
+    printed.map_err(|error| Failure::new(Exit::Output, format!("standard output: {error}")))
 }
 
 /// A moment as RFC 3339 has it.

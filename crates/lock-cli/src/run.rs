@@ -1,24 +1,28 @@
 //! `run`: hold a key while a command runs, and never let the command outlive the lease.
 
 mod command;
+pub(crate) mod gate;
 pub(crate) mod guardian;
 mod signals;
 mod terminal;
 pub(crate) mod turn;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{IsTerminal as _, Write as _, stdin};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use lock_core::{LockGuard, LossReason};
-use nix::sys::signal::{Signal, raise};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::getpgrp;
 use tokio::time::{Instant, sleep_until};
 
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::store::Store;
-use command::{Change, Job};
+use command::{Change, Job, PROGRAM};
+use gate::Gate;
 use guardian::Word;
 use signals::Signals;
 use terminal::Terminal;
@@ -57,19 +61,18 @@ async fn hold(
     signals: &mut Signals,
     output: Output,
 ) -> Result<Exit, Failure> {
+    let gate = Gate::new()?;
     let guardian = Guardian::start()?;
-    let job = match Job::start(&args.command, &guard) {
-        Ok(job) => job,
-        Err(failure) => {
-            drop(guard.release().await);
-            return Err(failure);
-        }
-    };
+    let job = Job::start(&args.command, &guard, &gate)?;
     let grace = args.grace.min(args.acquire.ttl / 2);
     let mut watch = Watch { guard, guardian, job, terminal: Terminal::new(), grace, end: None };
     watch.guardian.tell(Word::Group(watch.job.group.as_raw()));
     watch.tell_deadline();
     watch.terminal.give(watch.job.group);
+    // While this process was stopped, the lease may have ended: then the command never starts.
+    if !watch.guard.is_lost() {
+        gate.open();
+    }
     let ended = watch.until_ended(signals, output).await;
     watch.finish(ended, output).await
 }
@@ -189,9 +192,16 @@ impl Watch {
         if wants_terminal {
             self.terminal.give_on_demand(self.job.group);
         }
+        if signal == Signal::SIGSTOP && !stdin().is_terminal() {
+            // Somebody has stopped the command alone, who lets it go on.
+            return;
+        }
         if !wants_terminal || !self.terminal.is_given() {
             self.terminal.take();
-            let _ = raise(Signal::SIGSTOP);
+            if !terminal::is_orphan() {
+                // The whole job stops, as it would without this process.
+                let _ = killpg(getpgrp(), Signal::SIGSTOP);
+            }
             // Here, this process goes on. The lease comes first.
             if self.guard.renew_now().await.is_err() && self.guard.is_lost() {
                 guardian::signal(self.job.group.as_raw(), Signal::SIGKILL);
@@ -206,15 +216,16 @@ impl Watch {
 
     async fn finish(mut self, exit: Exit, output: Output) -> Result<Exit, Failure> {
         self.terminal.take();
-        if self.end.is_some() {
+        let key = self.guard.key().clone();
+        // So late, the guardian has asked the command to end, while this process was stopped.
+        let is_late =
+            self.guard.deadline().is_some_and(|deadline| Instant::now() + self.grace >= deadline);
+        if self.end.is_some() || is_late {
             // What is left of the group ends with its leader.
             guardian::signal(self.job.group.as_raw(), Signal::SIGKILL);
-        }
-        self.guardian.end();
-        let key = self.guard.key().clone();
-        if let Some(end) = self.end {
-            drop(self.guard.release().await);
-            let message = format!("the lock of `{key}` was lost: {}", end.reason);
+            let reason = self.end.map_or(LossReason::Overdue, |end| end.reason);
+            drop(tokio::time::timeout(RELEASE, self.guard.release()).await);
+            let message = format!("the lock of `{key}` was lost: {reason}");
             return Err(Failure::new(Exit::Lost, message));
         }
         match tokio::time::timeout(RELEASE, self.guard.release()).await {
@@ -244,21 +255,15 @@ impl Guardian {
         let failed = |error: std::io::Error| {
             Failure::new(Exit::Unavailable, format!("the guardian does not start: {error}"))
         };
-        let program = std::env::current_exe().map_err(failed)?;
-        let mut process = Command::new(program)
+        // In a group of its own, no signal of the terminal reaches it.
+        let mut process = Command::new(PROGRAM)
             .arg("__guardian")
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
+            .process_group(0)
             .spawn()
             .map_err(failed)?;
         let words = process.stdin.take();
-        let mut ready = String::new();
-        if let Some(out) = process.stdout.take() {
-            BufReader::new(out).read_line(&mut ready).map_err(failed)?;
-        }
-        if ready != "ready\n" {
-            return Err(failed(std::io::ErrorKind::UnexpectedEof.into()));
-        }
         Ok(Self { process, words, told: None })
     }
 
@@ -276,10 +281,13 @@ impl Guardian {
             self.tell(Word::Deadline { at, grace });
         }
     }
+}
 
-    fn end(&mut self) {
-        self.tell(Word::Done);
-        self.words = None;
+/// The command has ended, or was never started: nothing is left to guard.
+impl Drop for Guardian {
+    fn drop(&mut self) {
+        // Also one that was stopped ends so.
+        drop(self.process.kill());
         drop(self.process.wait());
     }
 }

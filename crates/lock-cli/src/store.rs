@@ -6,13 +6,17 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
+use std::time::Duration;
 
-use lock_core::{LockManager, LockStore, OwnerId};
+use lock_core::{LockManager, LockStore, ManagerConfig, OwnerId};
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_sqlite::SqliteConfig;
 use nix::unistd::User;
 
 use crate::exit::{Exit, Failure};
+
+/// Longest time that giving back leases and places may take at the end.
+const SHUTDOWN: Duration = Duration::from_secs(3);
 
 /// A store, and what it has beyond the traits.
 pub(crate) struct Store {
@@ -29,7 +33,9 @@ impl Store {
             Some(owner) => owner,
             None => OwnerId::parse(owner_of_this_process())?,
         };
-        Ok(LockManager::new(Arc::clone(&self.locks), owner))
+        // A person who interrupts does not wait for a store that does not answer.
+        let config = ManagerConfig::default().with_shutdown_timeout(SHUTDOWN)?;
+        Ok(LockManager::with_config(Arc::clone(&self.locks), owner, config))
     }
 }
 
@@ -69,6 +75,8 @@ fn open_file(path: &Path) -> Result<Store, Failure> {
 async fn open_redis(url: &str) -> Result<Store, Failure> {
     let config = RedisConfig::parse(url)?.with_name("lockctl")?;
     let backend = RedisBackend::connect(config).await?;
+    // Options behind the address may hold a password, too.
+    let url = url.split(['?', '#']).next().unwrap_or(url);
     let address = match url.rsplit_once('@') {
         Some((before, host)) => {
             format!("{}://{host}", before.split_once("://").map_or("redis", |(scheme, _)| scheme))

@@ -197,9 +197,15 @@ async fn send_all(state: &Arc<BatcherState>, sent: &mut JoinSet<()>) {
     let Some(handle) = state.connection.handle().await else { return };
     // From here on nothing is waited for: what is taken is on the line, or has failed.
     let (turn, limit) = (Arc::new(turn), state.connection.timeout);
-    let calls = state.queue().take(&handle.health, limit, |key| state.contended.contains(key));
+    // A batch has one turn, and each whole command has one: else a crowd would all be on the line at
+    // once, and its last would not be answered in time.
+    let whole_limit = 1 + state.connection.free_turns();
+    let is_contended = |key: &LockKey| state.contended.contains(key);
+    let calls = state.queue().take(&handle.health, limit, whole_limit, is_contended);
     for call in calls {
-        send(state, handle.clone(), Arc::clone(&turn), call, sent).await;
+        let own = if call.is_whole() { state.connection.free_turn() } else { None };
+        let turn = own.map_or_else(|| Arc::clone(&turn), Arc::new);
+        send(state, handle.clone(), turn, call, sent).await;
     }
 }
 

@@ -191,9 +191,10 @@ impl CommandQueue {
         &mut self,
         health: &Arc<ConnectionHealth>,
         limit: Duration,
+        whole_limit: usize,
         is_contended: impl Fn(&LockKey) -> bool,
     ) -> Vec<Call> {
-        let (mut calls, mut count, mut bytes) = (Vec::<Call>::new(), 0, 0);
+        let (mut calls, mut count, mut bytes, mut wholes) = (Vec::<Call>::new(), 0, 0, 0);
         for _ in 0..self.turns.len() {
             if count == MOST || bytes >= BYTES {
                 break;
@@ -201,7 +202,10 @@ impl CommandQueue {
             let Some(key) = self.turns.pop_front() else { break };
             let Some(Turns { first, mut behind }) = self.of_key.remove(&key) else { continue };
             let (mut next, mut is_taken) = (Some(first), false);
-            while let Some(entry) = next.take_if(|next| !is_taken || next.is_whole()) {
+            let may_go = |next: &Entry, is_taken: bool, wholes: usize| {
+                if next.is_whole() { wholes < whole_limit } else { !is_taken }
+            };
+            while let Some(entry) = next.take_if(|next| may_go(next, is_taken, wholes)) {
                 next = behind.pop_front();
                 self.count -= 1;
                 if !entry.is_whole() && is_contended(&key) {
@@ -217,6 +221,7 @@ impl CommandQueue {
                 }
                 (count, bytes) = (count + 1, bytes + entry.bytes());
                 is_taken = true;
+                wholes += usize::from(entry.is_whole());
                 put(&mut calls, entry, deadline);
                 if count == MOST || bytes >= BYTES {
                     break;
@@ -285,9 +290,14 @@ impl Call {
         self.entries.iter().flat_map(|entry| entry.work.args().iter()).map(Arg::Bytes).collect()
     }
 
+    /// Whether it is a command by itself.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.entries.iter().any(Entry::is_whole)
+    }
+
     /// Answers each command: of a batch with the time and its own part.
     pub(crate) fn answer(self, answer: Result<Value>) {
-        if self.entries.iter().any(Entry::is_whole) {
+        if self.is_whole() {
             for entry in self.entries {
                 entry.answer(answer.clone());
             }

@@ -219,6 +219,11 @@ impl Connection {
         Arc::clone(&self.turns).try_acquire_owned().ok()
     }
 
+    /// Number of turns that need not be waited for.
+    pub(crate) fn free_turns(&self) -> usize {
+        self.turns.available_permits()
+    }
+
     /// The turn of an operation; `None` when no other was answered for as long as one may take.
     pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         let mut turn = pin!(Arc::clone(&self.turns).acquire_owned());

@@ -1,7 +1,6 @@
 //! The command: a process group of its own, watched as a shell watches a job.
 
 use std::ffi::OsString;
-use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -10,8 +9,12 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::gate::Gate;
 use crate::exit::{Exit, Failure};
 use crate::output::time;
+
+/// This program, also when its file was replaced meanwhile.
+pub(crate) const PROGRAM: &str = "/proc/self/exe";
 
 /// A command that runs.
 #[derive(Debug)]
@@ -27,27 +30,24 @@ pub(crate) enum Change {
 }
 
 impl Job {
-    /// Starts a command under a lease.
-    pub(crate) fn start(words: &[OsString], guard: &LockGuard) -> Result<Self, Failure> {
-        let Some((program, arguments)) = words.split_first() else {
-            return Err(Failure::new(Exit::Usage, "there is no command"));
-        };
+    /// Starts a command under a lease, which waits before the gate.
+    pub(crate) fn start(
+        words: &[OsString],
+        guard: &LockGuard,
+        gate: &Gate,
+    ) -> Result<Self, Failure> {
         let lease = guard.lease();
-        let mut command = Command::new(program);
+        let mut command = Command::new(PROGRAM);
         command
-            .args(arguments)
+            .args(["__gate", &gate.name(), "--"])
+            .args(words)
             .env("LOCK_KEY", lease.key.as_str())
             .env("LOCK_OWNER", lease.owner.as_str())
             .env("LOCK_TOKEN", lease.token.to_string())
             .env("LOCK_EXPIRES_AT", lease.expires_at.map_or_else(String::new, time))
             .process_group(0);
-        let child = command.spawn().map_err(|error| {
-            let exit = match error.kind() {
-                ErrorKind::NotFound => Exit::NotFound,
-                _ => Exit::NotRunnable,
-            };
-            Failure::new(exit, format!("{}: {error}", program.to_string_lossy()))
-        })?;
+        let child = command.spawn();
+        let child = child.map_err(|error| Failure::new(Exit::NotRunnable, error.to_string()))?;
         Ok(Self { group: Pid::from_raw(child.id().cast_signed()) })
     }
 

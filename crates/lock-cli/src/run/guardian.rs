@@ -4,16 +4,17 @@
 //! It is told by lines on its standard input. Moments are milliseconds of `CLOCK_BOOTTIME`, which
 //! goes on while the machine is suspended.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{Pid, setsid};
+use nix::unistd::Pid;
 
 use crate::exit::{Exit, Failure};
+use crate::output::Output;
 
 /// What `lockctl run` has to be late by before the guardian asks the command to end: two requests
 /// would make some programs give up their clean end.
@@ -36,8 +37,6 @@ pub(crate) enum Word {
     Deadline { at: u64, grace: u64 },
     /// The command was asked to end.
     Asked,
-    /// The command has ended.
-    Done,
 }
 
 impl Word {
@@ -46,7 +45,6 @@ impl Word {
             Self::Group(group) => format!("group {group}\n"),
             Self::Deadline { at, grace } => format!("deadline {at} {grace}\n"),
             Self::Asked => "asked\n".to_owned(),
-            Self::Done => "done\n".to_owned(),
         }
     }
 
@@ -59,7 +57,6 @@ impl Word {
                 grace: words.next()?.parse().ok()?,
             },
             "asked" => Self::Asked,
-            "done" => Self::Done,
             _ => return None,
         })
     }
@@ -90,7 +87,6 @@ impl Watch {
             Word::Group(group) => self.group = Some(group),
             Word::Deadline { at, grace } => self.deadline = Some((at, grace)),
             Word::Asked => self.is_asked = true,
-            Word::Done => self.is_over = true,
         }
     }
 
@@ -138,12 +134,7 @@ pub(crate) fn signal_only(group: i32, signal: Signal) {
 }
 
 /// Guards a command until it has ended.
-pub(crate) fn guard() -> Result<Exit, Failure> {
-    // In a session of its own, no signal of the terminal reaches it.
-    let _ = setsid();
-    let mut out = io::stdout();
-    let told = out.write_all(b"ready\n").and_then(|()| out.flush());
-    told.map_err(|error| Failure::new(Exit::Unavailable, error.to_string()))?;
+pub(crate) fn guard(output: Output) -> Result<Exit, Failure> {
     let stdin = io::stdin();
     let mut lines = BufReader::new(stdin.as_fd().try_clone_to_owned().map_or_else(
         |_| Box::new(io::empty()) as Box<dyn Read>,
@@ -159,7 +150,7 @@ pub(crate) fn guard() -> Result<Exit, Failure> {
             }
             Duty::Kill(group) => {
                 signal(group, Signal::SIGKILL);
-                eprintln!("lockctl: the lock was not renewed in time: the command was killed");
+                output.warn("the lease is over: the command was killed");
                 continue;
             }
             Duty::Wait(limit) => limit.and_then(|limit| u16::try_from(limit).ok()),
@@ -202,7 +193,7 @@ mod tests {
 
     #[test]
     fn words_are_read_as_they_are_written() {
-        for word in [Word::Group(7), Word::Deadline { at: 5, grace: 3 }, Word::Asked, Word::Done] {
+        for word in [Word::Group(7), Word::Deadline { at: 5, grace: 3 }, Word::Asked] {
             assert_eq!(Word::read(&word.line()), Some(word));
         }
         assert_eq!(Word::read("nonsense\n"), None);
@@ -261,12 +252,5 @@ mod tests {
         assert_eq!(watch.duty(100), Duty::Wait(None));
         watch.orphan(100);
         assert_eq!(watch.duty(100), Duty::End);
-    }
-
-    #[test]
-    fn command_that_has_ended_is_left_alone() {
-        let mut watch = watch(30_000, 5_000);
-        watch.hear(Word::Done);
-        assert_eq!(watch.duty(40_000), Duty::End);
     }
 }

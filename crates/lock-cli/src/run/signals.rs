@@ -21,6 +21,14 @@ const HEARD: [Number; 9] = [
     Number::SIGUSR2,
 ];
 
+/// The signals that this process was told to ignore, as `nohup` does, one bit each: so are they by the
+/// command.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
 /// The signals that came.
 pub(crate) struct Signals(Vec<(Number, Signal)>);
 
@@ -30,7 +38,9 @@ impl Signals {
             let stream = signal(SignalKind::from_raw(number as i32));
             stream.map(|stream| (number, stream))
         };
-        let streams = HEARD.into_iter().map(listen).collect::<Result<_, _>>();
+        let ignored = ignored();
+        let heard = HEARD.into_iter().filter(|&it| ignored & (1 << (it as u32 - 1)) == 0);
+        let streams = heard.map(listen).collect::<Result<_, _>>();
         streams.map(Self).map_err(|error| Failure::new(Exit::Unavailable, error.to_string()))
     }
 

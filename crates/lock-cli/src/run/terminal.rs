@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, stdin, stdout};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid, getpgrp, getppid, getsid, tcgetpgrp, tcsetpgrp};
 
 /// The terminal on the standard input, and who has its foreground.
 #[derive(Debug)]
@@ -48,6 +48,11 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         self.take();
     }
+}
+
+/// Whether nobody would let this process go on if it stopped: its parent is in another session.
+pub(crate) fn is_orphan() -> bool {
+    getsid(Some(getppid())) != getsid(None)
 }
 
 fn set_foreground(group: Pid) -> bool {

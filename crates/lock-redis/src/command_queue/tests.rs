@@ -42,7 +42,7 @@ fn whole(queue: &mut CommandQueue, name: &str) -> (Arc<CommandState>, Answer) {
 
 /// The script and keys of each call that is sent now.
 fn taken(queue: &mut CommandQueue) -> Vec<(&'static str, Vec<String>)> {
-    let calls = queue.take(&Arc::default(), LIMIT, |_| false);
+    let calls = queue.take(&Arc::default(), LIMIT, usize::MAX, |_| false);
     calls.iter().map(|call| (call.script.name(), keys(&call.keys("token")))).collect()
 }
 
@@ -104,6 +104,24 @@ fn whole_commands_follow_those_of_their_key() {
     assert_eq!(taken(&mut queue), [acquire, of_a.clone(), of_a.clone(), of_b]);
     assert_eq!(taken(&mut queue), [("release", keys(&["a"])), of_a]);
     assert_eq!(taken(&mut queue), []);
+}
+
+#[test]
+fn whole_commands_are_no_more_than_there_are_turns() {
+    let mut queue = CommandQueue::default();
+    let _entries = [
+        whole(&mut queue, "a"),
+        whole(&mut queue, "a"),
+        whole(&mut queue, "b"),
+        acquire(&mut queue, "c"),
+    ];
+    let mut taken = |limit| {
+        let calls = queue.take(&Arc::default(), LIMIT, limit, |_| false);
+        calls.iter().map(|call| keys(&call.keys("token"))).collect::<Vec<_>>()
+    };
+    assert_eq!(taken(1), [keys(&["a"]), keys(&["token", "c"])]);
+    assert_eq!(taken(1), [keys(&["a"])]);
+    assert_eq!(taken(1), [keys(&["b"])]);
 }
 
 #[test]
@@ -194,7 +212,7 @@ fn commands_of_a_contended_key_are_not_sent_in_vain() {
     let mut queue = CommandQueue::default();
     let mut answers = [acquire(&mut queue, "a").1, release(&mut queue, "a").1];
     let _others = [whole(&mut queue, "a"), acquire(&mut queue, "b")];
-    let calls = queue.take(&Arc::default(), LIMIT, |it| *it == key("a"));
+    let calls = queue.take(&Arc::default(), LIMIT, usize::MAX, |it| *it == key("a"));
     let sent: Vec<_> = calls.iter().map(|call| keys(&call.keys("token"))).collect();
     assert_eq!(sent, [keys(&["a"]), keys(&["token", "b"])]);
     for answer in &mut answers {
@@ -206,7 +224,7 @@ fn commands_of_a_contended_key_are_not_sent_in_vain() {
 fn answered(answer: Result<Value>) -> [Result<Value>; 2] {
     let mut queue = CommandQueue::default();
     let answers = [acquire(&mut queue, "a").1, acquire(&mut queue, "b").1];
-    queue.take(&Arc::default(), LIMIT, |_| false).remove(0).answer(answer);
+    queue.take(&Arc::default(), LIMIT, usize::MAX, |_| false).remove(0).answer(answer);
     answers.map(|mut answer| answer.try_recv().unwrap())
 }
 
@@ -259,7 +277,7 @@ async fn batch_may_take_as_long_as_the_last_of_it() {
     tokio::time::advance(LIMIT / 2).await;
     let last = acquire(&mut queue, "b");
     let began = Instant::now();
-    let calls = queue.take(&Arc::default(), LIMIT, |_| false);
+    let calls = queue.take(&Arc::default(), LIMIT, usize::MAX, |_| false);
     assert_eq!(calls[0].deadline, began + LIMIT);
     assert_eq!(first.0.sent().unwrap().deadline, began + LIMIT / 2, "each has its own limit");
     assert_eq!(last.0.sent().unwrap().deadline, began + LIMIT);
