@@ -70,7 +70,7 @@ fn unpack(sh: &Sh, metadata: &Metadata, packages: &[&Package], folder: &TempDir)
         let file = file.join(format!("{}-{}.crate", package.name, package.version));
         sh.tool("tar", &["xzf", file.as_str(), "-C"]).arg(folder.path()).quiet().run()?;
         let manifest = folder.path().join(unpacked(package)).join("Cargo.toml");
-        ensure!(manifest.exists(), "{} holds no package", file);
+        ensure!(manifest.exists(), "{file} holds no package");
     }
     Ok(())
 }

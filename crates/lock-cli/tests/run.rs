@@ -207,3 +207,79 @@ fn command_that_cannot_run_leaves_nothing_locked() {
     assert_eq!(failed(scene.lockctl("run deploy -- ./text").current_dir(scene.path("."))).0, 126);
     assert!(scene.is_free("deploy"));
 }
+
+/// The guardian knows of the command before it starts.
+#[test]
+fn command_that_kills_its_parent_at_once_ends_with_it() {
+    for signal in ["KILL", "STOP"] {
+        let scene = Scene::new();
+        let script = format!("echo $$ > pid; kill -{signal} $PPID; exec sleep 60");
+        let mut holder = scene.run("deploy --ttl 1s --grace 0s", &script).spawn().unwrap();
+        let command = scene.file("pid");
+        eventually("the command has ended", || !is_alive(&command));
+        send(holder.id(), Signal::SIGCONT);
+        holder.wait().unwrap();
+    }
+}
+
+#[test]
+fn guardian_that_was_stopped_keeps_nobody_waiting() {
+    let scene = Scene::new();
+    let script = "echo > held; while [ ! -e go ]; do sleep 0.02; done";
+    let mut holder = scene.run("deploy", script).spawn().unwrap();
+    scene.file("held");
+    let guardian = children(holder.id()).into_iter().find(|it| it.1.contains("__guardian"));
+    let guardian = guardian.unwrap().0;
+    send(guardian, Signal::SIGSTOP);
+    std::fs::write(scene.path("go"), "").unwrap();
+    assert!(holder.wait().unwrap().success());
+    assert!(scene.is_free("deploy") && !is_alive(&guardian.to_string()));
+}
+
+#[test]
+fn signal_that_is_ignored_stays_so() {
+    let scene = Scene::new();
+    let program = env!("CARGO_BIN_EXE_lockctl");
+    let script = format!(
+        "trap '' HUP; exec {program} run deploy -- sh -c \
+         'echo > held; while [ ! -e go ]; do sleep 0.02; done'"
+    );
+    let mut holder = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(scene.path("."))
+        .env_remove("LOCKCTL_URL")
+        .env("XDG_STATE_HOME", scene.path("."))
+        .spawn()
+        .unwrap();
+    scene.file("held");
+    send(holder.id(), Signal::SIGHUP);
+    std::fs::write(scene.path("go"), "").unwrap();
+    assert!(holder.wait().unwrap().success());
+}
+
+/// Nobody reads what a waiter says, and it takes its turn all the same.
+#[test]
+fn waiter_whose_errors_are_not_read_takes_its_turn() {
+    let scene = Scene::new();
+    let script = "echo > held; while [ ! -e go ]; do sleep 0.02; done";
+    let mut holder = scene.run("deploy", script).spawn().unwrap();
+    scene.file("held");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut waiter = scene.run("deploy", "echo > ran").stderr(full).spawn().unwrap();
+    // The first line is due after 300 ms.
+    let waits = || {
+        let shown = said(scene.lockctl("show deploy --json").stdout(Stdio::piped()));
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        shown["waiters"]["items"][0]["enqueued_at"].as_u64()
+    };
+    eventually("somebody waits", || waits().is_some());
+    let since = waits().unwrap();
+    let now = || {
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        now.as_micros() as u64
+    };
+    eventually("a line is due", || now() > since + 600_000);
+    std::fs::write(scene.path("go"), "").unwrap();
+    assert!(holder.wait().unwrap().success() && waiter.wait().unwrap().success());
+    assert!(scene.path("ran").exists());
+}

@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use common::{Scene, failed, said};
+use lock_testkit_redis::server::{RedisServer, ServerConfig};
 use serde_json::Value;
 
 /// What a command prints that reads this.
@@ -134,11 +135,53 @@ fn bad_input_is_one_sentence_and_the_right_code() {
 }
 
 #[test]
+fn output_that_nobody_reads_is_no_panic_and_leaves_nothing_locked() {
+    let scene = Scene::new();
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for words in ["ls", "doctor", "acquire deploy", "completions bash", "man"] {
+        let status = scene.lockctl(words).stdout(full()).stderr(Stdio::null()).status().unwrap();
+        assert_eq!(status.code(), Some(74), "{words}");
+    }
+    let status = scene.lockctl("--url ftp://host/ ls").stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(64));
+    assert!(scene.is_free("deploy"));
+}
+
+#[tokio::test]
+async fn no_password_is_printed() {
+    let server = RedisServer::start_with(ServerConfig::new().with("requirepass", "s3cret")).await;
+    let socket = server.unix_url();
+    let urls = [
+        format!("redis://:s3cret@{}/", server.addr()),
+        format!("{socket}?pass=s3cret"),
+        format!("redis://user:s3cret@{}/", server.addr()),
+    ];
+    let printed = tokio::task::spawn_blocking(move || {
+        let mut printed = Vec::new();
+        for url in urls {
+            for verb in ["doctor", "--json doctor", "ls --json"] {
+                let output = Scene::at(url.clone()).lockctl(verb).output().unwrap();
+                printed.push((output.status.code(), [output.stdout, output.stderr].concat()));
+            }
+        }
+        printed
+    });
+    let printed = printed.await.unwrap();
+    assert!(printed.iter().filter(|(code, _)| *code == Some(0)).count() >= 6, "{printed:?}");
+    for (_, printed) in printed {
+        let printed = String::from_utf8(printed).unwrap();
+        assert!(!printed.contains("s3cret"), "{printed}");
+    }
+}
+
+#[test]
 fn errors_are_json_where_it_is_asked_for() {
     let scene = Scene::new();
-    let (code, said) = failed(&mut scene.lockctl("--json --url ftp://host/ ls"));
-    let error: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((code, &error["error"]["code"]), (64, &64.into()));
+    for words in ["--json --url ftp://host/ ls", "--json frobnicate"] {
+        let (code, said) = failed(&mut scene.lockctl(words));
+        let error: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((code, &error["error"]["code"]), (64, &64.into()));
+    }
 }
 
 #[test]

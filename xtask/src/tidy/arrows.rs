@@ -89,8 +89,11 @@ fn objection(from: &str, to: &str, kind: DependencyKind, is_ours: bool) -> Optio
     match (from, to) {
         (_, TESTKIT | TESTKIT_REDIS) => Some("the testkit is for tests only"),
         (CORE | DOCUMENTS | CLIENT, _) => Some("these depend on no other crate"),
-        (BINARY, _) | (_, CORE) | (ATLANTIS | REDIS, CLIENT) => None,
-        (ATLANTIS, COMPAT | DOCUMENTS) | (COMPAT, DOCUMENTS) => None,
+        (BINARY, _)
+        | (_, CORE)
+        | (REDIS, CLIENT)
+        | (ATLANTIS, CLIENT | COMPAT | DOCUMENTS)
+        | (COMPAT, DOCUMENTS) => None,
         (_, HOST | DOCUMENTS) if is_backend(from) => None,
         _ => Some("a library depends on lock-core only, a backend on lock-host and documents, too"),
     }
