@@ -27,7 +27,7 @@ const MOST_ATTEMPTS: usize = 1000;
 /// Atlantis' store over a [`LockManager`], and so over any backend.
 ///
 /// The lock of a project is a lease that never ends, whose owner is the pull request and whose
-/// metadata keeps the whole [`ProjectLock`]. Projects of the same name at different hosts are
+/// metadata keeps the whole [`ProjectLock`](crate::legacy::ProjectLock). Projects of the same name at different hosts are
 /// different; where a call does not say which is meant, and two are locked, it is refused. Statuses of pull requests and locks of commands are
 /// documents. Clones share everything.
 ///
