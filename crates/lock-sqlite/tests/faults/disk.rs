@@ -50,7 +50,7 @@ async fn full_disk_is_reported_and_undoes_nothing() {
         }
     };
     assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, false), "{error:?}");
-    assert!(words(&error).contains("free some space"), "{error:?}");
+    assert!(words(&error).contains("free space on its disk"), "{error:?}");
     assert!(words(&error).contains("locks.db"), "{error:?}");
     let query = ListQuery::all().with_limit(1000.try_into().unwrap());
     let listed = store.list(&query).await.unwrap().value.items.len();
