@@ -108,6 +108,10 @@ impl StateStore for Directory {
         updated
     }
 
+    fn try_update(&self, _names: &[&str], _step: &mut Step<'_>) -> Result<(), StoreError> {
+        Err(StoreError::would_block())
+    }
+
     fn scan(&self, scan: &Scan<'_>) -> Result<Vec<String>, StoreError> {
         let mut names = self.names().map_err(failed)?;
         names.retain(|name| name.as_str() >= scan.from);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use lock_core::machine::{KeyState, Step};
@@ -12,18 +12,20 @@ use lock_core::{
     Operation, Release, ReleaseRequest, RenewRequest, Renewal, Result, Timed, Transfer,
     TransferRequest, Violation,
 };
-use tokio::sync::oneshot;
 
-use crate::command::{Answer, Work, command};
+use crate::command::{Answer, command};
 use crate::notify::Mailboxes;
+use crate::thread::Thread;
 use crate::watch::Watching;
-use crate::worker::{Job, Worker};
+use crate::worker::Worker;
 use crate::{HostConfig, Inbox, Properties, StateStore, StoreError};
 
 /// A lock store over a store of bytes.
 ///
 /// Clones share it. It has one thread, which ends when the last clone and the last stream are gone.
-/// Commands that come while one update runs go into the next together.
+/// Commands that come while one update runs go into the next together. A command that arrives alone is
+/// run on the thread of its task where the store need not wait for that
+/// ([`StateStore::try_update`]).
 pub struct HostBackend<S> {
     pub(crate) thread: Thread<S>,
     pub(crate) properties: Properties,
@@ -33,24 +35,18 @@ pub struct HostBackend<S> {
     pub(crate) watching: Arc<Watching>,
 }
 
-/// The thread that has the store.
-pub(crate) struct Thread<S>(mpsc::Sender<Job<S>>);
-
 impl<S: StateStore> HostBackend<S> {
     /// Hosts the machine in this store.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn new(store: S, config: &HostConfig) -> std::result::Result<Self, StoreError> {
-        let (sender, jobs) = mpsc::channel();
         let (store, mailboxes) = (Arc::new(store), Arc::<Mailboxes>::default());
         let watching = Arc::new(Watching::new());
         let properties = store.properties();
         let (at, to) = (Arc::clone(&mailboxes), Arc::clone(&watching));
         let worker = Worker::new(Arc::clone(&store), config, at, to);
-        let thread = std::thread::Builder::new().name("lock-host".to_owned());
-        thread.spawn(move || worker.work(&jobs)).map_err(StoreError::unavailable)?;
-        let (thread, queue_limit) = (Thread(sender), config.queue_limit);
+        let (thread, queue_limit) = (Thread::start(worker)?, config.queue_limit);
         Ok(Self { thread, properties, queue_limit, store, mailboxes, watching })
     }
 
@@ -85,7 +81,7 @@ impl<S: StateStore> HostBackend<S> {
         self.check(operation, key)?;
         let may_grow = matches!(operation, Operation::Acquire | Operation::Transfer);
         let (work, answer) = command(key.clone(), may_grow, run);
-        let sent = self.thread.send(vec![work]);
+        let sent = self.thread.run(work);
         let answered = match sent {
             Ok(()) => answered(answer).await,
             Err(error) => Err(error),
@@ -112,7 +108,10 @@ impl<S: StateStore> HostBackend<S> {
             });
             answers.push(answer);
         }
-        let sent = self.thread.send(works);
+        let sent = match works.len() {
+            1 => works.into_iter().try_for_each(|work| self.thread.run(work)),
+            _ => self.thread.run_all(works),
+        };
         let mut replies = Vec::with_capacity(answers.len());
         for answer in answers {
             replies.push(match (answer, &sent) {
@@ -140,23 +139,6 @@ impl<S: StateStore> HostBackend<S> {
 
 async fn answered<R>(answer: Answer<R>) -> std::result::Result<Timed<R>, StoreError> {
     answer.await.unwrap_or_else(|_| Err(StoreError::stopped()))
-}
-
-impl<S: StateStore> Thread<S> {
-    fn send(&self, works: Vec<Box<dyn Work>>) -> std::result::Result<(), StoreError> {
-        self.0.send(Job::Run(works)).map_err(|_| StoreError::stopped())
-    }
-
-    /// Lets the thread do something, after the commands that were sent before.
-    pub(crate) async fn ask<R: Send + 'static>(
-        &self,
-        what: impl FnOnce(&mut Worker<S>) -> R + Send + 'static,
-    ) -> std::result::Result<R, StoreError> {
-        let (sender, answer) = oneshot::channel();
-        let job = move |worker: &mut Worker<S>| drop(sender.send(what(worker)));
-        self.0.send(Job::Do(Box::new(job))).map_err(|_| StoreError::stopped())?;
-        answer.await.map_err(|_| StoreError::stopped())
-    }
 }
 
 #[async_trait]
@@ -222,12 +204,6 @@ impl<S: StateStore> LockBackend for HostBackend<S> {
         let (key, request) = (request.key.clone(), request.clone());
         let evict = move |state: &mut KeyState, step: &mut Step| state.evict(step, &request);
         self.run(Operation::Evict, &key, evict).await
-    }
-}
-
-impl<S> Clone for Thread<S> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
     }
 }
 

@@ -33,6 +33,12 @@ impl StoreError {
         Self::unavailable("others changed the cell at every attempt")
     }
 
+    /// The update would have to wait, and was not begun.
+    #[must_use]
+    pub fn would_block() -> Self {
+        Self::unavailable("the update would have to wait")
+    }
+
     /// The same error of an update that may have happened all the same.
     #[must_use]
     pub fn unknown(self) -> Self {

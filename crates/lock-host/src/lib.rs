@@ -12,6 +12,7 @@ mod listing;
 mod notify;
 mod store;
 mod sweep;
+mod thread;
 mod turn;
 mod watch;
 mod worker;

@@ -13,8 +13,8 @@ pub type Step<'a> = dyn FnMut(&mut Draft<'_>) -> Result<(), StoreError> + 'a;
 
 /// A store that keeps bytes under names.
 ///
-/// Every method blocks until it is done; the host calls them from a thread of its own, one at a
-/// time. Several hosts, in one process or in many, may use the same store at once.
+/// Every method but [`try_update`](Self::try_update) blocks until it is done. The host calls them one at
+/// a time: `try_update` on the thread of whoever asks, the others on a thread of its own. Several hosts, in one process or in many, may use the same store at once.
 ///
 /// # What a store promises
 /// - Updates of one cell take effect one after another, whoever makes them from wherever, and an
@@ -38,6 +38,18 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// When the store failed; an error of the step as it is.
     fn update(&self, names: &[&str], step: &mut Step<'_>) -> Result<(), StoreError>;
+
+    /// Like [`update`](Self::update), but fails where it would wait for another process or for a disk: a
+    /// thread that runs asynchronous tasks calls it.
+    ///
+    /// A command that arrives alone is then answered without a change of threads, which costs more than
+    /// a short transaction. After an error that is not [unknown](StoreError::unknown) the host's thread
+    /// runs the step again in [`update`](Self::update). A store whose updates always wait fails with
+    /// [`StoreError::would_block`].
+    ///
+    /// # Errors
+    /// [`StoreError::would_block`] where it would wait; otherwise as `update`.
+    fn try_update(&self, names: &[&str], step: &mut Step<'_>) -> Result<(), StoreError>;
 
     /// The names of cells from `scan.from` on, the lowest first, at most `scan.limit`.
     ///

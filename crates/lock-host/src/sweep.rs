@@ -20,14 +20,18 @@ const REST: Duration = Duration::from_secs(60);
 impl<S: StateStore> Worker<S> {
     /// Looks for cells that nobody uses, unless that was done just now.
     pub(crate) fn sweep(&mut self) {
-        let now = self.now;
-        // A clock that was set back does not put the next sweep off.
-        if now < self.sweep_at && self.sweep_at <= now.after(REST) {
+        if !self.is_sweep_due() {
             return;
         }
+        let now = self.now;
         // What fails is tried again by the next sweep.
         let seen = self.sweep_due(now).unwrap_or_default();
         self.sweep_at = if seen < SWEEP { now.after(REST) } else { now };
+    }
+
+    pub(crate) fn is_sweep_due(&self) -> bool {
+        // A clock that was set back does not put the next sweep off.
+        self.now >= self.sweep_at || self.sweep_at > self.now.after(REST)
     }
 
     /// Answers how many cells it looked at.

@@ -17,6 +17,8 @@ use crate::{Properties, StoreError};
 pub(crate) struct Terms {
     pub(crate) cell_bytes: Option<NonZeroUsize>,
     pub(crate) idle_span: Duration,
+    /// Maximum number of bytes of a cell that is read; an update with a longer one would block.
+    pub(crate) read_bytes: usize,
 }
 
 impl Terms {
@@ -47,7 +49,7 @@ impl Terms {
 
 impl From<(&Properties, Duration)> for Terms {
     fn from((properties, idle_span): (&Properties, Duration)) -> Self {
-        Self { cell_bytes: properties.cell_bytes, idle_span }
+        Self { cell_bytes: properties.cell_bytes, idle_span, read_bytes: usize::MAX }
     }
 }
 
@@ -84,6 +86,9 @@ impl Turn {
         self.notices.clear();
         self.changes.clear();
         let before = draft.read(self.key.as_str())?;
+        if before.as_ref().is_some_and(|bytes| bytes.len() > terms.read_bytes) {
+            return Err(StoreError::would_block());
+        }
         let record = match &before {
             Some(bytes) => Record::read(bytes),
             // The floor is read after the cell was found missing, so it is not below its last token.

@@ -11,8 +11,8 @@ use lock_core::{EventCursor, EventFilter, LockEvent, MailboxId, Watched};
 use tokio::sync::watch;
 
 use crate::StateStore;
-use crate::backend::Thread;
 use crate::journal;
+use crate::thread::Thread;
 
 /// Maximum number of events that are read at once.
 const PAGE: usize = 256;

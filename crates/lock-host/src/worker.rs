@@ -1,11 +1,10 @@
-//! The thread that has the store: it takes the commands that came while one update ran into the next.
+//! The work on the store: commands that came while one update ran go into the next together.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::sync::mpsc::Receiver;
+use std::{fmt, slice};
 
 use lock_core::{ChangeKinds, LockKey, MailboxId, Notice, Timestamp};
 
@@ -19,10 +18,10 @@ use crate::{Draft, HostConfig, Listening, Properties, StateStore, StoreError};
 
 /// Maximum number of commands in one update.
 const BATCH: usize = 256;
-/// Polling interval for events of other processes while a watcher exists, as hints may be lost.
-const TICK: Duration = Duration::from_secs(1);
+/// Maximum number of bytes of a cell that a command of one task is run on in that task.
+const SHORT: usize = 4 * 1024;
 
-/// Job of the worker thread.
+/// Job of the thread.
 pub(crate) enum Job<S> {
     /// Commands, to be answered each.
     Run(Vec<Box<dyn Work>>),
@@ -41,7 +40,7 @@ impl<S> fmt::Debug for Job<S> {
     }
 }
 
-/// State of the worker thread.
+/// State of the work on the store, which one thread at a time has.
 pub(crate) struct Worker<S> {
     pub(crate) store: Arc<S>,
     pub(crate) properties: Properties,
@@ -72,39 +71,51 @@ impl<S: StateStore> Worker<S> {
         Self { store, properties, terms, mailboxes, watching, recording, listening, now, sweep_at }
     }
 
-    /// Works until nobody can ask for anything any more.
-    pub(crate) fn work(mut self, jobs: &Receiver<Job<S>>) {
-        let mut works = Vec::new();
-        loop {
-            let mut next = match self.next(jobs) {
-                Ok(job) => Some(job),
-                Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.watching.hint();
-                    let _ = self.enlist();
-                    continue;
-                }
-            };
-            while let Some(job) = next.take() {
-                match job {
-                    Job::Run(more) => works.extend(more),
-                    Job::Do(job) => {
-                        self.run(&mut works);
-                        job(&mut self);
-                    }
-                }
-                if works.len() < BATCH {
-                    next = jobs.try_recv().ok();
+    /// Does this job and those behind it, as far as they fit into one update, and answers how many
+    /// they were.
+    pub(crate) fn work(&mut self, job: Job<S>, jobs: &Receiver<Job<S>>) -> usize {
+        let (mut works, mut next, mut count) = (Vec::new(), Some(job), 0);
+        while let Some(job) = next.take() {
+            count += 1;
+            match job {
+                Job::Run(more) => works.extend(more),
+                Job::Do(job) => {
+                    self.run(&mut works);
+                    job(self);
                 }
             }
-            self.run(&mut works);
+            if works.len() < BATCH {
+                next = jobs.try_recv().ok();
+            }
         }
+        self.run(&mut works);
+        count
     }
 
-    fn next(&self, jobs: &Receiver<Job<S>>) -> Result<Job<S>, RecvTimeoutError> {
-        match self.watching.is_watched() {
-            true => jobs.recv_timeout(TICK),
-            false => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+    /// Lets watchers read again, as a hint may have been lost.
+    pub(crate) fn tick(&mut self) {
+        self.watching.hint();
+        let _ = self.enlist();
+    }
+
+    /// Runs a command where the store need not wait for that and nothing else is to be done; gives it
+    /// back otherwise, with nothing done.
+    pub(crate) fn try_run(&mut self, work: Box<dyn Work>) -> Result<(), Box<dyn Work>> {
+        if self.watching.is_watched() || self.is_sweep_due() {
+            return Err(work);
+        }
+        let mut turns = [Turn::new(work.key().clone())];
+        turns[0].works.push(work);
+        let terms = Terms { read_bytes: SHORT, ..self.terms };
+        let updated = self.update(&mut turns, &terms, S::try_update);
+        let [mut turn] = turns;
+        match updated {
+            Err(error) if !error.is_unknown() => Err(turn.works.pop().expect("the one command")),
+            updated => {
+                self.tell(slice::from_mut(&mut turn), &updated);
+                turn.answer(&updated);
+                Ok(())
+            }
         }
     }
 
@@ -129,18 +140,24 @@ impl<S: StateStore> Worker<S> {
         let at_once = if self.properties.transactions { turns.len().max(1) } else { 1 };
         let mut ends = Vec::with_capacity(turns.len());
         for turns in turns.chunks_mut(at_once) {
-            let updated = self.update(turns);
+            let terms = self.terms;
+            let updated = self.update(turns, &terms, S::update);
             self.tell(turns, &updated);
             ends.extend(turns.iter().map(|_| updated.clone()));
         }
         ends
     }
 
-    fn update(&mut self, turns: &mut [Turn]) -> Result<Timestamp, StoreError> {
-        let Self { store, properties, terms, recording, now, .. } = self;
+    fn update(
+        &mut self,
+        turns: &mut [Turn],
+        terms: &Terms,
+        update: fn(&S, &[&str], &mut crate::Step<'_>) -> Result<(), StoreError>,
+    ) -> Result<Timestamp, StoreError> {
+        let Self { store, properties, recording, now, .. } = self;
         let names: Vec<LockKey> = turns.iter().map(|turn| turn.key.clone()).collect();
         let names: Vec<&str> = names.iter().map(LockKey::as_str).collect();
-        store.update(&names, &mut |draft: &mut Draft<'_>| {
+        update(store, &names, &mut |draft: &mut Draft<'_>| {
             *now = draft.now();
             let wanted = match properties.events {
                 true => recording.wanted(draft)?,

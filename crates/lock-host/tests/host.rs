@@ -5,8 +5,9 @@
 
 mod common;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use common::{Manners, Map, START};
@@ -48,6 +49,54 @@ async fn turn(store: &HostBackend<Map>, key: &str) -> Lease {
     lease
 }
 
+/// A turn of another key, and the sweep that follows it.
+async fn sweep(store: &HostBackend<Map>) {
+    turn(store, "other").await;
+    store.with_store(|_| ()).await.unwrap();
+}
+
+/// A command that arrives alone changes threads only where the store would block.
+#[tokio::test]
+async fn lone_command_runs_on_the_thread_of_its_task() {
+    let (_clock, map) = map(Manners::rough());
+    let store = map.host(&HostConfig::new());
+    let here = std::thread::current().id();
+    let mut is_missing = [true, true];
+    // One that follows an answer at once may still find the thread busy with what comes after it.
+    while is_missing != [false, false] {
+        turn(&store, "key").await;
+        is_missing[usize::from(map.updated_by() == Some(here))] = false;
+    }
+}
+
+/// Commands and work on the store take effect in the order of their first polls.
+#[tokio::test]
+async fn nothing_overtakes_earlier_work() {
+    let (_clock, map) = map(Manners::rough());
+    let store = map.host(&HostConfig::new());
+    turn(&store, "first").await;
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let mut work = Box::pin(store.with_store(move |map: &Map| {
+        gate.recv().unwrap();
+        map.names()
+    }));
+    let request = ask("key");
+    let mut acquire = Box::pin(granted(&store, &request));
+    let mut after = Box::pin(store.with_store(|map: &Map| map.names()));
+    poll_fn(|cx| {
+        assert!(work.as_mut().poll(cx).is_pending());
+        assert!(acquire.as_mut().poll(cx).is_pending(), "it waits for the work, and blocks nobody");
+        assert!(after.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    // A dropped future takes back nothing.
+    drop(acquire);
+    open.send(()).unwrap();
+    assert!(!work.await.unwrap().contains(&"key".to_owned()));
+    assert!(after.await.unwrap().contains(&"key".to_owned()));
+}
+
 /// Keys that were used once leave nothing, and their tokens increase all the same.
 #[tokio::test]
 async fn idle_cells_are_removed_and_tokens_increase() {
@@ -61,7 +110,7 @@ async fn idle_cells_are_removed_and_tokens_increase() {
     clock.advance(DAY);
     // Each update is followed by a sweep as long as there is much to sweep.
     for _ in 0..8 {
-        turn(&store, "other").await;
+        sweep(&store).await;
     }
     let left: Vec<_> = map.names().into_iter().filter(|name| name.starts_with("key")).collect();
     assert_eq!(left, [] as [&str; 0]);
@@ -79,18 +128,18 @@ async fn cells_with_live_entries_are_kept() {
     granted(&store, &ask("long").with_ttl(long)).await;
     granted(&store, &ask("short")).await;
     clock.advance(DAY);
-    turn(&store, "other").await;
+    sweep(&store).await;
     let keys = |map: &Map| -> Vec<String> {
         map.names().into_iter().filter(|name| !name.starts_with('\u{1}')).collect()
     };
     assert_eq!(keys(&map), ["long", "never", "other"]);
     clock.advance(3 * DAY);
-    turn(&store, "other").await;
+    sweep(&store).await;
     assert_eq!(keys(&map), ["never", "other"]);
     clock.advance(3 * DAY);
     let _ = store.release(&ReleaseRequest::new(held.name())).await.unwrap();
     clock.advance(DAY);
-    turn(&store, "other").await;
+    sweep(&store).await;
     assert_eq!(keys(&map), ["other"]);
 }
 
@@ -112,7 +161,7 @@ async fn a_damaged_cell_is_the_trouble_of_one_key() {
     }
     // It is not in the way of what goes.
     clock.advance(DAY);
-    turn(&store, "other").await;
+    sweep(&store).await;
     assert!(!map.names().contains(&"whole".to_owned()), "{:?}", map.names());
     assert!(map.names().contains(&"damaged".to_owned()), "{:?}", map.names());
 }

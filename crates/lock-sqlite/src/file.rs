@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::config::Synchronous;
 use crate::error::SqliteError;
+use crate::log::Log;
 use crate::schema::{self, Found};
 
 /// Busy time-out for transactions of programs that do not take turns.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// Magic bytes of an SQLite file.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
@@ -158,10 +158,7 @@ fn judge(path: &Path, connection: &Connection) -> Result<(), SqliteError> {
 }
 
 /// Opens the file, which was [looked at](look), and makes it what it must be.
-pub(crate) fn open(
-    path: &Path,
-    synchronous: Synchronous,
-) -> Result<(Connection, Opened), SqliteError> {
+pub(crate) fn open(path: &Path) -> Result<(Connection, Opened, Log), SqliteError> {
     let io = |error| SqliteError::io(path, &error);
     // Made here, so that its rights are narrow from the start; the log gets the same.
     let mut made = OpenOptions::new();
@@ -181,21 +178,20 @@ pub(crate) fn open(
         let cause = format!("its file system takes no log beside it (journal mode {mode})");
         return Err(SqliteError::Unusable { path: path.to_owned(), cause });
     }
-    let level = match synchronous {
-        Synchronous::Full => "FULL",
-        Synchronous::Normal => "NORMAL",
-    };
-    connection.pragma_update(None, "synchronous", level).map_err(sqlite)?;
+    // The store itself syncs the log, after the next process has its turn.
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(sqlite)?;
     // The first transaction makes the log.
     connection.execute_batch("BEGIN IMMEDIATE; COMMIT").map_err(sqlite)?;
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     let log = PathBuf::from(log);
-    let log_was = identity(&fs::metadata(&log).map_err(io)?);
+    let log_file = File::open(&log).map_err(io)?;
+    let log_was = identity(&log_file.metadata().map_err(io)?);
     let both = [(path.to_owned(), was), (log, log_was)];
     let opened = Opened { path: path.to_owned(), both };
     opened.check()?;
-    Ok((connection, opened))
+    let log = Log::new(log_file, &mut connection).map_err(sqlite)?;
+    Ok((connection, opened, log))
 }
 
 #[cfg(test)]

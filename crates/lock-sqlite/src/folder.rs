@@ -53,6 +53,12 @@ impl Folder {
         Ok(Turn(&self.opened))
     }
 
+    /// The turn to write, if nobody else has it.
+    pub(crate) fn try_turn(&self) -> Option<Turn<'_>> {
+        self.opened.try_lock().ok()?;
+        Some(Turn(&self.opened))
+    }
+
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }

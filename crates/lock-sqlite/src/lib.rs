@@ -6,6 +6,7 @@ mod documents;
 mod error;
 mod file;
 mod folder;
+mod log;
 mod notify;
 mod schema;
 mod store;

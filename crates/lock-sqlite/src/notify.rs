@@ -14,7 +14,7 @@ use lock_host::Inbox;
 use crate::folder::{Folder, is_dead};
 
 /// Interval at which an idle reader checks that its socket still exists.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(5);
 /// The largest notice: a key, an owner and a reason, each written out.
 const LARGEST: usize = 64 * 1024;
 

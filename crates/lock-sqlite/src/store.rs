@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use lock_core::{Clock, MailboxId};
 use lock_host::{
@@ -14,8 +15,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::config::{SqliteConfig, Synchronous};
 use crate::error::SqliteError;
-use crate::file::{self, Opened};
-use crate::folder::Folder;
+use crate::file::{self, Opened, PATIENCE};
+use crate::folder::{Folder, Turn};
+use crate::log::Log;
 use crate::notify::{Mailbox, Post};
 use crate::schema;
 
@@ -31,6 +33,7 @@ const CELL_BYTES: NonZeroUsize = NonZeroUsize::new(64 * 1024 * 1024).expect("not
 pub struct SqliteStore {
     connection: Mutex<Connection>,
     file: Opened,
+    log: Log,
     folder: Arc<Folder>,
     post: Post,
     clock: Arc<dyn Clock>,
@@ -56,7 +59,7 @@ impl SqliteStore {
         let turn = folder.turn().map_err(unusable)?;
         // From here on no other process makes it or brings it to another version.
         file::look(&path)?;
-        let (mut connection, file) = file::open(&path, config.synchronous)?;
+        let (mut connection, file, log) = file::open(&path)?;
         let sqlite = |error| SqliteError::sqlite(&path, &error);
         let clock: Arc<dyn Clock> = match &config.clock {
             Some(clock) => Arc::clone(clock),
@@ -71,7 +74,7 @@ impl SqliteStore {
         }
         let (events, synchronous) = (config.events.get(), config.synchronous);
         let connection = Mutex::new(connection);
-        Ok(Self { connection, file, folder, post, clock, identity, events, synchronous })
+        Ok(Self { connection, file, log, folder, post, clock, identity, events, synchronous })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -97,20 +100,61 @@ impl SqliteStore {
         let connection = self.connection();
         let path = self.file.path();
         let turn = self.folder.turn().map_err(|error| SqliteError::io(path, &error))?;
+        let done = self.transaction_in(&turn, &connection, work)?;
+        // The next process commits meanwhile, and its sync covers this commit: what it saw of it is on
+        // the disk before it answers.
+        drop(turn);
+        if self.synchronous == Synchronous::Full {
+            self.log
+                .sync()
+                .map_err(|error| StoreError::from(SqliteError::io(path, &error)).unknown())?;
+        }
+        if self.log.is_long() {
+            // Where another process reads the log, the next commit tries again.
+            let _ = checkpoint(&connection);
+        }
+        Ok(done)
+    }
+
+    /// Does the work in one transaction, if this process can have its turn at once.
+    fn try_transaction<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if self.synchronous == Synchronous::Full || self.log.is_long() {
+            return Err(StoreError::would_block());
+        }
+        let connection = self.connection.try_lock().map_err(|_| StoreError::would_block())?;
+        let turn = self.folder.try_turn().ok_or_else(StoreError::would_block)?;
+        let patience =
+            |patience| connection.busy_timeout(patience).map_err(|error| self.failed(&error));
+        patience(Duration::ZERO)?;
+        let done = self.transaction_in(&turn, &connection, work);
+        patience(PATIENCE)?;
+        done
+    }
+
+    fn transaction_in<T>(
+        &self,
+        _turn: &Turn<'_>,
+        connection: &Connection,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         self.file.check()?;
+        self.log.check().map_err(|error| SqliteError::io(self.path(), &error))?;
         let execute = |sql| connection.prepare_cached(sql).and_then(|mut sql| sql.execute([]));
         if !connection.is_autocommit() {
             // The last transaction could not even be rolled back.
             execute("ROLLBACK").map_err(|error| self.failed(&error))?;
         }
         execute("BEGIN IMMEDIATE").map_err(|error| self.failed(&error))?;
-        let done = work(&connection).inspect_err(|_| {
+        let done = work(connection).inspect_err(|_| {
             // Some errors have ended the transaction already.
             let _ = execute("ROLLBACK");
         })?;
-        let committed = execute("COMMIT").map_err(|error| SqliteError::sqlite(path, &error));
-        drop(turn);
+        let committed = execute("COMMIT");
         if let Err(error) = committed {
+            let error = SqliteError::sqlite(self.file.path(), &error);
             let _ = execute("ROLLBACK");
             // Where there was no room, nothing of the end of the transaction is in the log.
             let is_known = matches!(error, SqliteError::Full { .. } | SqliteError::Busy { .. });
@@ -182,6 +226,11 @@ fn put(connection: &Connection, write: Write, was: Option<Indexed>) -> rusqlite:
     Ok(())
 }
 
+/// Writes the log into the file, as far as nobody reads it.
+fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query(())?.next().map(drop)
+}
+
 /// A number that SQLite can hold.
 fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
@@ -196,6 +245,10 @@ impl StateStore for SqliteStore {
 
     fn update(&self, _names: &[&str], step: &mut Step<'_>) -> Result<(), StoreError> {
         self.transaction(|connection| self.run(connection, step))
+    }
+
+    fn try_update(&self, _names: &[&str], step: &mut Step<'_>) -> Result<(), StoreError> {
+        self.try_transaction(|connection| self.run(connection, step))
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Result<Vec<String>, StoreError> {
@@ -258,5 +311,50 @@ impl StateStore for SqliteStore {
             warnings.push(format!("a loss of power may undo the last changes of {path}"));
         }
         Ok(warnings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    fn write(store: &SqliteStore) -> Result<(), StoreError> {
+        let work = |connection: &Connection| {
+            let put = "INSERT OR REPLACE INTO meta VALUES ('test', 1)";
+            connection.execute(put, []).map(drop).map_err(|error| store.failed(&error))
+        };
+        store.transaction(work)
+    }
+
+    /// With `Full` a commit that is not on the disk is not answered as done, and none follows it.
+    #[test]
+    fn commit_waits_for_the_disk() {
+        for (synchronous, is_synced) in [(Synchronous::Full, true), (Synchronous::Normal, false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let config = SqliteConfig::new(folder.path().join("locks.db"));
+            let mut store = SqliteStore::open(&config.with_synchronous(synchronous)).unwrap();
+            // A device without a disk refuses to sync.
+            let device = File::open("/dev/null").unwrap();
+            store.log = Log::new(device, store.connection.get_mut().unwrap()).unwrap();
+            let written = write(&store);
+            assert_eq!(written.is_err_and(|error| error.is_unknown()), is_synced);
+            let again = write(&store);
+            assert_eq!(again.is_err_and(|error| !error.is_unknown()), is_synced);
+        }
+    }
+
+    /// A process that commits without a pause does not let the log grow without bound.
+    #[test]
+    fn long_log_is_written_into_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = SqliteConfig::new(folder.path().join("locks.db"));
+        let store = SqliteStore::open(&config.with_synchronous(Synchronous::Normal)).unwrap();
+        for _ in 0..3000 {
+            write(&store).unwrap();
+        }
+        let log = std::fs::metadata(folder.path().join("locks.db-wal")).unwrap().len();
+        assert!(log < 2 * 1000 * 4200, "{log} bytes");
     }
 }

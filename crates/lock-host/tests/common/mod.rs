@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::ThreadId;
 
 use lock_core::{Clock, MailboxId, Timestamp};
 use lock_host::{
@@ -41,6 +42,8 @@ struct Shared {
     open: Mutex<HashMap<MailboxId, Inbox>>,
     versions: AtomicU64,
     attempts: AtomicU64,
+    tries: AtomicU64,
+    updated_by: Mutex<Option<ThreadId>>,
     conflicts: AtomicU64,
     notices: AtomicU64,
 }
@@ -65,6 +68,8 @@ impl Map {
             open: Mutex::default(),
             versions: AtomicU64::new(0),
             attempts: AtomicU64::new(0),
+            tries: AtomicU64::new(0),
+            updated_by: Mutex::default(),
             conflicts: AtomicU64::new(0),
             notices: AtomicU64::new(0),
         };
@@ -79,6 +84,11 @@ impl Map {
     pub(crate) fn attempts_and_conflicts(&self) -> (u64, u64) {
         let of = |count: &AtomicU64| count.load(Ordering::SeqCst);
         (of(&self.shared.attempts), of(&self.shared.conflicts))
+    }
+
+    /// The thread of the last update.
+    pub(crate) fn updated_by(&self) -> Option<ThreadId> {
+        *lock(&self.shared.updated_by)
     }
 
     /// Number of lost notices.
@@ -139,6 +149,7 @@ impl StateStore for Map {
 
     fn update(&self, names: &[&str], step: &mut Step<'_>) -> Result<(), StoreError> {
         assert!(names.len() <= 1, "this store has no transactions");
+        *lock(&self.shared.updated_by) = Some(std::thread::current().id());
         for _ in 0..ATTEMPTS {
             let mut seen = None;
             let mut read = |name: &str| {
@@ -168,6 +179,14 @@ impl StateStore for Map {
             self.shared.conflicts.fetch_add(1, Ordering::SeqCst);
         }
         Err(StoreError::conflict())
+    }
+
+    /// Every other one would block.
+    fn try_update(&self, names: &[&str], step: &mut Step<'_>) -> Result<(), StoreError> {
+        match self.shared.tries.fetch_add(1, Ordering::SeqCst) % 2 {
+            0 => self.update(names, step),
+            _ => Err(StoreError::would_block()),
+        }
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Result<Vec<String>, StoreError> {

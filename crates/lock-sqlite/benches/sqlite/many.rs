@@ -56,9 +56,7 @@ pub(crate) fn writers() {
             let path = folder.path().join("file.db");
             // One opens the file first, so that none of them measures that.
             drop(open(&folder.path().join("file.db"), Synchronous::Full));
-            let mut children: Vec<Child> =
-                (0..8).map(|n| Child::start(orders, &path, &n.to_string())).collect();
-            children.iter_mut().for_each(Child::ready);
+            let mut children = Child::start_all(8, orders, &path);
             children.iter_mut().for_each(Child::go);
             let done: f64 = children.iter_mut().map(Child::number).sum();
             rates.push(done);
@@ -81,9 +79,7 @@ pub(crate) fn contenders() {
                 let folder = tempfile::tempdir().expect("a folder");
                 let path = folder.path().join("file.db");
                 drop(open(&path, Synchronous::Full));
-                let mut children: Vec<Child> =
-                    (0..count).map(|n| Child::start(orders, &path, &n.to_string())).collect();
-                children.iter_mut().for_each(Child::ready);
+                let mut children = Child::start_all(count, orders, &path);
                 children.iter_mut().for_each(Child::go);
                 rates.push(children.iter_mut().map(Child::number).sum());
                 if orders == "contend" {

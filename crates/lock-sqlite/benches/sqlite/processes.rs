@@ -114,6 +114,16 @@ pub(crate) struct Child {
 }
 
 impl Child {
+    /// Starts some, one after another: SQLite does not wait for its turn to make a file.
+    pub(crate) fn start_all(count: usize, what: &str, path: &Path) -> Vec<Self> {
+        let start = |number: usize| {
+            let mut child = Self::start(what, path, &number.to_string());
+            child.ready();
+            child
+        };
+        (0..count).map(start).collect()
+    }
+
     pub(crate) fn start(what: &str, path: &Path, name: &str) -> Self {
         let orders = format!("{what} {name} {}", path.display());
         let mut command = Command::new(std::env::current_exe().expect("this program"));
@@ -147,13 +157,15 @@ impl Child {
     }
 
     /// Returns its CPU time.
+    /// The time that its threads ran. The ticks of `stat` do not show it: a thread that a timer wakes
+    /// runs when the tick comes, and is charged for the whole of it.
     fn used(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()));
-        let stat = stat.expect("its figures");
-        let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split(' ').collect();
-        let ticks = |field: usize| fields[field].parse::<u64>().expect("a number");
-        // The kernel counts hundredths of a second here, in user and in system mode.
-        Duration::from_millis(10 * (ticks(12) + ticks(13)))
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.process.id()));
+        let nanos = |thread: std::io::Result<std::fs::DirEntry>| {
+            let figures = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            figures.split(' ').next()?.parse::<u64>().ok()
+        };
+        threads.expect("its threads").filter_map(nanos).map(Duration::from_nanos).sum()
     }
 }
 
@@ -212,9 +224,7 @@ pub(crate) fn waiting() {
     holder.ready();
     holder.go();
     holder.time();
-    let mut waiters: Vec<Child> =
-        (0..10).map(|n| Child::start("turns", &path, &n.to_string())).collect();
-    waiters.iter_mut().for_each(Child::ready);
+    let mut waiters = Child::start_all(10, "turns", &path);
     waiters.iter_mut().for_each(Child::go);
     pause(Duration::from_secs(2));
     let used = |waiters: &[Child]| waiters.iter().map(Child::used).sum::<Duration>();

@@ -7,3 +7,4 @@ mod disk;
 mod files;
 mod scene;
 mod sockets;
+mod stalls;

@@ -1,0 +1,33 @@
+//! A process that stops in the middle of its turn to write.
+
+use std::fs::File;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+
+use lock_sqlite::{SqliteConfig, Synchronous};
+
+use crate::scene::{acquire, ask, place};
+
+/// Commands wait for the turn on the thread of the store, never on that of a task.
+#[tokio::test]
+async fn stopped_writer_does_not_block_the_runtime() {
+    for synchronous in [Synchronous::Normal, Synchronous::Full] {
+        let (_folder, path) = place();
+        let store = SqliteConfig::new(&path).with_synchronous(synchronous).open().unwrap();
+        // The first command is followed by a sweep, the second is not.
+        for key in ["first", "second"] {
+            acquire(&store, &ask(key)).await.unwrap();
+        }
+        let turn = File::open(path.with_extension("db.mail")).unwrap();
+        turn.lock().unwrap();
+        let request = ask("third");
+        let mut third = Box::pin(acquire(&store, &request));
+        poll_fn(|cx| {
+            assert!(third.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        turn.unlock().unwrap();
+        third.await.unwrap();
+    }
+}
