@@ -1,4 +1,5 @@
-//! `api`: the public API of every library, compared with its snapshot.
+//! `api`: the public API of every library, compared with its snapshot, and its documentation, with
+//! warnings as errors.
 
 use std::collections::HashMap;
 use std::fs;
@@ -6,15 +7,15 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, Package};
 
-use crate::doc;
 use crate::sh::{Sh, libraries};
 
 /// Compares every library with `api/CRATE.txt`, or writes it there.
 pub(crate) fn run(sh: &Sh, bless: bool) -> Result<()> {
     let metadata = sh.metadata()?;
+    document(sh)?;
     let mut changed = Vec::new();
     for package in libraries(&metadata) {
-        let now = public_api(sh, &metadata, package)?;
+        let now = public_api(&metadata, package)?;
         let snapshot = sh.root().join("api").join(format!("{}.txt", package.name));
         if bless {
             fs::create_dir_all(sh.root().join("api"))?;
@@ -36,14 +37,19 @@ pub(crate) fn run(sh: &Sh, bless: bool) -> Result<()> {
     bail!("the API of {} changed; if so intended: cargo xtask api --bless", changed.join(", "))
 }
 
+/// Documents every library for programs.
+fn document(sh: &Sh) -> Result<()> {
+    let cmd = sh.cargo(&["doc", "--no-deps", "--workspace", "--lib", "--all-features"]);
+    Ok(cmd
+        .env("RUSTDOC", sh.root().join("xtask/rustdoc"))
+        .env("RUSTDOCFLAGS", "-D warnings -Z unstable-options --output-format json")
+        .run()?)
+}
+
 /// Returns one line for each public item of a library.
-fn public_api(sh: &Sh, metadata: &Metadata, package: &Package) -> Result<String> {
-    doc::documenting(sh, metadata)
-        .args(["--quiet", "--lib", "--all-features", "--package", &package.name])
-        .env("RUSTDOCFLAGS", "-Z unstable-options --output-format json")
-        .run()?;
+fn public_api(metadata: &Metadata, package: &Package) -> Result<String> {
     let name = package.name.replace('-', "_");
-    let json = metadata.target_directory.join("doc/doc").join(format!("{name}.json"));
+    let json = metadata.target_directory.join("doc").join(format!("{name}.json"));
     let api = public_api::Builder::from_rustdoc_json(&json)
         .omit_blanket_impls(true)
         .omit_auto_trait_impls(true)

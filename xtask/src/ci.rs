@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::sh::{Sh, section};
 use crate::test::Tally;
 use crate::{
-    api, deny, doc, features, fmt, instructions, lint, package, redis, simulate, soak, test, tidy,
+    api, deny, features, fmt, instructions, lint, package, redis, simulate, soak, test, tidy,
 };
 
 /// Runs every check, and ends with the sum of the tests.
@@ -36,10 +36,9 @@ fn steps(sh: &Sh, tally: &mut Tally) -> Result<()> {
     section("simulate", || counted(tally, simulate::check(sh)))?;
     section("soak", || counted(tally, soak::check(sh)))?;
     section("instructions", || counted(tally, instructions::run(sh, false)?))?;
-    section("docs", || doc::run(sh))?;
     section("features", || features::run(sh))?;
     section("package", || package::run(sh))?;
-    section("api", || api::run(sh, false))?;
+    section("api and docs", || api::run(sh, false))?;
     section("deny", || deny::run(sh))
 }
 

@@ -11,7 +11,7 @@ const SEED: &str = "111";
 
 /// The stores that can be soaked, and for how many seconds a check of everything does so: each has
 /// an example, which is the program.
-const TARGETS: [(&str, &str); 2] = [(REDIS, "20"), ("sqlite", "10")];
+const TARGETS: [(&str, &str); 2] = [(REDIS, "12"), ("sqlite", "8")];
 const REDIS: &str = "redis";
 
 /// Soaks a store as `args` tell: `--seconds N`, `--seed S`, `--planted`.
