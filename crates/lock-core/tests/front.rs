@@ -10,7 +10,8 @@ use std::time::Duration;
 use common::{faulty, manager, settle, waiting};
 use lock_core::{
     AcquireRequest, Acquisition, End, Error, ErrorKind, ListQuery, LockBackend, LockKey,
-    LossReason, ManagerConfig, Metadata, Mode, Operation, RequestId, TransferTo, Ttl, Watched,
+    LockManager, LossReason, ManagerConfig, Metadata, Mode, Operation, RequestId, TransferTo, Ttl,
+    Watched,
 };
 use lock_memory::MemoryBackend;
 use lock_testkit::{Fault, NoticeFault};
@@ -42,6 +43,65 @@ async fn lease_out_of_a_guard_granted_by_a_notice_is_of_full_length() {
         assert_eq!(seen.leases[0].token, lease.token);
         assert_eq!(seen.leases[0].expires_at, lease.expires_at);
     }
+}
+
+/// A client whose connection breaks goes on at its place, wherever it asks next.
+#[tokio::test(start_paused = true)]
+async fn dropped_request_for_a_lease_keeps_its_place() {
+    let store = MemoryBackend::new();
+    let [alice, one, other] = ["alice", "one", "other"].map(|owner| manager(&store, owner));
+    let held = alice.acquire("key").await.unwrap();
+    let client = RequestId::random();
+    let ask = |service: &LockManager| service.acquire("key").request(client).lease();
+    let mut first = Box::pin(ask(&one));
+    tokio::select! {
+        biased;
+        lease = &mut first => panic!("it is held: {lease:?}"),
+        () = waiting(&alice, "key", 1) => {}
+    }
+    drop(first);
+    let newcomer = tokio::spawn(alice.acquire("key").into_future());
+    waiting(&alice, "key", 2).await;
+    held.release().await.unwrap();
+    let lease = ask(&other).await.unwrap();
+    assert_eq!(lease.request, client);
+    assert!(!newcomer.is_finished());
+    assert!(alice.release_lease(&lease).await.unwrap());
+    newcomer.await.unwrap().unwrap().release().await.unwrap();
+    // Nothing is left to tell the store.
+    assert_eq!((one.shutdown().await.in_use, other.shutdown().await.in_use), (0, 0));
+}
+
+/// A grant to a client that never comes back costs the claim window, whatever its ttl.
+#[tokio::test(start_paused = true)]
+async fn grant_that_no_client_takes_up_is_over_with_the_claim_window() {
+    let store = MemoryBackend::new();
+    let (alice, service) = (manager(&store, "alice"), manager(&store, "service"));
+    let held = alice.acquire("key").await.unwrap();
+    let ask = service.acquire("key").ttl(Ttl::Never).keep_alive(secs(60)).wait(secs(5)).lease();
+    let error = ask.await.unwrap_err();
+    assert_eq!((error.kind(), error.position().unwrap().value.position), (ErrorKind::WaitOver, 1));
+    held.release().await.unwrap();
+    assert_eq!(alice.inspect("key").await.unwrap().value.holders, 1);
+    advance(secs(61)).await;
+    assert_eq!(alice.inspect("key").await.unwrap().value.holders, 0);
+}
+
+/// Nobody renews a lease that was acquired for another program, and it is of full length.
+#[tokio::test(start_paused = true)]
+async fn lease_for_another_program_is_claimed_and_not_renewed() {
+    let store = faulty();
+    let (alice, service) = (manager(&store, "alice"), manager(&store, "service"));
+    let held = alice.acquire("key").await.unwrap();
+    let next = tokio::spawn(service.acquire("key").ttl(HOUR).lease());
+    waiting(&alice, "key", 1).await;
+    held.release().await.unwrap();
+    let lease = next.await.unwrap().unwrap();
+    let seen = alice.inspect("key").await.unwrap();
+    assert_eq!(seen.value.leases[0].expires_at, lease.expires_at);
+    assert_eq!(lease.remaining(seen.observed_at), Some(HOUR));
+    advance(HOUR).await;
+    assert_eq!(alice.inspect("key").await.unwrap().value.holders, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -299,6 +299,13 @@ impl LockGuard {
         Ok(lease)
     }
 
+    /// The lease, as another program has it from now on, and whether it is claimed.
+    pub(super) fn leave(self) -> (Lease, bool) {
+        let left = (self.lease.clone(), self.validity.is_claimed());
+        self.leave_to_others();
+        left
+    }
+
     /// Drops the guard without a command to the store.
     fn leave_to_others(mut self) {
         self.is_held = false;

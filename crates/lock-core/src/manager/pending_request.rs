@@ -21,7 +21,8 @@ use crate::{
 
 /// A request that was sent and is not granted yet.
 ///
-/// Dropping it cancels the request in the background, even if the answer never arrived.
+/// Dropping it cancels the request in the background, even if the answer never arrived, unless it is
+/// kept.
 pub(super) struct PendingRequest {
     request: AcquireRequest,
     tracker: TrackerToken,
@@ -30,6 +31,8 @@ pub(super) struct PendingRequest {
     has_place: bool,
     /// The number of acquires that were sent and may still arrive.
     outstanding: usize,
+    /// `true` if another program goes on with the request.
+    is_kept: bool,
 }
 
 impl PendingRequest {
@@ -38,7 +41,7 @@ impl PendingRequest {
             .map_err(|error| error.with_key(request.key.clone()))?;
         let request = request.with_mailbox(shared.mailbox.id());
         let entered = shared.waiters.enter(request.id, request.key.clone());
-        Ok(Self { request, tracker, entered, has_place: false, outstanding: 0 })
+        Ok(Self { request, tracker, entered, has_place: false, outstanding: 0, is_kept: false })
     }
 
     pub(super) const fn key(&self) -> &LockKey {
@@ -130,6 +133,11 @@ impl PendingRequest {
         if outstanding { guard.with_answer_outstanding() } else { guard }
     }
 
+    /// Leaves the request to whoever asks next with its identity.
+    pub(super) const fn keep(&mut self) {
+        self.is_kept = true;
+    }
+
     /// Leaves the place in the queue to the others of the same request.
     pub(super) const fn leave_place(&mut self) {
         self.has_place = false;
@@ -177,7 +185,7 @@ impl Drop for PendingRequest {
     fn drop(&mut self) {
         let answer_outstanding =
             self.outstanding > 0 && !planted::has(ManagerFault::ForgetsUnanswered);
-        if !self.has_place && !answer_outstanding {
+        if self.is_kept || (!self.has_place && !answer_outstanding) {
             return;
         }
         // It may wait for its keep-alive, and hold for the claim window after that, or hold now.
