@@ -96,6 +96,7 @@ pub enum Transfer {
 
 /// The outcome of an [`evict`](crate::LockBackend::evict).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[must_use]
 #[non_exhaustive]
 pub struct Eviction {

@@ -1,0 +1,107 @@
+//! What there is: locks, queues, the waits of an owner, and the health of the store.
+
+use std::num::NonZeroU32;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use lock_core::{
+    Cursor, Health, InspectQuery, Inspection, Lease, ListQuery, LockKey, OwnerId, Page, SessionId,
+    Timed, Waiter, WaitsOf, WaitsQuery,
+};
+use serde::Deserialize;
+
+use super::extract::Asked;
+use crate::Service;
+use crate::problem::Problem;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Lists {
+    prefix: Option<String>,
+    owner: Option<OwnerId>,
+    limit: Option<NonZeroU32>,
+    after: Option<Cursor>,
+}
+
+pub(super) async fn list(
+    State(service): State<Service>,
+    Asked(Lists { prefix, owner, limit, after }): Asked<Lists>,
+) -> Result<Json<Timed<Page<Lease>>>, Problem> {
+    let mut query = ListQuery::all().with_prefix(prefix.unwrap_or_default());
+    if let Some(owner) = owner {
+        query = query.with_owner(owner);
+    }
+    if let Some(limit) = limit {
+        query = query.with_limit(limit);
+    }
+    if let Some(after) = after {
+        query = query.after(after);
+    }
+    Ok(Json(service.bounded(service.store.list(&query)).await?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pages {
+    limit: Option<NonZeroU32>,
+    after: Option<Cursor>,
+}
+
+pub(super) async fn inspect(
+    State(service): State<Service>,
+    Path(key): Path<String>,
+    Asked(Pages { limit, after }): Asked<Pages>,
+) -> Result<Json<Timed<Inspection>>, Problem> {
+    let key = LockKey::parse(key).map_err(|input| Problem::invalid(input.to_string()))?;
+    let mut query = InspectQuery::new(key);
+    if let Some(limit) = limit {
+        query = query.with_limit(limit);
+    }
+    if let Some(after) = after {
+        query = query.after(after);
+    }
+    Ok(Json(service.bounded(service.store.inspect(&query)).await?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Waits {
+    owner: Option<OwnerId>,
+    session: Option<SessionId>,
+    limit: Option<NonZeroU32>,
+    after: Option<Cursor>,
+}
+
+pub(super) async fn waits(
+    State(service): State<Service>,
+    Asked(Waits { owner, session, limit, after }): Asked<Waits>,
+) -> Result<Json<Timed<Page<Waiter>>>, Problem> {
+    let of = match (owner, session) {
+        (Some(owner), None) => WaitsOf::Owner(owner),
+        (None, Some(session)) => WaitsOf::Session(session),
+        _ => return Err(Problem::invalid("name either an owner or a session")),
+    };
+    let mut query = WaitsQuery::new(of);
+    if let Some(limit) = limit {
+        query = query.with_limit(limit);
+    }
+    if let Some(after) = after {
+        query = query.after(after);
+    }
+    Ok(Json(service.bounded(service.store.waits_of(&query)).await?))
+}
+
+pub(super) async fn health(State(service): State<Service>) -> Result<Json<Health>, Problem> {
+    Ok(Json(service.bounded(service.store.health()).await?))
+}
+
+/// Whether the process serves at all.
+pub(super) async fn live() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// Whether locks can be granted now.
+pub(super) async fn ready(State(service): State<Service>) -> Result<StatusCode, Problem> {
+    service.bounded(service.store.health()).await.map(|_| StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,12 @@
+//! The JSON API under `/v1`.
+
+mod acquire;
+mod admin;
+mod events;
+mod extract;
+mod hold;
+mod leases;
+mod look;
+mod routes;
+
+pub(crate) use routes::router;

@@ -1,0 +1,72 @@
+//! The service: a store, the manager whose requests wait for clients, and the routes.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use lock_core::{LockManager, LockStore, OwnerId, Result};
+
+use crate::problem::Problem;
+use crate::{ServiceConfig, api};
+
+/// Owner of the requests whose clients name none.
+const OWNER: &str = "lock-server";
+
+/// Locks of a store over HTTP. Clones share it.
+///
+/// Nothing is kept in memory that a client relies on: places and leases are in the store. A service
+/// that is restarted, or another one on the same store, goes on where this one stopped.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub(crate) manager: LockManager,
+    pub(crate) store: Arc<dyn LockStore>,
+    pub(crate) config: Arc<ServiceConfig>,
+}
+
+impl Service {
+    /// Serves the locks of this store.
+    #[must_use]
+    pub fn new(store: Arc<dyn LockStore>, config: ServiceConfig) -> Self {
+        let owner = OwnerId::parse(OWNER).expect("a valid owner");
+        let manager = LockManager::new(Arc::clone(&store), owner);
+        Self { manager, store, config: Arc::new(config) }
+    }
+
+    /// The routes, to be served by [`axum::serve`] or nested into others.
+    pub fn router(&self) -> Router {
+        api::router().layer(DefaultBodyLimit::max(self.config.body_bytes)).with_state(self.clone())
+    }
+
+    /// Ends the waits for keys: their clients are answered `shut_down`, and keep their places in the
+    /// store. Leases are left as they are, but those of connections that hold them are released.
+    pub async fn shutdown(&self) {
+        let report = self.manager.shutdown().await;
+        tracing::debug!(?report, "the service is shut down");
+    }
+
+    /// Waits for a call to the store, for as long as that may take.
+    pub(crate) async fn bounded<T>(
+        &self,
+        call: impl Future<Output = Result<T>>,
+    ) -> std::result::Result<T, Problem> {
+        match tokio::time::timeout(self.config.operation_timeout, call).await {
+            Ok(answer) => answer.map_err(Problem::from),
+            Err(_) => Err(Problem::timed_out()),
+        }
+    }
+
+    /// The same for a call for many, with one answer.
+    pub(crate) async fn one<T>(
+        &self,
+        call: impl Future<Output = Vec<Result<T>>>,
+    ) -> std::result::Result<T, Problem> {
+        match tokio::time::timeout(self.config.operation_timeout, call).await {
+            Ok(answers) => match answers.into_iter().next() {
+                Some(answer) => answer.map_err(Problem::from),
+                None => Err(Problem::timed_out()),
+            },
+            Err(_) => Err(Problem::timed_out()),
+        }
+    }
+}
