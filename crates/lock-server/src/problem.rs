@@ -25,10 +25,10 @@ pub struct Problem {
     pub request: Option<RequestId>,
     /// Where the request stands, who holds the key and since when.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub position: Option<Timed<QueuePosition>>,
+    pub position: Option<Box<Timed<QueuePosition>>>,
     /// How the lease or the request was ended by force.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub end: Option<End>,
+    pub end: Option<Box<End>>,
 }
 
 /// Whether a failed command may have happened.
@@ -67,7 +67,7 @@ impl Problem {
             None => "the lease is not held".to_owned(),
         };
         let status = if end.is_some() { StatusCode::GONE } else { StatusCode::CONFLICT };
-        Self { end, ..Self::new(status, "not_held", detail) }
+        Self { end: end.map(Box::new), ..Self::new(status, "not_held", detail) }
     }
 
     /// The store did not answer in time.
@@ -110,7 +110,8 @@ impl From<Error> for Problem {
             true => Outcome::Unknown,
             false => Outcome::DidNotHappen,
         };
-        let position = error.position().cloned();
+        let position = error.position().cloned().map(Box::new);
+        let end = end.map(Box::new);
         Self { outcome, position, end, ..Self::new(status, kind, words(&error)) }
     }
 }

@@ -27,6 +27,7 @@ pub struct Service {
 impl Service {
     /// Serves the locks of this store.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the name of the owner is valid")]
     pub fn new(store: Arc<dyn LockStore>, config: ServiceConfig) -> Self {
         let owner = OwnerId::parse(OWNER).expect("a valid owner");
         let manager = LockManager::new(Arc::clone(&store), owner);
