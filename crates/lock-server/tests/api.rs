@@ -1,7 +1,5 @@
 //! The JSON API, over a real connection.
 
-#![expect(clippy::unwrap_used, reason = "a failed test panics")]
-
 mod common;
 
 use std::sync::Arc;

@@ -1,7 +1,6 @@
 //! A service on a port of its own, and a client of it.
 
 #![allow(dead_code, clippy::allow_attributes, reason = "not every test binary uses everything")]
-#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
