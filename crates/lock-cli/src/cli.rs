@@ -115,7 +115,7 @@ pub(crate) enum Verb {
     Man,
     /// End a command whose lock is lost when `lockctl run` cannot
     #[command(name = "__guardian", hide = true)]
-    Guardian,
+    Guardian { mark: String },
     /// Start a command as soon as its guardian knows of it
     #[command(name = "__gate", hide = true)]
     Gate {

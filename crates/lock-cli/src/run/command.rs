@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::family::{Family, Mark};
 use super::gate::Gate;
 use crate::exit::{Exit, Failure};
 use crate::output::time;
@@ -19,7 +20,7 @@ pub(crate) const PROGRAM: &str = "/proc/self/exe";
 /// A command that runs.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(crate) group: Pid,
+    pub(crate) family: Family,
 }
 
 /// What became of a command.
@@ -35,8 +36,10 @@ impl Job {
         words: &[OsString],
         guard: &LockGuard,
         gate: &Gate,
+        mark: Mark,
     ) -> Result<Self, Failure> {
         let lease = guard.lease();
+        let (name, value) = mark.variable();
         let mut command = Command::new(PROGRAM);
         command
             .args(["__gate", &gate.name(), "--"])
@@ -45,16 +48,17 @@ impl Job {
             .env("LOCK_OWNER", lease.owner.as_str())
             .env("LOCK_TOKEN", lease.token.to_string())
             .env("LOCK_EXPIRES_AT", lease.expires_at.map_or_else(String::new, time))
+            .env(name, value)
             .process_group(0);
         let child = command.spawn();
         let child = child.map_err(|error| Failure::new(Exit::NotRunnable, error.to_string()))?;
-        Ok(Self { group: Pid::from_raw(child.id().cast_signed()) })
+        Ok(Self { family: Family::new(Pid::from_raw(child.id().cast_signed()), mark) })
     }
 
     /// What became of the command since the last look, if anything did.
     pub(crate) fn change(&self) -> Option<Change> {
         let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
-        match waitpid(self.group, Some(flags)) {
+        match waitpid(self.family.group, Some(flags)) {
             Ok(WaitStatus::Exited(_, code)) => Some(Change::Ended(Exit::Command(code as u8))),
             Ok(WaitStatus::Signaled(_, signal, _)) => {
                 Some(Change::Ended(Exit::of_signal(signal as i32)))

@@ -1,5 +1,6 @@
 //! Waiting for a key, with a line that says for whom.
 
+use std::convert::Infallible;
 use std::io::{IsTerminal, stderr};
 use std::pin::pin;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use lock_core::{Acquire, LockGuard, LockKey, LockManager, RequestId};
 use nix::sys::signal::Signal;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 
 use super::signals::Signals;
 use crate::cli::{AcquireArgs, IfHeld};
@@ -49,21 +50,20 @@ pub(crate) async fn acquire(
     }
     let mut granted = pin!(asks.into_future());
     let mut line = Line::new(output);
-    loop {
-        let look_at = line.next;
-        tokio::select! {
-            biased;
-            guard = &mut granted => return match guard {
-                Ok(guard) => Ok(Turn::Acquired(Box::new(guard))),
-                Err(error) if if_held == IfHeld::Skip && error.position().is_some() => {
-                    output.warn(&format!("skipped: {error}"));
-                    Ok(Turn::Skipped)
-                }
-                Err(error) => Err(error.into()),
-            },
-            signal = signals.next_to_end() => return Ok(Turn::Interrupted(signal)),
-            () = sleep_until(look_at) => line.show(manager, &args.key, request).await,
-        }
+    // Beside the request, so that a store that stalls delays neither the turn nor a signal.
+    let mut telling = pin!(line.tell(manager, &args.key, request));
+    tokio::select! {
+        biased;
+        signal = signals.next_to_end() => Ok(Turn::Interrupted(signal)),
+        guard = &mut granted => match guard {
+            Ok(guard) => Ok(Turn::Acquired(Box::new(guard))),
+            Err(error) if if_held == IfHeld::Skip && error.position().is_some() => {
+                output.warn(&format!("skipped: {error}"));
+                Ok(Turn::Skipped)
+            }
+            Err(error) => Err(error.into()),
+        },
+        never = &mut telling => match never {},
     }
 }
 
@@ -78,8 +78,8 @@ fn with_mode<P>(asks: Acquire<P>, args: &AcquireArgs) -> Acquire<P> {
 /// The line of a waiter: alive on a terminal, and one now and then elsewhere.
 struct Line {
     bar: Option<ProgressBar>,
-    next: Instant,
     output: Output,
+    complaint: Option<String>,
 }
 
 impl Line {
@@ -90,22 +90,49 @@ impl Line {
             ProgressBar::new_spinner()
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
         });
-        Self { bar, next: Instant::now() + SOON, output }
+        Self { bar, output, complaint: None }
     }
 
-    async fn show(&mut self, manager: &LockManager, key: &LockKey, request: RequestId) {
-        let said = match manager.inspect(key.clone()).await {
-            Ok(seen) => in_the_way(&seen, Some(request)),
-            Err(error) => error.to_string(),
-        };
-        self.next = Instant::now() + if self.bar.is_some() { LIVE } else { SELDOM };
+    /// Tells for whom the request waits, until it is dropped.
+    async fn tell(
+        &mut self,
+        manager: &LockManager,
+        key: &LockKey,
+        request: RequestId,
+    ) -> Infallible {
+        let mut pause = SOON;
+        loop {
+            sleep(pause).await;
+            match manager.inspect(key.clone()).await {
+                Ok(seen) => self.show(&in_the_way(&seen, Some(request))),
+                // With its causes, which name what to do.
+                Err(error) => self.complain(format!("{error:?}")),
+            }
+            pause = if self.bar.is_some() { LIVE } else { SELDOM };
+        }
+    }
+
+    fn show(&mut self, said: &str) {
+        self.complaint = None;
         match &self.bar {
             Some(bar) => {
-                bar.set_message(said);
+                bar.set_message(said.to_owned());
                 bar.tick();
             }
+            None => self.output.warn(said),
+        }
+    }
+
+    /// Says what is wrong with the store on lines of its own, once while it stays the same.
+    fn complain(&mut self, said: String) {
+        match &self.bar {
+            Some(bar) if self.complaint.as_ref() != Some(&said) => {
+                bar.suspend(|| self.output.warn(&said));
+            }
+            Some(bar) => bar.tick(),
             None => self.output.warn(&said),
         }
+        self.complaint = Some(said);
     }
 }
 
