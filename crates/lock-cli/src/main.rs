@@ -29,7 +29,7 @@ fn main() -> ExitCode {
             if !error.use_stderr() {
                 return if error.print().is_ok() { Exit::Done } else { Exit::Output }.leave();
             }
-            if std::env::args().any(|word| word == "--json") {
+            if std::env::args_os().any(|word| word == "--json") {
                 let message = error.to_string();
                 Output::new(true).failure(&Failure::new(Exit::Usage, message.trim_end()));
             } else {

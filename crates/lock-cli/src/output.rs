@@ -1,9 +1,10 @@
 //! What the program prints: text for people, or JSON.
 
-use std::io::{Write as _, stderr, stdout};
+use std::io::{ErrorKind, Write as _, stderr, stdout};
 use std::time::{Duration, UNIX_EPOCH};
 
 use lock_core::Timestamp;
+use nix::sys::signal::Signal;
 use serde::Serialize;
 use serde_json::json;
 
@@ -41,7 +42,11 @@ impl Output {
         let _ = writeln!(stderr(), "{line}");
     }
 
+    /// Tells why the program fails; an end by a signal speaks for itself.
     pub(crate) fn failure(self, failure: &Failure) {
+        if matches!(failure.exit, Exit::Signal { .. }) {
+            return;
+        }
         let (message, code) = (&failure.message, failure.exit.code());
         let line = match self.is_json {
             true => json!({ "error": { "message": message, "code": code } }).to_string(),
@@ -63,7 +68,13 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 pub(crate) fn print_text(text: &str) -> Result<(), Failure> {
     let mut out = stdout();
     let printed = writeln!(out, "{text}").and_then(|()| out.flush());
-    printed.map_err(|error| Failure::new(Exit::Output, format!("standard output: {error}")))
+    printed.map_err(|error| match error.kind() {
+        // A reader such as `head` has enough.
+        ErrorKind::BrokenPipe => {
+            Failure::new(Exit::of_signal(Signal::SIGPIPE as i32), "nobody reads")
+        }
+        _ => Failure::new(Exit::Output, format!("standard output: {error}")),
+    })
 }
 
 /// A moment as RFC 3339 has it.

@@ -5,7 +5,10 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -150,6 +153,8 @@ fn bad_input_is_one_sentence_and_the_right_code() {
         assert!(said.contains(part), "{words:?}: {said}");
         assert!(!said.contains("panicked"), "{words:?}: {said}");
     }
+    let (code, said) = failed(scene.lockctl("run").arg(OsStr::from_bytes(b"\xff")));
+    assert!(code == 64 && !said.contains("panicked"), "{code}: {said}");
     assert_eq!(std::fs::read_to_string(scene.path("foreign")).unwrap(), "no database");
 }
 
@@ -163,6 +168,19 @@ fn output_that_nobody_reads_is_no_panic_and_leaves_nothing_locked() {
     }
     let status = scene.lockctl("--url ftp://host/ ls").stderr(full()).status().unwrap();
     assert_eq!(status.code(), Some(64));
+    assert!(scene.is_free("deploy"));
+}
+
+/// As other programs do in a pipeline.
+#[test]
+fn reader_that_has_enough_is_no_failure_to_tell_of() {
+    let scene = Scene::new();
+    for words in ["ls", "acquire deploy", "man"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = scene.lockctl(words).stdout(writer).output().unwrap();
+        assert_eq!((output.status.signal(), output.stderr), (Some(13), Vec::new()), "{words}");
+    }
     assert!(scene.is_free("deploy"));
 }
 
