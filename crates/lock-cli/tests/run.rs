@@ -132,9 +132,11 @@ fn command_ends_with_a_holder_that_is_killed() {
         .spawn()
         .unwrap();
     let command = scene.file("pid");
+    let guardian = guardian(holder.id()).unwrap().to_string();
     send(holder.id(), Signal::SIGKILL);
     holder.wait().unwrap();
     eventually("the command has ended", || !is_alive(&command));
+    eventually("nothing is left", || !is_alive(&guardian));
     // The lease was never given back: it ends by itself.
     assert!(scene.run("deploy --wait 10s", "true").status().unwrap().success());
 }
@@ -362,6 +364,23 @@ fn what_a_signal_leaves_of_the_command_keeps_the_lock_until_it_has_ended() {
     std::fs::write(scene.path("go"), "").unwrap();
     assert_eq!(holder.wait().unwrap().signal(), Some(9));
     assert!(scene.path("clean").exists() && scene.is_free("deploy"));
+}
+
+/// Who asks twice does not wait for it.
+#[test]
+fn second_signal_kills_what_the_first_has_left() {
+    let scene = Scene::new();
+    let script = "(trap '' TERM; echo > held; while :; do sleep 0.02; done) & wait";
+    let mut holder = scene.run("deploy", script);
+    let said = std::fs::File::create(scene.path("said")).unwrap();
+    let mut holder = holder.stderr(said).spawn().unwrap();
+    scene.file("held");
+    send(holder.id(), Signal::SIGTERM);
+    assert!(scene.file("said").contains("the lock is held until then"));
+    assert!(!scene.is_free("deploy"));
+    send(holder.id(), Signal::SIGTERM);
+    assert_eq!(holder.wait().unwrap().signal(), Some(15));
+    assert!(scene.is_free("deploy"));
 }
 
 /// A session of its own hides nothing: two that the command starts end with the lease, one of them

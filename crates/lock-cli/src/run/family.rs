@@ -117,6 +117,10 @@ impl Family {
         self.members().any(|(_, member)| member != Member::Left)
     }
 
+    pub(crate) fn is_gone(&self) -> bool {
+        self.members().next().is_none()
+    }
+
     fn members(&self) -> impl Iterator<Item = (Pid, Member)> {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());

@@ -146,6 +146,10 @@ pub(crate) fn guard(mark: &str, output: Output) -> Result<Exit, Failure> {
             }
             Duty::Wait(limit) => limit.and_then(|limit| u16::try_from(limit).ok()),
         };
+        // Nobody else looks whether the command has ended, and its numbers may be given to others.
+        if is_alone && watch.group.is_some_and(|group| family(group).is_gone()) {
+            return Ok(Exit::Done);
+        }
         let mut input = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
         // Nothing more comes from an input that was closed.
         let input = if is_alone { &mut [][..] } else { &mut input[..] };

@@ -40,6 +40,8 @@ pub(crate) struct Watch {
     cause: Option<String>,
     /// The last signal that was passed on.
     passed_on: Option<Signal>,
+    /// Whether it was told that the lock is held on.
+    is_told: bool,
 }
 
 /// The command is made to end.
@@ -53,7 +55,8 @@ impl Watch {
     pub(crate) fn new(guard: LockGuard, guardian: Guardian, job: Job, grace: Duration) -> Self {
         let (terminal, end, ended) = (Terminal::new(), None, None);
         let (tried, cause, passed_on) = (None, None, None);
-        Self { guard, guardian, job, terminal, grace, end, ended, tried, cause, passed_on }
+        let is_told = false;
+        Self { guard, guardian, job, terminal, grace, end, ended, tried, cause, passed_on, is_told }
     }
 
     /// Tells the guardian of the command, which may start if this is `true`.
@@ -71,6 +74,8 @@ impl Watch {
                 _ if self.ended.is_some() => {}
                 Some(Change::Ended(exit)) => {
                     self.ended = Some((self.for_the_job(exit), Instant::now()));
+                    // Who asks once more asks this process.
+                    self.terminal.take();
                 }
                 Some(Change::Stopped(signal)) => self.stopped(signal).await,
                 None => {}
@@ -83,6 +88,7 @@ impl Watch {
             self.renew_at_last().await;
             self.tell_deadline();
             self.keep_guarded(output);
+            self.tell_of_others(output);
             self.act(output);
             let look_at = self.next_look();
             tokio::select! {
@@ -115,6 +121,20 @@ impl Watch {
             None => !matches!(exit, Exit::Signal { .. }),
         };
         !is_over && self.job.family.has_remaining()
+    }
+
+    /// Tells why the lock is held on.
+    fn tell_of_others(&mut self, output: Output) {
+        if !self.is_told
+            && let Some((exit, since)) = self.ended
+            && since.elapsed() >= GLANCE
+        {
+            self.is_told = true;
+            let code = exit.code();
+            output.warn(&format!(
+                "the command has ended with {code}, but not all that it started: the lock is held until then"
+            ));
+        }
     }
 
     fn pass_on(&mut self, signal: Signal) {
@@ -207,6 +227,9 @@ impl Watch {
 
     fn lost(&mut self, reason: LossReason, output: Output) {
         output.warn(&format!("the lock was lost: {reason}"));
+        if reason != LossReason::Overdue {
+            self.cause = None;
+        }
         match reason {
             // Nobody else knows of the command: it gets its time.
             LossReason::Ended(_) => {
