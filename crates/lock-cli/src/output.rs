@@ -35,11 +35,10 @@ impl Output {
 
     /// Tells a person something that is no result; that nobody hears it changes nothing.
     pub(crate) fn warn(self, message: &str) {
-        let line = match self.is_json {
+        print_line(&match self.is_json {
             true => json!({ "message": message }).to_string(),
             false => format!("lockctl: {message}"),
-        };
-        let _ = writeln!(stderr(), "{line}");
+        });
     }
 
     /// Tells why the program fails; an end by a signal speaks for itself.
@@ -48,12 +47,16 @@ impl Output {
             return;
         }
         let (message, code) = (&failure.message, failure.exit.code());
-        let line = match self.is_json {
+        print_line(&match self.is_json {
             true => json!({ "error": { "message": message, "code": code } }).to_string(),
             false => format!("lockctl: {message}"),
-        };
-        let _ = writeln!(stderr(), "{line}");
+        });
     }
+}
+
+/// Prints a line for people at once, so that lines of several processes stay whole in one file.
+fn print_line(line: &str) {
+    let _ = stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Prints one line of JSON.
