@@ -332,6 +332,18 @@ fn nested_command_is_asked_once_to_end() {
     assert!(scene.is_free("inner"));
 }
 
+/// It would wait for ever.
+#[test]
+fn nested_run_of_the_same_key_is_refused() {
+    let scene = Scene::new();
+    let mut outer = scene.lockctl("run deploy --");
+    outer.arg(env!("CARGO_BIN_EXE_lockctl")).args(["run", "deploy", "--wait", "20s", "--", "true"]);
+    let (code, said) = failed(&mut outer);
+    assert_eq!(code, 64, "{said}");
+    assert!(said.contains("held by a run around this one"), "{said}");
+    assert!(scene.is_free("deploy"));
+}
+
 /// The outer lock is not given back while a nested command runs that nobody waits for.
 #[test]
 fn nested_command_whose_lockctl_is_killed_keeps_the_outer_lock_until_it_has_ended() {

@@ -44,6 +44,12 @@ impl Mark {
     }
 }
 
+/// Whether the run of this request is around this process.
+pub(crate) fn is_within(request: RequestId) -> bool {
+    let request = request.to_string();
+    env::var(VARIABLE).is_ok_and(|marks| marks.split(' ').any(|mark| mark == request))
+}
+
 fn within_outer(mark: &str) -> String {
     match env::var(VARIABLE) {
         Ok(outer) if !outer.is_empty() => format!("{outer} {mark}"),

@@ -1,15 +1,15 @@
 //! Waiting for a key, with a line that says for whom.
 
-use std::convert::Infallible;
 use std::io::{IsTerminal, stderr};
 use std::pin::pin;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lock_core::{Acquire, LockGuard, LockKey, LockManager, RequestId};
+use lock_core::{Acquire, Inspection, LockGuard, LockKey, LockManager, RequestId};
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
+use super::family::is_within;
 use super::signals::Signals;
 use crate::cli::{AcquireArgs, IfHeld};
 use crate::exit::{Exit, Failure};
@@ -63,7 +63,7 @@ pub(crate) async fn acquire(
             }
             Err(error) => Err(error.into()),
         },
-        never = &mut telling => match never {},
+        failure = &mut telling => Err(failure),
     }
 }
 
@@ -93,17 +93,18 @@ impl Line {
         Self { bar, output, complaint: None }
     }
 
-    /// Tells for whom the request waits, until it is dropped.
-    async fn tell(
-        &mut self,
-        manager: &LockManager,
-        key: &LockKey,
-        request: RequestId,
-    ) -> Infallible {
+    /// Tells for whom the request waits, until it is dropped or the wait is found to be for itself.
+    async fn tell(&mut self, manager: &LockManager, key: &LockKey, request: RequestId) -> Failure {
         let mut pause = SOON;
         loop {
             sleep(pause).await;
             match manager.inspect(key.clone()).await {
+                Ok(seen) if is_held_around(&seen.value) => {
+                    let message = format!(
+                        "`{key}` is held by a run around this one, which waits for this one to end"
+                    );
+                    return Failure::new(Exit::Usage, message);
+                }
                 Ok(seen) => self.show(&in_the_way(&seen, Some(request))),
                 // With its causes, which name what to do.
                 Err(error) => self.complain(format!("{error:?}")),
@@ -134,6 +135,12 @@ impl Line {
         }
         self.complaint = Some(said);
     }
+}
+
+/// Whether all that hold a key are runs around this process.
+fn is_held_around(seen: &Inspection) -> bool {
+    let is_all = seen.leases.len() as u64 == seen.holders && seen.holders > 0;
+    is_all && seen.leases.iter().all(|lease| is_within(lease.request))
 }
 
 impl Drop for Line {

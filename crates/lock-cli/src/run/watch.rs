@@ -22,7 +22,8 @@ const GLANCE: Duration = Duration::from_secs(1);
 const RELEASE: Duration = Duration::from_secs(5);
 /// Longest time that a last renewal may take, before the command is asked to end.
 const LAST: Duration = Duration::from_millis(200);
-/// Longest time that a command which was continued waits for the renewal of its lease.
+/// Longest time that the store gets for what can be done without it: the renewal of a lease whose command
+/// was continued, and the release of one that is lost.
 const CHECK: Duration = Duration::from_millis(800);
 
 /// A command that runs under a lease.
@@ -314,9 +315,11 @@ impl Watch {
             // What is left ends with the first process.
             self.job.family.kill();
         }
+        // What is lost is given back as a courtesy.
+        let limit = if lost.is_some() { CHECK } else { RELEASE };
         let released = tokio::select! {
             biased;
-            released = timeout(RELEASE, self.guard.release()) => released.ok(),
+            released = timeout(limit, self.guard.release()) => released.ok(),
             () = signals.until_impatient() => None,
         };
         if let Some(reason) = lost {
