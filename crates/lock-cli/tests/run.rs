@@ -316,7 +316,8 @@ fn nested_command_ends_with_the_outer_lease() {
 /// A run in which another runs a script.
 fn nested(scene: &Scene, options: &str, script: &str) -> std::process::Command {
     let mut command = scene.lockctl(&format!("run {options} --"));
-    command.arg(env!("CARGO_BIN_EXE_lockctl")).args(["run", "inner", "--", "sh", "-c", script]);
+    command.arg(env!("CARGO_BIN_EXE_lockctl")).args(["run", "inner", "--grace", "1s"]);
+    command.args(["--", "sh", "-c", script]);
     command
 }
 
