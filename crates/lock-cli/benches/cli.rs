@@ -92,12 +92,18 @@ impl Drop for Programs {
     }
 }
 
-/// Ticks of a processor that a process has used.
-fn ticks(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let field = |at: usize| fields[at].parse::<f64>().expect("a number");
-    field(11) + field(12)
+/// Seconds of a processor that the threads of a process have used.
+fn used(pid: u32) -> f64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let nanoseconds = |thread: fs::DirEntry| {
+        let text =
+            fs::read_to_string(thread.path().join("schedstat")).expect("a thread that stays");
+        text.split_whitespace()
+            .next()
+            .and_then(|field| field.parse::<f64>().ok())
+            .expect("a number")
+    };
+    threads.map(|thread| nanoseconds(thread.expect("an entry"))).sum::<f64>() / 1e9
 }
 
 fn waiters(folder: &Path) {
@@ -105,10 +111,9 @@ fn waiters(folder: &Path) {
         |_| lockctl(folder, &["run", "queue", "--", "sleep", "600"]).spawn().expect("starts");
     let programs = Programs((0..=WAITERS).map(start).collect());
     sleep(Duration::from_secs(5));
-    let used = || programs.0.iter().map(|program| ticks(program.id())).sum::<f64>();
-    let before = used();
+    let all = || programs.0.iter().map(|program| used(program.id())).sum::<f64>();
+    let before = all();
     sleep(SPAN);
-    // A tick is a hundredth of a second.
-    let part = (used() - before) / 100.0 / SPAN.as_secs_f64();
+    let part = (all() - before) / SPAN.as_secs_f64();
     figure("waiting-50.percent-of-a-core", part * 100.0, 1.0);
 }

@@ -20,6 +20,10 @@ Exit codes:
   126  the command cannot be executed
   127  the command was not found";
 
+const RUN_HELP: &str = "\
+When the lock is lost, the command gets SIGTERM, and SIGKILL at the latest when the lease ends. So does
+everything that it started, in other sessions too, except what was started by `env -u LOCKCTL_RUN`.";
+
 /// Take turns from any shell, on one machine with nothing installed or on many through Redis.
 #[derive(Debug, Parser)]
 #[command(name = "lockctl", version, after_help = EXIT_CODES, max_term_width = 100)]
@@ -37,7 +41,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Hold a key while a command runs
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = format!("{RUN_HELP}\n\n{EXIT_CODES}"))]
     Run(RunArgs),
     /// Acquire a key and print the lease as JSON, for `renew` and `release`
     Acquire(AcquireArgs),
@@ -115,7 +119,7 @@ pub(crate) enum Verb {
     Man,
     /// End a command whose lock is lost when `lockctl run` cannot
     #[command(name = "__guardian", hide = true)]
-    Guardian,
+    Guardian { mark: String },
     /// Start a command as soon as its guardian knows of it
     #[command(name = "__gate", hide = true)]
     Gate {

@@ -5,13 +5,24 @@ use std::process::ExitCode;
 
 use lock_core::{Error, ErrorKind, InvalidInput};
 use lock_sqlite::SqliteError;
+use nix::sys::prctl::set_dumpable;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::getpgrp;
+use signal_hook::low_level::emulate_default_handler;
 
 /// How the program ends. The numbers are those of `sysexits.h` where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done,
-    /// The command's own code, or 128 and the number of the signal that ended it.
+    /// The command's own code.
     Command(u8),
+    /// A signal ended the command or asked this process to end.
+    Signal {
+        number: i32,
+        /// Whether it was meant for the whole job: the terminal sent it to the command alone, which had
+        /// the foreground.
+        is_of_job: bool,
+    },
     Usage,
     Unavailable,
     /// Others hold the key, or the wait was over.
@@ -26,15 +37,29 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    /// The code of a command that a signal ended, or would have.
-    pub(crate) const fn of_signal(signal: i32) -> Self {
-        Self::Command(128 + (signal & 0x7f) as u8)
+    pub(crate) const fn of_signal(number: i32) -> Self {
+        Self::Signal { number, is_of_job: false }
+    }
+
+    /// Ends by the signal itself where there is one: a shell whose script is interrupted ends the script
+    /// only if the program that it waits for ended in this way.
+    pub(crate) fn leave(self) -> ExitCode {
+        if let Self::Signal { number, is_of_job } = self {
+            if let (true, Ok(signal)) = (is_of_job, Signal::try_from(number)) {
+                let _ = killpg(getpgrp(), signal);
+            }
+            // The command has left its core already.
+            let _ = set_dumpable(false);
+            let _ = emulate_default_handler(number);
+        }
+        self.code().into()
     }
 
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Command(code) => code,
+            Self::Signal { number, .. } => 128 + (number & 0x7f) as u8,
             Self::Usage => 64,
             Self::Unavailable => 69,
             Self::Output => 74,
@@ -45,12 +70,6 @@ impl Exit {
             Self::NotRunnable => 126,
             Self::NotFound => 127,
         }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        exit.code().into()
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) async fn acquire(
         },
         Err(failure) => Err(failure.with_contended(args.contended_exit)),
     };
-    manager.shutdown().await;
+    crate::run::shut_down(&manager, &mut signals).await;
     printed
 }
 

@@ -27,23 +27,23 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version are answers, and everything else is wrong usage.
             if !error.use_stderr() {
-                return if error.print().is_ok() { Exit::Done } else { Exit::Output }.into();
+                return if error.print().is_ok() { Exit::Done } else { Exit::Output }.leave();
             }
-            if std::env::args().any(|word| word == "--json") {
+            if std::env::args_os().any(|word| word == "--json") {
                 let message = error.to_string();
                 Output::new(true).failure(&Failure::new(Exit::Usage, message.trim_end()));
             } else {
                 drop(error.print());
             }
-            return Exit::Usage.into();
+            return Exit::Usage.leave();
         }
     };
     let output = Output::new(cli.json);
     match start(cli, output) {
-        Ok(exit) => exit.into(),
+        Ok(exit) => exit.leave(),
         Err(failure) => {
             output.failure(&failure);
-            failure.exit.into()
+            failure.exit.leave()
         }
     }
 }
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 fn start(cli: Cli, output: Output) -> Result<Exit, Failure> {
     // These need no runtime, and the guardian must be small and quick.
     match &cli.verb {
-        Verb::Guardian => return run::guardian::guard(output),
+        Verb::Guardian { mark } => return run::guardian::guard(mark, output),
         Verb::Gate { gate, command } => return run::gate::start(*gate, command),
         Verb::Completions { shell } => return generate::completions(*shell),
         Verb::Man => return generate::man(),
@@ -88,7 +88,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Verb::Atlantis { .. }
         | Verb::Completions { .. }
         | Verb::Man
-        | Verb::Guardian
+        | Verb::Guardian { .. }
         | Verb::Gate { .. } => Ok(Exit::Done),
     }
 }

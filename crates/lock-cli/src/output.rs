@@ -1,9 +1,10 @@
 //! What the program prints: text for people, or JSON.
 
-use std::io::{Write as _, stderr, stdout};
+use std::io::{ErrorKind, Write as _, stderr, stdout};
 use std::time::{Duration, UNIX_EPOCH};
 
 use lock_core::Timestamp;
+use nix::sys::signal::Signal;
 use serde::Serialize;
 use serde_json::json;
 
@@ -34,21 +35,28 @@ impl Output {
 
     /// Tells a person something that is no result; that nobody hears it changes nothing.
     pub(crate) fn warn(self, message: &str) {
-        let line = match self.is_json {
+        print_line(&match self.is_json {
             true => json!({ "message": message }).to_string(),
             false => format!("lockctl: {message}"),
-        };
-        let _ = writeln!(stderr(), "{line}");
+        });
     }
 
+    /// Tells why the program fails; an end by a signal speaks for itself.
     pub(crate) fn failure(self, failure: &Failure) {
+        if matches!(failure.exit, Exit::Signal { .. }) {
+            return;
+        }
         let (message, code) = (&failure.message, failure.exit.code());
-        let line = match self.is_json {
+        print_line(&match self.is_json {
             true => json!({ "error": { "message": message, "code": code } }).to_string(),
             false => format!("lockctl: {message}"),
-        };
-        let _ = writeln!(stderr(), "{line}");
+        });
     }
+}
+
+/// Prints a line for people at once, so that lines of several processes stay whole in one file.
+fn print_line(line: &str) {
+    let _ = stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Prints one line of JSON.
@@ -63,7 +71,13 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 pub(crate) fn print_text(text: &str) -> Result<(), Failure> {
     let mut out = stdout();
     let printed = writeln!(out, "{text}").and_then(|()| out.flush());
-    printed.map_err(|error| Failure::new(Exit::Output, format!("standard output: {error}")))
+    printed.map_err(|error| match error.kind() {
+        // A reader such as `head` has enough.
+        ErrorKind::BrokenPipe => {
+            Failure::new(Exit::of_signal(Signal::SIGPIPE as i32), "nobody reads")
+        }
+        _ => Failure::new(Exit::Output, format!("standard output: {error}")),
+    })
 }
 
 /// A moment as RFC 3339 has it.

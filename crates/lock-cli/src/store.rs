@@ -18,6 +18,11 @@ use crate::exit::{Exit, Failure};
 /// Longest time that giving back leases and places may take at the end.
 const SHUTDOWN: Duration = Duration::from_secs(3);
 
+/// Longest silence of a waiter. Many wait as processes of their own, each of which is heard of every third
+/// of this; a waiter that is killed is in the way of the next for as long as this, as a holder is for its
+/// ttl.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
 /// A store, and what it has beyond the traits.
 pub(crate) struct Store {
     pub(crate) locks: Arc<dyn LockStore>,
@@ -35,6 +40,7 @@ impl Store {
         };
         // A person who interrupts does not wait for a store that does not answer.
         let config = ManagerConfig::default().with_shutdown_timeout(SHUTDOWN)?;
+        let config = config.with_keep_alive(KEEP_ALIVE)?;
         Ok(LockManager::with_config(Arc::clone(&self.locks), owner, config))
     }
 }

@@ -22,19 +22,7 @@ fn count(scene: &Scene) {
     let script = format!(
         "for i in $(seq {turns}); do {program} run counter -- sh -c '{turn}' 2>> said || exit 1; done"
     );
-    let shell = |_| {
-        let mut shell = scene.lockctl("");
-        // The environment is that of the program, and the shell is started in its place.
-        let mut command = std::process::Command::new("sh");
-        command.args(["-c", &script]).current_dir(scene.path("."));
-        for (name, value) in shell.env("LC_ALL", "C").get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        command.spawn().unwrap()
-    };
+    let shell = |_| scene.shell(&script).env("LC_ALL", "C").spawn().unwrap();
     let shells: Vec<_> = (0..processes).map(shell).collect();
     for mut shell in shells {
         assert!(shell.wait().unwrap().success(), "{}", scene.file("said"));

@@ -5,9 +5,11 @@
 
 mod common;
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
+use std::time::Duration;
 
-use common::{Scene, eventually, failed, is_alive, said, send};
+use common::{Scene, children, eventually, failed, guardian, is_alive, now, said, send};
 use nix::sys::signal::Signal;
 
 #[test]
@@ -66,7 +68,7 @@ fn held_key_is_told_by_the_exit_code() {
     assert_eq!(failed(&mut scene.run("deploy --if-held skip", "echo > ran")).0, 0);
     assert!(!scene.path("ran").exists());
     send(holder.id(), Signal::SIGTERM);
-    assert_eq!(holder.wait().unwrap().code(), Some(128 + 15));
+    assert_eq!(holder.wait().unwrap().signal(), Some(15));
     assert!(scene.is_free("deploy"));
 }
 
@@ -115,7 +117,7 @@ fn waiter_that_is_interrupted_gives_its_place_back() {
     let mut waiter = scene.run("deploy", "echo > ran").stderr(Stdio::null()).spawn().unwrap();
     scene.shows("deploy", "WAITER");
     send(waiter.id(), Signal::SIGINT);
-    assert_eq!(waiter.wait().unwrap().code(), Some(128 + 2));
+    assert_eq!(waiter.wait().unwrap().signal(), Some(2));
     assert!(!said(scene.lockctl("show").arg("deploy")).contains("WAITER"));
     send(holder.id(), Signal::SIGTERM);
     holder.wait().unwrap();
@@ -130,9 +132,11 @@ fn command_ends_with_a_holder_that_is_killed() {
         .spawn()
         .unwrap();
     let command = scene.file("pid");
+    let guardian = guardian(holder.id()).unwrap().to_string();
     send(holder.id(), Signal::SIGKILL);
     holder.wait().unwrap();
     eventually("the command has ended", || !is_alive(&command));
+    eventually("nothing is left", || !is_alive(&guardian));
     // The lease was never given back: it ends by itself.
     assert!(scene.run("deploy --wait 10s", "true").status().unwrap().success());
 }
@@ -160,8 +164,7 @@ fn token_is_the_last_defence() {
     let mut holder =
         scene.run("deploy --ttl 1s", "echo $LOCK_TOKEN > first; exec sleep 60").spawn().unwrap();
     let first: u64 = scene.file("first").parse().unwrap();
-    let guardian = children(holder.id()).into_iter().find(|it| it.1.contains("__guardian"));
-    let guardian = guardian.unwrap().0;
+    let guardian = guardian(holder.id()).unwrap();
     send(holder.id(), Signal::SIGSTOP);
     send(guardian, Signal::SIGSTOP);
     let second = said(&mut scene.run("deploy --wait 20s", "echo $LOCK_TOKEN"));
@@ -170,16 +173,6 @@ fn token_is_the_last_defence() {
         send(pid, Signal::SIGCONT);
     }
     assert_eq!(holder.wait().unwrap().code(), Some(79));
-}
-
-/// The processes that a process has started, with their command lines.
-fn children(of: u32) -> Vec<(u32, String)> {
-    let path = format!("/proc/{of}/task/{of}/children");
-    let children = std::fs::read_to_string(path).unwrap();
-    let children = children.split_whitespace().map(|pid| pid.parse().unwrap());
-    children
-        .map(|pid: u32| (pid, std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap()))
-        .collect()
 }
 
 #[test]
@@ -228,8 +221,7 @@ fn guardian_that_was_stopped_keeps_nobody_waiting() {
     let script = "echo > held; while [ ! -e go ]; do sleep 0.02; done";
     let mut holder = scene.run("deploy", script).spawn().unwrap();
     scene.file("held");
-    let guardian = children(holder.id()).into_iter().find(|it| it.1.contains("__guardian"));
-    let guardian = guardian.unwrap().0;
+    let guardian = guardian(holder.id()).unwrap();
     send(guardian, Signal::SIGSTOP);
     std::fs::write(scene.path("go"), "").unwrap();
     assert!(holder.wait().unwrap().success());
@@ -282,4 +274,311 @@ fn waiter_whose_errors_are_not_read_takes_its_turn() {
     std::fs::write(scene.path("go"), "").unwrap();
     assert!(holder.wait().unwrap().success() && waiter.wait().unwrap().success());
     assert!(scene.path("ran").exists());
+}
+
+/// A caller tells an interruption from an exit code by the way of the end.
+#[test]
+fn end_by_a_signal_is_passed_through() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGKILL] {
+        let scene = Scene::new();
+        let mut holder = scene.run("deploy", "echo $$ > pid; exec sleep 60").spawn().unwrap();
+        let command = scene.file("pid").parse().unwrap();
+        let to = if signal == Signal::SIGKILL { command } else { holder.id() };
+        send(to, signal);
+        assert_eq!(holder.wait().unwrap().signal(), Some(signal as i32), "{signal}");
+        assert!(scene.is_free("deploy"), "{signal}");
+    }
+    let scene = Scene::new();
+    // As a shell sees it; the second is one of those for real-time programs.
+    for signal in [15, 34] {
+        let program = env!("CARGO_BIN_EXE_lockctl");
+        let script = format!("{program} run deploy -- sh -c 'kill -{signal} $$'; echo $?");
+        assert_eq!(said(&mut scene.shell(&script)), format!("{}\n", 128 + signal));
+    }
+}
+
+/// The inner command is guarded by its own lease alone, and must end with the outer one all the same.
+#[test]
+fn nested_command_ends_with_the_outer_lease() {
+    let scene = Scene::new();
+    let inner = "trap '' TERM; echo $$ > pid; while :; do date +%s%N > last; sleep 0.01; done";
+    let mut outer = nested(&scene, "outer --ttl 2s --grace 500ms", inner).spawn().unwrap();
+    let command = scene.file("pid");
+    send(outer.id(), Signal::SIGSTOP);
+    let next = said(&mut scene.run("outer --wait 20s", "date +%s%N"));
+    assert!(!is_alive(&command), "two run at once");
+    let last = std::fs::read_to_string(scene.path("last")).unwrap();
+    assert!(last.trim() < next.trim(), "the last of one is {last}, the first of the next {next}");
+    send(outer.id(), Signal::SIGCONT);
+    assert_eq!(outer.wait().unwrap().code(), Some(79));
+}
+
+/// A run in which another runs a script.
+fn nested(scene: &Scene, options: &str, script: &str) -> std::process::Command {
+    let mut command = scene.lockctl(&format!("run {options} --"));
+    command.arg(env!("CARGO_BIN_EXE_lockctl")).args(["run", "inner", "--grace", "1s"]);
+    command.args(["--", "sh", "-c", script]);
+    command
+}
+
+#[test]
+fn nested_command_is_asked_once_to_end() {
+    let scene = Scene::new();
+    let inner = "trap 'echo >> asked' TERM; echo > held; while [ ! -e asked ]; do sleep 0.02; done";
+    let mut outer = nested(&scene, "outer", inner).spawn().unwrap();
+    scene.file("held");
+    said(&mut scene.lockctl("break outer --reason test"));
+    assert_eq!(outer.wait().unwrap().code(), Some(79));
+    assert_eq!(std::fs::read_to_string(scene.path("asked")).unwrap(), "\n");
+    assert!(scene.is_free("inner"));
+}
+
+/// It would wait for ever.
+#[test]
+fn nested_run_of_the_same_key_is_refused() {
+    let scene = Scene::new();
+    let mut outer = scene.lockctl("run deploy --");
+    outer.arg(env!("CARGO_BIN_EXE_lockctl")).args(["run", "deploy", "--wait", "20s", "--", "true"]);
+    let (code, said) = failed(&mut outer);
+    assert_eq!(code, 64, "{said}");
+    assert!(said.contains("held by a run around this one"), "{said}");
+    assert!(scene.is_free("deploy"));
+}
+
+/// The outer lock is not given back while a nested command runs that nobody waits for.
+#[test]
+fn nested_command_whose_lockctl_is_killed_keeps_the_outer_lock_until_it_has_ended() {
+    let scene = Scene::new();
+    let inner = "trap '' TERM; echo $PPID > run; echo $$ > pid; while :; do sleep 0.02; done";
+    let mut outer = nested(&scene, "outer", inner).spawn().unwrap();
+    let (run, command) = (scene.file("run"), scene.file("pid"));
+    let outer_is_free = || !said(&mut scene.lockctl("ls")).contains("outer");
+    send(run.parse().unwrap(), Signal::SIGKILL);
+    eventually("the outer lock is free", || {
+        let is_free = outer_is_free();
+        assert!(!is_free || !is_alive(&command), "two run at once");
+        is_free
+    });
+    assert_eq!(outer.wait().unwrap().signal(), Some(9));
+}
+
+/// The first process dies at once, and one that cleans up keeps the lock.
+#[test]
+fn what_a_signal_leaves_of_the_command_keeps_the_lock_until_it_has_ended() {
+    let scene = Scene::new();
+    let script = "(trap '' INT; echo > held; while [ ! -e go ]; do sleep 0.02; done; echo > clean) & \
+                  wait";
+    let mut holder = scene.run("deploy", script).stderr(Stdio::piped()).spawn().unwrap();
+    scene.file("held");
+    let first = children(holder.id()).into_iter().find(|it| it.1.contains("clean")).unwrap().0;
+    send(first, Signal::SIGKILL);
+    eventually("the first has ended", || !is_alive(&first.to_string()));
+    assert!(!scene.is_free("deploy"));
+    std::fs::write(scene.path("go"), "").unwrap();
+    assert_eq!(holder.wait().unwrap().signal(), Some(9));
+    assert!(scene.path("clean").exists() && scene.is_free("deploy"));
+}
+
+/// Who asks twice does not wait for it.
+#[test]
+fn second_signal_kills_what_the_first_has_left() {
+    let scene = Scene::new();
+    let script = "(trap '' TERM; echo > held; while :; do sleep 0.02; done) & wait";
+    let mut holder = scene.run("deploy", script);
+    let said = std::fs::File::create(scene.path("said")).unwrap();
+    let mut holder = holder.stderr(said).spawn().unwrap();
+    scene.file("held");
+    send(holder.id(), Signal::SIGTERM);
+    assert!(scene.file("said").contains("the lock is held until then"));
+    assert!(!scene.is_free("deploy"));
+    send(holder.id(), Signal::SIGTERM);
+    assert_eq!(holder.wait().unwrap().signal(), Some(15));
+    assert!(scene.is_free("deploy"));
+}
+
+/// A session of its own hides nothing: two that the command starts end with the lease, one of them
+/// without a parent.
+#[test]
+fn processes_in_another_session_end_with_the_lease() {
+    let scene = Scene::new();
+    let script = "setsid sh -c 'trap \"\" TERM; echo $$ > one; while :; do sleep 0.02; done' &
+                  (setsid sh -c 'echo $$ > two; exec sleep 60' &)
+                  env -u LOCKCTL_RUN setsid sh -c 'echo $$ > three; exec sleep 60' &
+                  echo > held; wait";
+    let mut holder = scene.run("deploy --ttl 2s --grace 500ms", script).spawn().unwrap();
+    let [one, two, three] = ["one", "two", "three"].map(|name| scene.file(name));
+    send(holder.id(), Signal::SIGKILL);
+    holder.wait().unwrap();
+    assert!(scene.run("deploy --wait 20s", "true").status().unwrap().success());
+    assert!(!is_alive(&one) && !is_alive(&two), "two run at once");
+    assert!(is_alive(&three), "it has left the run");
+    send(three.parse().unwrap(), Signal::SIGKILL);
+}
+
+/// What a command leaves running in a session of its own is a daemon, which is not waited for.
+#[test]
+fn daemon_of_a_command_that_ends_by_itself_goes_on() {
+    let scene = Scene::new();
+    let script = "(setsid sh -c 'echo $$ > daemon; exec sleep 60' > /dev/null 2>&1 &); \
+                  while [ ! -s daemon ]; do sleep 0.02; done";
+    assert!(scene.run("deploy", script).status().unwrap().success());
+    let daemon = scene.file("daemon");
+    assert!(scene.is_free("deploy") && is_alive(&daemon));
+    send(daemon.parse().unwrap(), Signal::SIGKILL);
+}
+
+#[test]
+fn guardian_that_was_killed_is_replaced() {
+    let scene = Scene::new();
+    let script = "trap '' TERM; echo $$ > pid; while :; do sleep 0.02; done";
+    let mut holder = scene.run("deploy --ttl 2s --grace 500ms", script);
+    let mut holder =
+        holder.stderr(std::fs::File::create(scene.path("said")).unwrap()).spawn().unwrap();
+    let command = scene.file("pid");
+    let first = guardian(holder.id()).unwrap();
+    send(first, Signal::SIGKILL);
+    eventually("another guards", || guardian(holder.id()).is_some_and(|it| it != first));
+    assert!(scene.file("said").contains("guardian"));
+    send(holder.id(), Signal::SIGKILL);
+    holder.wait().unwrap();
+    assert!(scene.run("deploy --wait 20s", "true").status().unwrap().success());
+    assert!(!is_alive(&command), "two run at once");
+}
+
+#[test]
+fn holder_of_a_file_that_was_deleted_says_so() {
+    let scene = Scene::new();
+    let mut holder = scene.run("deploy --ttl 2s --grace 500ms", "echo > held; exec sleep 60");
+    let holder = holder.stderr(Stdio::piped()).spawn().unwrap();
+    scene.file("held");
+    std::fs::remove_file(scene.path("lockctl/locks.db")).unwrap();
+    let ended = holder.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(79));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("was deleted or replaced while in use"), "{said}");
+}
+
+/// The place in the queue ends by itself.
+#[test]
+fn waiter_of_a_store_that_stalls_ends_when_it_is_asked() {
+    let scene = Scene::new();
+    let mut holder = scene.run("deploy", "echo > held; exec sleep 60").spawn().unwrap();
+    scene.file("held");
+    let mut waiter = scene.run("deploy", "true").stderr(Stdio::null()).spawn().unwrap();
+    scene.shows("deploy", "WAITER");
+    let stalled = scene.stall();
+    let start = now();
+    send(waiter.id(), Signal::SIGTERM);
+    assert_eq!(waiter.wait().unwrap().signal(), Some(15));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    drop(stalled);
+    send(holder.id(), Signal::SIGTERM);
+    holder.wait().unwrap();
+}
+
+/// The command has ended, and its code is told although the lease cannot be given back.
+#[test]
+fn holder_of_a_store_that_stalls_ends_when_it_is_asked() {
+    let scene = Scene::new();
+    let script = "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done; exit 3";
+    let mut holder = scene.run("deploy", script).stderr(Stdio::null()).spawn().unwrap();
+    let command = scene.file("pid");
+    let stalled = scene.stall();
+    std::fs::write(scene.path("go"), "").unwrap();
+    eventually("the command has ended", || !is_alive(&command));
+    let start = now();
+    send(holder.id(), Signal::SIGTERM);
+    assert_eq!(holder.wait().unwrap().code(), Some(3));
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    drop(stalled);
+}
+
+/// A command that ends well when it is asked to has not done its work.
+#[test]
+fn command_that_the_guardian_ended_is_no_success() {
+    let scene = Scene::new();
+    let script = "trap 'exit 0' TERM; echo $$ > pid; while :; do sleep 0.02; done";
+    let mut holder = scene.run("deploy --ttl 2s --grace 1s", script);
+    let mut holder = holder.stderr(Stdio::null()).spawn().unwrap();
+    let command = scene.file("pid");
+    send(holder.id(), Signal::SIGSTOP);
+    eventually("the command has ended", || !is_alive(&command));
+    send(holder.id(), Signal::SIGCONT);
+    assert_eq!(holder.wait().unwrap().code(), Some(79));
+}
+
+/// Without a shell that continues jobs, a command that stops itself goes on.
+#[test]
+fn command_that_stops_with_nobody_to_continue_it_goes_on() {
+    let scene = Scene::new();
+    let program = env!("CARGO_BIN_EXE_lockctl");
+    let mut holder = scene.command("setsid");
+    holder.args(["--wait", program, "run", "deploy", "--", "sh", "-c", "kill -TSTP $$; echo > on"]);
+    assert!(holder.status().unwrap().success());
+    assert!(scene.path("on").exists());
+}
+
+/// An upgrade of the program does not concern those that run.
+#[test]
+fn waiter_whose_program_was_replaced_takes_its_turn() {
+    let scene = Scene::new();
+    std::fs::copy(env!("CARGO_BIN_EXE_lockctl"), scene.path("program")).unwrap();
+    let script = "echo > held; while [ ! -e go ]; do sleep 0.02; done";
+    let mut holder = scene.run("deploy", script).spawn().unwrap();
+    scene.file("held");
+    let mut waiter = scene.command(scene.path("program"));
+    waiter.args(["run", "deploy", "--", "sh", "-c", "echo > ran"]).stderr(Stdio::null());
+    let mut waiter = waiter.spawn().unwrap();
+    scene.shows("deploy", "WAITER");
+    std::fs::write(scene.path("new"), "no program").unwrap();
+    std::fs::rename(scene.path("new"), scene.path("program")).unwrap();
+    std::fs::write(scene.path("go"), "").unwrap();
+    assert!(holder.wait().unwrap().success() && waiter.wait().unwrap().success());
+    assert!(scene.path("ran").exists());
+}
+
+/// Each holder ends when all others wait, so the order is that of their asking.
+#[test]
+fn few_contenders_take_turns_in_their_order() {
+    for contenders in [2, 3] {
+        let scene = Scene::new();
+        let rounds = 4;
+        let program = env!("CARGO_BIN_EXE_lockctl");
+        // The first turn begins when all are there, and the last ones wait for nobody.
+        let turn = format!(
+            "echo $LOCK_OWNER $(date +%s%N) >> turns; \
+             while [ ! -e last ] && [ $({program} show deploy --json \
+             | grep -o enqueued_at | wc -l) -lt {} ]; do :; done; \
+             [ $(wc -l < turns) -lt {} ] || touch last; \
+             echo end $(date +%s%N) >> turns",
+            contenders - 1,
+            (contenders * (rounds - 1)) * 2 + 1,
+        );
+        let script = |name: usize| {
+            format!(
+                "for i in $(seq {rounds}); do \
+                 {program} run deploy --owner {name} -- sh -c '{turn}' || exit 1; done"
+            )
+        };
+        let shells: Vec<_> =
+            (0..contenders).map(|it| scene.shell(&script(it)).spawn().unwrap()).collect();
+        for mut shell in shells {
+            assert!(shell.wait().unwrap().success());
+        }
+        let turns = std::fs::read_to_string(scene.path("turns")).unwrap();
+        let turns: Vec<(&str, u64)> = turns
+            .lines()
+            .map(|line| line.split_once(' ').unwrap())
+            .map(|(who, at)| (who, at.parse().unwrap()))
+            .collect();
+        let owners: Vec<_> = turns.iter().step_by(2).map(|turn| turn.0).collect();
+        assert_eq!(owners.len(), contenders * rounds);
+        for (at, owner) in owners.iter().enumerate().skip(contenders) {
+            assert_eq!(*owner, owners[at - contenders], "{owners:?}");
+        }
+        for pair in turns[1..].chunks_exact(2) {
+            let pause = Duration::from_nanos(pair[1].1 - pair[0].1);
+            assert!(pause < Duration::from_secs(2), "{contenders}: {pause:?} after {pair:?}");
+        }
+    }
 }

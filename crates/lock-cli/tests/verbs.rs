@@ -5,11 +5,17 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use common::{Scene, failed, said};
+use common::{Scene, failed, now, said};
 use lock_testkit_redis::server::{RedisServer, ServerConfig};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::Value;
 
 /// What a command prints that reads this.
@@ -68,6 +74,15 @@ fn leases_are_listed_as_a_table_and_as_json() {
 }
 
 #[test]
+fn waiting_does_not_end_before_its_time() {
+    let scene = Scene::new();
+    said(&mut scene.lockctl("acquire deploy"));
+    let start = now();
+    assert_eq!(failed(&mut scene.lockctl("wait deploy --wait 700ms")).0, 75);
+    assert!(start.elapsed() >= Duration::from_millis(700), "{:?}", start.elapsed());
+}
+
+#[test]
 fn waiting_ends_when_the_key_is_free() {
     let scene = Scene::new();
     assert!(scene.lockctl("wait deploy").status().unwrap().success());
@@ -107,11 +122,18 @@ fn bad_input_is_one_sentence_and_the_right_code() {
     let scene = Scene::new();
     std::fs::write(scene.path("foreign"), "no database").unwrap();
     std::fs::create_dir(scene.path("folder")).unwrap();
+    for pipe in ["pipe", "piped.mail"] {
+        mkfifo(&scene.path(pipe), Mode::S_IRWXU).unwrap();
+    }
     let cases: &[(&[&str], i32, &str)] = &[
         (&["--url", "ftp://host/", "ls"], 64, "there is no store for `ftp:`"),
         (&["--url", "nonsense", "ls"], 64, "the URL names no store"),
         (&["--url", "sqlite:", "ls"], 64, "needs a path"),
         (&["--url", "sqlite:foreign", "ls"], 78, "foreign"),
+        (&["--url", "sqlite:folder", "ls"], 78, "no ordinary file"),
+        (&["--url", "sqlite:pipe", "ls"], 78, "no ordinary file"),
+        (&["--url", "sqlite:/dev/null", "ls"], 78, "no ordinary file"),
+        (&["--url", "sqlite:piped", "ls"], 77, "piped.mail"),
         (&["--url", "sqlite:/no/such/folder/file", "ls"], 77, "/no/such/folder"),
         (&["--url", "redis://127.0.0.1:1/", "ls"], 69, "127.0.0.1:1"),
         (&["run", "deploy", "--wait", "soon", "--", "true"], 64, "--wait"),
@@ -131,6 +153,8 @@ fn bad_input_is_one_sentence_and_the_right_code() {
         assert!(said.contains(part), "{words:?}: {said}");
         assert!(!said.contains("panicked"), "{words:?}: {said}");
     }
+    let (code, said) = failed(scene.lockctl("run").arg(OsStr::from_bytes(b"\xff")));
+    assert!(code == 64 && !said.contains("panicked"), "{code}: {said}");
     assert_eq!(std::fs::read_to_string(scene.path("foreign")).unwrap(), "no database");
 }
 
@@ -144,6 +168,19 @@ fn output_that_nobody_reads_is_no_panic_and_leaves_nothing_locked() {
     }
     let status = scene.lockctl("--url ftp://host/ ls").stderr(full()).status().unwrap();
     assert_eq!(status.code(), Some(64));
+    assert!(scene.is_free("deploy"));
+}
+
+/// As other programs do in a pipeline.
+#[test]
+fn reader_that_has_enough_is_no_failure_to_tell_of() {
+    let scene = Scene::new();
+    for words in ["ls", "acquire deploy", "man"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = scene.lockctl(words).stdout(writer).output().unwrap();
+        assert_eq!((output.status.signal(), output.stderr), (Some(13), Vec::new()), "{words}");
+    }
     assert!(scene.is_free("deploy"));
 }
 

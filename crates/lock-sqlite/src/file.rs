@@ -106,15 +106,15 @@ pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
 /// Looks at what is there, and changes nothing.
 pub(crate) fn look(path: &Path) -> Result<(), SqliteError> {
     let foreign = |what| Err(SqliteError::Foreign { path: path.to_owned(), what });
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(SqliteError::io(path, &error)),
-    };
     let io = |error| SqliteError::io(path, &error);
-    if !file.metadata().map_err(io)?.is_file() {
-        return foreign("no ordinary file");
+    // Opening a pipe waits for somebody at its other end, and opening a device may do anything.
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return foreign("no ordinary file"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io(error)),
     }
+    let file = File::open(path).map_err(io)?;
     let mut start = Vec::new();
     file.take(HEADER as u64).read_to_end(&mut start).map_err(io)?;
     if start.is_empty() {

@@ -1,11 +1,13 @@
 //! The folder beside the file: whose turn it is to write, and the sockets of mailboxes.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 /// Suffix of a file that signals lost notices.
 const MISSED: &str = ".missed";
@@ -43,7 +45,9 @@ impl Folder {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let opened = File::open(&path)?;
+        // Opening a pipe in its place would wait for somebody at its other end.
+        let only_folders = OFlags::DIRECTORY.bits().cast_signed();
+        let opened = OpenOptions::new().read(true).custom_flags(only_folders).open(&path)?;
         Ok(Self { path, opened })
     }
 

@@ -13,8 +13,9 @@ use lock_host::Inbox;
 
 use crate::folder::{Folder, is_dead};
 
-/// Interval at which an idle reader checks that its socket still exists.
-const LOOK: Duration = Duration::from_secs(5);
+/// Interval at which an idle reader checks that its socket still exists, no longer than a heartbeat of
+/// the default keep-alive. Each check wakes the process.
+const LOOK: Duration = Duration::from_secs(3);
 /// The largest notice: a key, an owner and a reason, each written out.
 const LARGEST: usize = 64 * 1024;
 

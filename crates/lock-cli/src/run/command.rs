@@ -1,14 +1,15 @@
 //! The command: a process group of its own, watched as a shell watches a job.
 
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command};
 
 use lock_core::LockGuard;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
+use super::family::{Family, Mark};
 use super::gate::Gate;
 use crate::exit::{Exit, Failure};
 use crate::output::time;
@@ -19,7 +20,8 @@ pub(crate) const PROGRAM: &str = "/proc/self/exe";
 /// A command that runs.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(crate) group: Pid,
+    process: Child,
+    pub(crate) family: Family,
 }
 
 /// What became of a command.
@@ -35,8 +37,10 @@ impl Job {
         words: &[OsString],
         guard: &LockGuard,
         gate: &Gate,
+        mark: Mark,
     ) -> Result<Self, Failure> {
         let lease = guard.lease();
+        let (name, value) = mark.variable();
         let mut command = Command::new(PROGRAM);
         command
             .args(["__gate", &gate.name(), "--"])
@@ -45,24 +49,33 @@ impl Job {
             .env("LOCK_OWNER", lease.owner.as_str())
             .env("LOCK_TOKEN", lease.token.to_string())
             .env("LOCK_EXPIRES_AT", lease.expires_at.map_or_else(String::new, time))
+            .env(name, value)
             .process_group(0);
-        let child = command.spawn();
-        let child = child.map_err(|error| Failure::new(Exit::NotRunnable, error.to_string()))?;
-        Ok(Self { group: Pid::from_raw(child.id().cast_signed()) })
+        let process = command.spawn();
+        let process =
+            process.map_err(|error| Failure::new(Exit::NotRunnable, error.to_string()))?;
+        let family = Family::new(Pid::from_raw(process.id().cast_signed()), mark);
+        Ok(Self { process, family })
     }
 
     /// What became of the command since the last look, if anything did.
-    pub(crate) fn change(&self) -> Option<Change> {
-        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
-        match waitpid(self.group, Some(flags)) {
-            Ok(WaitStatus::Exited(_, code)) => Some(Change::Ended(Exit::Command(code as u8))),
-            Ok(WaitStatus::Signaled(_, signal, _)) => {
-                Some(Change::Ended(Exit::of_signal(signal as i32)))
+    pub(crate) fn change(&mut self) -> Option<Change> {
+        let ended = |exit| Some(Change::Ended(exit));
+        match self.process.try_wait() {
+            Ok(Some(status)) => match status.code() {
+                Some(code) => ended(Exit::Command(code as u8)),
+                None => ended(Exit::of_signal(status.signal().unwrap_or_default())),
+            },
+            // Only stops are asked for, so that no end is missed by the next look.
+            Ok(None) => {
+                let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG;
+                match waitid(Id::Pid(self.family.group), flags) {
+                    Ok(WaitStatus::Stopped(_, signal)) => Some(Change::Stopped(signal)),
+                    _ => None,
+                }
             }
-            Ok(WaitStatus::Stopped(_, signal)) => Some(Change::Stopped(signal)),
-            Ok(_) => None,
             // Somebody else has waited for it.
-            Err(_) => Some(Change::Ended(Exit::Command(1))),
+            Err(_) => ended(Exit::Command(1)),
         }
     }
 }

@@ -50,5 +50,5 @@ pub(crate) fn start(gate: i32, command: &[OsString]) -> Result<Exit, Failure> {
     let Some((program, arguments)) = command.split_first() else { return Ok(Exit::NotFound) };
     let error = Command::new(program).args(arguments).exec();
     let exit = if error.kind() == ErrorKind::NotFound { Exit::NotFound } else { Exit::NotRunnable };
-    Err(Failure::new(exit, format!("{}: {error}", program.to_string_lossy())))
+    Err(Failure::new(exit, format!("`{}`: {error}", program.to_string_lossy())))
 }

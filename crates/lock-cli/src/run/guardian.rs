@@ -7,12 +7,11 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, killpg};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
+use super::family::{Family, Mark};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
@@ -46,6 +45,11 @@ impl Word {
             Self::Deadline { at, grace } => format!("deadline {at} {grace}\n"),
             Self::Asked => "asked\n".to_owned(),
         }
+    }
+
+    /// Returns `true` if it says the same, or what is no longer so.
+    pub(crate) fn is_replaced_by(self, later: Self) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&later)
     }
 
     fn read(line: &str) -> Option<Self> {
@@ -118,23 +122,10 @@ impl Watch {
     }
 }
 
-/// Sends a signal to the command, which is let go on if it was stopped.
-pub(crate) fn signal(group: i32, signal: Signal) {
-    for signal in [signal, Signal::SIGCONT] {
-        if killpg(Pid::from_raw(group), signal) == Err(Errno::ESRCH) {
-            return;
-        }
-    }
-}
-
-/// Sends a signal to the command and nothing after it.
-pub(crate) fn signal_only(group: i32, signal: Signal) {
-    // A command that has ended is told of by its status.
-    let _ = killpg(Pid::from_raw(group), signal);
-}
-
-/// Guards a command until it has ended.
-pub(crate) fn guard(output: Output) -> Result<Exit, Failure> {
+/// Guards the command of a run until it has ended.
+pub(crate) fn guard(mark: &str, output: Output) -> Result<Exit, Failure> {
+    let mark = Mark::from(mark.to_owned());
+    let family = |group| Family::new(Pid::from_raw(group), mark.clone());
     let stdin = io::stdin();
     let mut lines = BufReader::new(stdin.as_fd().try_clone_to_owned().map_or_else(
         |_| Box::new(io::empty()) as Box<dyn Read>,
@@ -145,16 +136,20 @@ pub(crate) fn guard(output: Output) -> Result<Exit, Failure> {
         let limit = match watch.duty(now()) {
             Duty::End => return Ok(Exit::Done),
             Duty::Ask(group) => {
-                signal(group, Signal::SIGTERM);
+                family(group).ask();
                 continue;
             }
             Duty::Kill(group) => {
-                signal(group, Signal::SIGKILL);
+                family(group).kill();
                 output.warn("the lease is over: the command was killed");
                 continue;
             }
             Duty::Wait(limit) => limit.and_then(|limit| u16::try_from(limit).ok()),
         };
+        // Nobody else looks whether the command has ended, and its numbers may be given to others.
+        if is_alone && watch.group.is_some_and(|group| family(group).is_gone()) {
+            return Ok(Exit::Done);
+        }
         let mut input = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
         // Nothing more comes from an input that was closed.
         let input = if is_alone { &mut [][..] } else { &mut input[..] };

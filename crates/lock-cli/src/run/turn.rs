@@ -5,10 +5,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lock_core::{Acquire, LockGuard, LockKey, LockManager, RequestId};
+use lock_core::{Acquire, Inspection, LockGuard, LockKey, LockManager, RequestId};
 use nix::sys::signal::Signal;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 
+use super::family::is_within;
 use super::signals::Signals;
 use crate::cli::{AcquireArgs, IfHeld};
 use crate::exit::{Exit, Failure};
@@ -49,21 +50,20 @@ pub(crate) async fn acquire(
     }
     let mut granted = pin!(asks.into_future());
     let mut line = Line::new(output);
-    loop {
-        let look_at = line.next;
-        tokio::select! {
-            biased;
-            guard = &mut granted => return match guard {
-                Ok(guard) => Ok(Turn::Acquired(Box::new(guard))),
-                Err(error) if if_held == IfHeld::Skip && error.position().is_some() => {
-                    output.warn(&format!("skipped: {error}"));
-                    Ok(Turn::Skipped)
-                }
-                Err(error) => Err(error.into()),
-            },
-            signal = signals.next_to_end() => return Ok(Turn::Interrupted(signal)),
-            () = sleep_until(look_at) => line.show(manager, &args.key, request).await,
-        }
+    // Beside the request, so that a store that stalls delays neither the turn nor a signal.
+    let mut telling = pin!(line.tell(manager, &args.key, request));
+    tokio::select! {
+        biased;
+        signal = signals.next_to_end() => Ok(Turn::Interrupted(signal)),
+        guard = &mut granted => match guard {
+            Ok(guard) => Ok(Turn::Acquired(Box::new(guard))),
+            Err(error) if if_held == IfHeld::Skip && error.position().is_some() => {
+                output.warn(&format!("skipped: {error}"));
+                Ok(Turn::Skipped)
+            }
+            Err(error) => Err(error.into()),
+        },
+        failure = &mut telling => Err(failure),
     }
 }
 
@@ -78,8 +78,8 @@ fn with_mode<P>(asks: Acquire<P>, args: &AcquireArgs) -> Acquire<P> {
 /// The line of a waiter: alive on a terminal, and one now and then elsewhere.
 struct Line {
     bar: Option<ProgressBar>,
-    next: Instant,
     output: Output,
+    complaint: Option<String>,
 }
 
 impl Line {
@@ -90,23 +90,57 @@ impl Line {
             ProgressBar::new_spinner()
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
         });
-        Self { bar, next: Instant::now() + SOON, output }
+        Self { bar, output, complaint: None }
     }
 
-    async fn show(&mut self, manager: &LockManager, key: &LockKey, request: RequestId) {
-        let said = match manager.inspect(key.clone()).await {
-            Ok(seen) => in_the_way(&seen, Some(request)),
-            Err(error) => error.to_string(),
-        };
-        self.next = Instant::now() + if self.bar.is_some() { LIVE } else { SELDOM };
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message(said);
-                bar.tick();
+    /// Tells for whom the request waits, until it is dropped or the wait is found to be for itself.
+    async fn tell(&mut self, manager: &LockManager, key: &LockKey, request: RequestId) -> Failure {
+        let mut pause = SOON;
+        loop {
+            sleep(pause).await;
+            match manager.inspect(key.clone()).await {
+                Ok(seen) if is_held_around(&seen.value) => {
+                    let message = format!(
+                        "`{key}` is held by a run around this one, which waits for this one to end"
+                    );
+                    return Failure::new(Exit::Usage, message);
+                }
+                Ok(seen) => self.show(&in_the_way(&seen, Some(request))),
+                // With its causes, which name what to do.
+                Err(error) => self.complain(format!("{error:?}")),
             }
-            None => self.output.warn(&said),
+            pause = if self.bar.is_some() { LIVE } else { SELDOM };
         }
     }
+
+    fn show(&mut self, said: &str) {
+        self.complaint = None;
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(said.to_owned());
+                bar.tick();
+            }
+            None => self.output.warn(said),
+        }
+    }
+
+    /// Says what is wrong with the store on lines of its own, once while it stays the same.
+    fn complain(&mut self, said: String) {
+        match &self.bar {
+            Some(bar) if self.complaint.as_ref() != Some(&said) => {
+                bar.suspend(|| self.output.warn(&said));
+            }
+            Some(bar) => bar.tick(),
+            None => self.output.warn(&said),
+        }
+        self.complaint = Some(said);
+    }
+}
+
+/// Whether all that hold a key are runs around this process.
+fn is_held_around(seen: &Inspection) -> bool {
+    let is_all = seen.leases.len() as u64 == seen.holders && seen.holders > 0;
+    is_all && seen.leases.iter().all(|lease| is_within(lease.request))
 }
 
 impl Drop for Line {

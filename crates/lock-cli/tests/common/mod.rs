@@ -1,5 +1,7 @@
 //! The program itself, with a store of its own for each test.
 
+use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
@@ -35,13 +37,19 @@ impl Scene {
 
     /// `lockctl` with these words, each a word of the text.
     pub(crate) fn lockctl(&self, words: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lockctl"));
-        command.args(words.split_whitespace()).stdin(Stdio::null());
+        let mut command = self.command(env!("CARGO_BIN_EXE_lockctl"));
+        command.args(words.split_whitespace());
+        command
+    }
+
+    /// A program that finds the same store.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.stdin(Stdio::null()).current_dir(self.folder.path());
         command.env_remove("LOCKCTL_URL").env("XDG_STATE_HOME", self.folder.path());
         if let Some(url) = &self.url {
             command.env("LOCKCTL_URL", url);
         }
-        command.current_dir(self.folder.path());
         command
     }
 
@@ -49,6 +57,13 @@ impl Scene {
     pub(crate) fn run(&self, options: &str, script: &str) -> Command {
         let mut command = self.lockctl(&format!("run {options} --"));
         command.args(["sh", "-c", script]);
+        command
+    }
+
+    /// A shell, whose scripts find the same store.
+    pub(crate) fn shell(&self, script: &str) -> Command {
+        let mut command = self.command("sh");
+        command.args(["-c", script]);
         command
     }
 
@@ -64,19 +79,37 @@ impl Scene {
         eventually(text, || said(self.lockctl("show").arg(key)).contains(text));
     }
 
+    /// Keeps all others from their turn to write until it is dropped, as a stopped process would.
+    pub(crate) fn stall(&self) -> File {
+        let folder = File::open(self.path("lockctl/locks.db.mail")).unwrap();
+        folder.lock().unwrap();
+        folder
+    }
+
     /// Nobody holds the key, and nobody waits for it.
     pub(crate) fn is_free(&self, key: &str) -> bool {
         said(self.lockctl("show").arg(key)) == format!("{key} is free\n")
     }
 }
 
-/// Looks again and again until something holds: processes have no clock to pause.
+/// The time at which something begins.
 #[expect(clippy::disallowed_methods, reason = "no runtime runs here, and the time is real")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Lets real time pass, for what happens by time alone.
+#[expect(clippy::disallowed_methods, reason = "no runtime runs here, and the time is real")]
+pub(crate) fn elapse(span: Duration) {
+    sleep(span);
+}
+
+/// Looks again and again until something holds: processes have no clock to pause.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
+    let start = now();
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        sleep(Duration::from_millis(5));
+        elapse(Duration::from_millis(5));
     }
 }
 
@@ -93,6 +126,20 @@ pub(crate) fn failed(command: &mut Command) -> (i32, String) {
 
 pub(crate) fn send(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
+}
+
+/// The processes that a process has started, with their command lines.
+pub(crate) fn children(of: u32) -> Vec<(u32, String)> {
+    let path = format!("/proc/{of}/task/{of}/children");
+    let children = std::fs::read_to_string(path).unwrap();
+    let children = children.split_whitespace().map(|pid| pid.parse().unwrap());
+    let line = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
+    children.filter_map(|pid: u32| Some((pid, line(pid).ok()?))).collect()
+}
+
+/// The guardian of a `lockctl run`.
+pub(crate) fn guardian(of: u32) -> Option<u32> {
+    children(of).into_iter().find(|it| it.1.contains("__guardian")).map(|it| it.0)
 }
 
 /// Whether a process runs or is stopped, and has not only left its status.

@@ -1,5 +1,6 @@
 //! A service on a port of its own, and a client of it.
 
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 #![allow(dead_code, clippy::allow_attributes, reason = "not every test binary uses everything")]
 
 use std::net::SocketAddr;

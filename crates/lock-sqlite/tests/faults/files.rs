@@ -5,6 +5,7 @@ use std::fs;
 use std::future::poll_fn;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,6 +115,23 @@ fn a_path_that_cannot_be_is_refused() {
     let error = refusal(folder.path());
     assert!(matches!(error, SqliteError::Foreign { .. }), "{error}");
     assert!(!missing.parent().unwrap().exists());
+}
+
+/// Opening a pipe waits until somebody has its other end.
+#[test]
+fn what_is_no_ordinary_file_is_refused_without_opening_it() {
+    let (folder, path) = place();
+    let pipe = |path: &Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    pipe(&path);
+    for path in [&path, Path::new("/dev/null"), folder.path()] {
+        let error = refusal(path);
+        assert!(matches!(error, SqliteError::Foreign { .. }), "{error}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is made beside it");
+    let other = folder.path().join("other.db");
+    pipe(&other.with_extension("db.mail"));
+    let error = refusal(&other);
+    assert!(matches!(error, SqliteError::Unusable { .. }), "{error}");
 }
 
 #[test]
