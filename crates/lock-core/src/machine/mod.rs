@@ -24,8 +24,8 @@
 //!    if that is shorter), until the request is heard, asks again or renews; only then it is full
 //!    length.
 //! 5. **renew, release and transfer need the name of the lease**: key, request and token. For any
-//!    other they change nothing. What is over is never revived. **cancel** ends a request whether
-//!    it waits or holds.
+//!    other they change nothing. A lease that is over is never revived. **cancel** ends a request
+//!    whether it waits or holds.
 //! 6. **Tokens** are one more than the last, or the clock in microseconds if that is higher. A clock
 //!    that is past the year 2219 counts as that year, so that it uses up no tokens.
 //! 7. **Only the clock in the step counts.** It may stand still or jump back: arrivals keep their
@@ -40,11 +40,11 @@
 //!     are still dropped. Waiters further ahead may fall silent before, which changes the position
 //!     and nothing else.
 //! 11. **Every reply is at the time of its step**, from which a client counts what its lease lasts.
-//! 12. **An end by force is told at once** to the mailbox of the lease or the waiter, with who and
-//!     why.
+//! 12. **A forced end pushes an [`Ended`](crate::Notice::Ended) notice**, with who and why, to the
+//!     mailbox of the lease or the waiter, in the effects of the same step.
 //! 13. **A request that was ended by force leaves a mark**, and so does a request that was cancelled
 //!     while an answer is outstanding. An acquire of a marked request takes nothing, and nothing is
-//!     transferred to it; acquire, hear, renew, release and transfer are answered with how it ended.
+//!     transferred to it; acquire, hear, renew, release and transfer are answered with its end.
 //!     A mark lasts [`MARK_SPAN`], after a forced end at least as long as the lease or the place
 //!     would have lasted, at most [`MARK_MAX_SPAN`]; a key keeps at most [`MARK_LIMIT`] of them, and
 //!     drops the first to end.
