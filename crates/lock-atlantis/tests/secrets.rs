@@ -1,4 +1,4 @@
-//! Clone URLs hold tokens, which are in no log, no error and no `Debug` output.
+//! Tokens in clone URLs appear in no log, no error and no `Debug` output.
 
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
@@ -47,7 +47,7 @@ fn secret(num: i64) -> ProjectLock {
     lock
 }
 
-/// Does everything that a store does, and returns what can be seen of it besides the answers.
+/// Runs every operation of a store, and returns everything visible besides the answers.
 async fn seen<F: LegacyFixture>() -> String {
     let fixture = F::start().await;
     let (store, mut seen) = (fixture.backend(), String::new());

@@ -155,7 +155,7 @@ fn times_are_of_the_years_that_go_writes() {
     for outside in [first - 1, last + 1, i64::MIN, i64::MAX] {
         assert_eq!(Timestamp::from_unix(outside), None);
     }
-    // A lock of a command may hold any number; what it shows is a time all the same.
+    // A lock of a command may hold any number, which is shown as a time all the same.
     let lock: CommandLock =
         decode("key", br#"{"LockMetadata":{"UnixTime":-100000000000}}"#).unwrap();
     assert!(lock.is_locked());

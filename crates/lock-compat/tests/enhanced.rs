@@ -149,7 +149,7 @@ async fn both_authors_of_a_transfer_are_told_without_a_journal() {
     let to = one.pull_handed_to(guard.key(), &end).await.unwrap();
     assert_eq!(to, Some(of(2).pull));
     assert_eq!(within(second).await.unwrap().unwrap().pull.author, "author-2");
-    // When its lease is over, too, the end alone tells.
+    // When its lease is over as well, only the end remains.
     one.unlock(&project, "default").await.unwrap();
     let to = one.pull_handed_to(guard.key(), &end).await.unwrap().unwrap();
     assert_eq!((to.num, to.base_repo.full_name, to.author), (2, "owner/repo".into(), "".into()));

@@ -1,4 +1,4 @@
-//! The largest locks: what fits into a lease is kept to the byte, and the rest is refused.
+//! The largest locks: those that fit into a lease are kept to the byte, the others are refused.
 
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
@@ -47,7 +47,7 @@ async fn assert_kept(store: &LockAdapter, lock: &ProjectLock) {
     assert_eq!(store.unlock(&lock.project, "default").await.unwrap(), Some(lock.clone()));
 }
 
-/// It is refused with this text, whoever asks, and nothing is locked.
+/// It is refused with this text for every caller, and nothing is locked.
 async fn assert_refused(store: &LockAdapter, lock: &ProjectLock, text: &str) {
     let errors = [
         store.try_lock(lock.clone()).await.unwrap_err(),

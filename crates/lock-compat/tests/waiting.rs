@@ -96,7 +96,7 @@ async fn wait_ends_when_its_time_is_up() {
     let LegacyError::NotAcquired(error) = error else { unreachable!("{error:?}") };
     assert_eq!(error.position().unwrap().value.position, 1);
     adapter.unlock(&of(1).project, "default").await.unwrap();
-    // Whoever gave up leaves the queue in the background, also when its turn comes meanwhile.
+    // A caller that gave up leaves the queue in the background, also if its turn comes meanwhile.
     while holder(&adapter).await.is_some() {
         tokio::task::yield_now().await;
     }

@@ -22,10 +22,10 @@ use tokio::time::{Instant, sleep_until};
 
 /// Number of processes.
 const PROCESSES: u64 = 3;
-/// How long the servers are disturbed, in seconds, where `LOCK_FAILOVER_SECONDS` does not say.
+/// The time for which the servers are disturbed, in seconds, unless `LOCK_FAILOVER_SECONDS` is set.
 const SECONDS: u64 = 12;
 
-/// Repeats a run from its seed as far as the system lets it.
+/// Repeats a run from its seed, as far as the system allows.
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(u64);
 
