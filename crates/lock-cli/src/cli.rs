@@ -125,7 +125,7 @@ pub(crate) enum Verb {
     },
 }
 
-/// How a key is asked for.
+/// The options of an acquire.
 #[derive(Args, Debug)]
 pub(crate) struct AcquireArgs {
     #[arg(value_parser = key)]

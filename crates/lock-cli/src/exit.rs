@@ -1,4 +1,4 @@
-//! How the program ends: a code that scripts can rely on, and one sentence.
+//! The program's exit: a code that scripts can rely on, and one sentence.
 
 use std::error::Error as _;
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use lock_core::{Error, ErrorKind, InvalidInput};
 use lock_sqlite::SqliteError;
 
-/// How the program ends. The numbers are those of `sysexits.h` where it has one.
+/// The program's exit. The codes are those of `sysexits.h` where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done,

@@ -102,7 +102,7 @@ pub(crate) async fn watch(
     Ok(Exit::Done)
 }
 
-/// What happened, for people.
+/// Describes a change, for people.
 fn happened(change: &Change) -> String {
     match change {
         Change::Granted(lease) => format!("granted to {} under token {}", lease.owner, lease.token),
@@ -178,7 +178,7 @@ fn shown(seen: &Timed<Inspection>) -> String {
     text
 }
 
-/// Who is in the way of a request, in one line.
+/// Describes in one line the holder or waiter that blocks a request.
 pub(crate) fn in_the_way(seen: &Timed<Inspection>, request: Option<RequestId>) -> String {
     let (now, seen) = (seen.observed_at, &seen.value);
     let mut text = format!("waiting for {}", seen.key);

@@ -1,4 +1,4 @@
-//! What the program prints: text for people, or JSON.
+//! The program's output: text for people, or JSON.
 
 use std::io::{Write as _, stderr, stdout};
 use std::time::{Duration, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::exit::{Exit, Failure};
 
-/// How to print.
+/// The format and destination of the output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     pub(crate) is_json: bool,

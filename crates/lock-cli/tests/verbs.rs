@@ -12,7 +12,7 @@ use common::{Scene, failed, said};
 use lock_testkit_redis::server::{RedisServer, ServerConfig};
 use serde_json::Value;
 
-/// What a command prints that reads this.
+/// The exit code and the output of a command that reads this input.
 fn fed(command: &mut Command, input: &str) -> (Option<i32>, String) {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

@@ -290,7 +290,7 @@ impl Call {
         self.entries.iter().flat_map(|entry| entry.work.args().iter()).map(Arg::Bytes).collect()
     }
 
-    /// Whether it is a command by itself.
+    /// Returns `true` if it is a command of its own.
     pub(crate) fn is_whole(&self) -> bool {
         self.entries.iter().any(Entry::is_whole)
     }

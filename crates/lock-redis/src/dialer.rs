@@ -120,8 +120,8 @@ impl Dialer {
         let version = version(&ask(redis::cmd("INFO").arg("server")).await?)?;
         ask(redis::cmd("CLIENT").arg("SETNAME").arg(&self.config.name)).await?;
         let peer = text(&ask(&mut Peer::ask()).await?).and_then(Peer::read);
-        // The first time nobody is meant, and a user who may not is told at once: without it a late
-        // command could take a lock.
+        // The first time this ends no connection, but fails for a user without the permission, who
+        // could not keep a late command from taking a lock.
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         ask(&mut last.unwrap_or_else(Peer::nobody).end()).await?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = peer;

@@ -113,7 +113,7 @@ pub(crate) fn look(path: &Path) -> Result<(), SqliteError> {
     };
     let io = |error| SqliteError::io(path, &error);
     if !file.metadata().map_err(io)?.is_file() {
-        return foreign("no ordinary file");
+        return foreign("not a regular file");
     }
     let mut start = Vec::new();
     file.take(HEADER as u64).read_to_end(&mut start).map_err(io)?;

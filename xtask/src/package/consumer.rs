@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Consumer {
     pub(crate) name: String,
-    /// Whether it has a program that needs no server.
+    /// True if it has a program that needs no server.
     pub(crate) runs: bool,
     pub(crate) is_tested: bool,
     files: Vec<(&'static str, String)>,

@@ -22,7 +22,7 @@ pub(crate) struct Job {
     pub(crate) group: Pid,
 }
 
-/// What became of a command.
+/// A change of the command's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Ended(Exit),
@@ -51,7 +51,7 @@ impl Job {
         Ok(Self { group: Pid::from_raw(child.id().cast_signed()) })
     }
 
-    /// What became of the command since the last look, if anything did.
+    /// The change of the command's status since the last call, if any.
     pub(crate) fn change(&self) -> Option<Change> {
         let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
         match waitpid(self.group, Some(flags)) {

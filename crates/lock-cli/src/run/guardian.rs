@@ -16,8 +16,8 @@ use nix::unistd::Pid;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
-/// What `lockctl run` has to be late by before the guardian asks the command to end: two requests
-/// would make some programs give up their clean end.
+/// The delay of `lockctl run` after which the guardian asks the command to end: a second request
+/// would make some programs abandon their clean shutdown.
 const LAG: u64 = 250;
 /// The clock is read this often, as a suspended machine does not count what it waits for.
 const GLANCE: u64 = 1000;
@@ -28,7 +28,7 @@ pub(crate) fn now() -> u64 {
     time.tv_sec() as u64 * 1000 + time.tv_nsec() as u64 / 1_000_000
 }
 
-/// What a guardian is told.
+/// A message to the guardian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
     /// The process group of the command.
@@ -62,7 +62,7 @@ impl Word {
     }
 }
 
-/// What is to be done now.
+/// The guardian's next duty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Duty {
     /// Nothing, for so many milliseconds; `None` is until a word comes.
@@ -72,7 +72,7 @@ enum Duty {
     End,
 }
 
-/// What a guardian knows.
+/// The state of a guardian.
 #[derive(Debug, Default)]
 struct Watch {
     group: Option<i32>,

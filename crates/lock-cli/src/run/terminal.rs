@@ -50,7 +50,8 @@ impl Drop for Terminal {
     }
 }
 
-/// Whether nobody would let this process go on if it stopped: its parent is in another session.
+/// Returns `true` if nobody would resume this process if it stopped: its parent is in another
+/// session.
 pub(crate) fn is_orphan() -> bool {
     getsid(Some(getppid())) != getsid(None)
 }

@@ -21,7 +21,7 @@ const SELDOM: Duration = Duration::from_secs(30);
 /// Time after which somebody is told that they wait.
 const SOON: Duration = Duration::from_millis(300);
 
-/// What became of a request.
+/// The outcome of a request.
 pub(crate) enum Turn {
     Acquired(Box<LockGuard>),
     Skipped,

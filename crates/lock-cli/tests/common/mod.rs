@@ -80,12 +80,12 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// What a command prints.
+/// The standard output of a command.
 pub(crate) fn said(command: &mut Command) -> String {
     String::from_utf8(command.output().unwrap().stdout).unwrap()
 }
 
-/// What a command complains of, and its code.
+/// The exit code and the standard error of a command.
 pub(crate) fn failed(command: &mut Command) -> (i32, String) {
     let Output { status, stderr, .. } = command.output().unwrap();
     (status.code().unwrap(), String::from_utf8(stderr).unwrap())
@@ -95,7 +95,7 @@ pub(crate) fn send(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
 }
 
-/// Whether a process runs or is stopped, and has not only left its status.
+/// Returns `true` if a process runs or is stopped, and is not a zombie.
 pub(crate) fn is_alive(pid: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat"));
     stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'))
