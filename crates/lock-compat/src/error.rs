@@ -30,7 +30,7 @@ pub enum LegacyError {
         key: String,
     },
     /// Several locks have this key, so it is ambiguous.
-    #[error("the key {key:?} is that of several locks, whose own keys are {exact:?}")]
+    #[error("the key {key:?} names several locks, with the keys {exact:?}")]
     AmbiguousKey {
         /// The given value.
         key: String,

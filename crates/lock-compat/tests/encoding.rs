@@ -107,7 +107,7 @@ fn unchanged_value_keeps_its_bytes() {
 }
 
 #[test]
-fn damage_is_told_by_its_place_and_never_by_its_content() {
+fn damage_is_reported_by_its_position_and_never_by_its_content() {
     let cases = [
         (r#"{"Username":"hunter2"#, "it ends too early at line 1 column 20"),
         (r#"{"Username":"hunter2" x"#, "it is not JSON at line 1 column 23"),

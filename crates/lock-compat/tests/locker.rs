@@ -91,7 +91,7 @@ fn assert_lost<T: std::fmt::Debug>(answer: lock_compat::Result<T>) {
 
 /// `TestTryLock_Success`.
 #[tokio::test]
-async fn attempt_tells_its_key_and_is_stamped() {
+async fn attempt_names_its_key_and_is_stamped() {
     let locker = locker(store());
     for is_new in [true, false] {
         let (pull, user) = (pull("owner/repo", 1), User::new("lkysow"));
@@ -255,7 +255,7 @@ async fn lock_of_applies_may_be_switched_off() {
 /// `TestDefaultProjectLocker_TryLockWhenLocked`, `.._TryLockWhenLockedSamePull`,
 /// `.._TryLockUnlocked`, and with another name of the executable.
 #[tokio::test]
-async fn pull_is_told_who_is_in_its_way() {
+async fn pull_learns_which_pull_blocks_it() {
     let locker = ProjectLocker::new(Arc::new(locker(store())));
     let attempt = async |num, locker: &ProjectLocker| {
         let (pull, user) = (pull("owner/repo", num), User::new("lkysow"));

@@ -142,7 +142,7 @@ async fn key_is_measured_by_its_encoded_bytes() {
 async fn pull_request_of_a_project_without_a_key_does_not_wait() {
     let store = over(MemoryBackend::new());
     let long = lock("owner/repo", &"long/".repeat(400), "default", 1);
-    let place = store.queue_place(&long.project, "default", &long.pull).await.unwrap();
+    let place = store.queue_position(&long.project, "default", &long.pull).await.unwrap();
     assert_eq!(place, None);
     assert!(!store.cancel_wait(&long.project, "default", &long.pull).await.unwrap());
     assert_eq!(store.transfer_to_next(&long.project, "default").await.unwrap(), None);

@@ -70,7 +70,7 @@ fn priorities_are_read_by_name_and_give_head_starts() {
         assert_eq!(priority.to_string().to_uppercase().parse::<Priority>().unwrap(), priority);
     }
     let error = "urgent".parse::<Priority>().unwrap_err();
-    assert_eq!(error.to_string(), "priority is none of low, normal, high, critical");
+    assert_eq!(error.to_string(), "priority is not one of low, normal, high, critical");
     let minute = Duration::from_secs(60);
     let step = |span| AgeingStep::parse(span).unwrap();
     assert_eq!(Priority::Critical.head_start(step(minute)).span(), 3 * minute);

@@ -45,7 +45,7 @@ pub(super) fn metadata(stored: &Stored<ProjectLock>) -> Result<Metadata, Invalid
 pub(super) fn read(lease: &Lease) -> Result<Stored<ProjectLock>, Damaged> {
     match text(lease) {
         Some(text) => Stored::read(lease.key.as_str(), text.as_bytes()),
-        None => Err(Damaged::new(lease.key.as_str(), "the lease carries no lock of a project")),
+        None => Err(Damaged::new(lease.key.as_str(), "the lease carries no project lock")),
     }
 }
 

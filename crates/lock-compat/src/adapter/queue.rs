@@ -139,7 +139,7 @@ impl LockAdapter {
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
-    pub async fn queue_place(
+    pub async fn queue_position(
         &self,
         project: &Project,
         workspace: &str,

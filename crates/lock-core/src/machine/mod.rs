@@ -1,20 +1,20 @@
 //! The lock state machine: the specification of every backend, in a form that runs.
 //!
-//! [`KeyState`] is all there is to know of one key. Each of its methods is a command: it takes the
-//! present time and the last token in a [`Step`], changes the state, and answers; what others must
-//! be told is left in the step's [`Effects`]. There is no I/O here, no clock and no randomness, so
-//! the same commands at the same times give the same answers everywhere. A behaviour that is not
-//! in these files does not exist, and a backend adds none.
+//! [`KeyState`] is the whole state of one key. Each of its methods is a command: it takes the
+//! present time and the last token in a [`Step`], changes the state, and answers; messages to
+//! others are left in the step's [`Effects`]. There is no I/O here, no clock and no randomness, so
+//! the same commands at the same times give the same answers everywhere. A behaviour that is not in
+//! these files does not exist, and a backend adds none.
 //!
 //! # The rules
 //! 1. **Every command first settles the key.** Leases that are over end, the longest over first;
 //!    waiters that were silent for their keep-alive are dropped, silent heads of the queue first,
 //!    then the longest silent; then the head of the queue is granted as long as it fits. At most
 //!    [`SWEEP_LIMIT`] waiters are dropped and as many granted in a step, so no command is slowed down
-//!    by the length of the queue. If more could be granted, the next head is told to
-//!    [ask](Notice::Ask); if more are dead, the waiter that lives longest. Leases all end at once: one
-//!    that a clock which jumps back brought to life again would stand beside others. Nothing depends
-//!    on a timer.
+//!    by the length of the queue. If more could be granted, the next head is notified
+//!    to [ask](Notice::Ask); if more are dead, the waiter that lives longest. All leases that are
+//!    over end in one step: one that a clock which jumps back revived would stand beside others.
+//!    Nothing depends on a timer.
 //! 2. **acquire**: a request that holds gets the same lease again; a request that waits is heard
 //!    and keeps its place; one that fits, when no request of better or equal rank waits, is
 //!    granted; the rest are queued or refused. It is the only command that joins a queue.

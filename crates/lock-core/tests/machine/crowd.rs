@@ -288,7 +288,7 @@ fn leases_that_were_over_stay_over_when_the_clock_jumps_back() {
 
 /// Dead waiters that a step leaves are dropped by one that lives, which is told to ask.
 #[test]
-fn living_waiter_behind_many_dead_is_told_to_ask() {
+fn living_waiter_behind_many_dead_is_notified_to_ask() {
     let (mut crowd, lease) = Crowd::held(100, |request| request);
     crowd.elapse(5);
     let late = member(200).queueing(keep_alive(10)).with_mailbox(MAILBOX);
@@ -326,7 +326,7 @@ fn over_leases_hold_no_permits() {
 
 /// A command grants a bounded number; the next head is told to ask, and its hearing goes on.
 #[test]
-fn grants_are_bounded_and_the_next_head_is_told_to_ask() {
+fn grants_are_bounded_and_the_next_head_is_notified_to_ask() {
     let readers = 2 * SWEEP_LIMIT + 10;
     let (mut crowd, lease) = Crowd::held(readers, |request| request.with_mode(Mode::READER));
     let (released, step) = crowd.release(lease);
@@ -347,7 +347,7 @@ fn grants_are_bounded_and_the_next_head_is_told_to_ask() {
 
 /// A head that fits and waits for the next step is told that the present may change it.
 #[test]
-fn head_that_fits_is_told_to_come_again_at_once() {
+fn head_that_fits_is_answered_to_ask_again_immediately() {
     let readers = SWEEP_LIMIT + 2;
     let (mut crowd, lease) = Crowd::held(readers, |request| request.with_mode(Mode::READER));
     let mut step = crowd.step();

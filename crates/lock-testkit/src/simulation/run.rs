@@ -282,7 +282,7 @@ impl Driver {
         // The tasks end when they run the next time.
         sleep(Duration::from_millis(2)).await;
         let tasks = life.tasks();
-        if report.untold == 0 && !life.jobs.is_paused() {
+        if report.unreleased == 0 && !life.jobs.is_paused() {
             self.environment.check(invariants::nothing_is_left("tasks of a manager", tasks));
         }
         life.die();
