@@ -234,7 +234,7 @@ async fn locks_that_vanish_meanwhile_are_no_error() {
 }
 
 #[tokio::test]
-async fn users_are_known_by_their_password_which_is_never_told() {
+async fn users_are_known_by_their_password_which_is_never_shown() {
     let setup = Setup::new().with("user", "alice on >hunter2 ~* &* +@all");
     let server = RedisServer::start_with(setup).await;
     let at = |login: &str| server.url().replace("redis://", &format!("redis://{login}@"));

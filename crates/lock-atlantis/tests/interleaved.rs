@@ -373,7 +373,7 @@ async fn every_call_in_the_midst_that_is_cut_off_keeps_the_rules() {
 }
 
 #[tokio::test]
-async fn every_call_keeps_the_rules_where_nobody_reaches_the_primary() {
+async fn every_call_keeps_the_rules_when_no_process_reaches_the_primary() {
     every_pair([true, true], 200).await;
 }
 

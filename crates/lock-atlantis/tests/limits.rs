@@ -127,7 +127,7 @@ async fn locks_that_are_too_large_for_a_lease_are_refused_in_the_legacy_words() 
 }
 
 #[tokio::test]
-async fn user_who_may_do_what_atlantis_does_is_told_at_once() {
+async fn user_with_only_atlantis_permissions_fails_at_connect() {
     let commands = "+get +set +del +scan +ping +client +hello +select +echo";
     for (more, is_enough) in [
         ("", false),

@@ -66,7 +66,7 @@ async fn everything_is_copied_from_redis_to_any_store_and_back() {
 }
 
 #[tokio::test]
-async fn dry_run_tells_and_changes_nothing() {
+async fn dry_run_reports_and_changes_nothing() {
     let (from, to) = (adapter(), adapter());
     fill(&from, 3, 2).await;
     to.try_lock(lock("acme/infra", "modules/0", "default", 99)).await.unwrap();
@@ -252,7 +252,7 @@ async fn store_that_is_moved_to_itself_keeps_everything() {
 }
 
 #[tokio::test]
-async fn progress_is_told_to_the_end() {
+async fn progress_is_reported_to_the_end() {
     let (from, to) = (adapter(), adapter());
     fill(&from, 2, 0).await;
     let told = Mutex::new(Vec::new());

@@ -73,7 +73,7 @@ async fn seen<F: LegacyFixture>() -> String {
     seen
 }
 
-async fn assert_untold<F: LegacyFixture>() {
+async fn assert_secrets_are_hidden<F: LegacyFixture>() {
     let log = Log::default();
     let subscriber = tracing_subscriber::registry().with(log.clone());
     let _guard = tracing::subscriber::set_default(subscriber);
@@ -83,21 +83,21 @@ async fn assert_untold<F: LegacyFixture>() {
 }
 
 #[tokio::test]
-async fn adapter_tells_no_token() {
-    assert_untold::<stores::OverMemory>().await;
+async fn adapter_shows_no_token() {
+    assert_secrets_are_hidden::<stores::OverMemory>().await;
 }
 
 #[tokio::test]
-async fn adapter_over_redis_tells_no_token() {
-    assert_untold::<stores::OverRedis>().await;
+async fn adapter_over_redis_shows_no_token() {
+    assert_secrets_are_hidden::<stores::OverRedis>().await;
 }
 
 #[tokio::test]
-async fn atlantis_redis_tells_no_token() {
-    assert_untold::<stores::Atlantis>().await;
+async fn atlantis_redis_shows_no_token() {
+    assert_secrets_are_hidden::<stores::Atlantis>().await;
 }
 
 #[tokio::test]
-async fn fallback_tells_no_token() {
-    assert_untold::<stores::WithFallback>().await;
+async fn fallback_shows_no_token() {
+    assert_secrets_are_hidden::<stores::WithFallback>().await;
 }

@@ -86,7 +86,7 @@ pub(crate) enum Verb {
         #[arg(long, value_parser = owner)]
         owner: Option<OwnerId>,
     },
-    /// Take a waiter out of the queue of a key
+    /// Remove a waiter from the queue of a key
     Cancel {
         #[arg(value_parser = key)]
         key: LockKey,

@@ -108,16 +108,18 @@ fn happened(change: &Change) -> String {
         Change::Granted(lease) => format!("granted to {} under token {}", lease.owner, lease.token),
         Change::Released(lease) => format!("released by {}", lease.owner),
         Change::Expired(lease) => format!("expired for {}", lease.owner),
-        Change::Queued(waiter) => format!("waited for by {}", waiter.owner),
-        Change::Cancelled(waiter) => format!("no longer waited for by {}", waiter.owner),
-        Change::Lapsed(waiter) => format!("not heard of from {}", waiter.owner),
+        Change::Queued(waiter) => format!("queued for {}", waiter.owner),
+        Change::Cancelled(waiter) => format!("cancelled for {}", waiter.owner),
+        Change::Lapsed(waiter) => format!("lapsed for {}", waiter.owner),
         Change::Evicted { lease, by, reason } => {
-            format!("taken from {} by {by}: {reason}", lease.owner)
+            format!("evicted from {} by {by}: {reason}", lease.owner)
         }
         Change::WaiterEvicted { waiter, by, reason } => {
-            format!("{} taken out of the queue by {by}: {reason}", waiter.owner)
+            format!("waiter {} evicted by {by}: {reason}", waiter.owner)
         }
-        Change::Transferred { from, to } => format!("handed by {} to {}", from.owner, to.owner),
+        Change::Transferred { from, to } => {
+            format!("transferred from {} to {}", from.owner, to.owner)
+        }
         other => format!("{other:?}"),
     }
 }

@@ -186,7 +186,7 @@ impl Watch {
         }
     }
 
-    /// The command was stopped: so is this process, and whoever waits for it may go on with both.
+    /// The command was stopped: so is this process, and its parent may resume both.
     async fn stopped(&mut self, signal: Signal) {
         let wants_terminal = matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU);
         if wants_terminal {
@@ -221,7 +221,7 @@ impl Watch {
         let is_late =
             self.guard.deadline().is_some_and(|deadline| Instant::now() + self.grace >= deadline);
         if self.end.is_some() || is_late {
-            // What is left of the group ends with its leader.
+            // The rest of the group ends with its leader.
             guardian::signal(self.job.group.as_raw(), Signal::SIGKILL);
             let reason = self.end.map_or(LossReason::Overdue, |end| end.reason);
             drop(tokio::time::timeout(RELEASE, self.guard.release()).await);
@@ -253,7 +253,7 @@ struct Guardian {
 impl Guardian {
     fn start() -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
-            Failure::new(Exit::Unavailable, format!("the guardian does not start: {error}"))
+            Failure::new(Exit::Unavailable, format!("the guardian cannot start: {error}"))
         };
         // In a group of its own, no signal of the terminal reaches it.
         let mut process = Command::new(PROGRAM)
@@ -267,7 +267,7 @@ impl Guardian {
         Ok(Self { process, words, told: None })
     }
 
-    /// That it cannot be told is no error: then it was killed, and this process watches alone.
+    /// Failure is not an error: the guardian was killed, and this process watches alone.
     fn tell(&mut self, word: Word) {
         if let Some(words) = &mut self.words {
             drop(words.write_all(word.line().as_bytes()));

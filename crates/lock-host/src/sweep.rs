@@ -18,14 +18,14 @@ const SWEEP: usize = 64;
 const REST: Duration = Duration::from_secs(60);
 
 impl<S: StateStore> Worker<S> {
-    /// Looks for cells that nobody uses, unless that was done just now.
+    /// Looks for unused cells, unless it did so just now.
     pub(crate) fn sweep(&mut self) {
         let now = self.now;
         // A clock that was set back does not put the next sweep off.
         if now < self.sweep_at && self.sweep_at <= now.after(REST) {
             return;
         }
-        // What fails is tried again by the next sweep.
+        // The next sweep tries failures again.
         let seen = self.sweep_due(now).unwrap_or_default();
         self.sweep_at = if seen < SWEEP { now.after(REST) } else { now };
     }

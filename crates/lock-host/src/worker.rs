@@ -54,7 +54,7 @@ pub(crate) struct Worker<S> {
     pub(crate) listening: Option<Listening>,
     /// When the last update took effect.
     pub(crate) now: Timestamp,
-    /// When cells that nobody uses are looked for again.
+    /// The time of the next sweep of unused cells.
     pub(crate) sweep_at: Timestamp,
 }
 
@@ -72,7 +72,7 @@ impl<S: StateStore> Worker<S> {
         Self { store, properties, terms, mailboxes, watching, recording, listening, now, sweep_at }
     }
 
-    /// Works until nobody can ask for anything any more.
+    /// Works until no handle is left.
     pub(crate) fn work(mut self, jobs: &Receiver<Job<S>>) {
         let mut works = Vec::new();
         loop {
@@ -172,7 +172,7 @@ impl<S: StateStore> Worker<S> {
         match updated {
             Ok(_) => notices.for_each(|(mailbox, notice)| self.tell_one(mailbox, notice)),
             Err(error) if error.is_unknown() => {
-                // What was to be told may have happened, and nobody else tells it.
+                // The update may have happened, and nothing else would send its notices.
                 notices.for_each(|(mailbox, _)| self.tell_one(mailbox, Notice::MayHaveMissed));
             }
             Err(_) => return,

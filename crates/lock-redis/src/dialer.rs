@@ -147,6 +147,7 @@ fn version(info: &Value) -> Result<(u64, u64)> {
         return Ok(numbers);
     }
     let (major, minor) = OLDEST;
-    let cause = format!("the server is of version `{version}`, and {major}.{minor} is the oldest");
+    let cause =
+        format!("the server has version `{version}`; the oldest supported is {major}.{minor}");
     Err(Error::new(ErrorKind::Unsupported, Operation::Connect).with_source(cause))
 }

@@ -83,7 +83,7 @@ async fn watching_goes_on_where_it_stood_after_a_cut() {
 }
 
 #[tokio::test]
-async fn watchers_that_lag_are_told_what_they_missed() {
+async fn watchers_that_lag_receive_missed() {
     let server = RedisServer::start().await;
     let store = store(&server, 1).await;
     let mut events = store.watch(&EventFilter::all(), None).await.expect("the journal can be read");
@@ -132,7 +132,7 @@ async fn a_journal_that_is_flushed_begins_anew() {
 }
 
 #[tokio::test]
-async fn cursor_of_what_is_gone_is_told_as_missed() {
+async fn cursor_of_dropped_events_is_missed() {
     let server = RedisServer::start().await;
     let store = store(&server, 1000).await;
     let mut events = store.watch(&EventFilter::all(), None).await.expect("the journal can be read");

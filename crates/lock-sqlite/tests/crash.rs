@@ -43,7 +43,7 @@ fn request(key: &str, owner: &str) -> AcquireRequest {
 
 /// Entry of another process until it is killed.
 #[tokio::test]
-async fn process_does_what_it_is_told() {
+async fn process_follows_its_orders() {
     // In an ordinary run there is nothing to do.
     let Ok(orders) = std::env::var(ORDERS) else { return };
     let (what, path) = orders.split_once(' ').unwrap();
@@ -84,7 +84,7 @@ struct Process {
 impl Process {
     fn start(what: &str, path: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "process_does_what_it_is_told", "--nocapture"]);
+        command.args(["--exact", "process_follows_its_orders", "--nocapture"]);
         command.env(ORDERS, format!("{what} {}", path.display()));
         command.stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null());
         let mut child = command.kill_on_drop(true).spawn().unwrap();

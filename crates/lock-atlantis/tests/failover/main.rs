@@ -105,7 +105,7 @@ impl Site {
 
 fn spawn(sites: &[Site; 2], number: u64, seed: u64, folder: &std::path::Path) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "process::process_locks_and_unlocks_until_it_is_told_to_end"]);
+    command.args(["--exact", "process::process_locks_and_unlocks_until_it_is_ended"]);
     command.args(["--nocapture", "--test-threads=1"]);
     let [primary, mirror] = sites.each_ref().map(|site| site.lines[number as usize].url());
     let orders = format!("{primary} {mirror} {number} {seed} {}", folder.display());

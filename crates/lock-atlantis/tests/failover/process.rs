@@ -242,7 +242,7 @@ impl Actor {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn process_locks_and_unlocks_until_it_is_told_to_end() {
+async fn process_locks_and_unlocks_until_it_is_ended() {
     // In an ordinary run there is nothing to do.
     let Ok(orders) = std::env::var(ORDERS) else { return };
     let orders: Vec<&str> = orders.split(' ').collect();

@@ -1,8 +1,8 @@
 //! The guardian: a process outside of the command's group that ends the command when its lock is
 //! lost and `lockctl run` cannot, because it was stopped or killed.
 //!
-//! It is told by lines on its standard input. Moments are milliseconds of `CLOCK_BOOTTIME`, which
-//! goes on while the machine is suspended.
+//! Its messages are lines on its standard input. Times are milliseconds of `CLOCK_BOOTTIME`, which
+//! continues while the machine is suspended.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsFd;
@@ -129,7 +129,7 @@ pub(crate) fn signal(group: i32, signal: Signal) {
 
 /// Sends a signal to the command and nothing after it.
 pub(crate) fn signal_only(group: i32, signal: Signal) {
-    // A command that has ended is told of by its status.
+    // The status reports a command that has ended.
     let _ = killpg(Pid::from_raw(group), signal);
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn is_orphan() -> bool {
 }
 
 fn set_foreground(group: Pid) -> bool {
-    // Who is in the background and changes the foreground is stopped by this signal, unless it is
+    // A background process that changes the foreground is stopped by this signal, unless it is
     // blocked.
     let mut stopping = SigSet::empty();
     stopping.add(Signal::SIGTTOU);

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_ahead_follows_from_the_ranks() {
+    fn order_of_the_queue_follows_from_the_ranks() {
         let mut timeline = Timeline::default();
         timeline.note(&granted(1_000, 1));
         // Ranks: 2 at 2,000; 3 at 3,000 - 1,000 = 2,000, behind 2 by arrival; 4 at 2,900 - 1,000,
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_holder_is_who_has_not_released_yet() {
+    fn the_holder_is_the_one_that_has_not_released_yet() {
         let mut timeline = Timeline::default();
         timeline.note(&granted(1, 1));
         timeline.note(&released(2, 1));

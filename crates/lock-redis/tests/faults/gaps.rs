@@ -62,7 +62,7 @@ async fn broken_connection_is_not_tried_again_before_it_is_rebuilt() {
 }
 
 #[tokio::test]
-async fn subscription_made_anew_by_somebody_else_lets_waiters_ask() {
+async fn subscription_renewed_by_another_call_lets_waiters_ask() {
     let server = RedisServer::start().await;
     let alice = manager(&server.url(), "alice").await;
     let bob = manager(&server.url(), "bob").await;

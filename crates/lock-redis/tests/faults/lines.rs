@@ -7,7 +7,7 @@ use lock_testkit_redis::server::RedisServer;
 use crate::scene::{Census, PATIENCE, manager, millis, secs, until, until_clean, waiter, within};
 
 #[tokio::test]
-async fn black_hole_ends_the_lease_behind_it_and_disturbs_nobody_else() {
+async fn black_hole_ends_only_the_lease_behind_it() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(server.addr()).await;
     let census = Census::default();
@@ -72,7 +72,7 @@ async fn half_open_connection_of_a_holder_is_rebuilt_while_its_lease_lasts() {
 }
 
 #[tokio::test]
-async fn connection_that_only_swallows_answers_is_rebuilt_for_who_gives_up_early() {
+async fn connection_that_only_swallows_answers_is_rebuilt_for_callers_that_give_up_early() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(server.addr()).await;
     let alice = manager(&proxy.url(), "alice").await;

@@ -129,7 +129,7 @@ fn file_and_folder_are_for_their_owner_alone() {
 }
 
 #[tokio::test]
-async fn a_file_that_others_can_read_is_told_by_health() {
+async fn a_file_that_others_can_read_is_a_warning_of_health() {
     let (_folder, path) = place();
     let store = open(&path);
     assert_eq!(store.health().await.unwrap().warnings, [] as [&str; 0]);

@@ -71,7 +71,7 @@ async fn is_told(path: &std::path::Path) {
 }
 
 #[tokio::test]
-async fn a_grant_is_told_across_connections() {
+async fn a_grant_is_notified_across_connections() {
     let (_folder, path) = place();
     is_told(&path).await;
 }
