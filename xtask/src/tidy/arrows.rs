@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_core_depends_on_nobody_and_on_no_driver() {
+    fn the_core_depends_on_no_crate_and_no_driver() {
         assert!(refused("lock-core", "lock-memory", DependencyKind::Normal));
         assert!(refused("lock-core", "redis", DependencyKind::Normal));
         assert!(refused("lock-core", "rusqlite", DependencyKind::Development));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_for_those_who_speak_to_redis() {
+    fn only_crates_for_redis_depend_on_the_client() {
         assert!(!refused("lock-redis", "lock-redis-client", DependencyKind::Normal));
         assert!(!refused("lock-atlantis", "lock-redis-client", DependencyKind::Normal));
         assert!(refused("lock-sqlite", "lock-redis-client", DependencyKind::Normal));
