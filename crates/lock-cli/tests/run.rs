@@ -153,7 +153,7 @@ fn command_of_a_stopped_holder_ends_before_the_next_begins() {
     assert_eq!(holder.wait().unwrap().code(), Some(79));
 }
 
-/// With both stopped, nothing ends the command: its token tells it from the next.
+/// With both stopped, nothing ends the command: its token distinguishes it from the next.
 #[test]
 fn token_is_the_last_defence() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! Keeping and losing leases: renewal in batches, and losses that are told in time, with the reason.
+//! Keeping and losing leases: renewal in batches, and losses known in time, with the reason.
 
 mod common;
 

@@ -257,7 +257,7 @@ fn positions_name_the_holder_and_those_ahead() {
         shown(position(1, 3).with_holder(1, holder(Some(62_500_000)))),
         shown(position(2, 2).with_holder(3, holder(Some(62_500_000)))),
         shown(position(12, 0).with_holder(1, holder(Some(61_000_000)))),
-        // A clock that jumped back, and a position that nobody can have.
+        // A clock that jumped back, and an impossible position.
         shown(position(0, 0).with_holder(1, holder(Some(0)))),
     ];
     insta::assert_snapshot!(text.join("\n"), @r"

@@ -32,7 +32,7 @@ fn config(url: &str) -> RedisConfig {
     config.with_timeout(Duration::from_secs(5)).with_connect_timeout(Duration::from_secs(5))
 }
 
-/// The error of connecting to this URL, which tells no secret.
+/// The error of connecting to this URL, which contains no secret.
 async fn refused(url: &str) -> Error {
     let error = RedisBackend::connect(config(url)).await.unwrap_err();
     let _ = whole(&error);

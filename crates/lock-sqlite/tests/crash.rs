@@ -172,8 +172,8 @@ async fn a_waiter_that_is_killed_costs_its_keep_alive_at_most() {
     }
 }
 
-/// Whatever was answered is there, whatever was not is whole or not at all, and nobody has to wait
-/// for the dead.
+/// Every answered change is there, every other is whole or absent, and no process has to wait for
+/// the dead.
 #[tokio::test]
 async fn a_writer_that_is_killed_loses_nothing_that_it_was_answered() {
     let folder = tempfile::tempdir().unwrap();

@@ -59,12 +59,12 @@ impl Scene {
         std::fs::read_to_string(path).unwrap().trim().to_owned()
     }
 
-    /// Waits until somebody holds or waits for a key.
+    /// Waits until a key has a holder or a waiter.
     pub(crate) fn shows(&self, key: &str, text: &str) {
         eventually(text, || said(self.lockctl("show").arg(key)).contains(text));
     }
 
-    /// Nobody holds the key, and nobody waits for it.
+    /// The key has no holder and no waiter.
     pub(crate) fn is_free(&self, key: &str) -> bool {
         said(self.lockctl("show").arg(key)) == format!("{key} is free\n")
     }

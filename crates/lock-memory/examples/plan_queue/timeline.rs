@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lock_core::{Change, FencingToken, Lease, LockEvent, LockKey, RequestId, Timestamp, Waiter};
 
-/// The holders and the queues of all keys, as the events told so far.
+/// The holders and the queues of all keys, according to the events so far.
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
     keys: HashMap<LockKey, Line>,
@@ -61,7 +61,7 @@ pub(crate) struct Standing {
 }
 
 impl Timeline {
-    /// Takes the next event; a grant is told with how it came to it.
+    /// Takes the next event; returns a grant with its history.
     pub(crate) fn note(&mut self, event: &LockEvent) -> Option<Grant> {
         let line = self.keys.entry(event.key().clone()).or_default();
         match &event.change {
@@ -80,7 +80,7 @@ impl Timeline {
                 self.released += 1;
             }
             Change::Expired(lease) | Change::Evicted { lease, .. } => line.end(lease.request),
-            // A transfer, which nobody asks for here.
+            // A transfer, which does not occur here.
             _ => {}
         }
         None
@@ -96,7 +96,7 @@ impl Timeline {
         self.released
     }
 
-    /// The length of the longest queue and its key, if anybody waited.
+    /// The length of the longest queue and its key, if there was one.
     pub(crate) fn longest_queue(&self) -> Option<(usize, &LockKey)> {
         self.longest.as_ref().map(|(length, key)| (*length, key))
     }

@@ -1,4 +1,4 @@
-//! Connections that break while somebody waits, so that the news of a grant may be lost.
+//! Connections that break during a wait, so that the notice of a grant may be lost.
 
 use lock_testkit_redis::proxy::Proxy;
 use lock_testkit_redis::server::RedisServer;

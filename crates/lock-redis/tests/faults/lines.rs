@@ -93,7 +93,7 @@ async fn slow_line_is_kept_however_early_its_users_give_up() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(server.addr()).await;
     let alice = crate::scene::store(&proxy.url(), "alice").await;
-    // An answer takes 80 ms, and nobody waits for it that long.
+    // An answer takes 80 ms, longer than the caller waits.
     proxy.delay(millis(40));
     let query = InspectQuery::new(crate::scene::key("key"));
     for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! Stores that lose everything: who held is told before anybody is granted again.
+//! Stores that lose everything: holders learn of their loss before the next grant.
 
 use lock_core::{
     Acquisition, InspectQuery, LockBackend, LockInspector, LossReason, MailboxId, Notice,

@@ -140,7 +140,7 @@ async fn wiped_store_fences_holders_and_admits_waiters() {
         assert!(seen.holders <= 1, "{seen:?}");
     };
     let mut tokens = vec![held.token()];
-    // Its next renewal tells, long before the lease would have ended.
+    // Its next renewal shows the loss, long before the lease would have ended.
     let told = within("it is told", millis(2500), async {
         loop {
             once().await;

@@ -138,7 +138,7 @@ async fn a_file_that_others_can_read_is_a_warning_of_health() {
     assert!(warnings[0].contains("chmod 600"), "{warnings:?}");
 }
 
-/// Whoever comes by a link shares turns and mailboxes with whoever does not.
+/// A process that opens the file by a link shares turns and mailboxes with the others.
 #[tokio::test]
 async fn a_link_leads_to_the_same_store() {
     let (folder, path) = place();
