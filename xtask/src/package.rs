@@ -72,9 +72,11 @@ fn unpack(sh: &Sh, metadata: &Metadata, packages: &[&Package], folder: &TempDir)
     Ok(())
 }
 
-/// A workspace in which the registry has the packages and no others of their names.
+/// A workspace in which the registry has the packages and no others of their names. Its profile is
+/// this workspace's, so that what was compiled before is used again.
 fn manifest(packages: &[&Package]) -> String {
     let mut text = "[workspace]\nmembers = [\"consumers/*\"]\nresolver = \"3\"\n\n\
+                    [profile.dev]\ndebug = \"line-tables-only\"\n\n\
                     [patch.crates-io]\n"
         .to_owned();
     for package in packages {
