@@ -1,4 +1,4 @@
-//! What may stand on the command line.
+//! The command line.
 
 /// Printed by `help`, and when the arguments make no sense.
 pub(crate) const USAGE: &str = "\
@@ -92,7 +92,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Option<Command> {
     })
 }
 
-/// Whether these are options of these names, each with its number.
+/// Returns `true` if these are options of these names, each with its number.
 fn are_numbered(args: &[&str], names: &[&str]) -> bool {
     args.chunks(2).all(|pair| {
         matches!(pair, [name, number] if names.contains(name) && number.parse::<u64>().is_ok())

@@ -21,7 +21,7 @@ struct Suite {
     judge: Judge,
 }
 
-/// Who compares what was measured with the targets.
+/// The party that compares the figures with the targets.
 #[derive(Debug)]
 enum Judge {
     /// This program, by what criterion leaves in its folder.

@@ -10,7 +10,7 @@ use spdx::{Expression, ParseMode};
 
 use crate::sh::Sh;
 
-/// What both checks obey, below the workspace's root.
+/// The rules of both checks, relative to the workspace's root.
 const RULES: &str = "deny.toml";
 /// The one registry that dependencies may come from.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
@@ -70,7 +70,7 @@ fn fault(package: &Package, licences: &Licences) -> Option<String> {
     is_allowed(licence, licences).err().map(|reason| format!("{name}: {reason}"))
 }
 
-/// Whether an expression of licences can be met by those that are allowed.
+/// Checks that a licence expression can be met by the allowed licences.
 fn is_allowed(licence: &str, licences: &Licences) -> Result<()> {
     // `MIT/Apache-2.0` is how it was written once.
     let expression = Expression::parse_mode(licence, ParseMode::LAX)?;

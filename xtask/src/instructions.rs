@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn slower_and_faster_turns_are_told() {
+    fn slower_and_faster_turns_are_reported() {
         let stored = counts(&[("pair", 2000)]);
         for (now, is_told) in [(1899, true), (1900, false), (2100, false), (2101, true)] {
             assert_eq!(!compare(&stored, &counts(&[("pair", now)])).is_empty(), is_told, "{now}");

@@ -44,12 +44,9 @@ pub(crate) fn run(sh: &Sh) -> Result<()> {
         let cmd = sh.tool("cargo", words).arg("--quiet").arg("--manifest-path").arg(manifest);
         cmd.env("CARGO_TARGET_DIR", &metadata.target_directory)
     };
-    cargo(&["build", "--workspace", "--all-targets"]).run()?;
-    for consumer in consumers.iter().filter(|consumer| consumer.runs) {
-        cargo(&["run", "--package", &consumer.name]).run()?;
-    }
-    for consumer in consumers.iter().filter(|consumer| consumer.is_tested) {
-        cargo(&["test", "--package", &consumer.name]).ignore_stdout().run()?;
+    // One by one: built together, a consumer gets the features that only another asks for.
+    for consumer in &consumers {
+        cargo(&consumer.command()).ignore_stdout().run()?;
     }
     println!("{} packages, used by {} crates", packages.len(), consumers.len());
     Ok(())
@@ -75,9 +72,11 @@ fn unpack(sh: &Sh, metadata: &Metadata, packages: &[&Package], folder: &TempDir)
     Ok(())
 }
 
-/// A workspace in which the registry has the packages and no others of their names.
+/// A workspace in which the registry has the packages and no others of their names. Its profile is
+/// this workspace's, so that what was compiled before is used again.
 fn manifest(packages: &[&Package]) -> String {
     let mut text = "[workspace]\nmembers = [\"consumers/*\"]\nresolver = \"3\"\n\n\
+                    [profile.dev]\ndebug = \"line-tables-only\"\n\n\
                     [patch.crates-io]\n"
         .to_owned();
     for package in packages {

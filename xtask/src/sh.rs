@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 use xshell::{Cmd, Shell};
 
-/// Whether cargo may change `Cargo.lock`.
+/// The permission to change `Cargo.lock`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lock {
     Locked,
@@ -25,7 +25,7 @@ pub(crate) struct Sh {
     lock: Lock,
 }
 
-/// What a program said, after it was shown, and whether it succeeded.
+/// The output of a program, which was printed as well, and its success.
 #[derive(Debug)]
 pub(crate) struct Transcript {
     pub(crate) stdout: String,

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::sh::Sh;
 use crate::test::Tally;
 
-/// How many fixed seeds a check of everything runs, and for how many seconds new ones.
+/// The number of fixed seeds that a full check runs.
 const SEEDS: &str = "2000";
 const SECONDS: &str = "15";
 

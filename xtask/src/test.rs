@@ -17,7 +17,7 @@ use crate::sh::{Sh, Transcript, section, watched};
 /// as passed and hide what it prints.
 const SKIPPED: &str = "LOCK_SKIPPED";
 
-/// How many tests passed, failed and were skipped.
+/// The numbers of tests that passed, failed and were skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,

@@ -1,4 +1,4 @@
-//! What Atlantis' layout costs, beside what Atlantis itself asks of Redis for the same.
+//! The cost of Atlantis' layout, compared with the commands that Atlantis itself sends.
 //!
 //! Each round measures both, and what counts is the median of the ratios.
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
@@ -73,7 +73,7 @@ async fn run() {
     figure("try_lock.of-set-nx", ratio(&attempt, &set), 1.5, |value| value <= 1.5);
 }
 
-/// What Atlantis does: a scan, and then each lock by itself.
+/// As Atlantis does: a scan, then one command per lock.
 async fn one_by_one(plain: &mut MultiplexedConnection) -> Vec<ProjectLock> {
     let (mut locks, mut cursor) = (Vec::with_capacity(LOCKS), 0_u64);
     loop {
@@ -108,7 +108,7 @@ async fn unlocked(
     start.elapsed()
 }
 
-/// What it was before: the locks are listed, and each is unlocked by a call of its own.
+/// The former implementation: lists the locks and unlocks each by a call of its own.
 async fn one_each(store: &AtlantisRedis, pull: i64) -> usize {
     let locks = store.list().await.expect("it lists").locks;
     let mut unlocked = 0;

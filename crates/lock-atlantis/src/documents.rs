@@ -21,26 +21,27 @@ pub struct RedisDocuments {
 }
 
 impl RedisDocuments {
-    /// The most bytes that a prefix may have.
+    /// Maximum bytes of a prefix.
     pub const MAX_PREFIX_BYTES: usize = 64;
 
     /// Connects to the documents below `prefix`: a word without colons and braces that does not
     /// begin with `pr`, so that Atlantis takes none of them for its own.
     ///
     /// # Errors
-    /// [`InvalidInput`] when the prefix is none, and when the server cannot be reached.
+    /// [`InvalidInput`] when the prefix is not valid; an error of the store when the server cannot
+    /// be reached.
     pub async fn connect(config: ServerConfig, prefix: &str) -> Result<Self, LegacyError> {
         let prefix = checked(prefix)?;
         let replace = Script::new(include_str!("documents/scripts/replace.lua"));
         Ok(Self { server: Arc::new(Server::connect(config).await?), prefix, replace })
     }
 
-    /// What all keys of documents begin with; the braces put all in one slot of a cluster.
+    /// The prefix of all keys of documents. Its braces put them in one slot of a cluster.
     fn base(&self) -> String {
         format!("{{{}}}:document:", self.prefix)
     }
 
-    /// No key has a `::`, by which Atlantis' statuses are found.
+    /// No key contains `::`, by which Atlantis' statuses are found.
     fn key(&self, name: &str) -> String {
         self.base() + &name.replace('%', "%25").replace(':', "%3A")
     }
@@ -62,7 +63,7 @@ fn checked(prefix: &str) -> Result<String, InvalidInput> {
     Ok(prefix.to_owned())
 }
 
-/// The revision and the body of what is stored.
+/// The revision and the body of a stored document.
 fn read(key: &str, bytes: &[u8]) -> Result<Document> {
     let (revision, body) = bytes
         .split_first_chunk::<8>()
@@ -70,7 +71,7 @@ fn read(key: &str, bytes: &[u8]) -> Result<Document> {
     Ok(Document::new(Revision::new(u64::from_be_bytes(*revision)), body.to_vec()))
 }
 
-/// What went wrong with a server, as it is said of documents.
+/// Converts a server's error into a document error.
 fn of_documents(error: LegacyError) -> DocumentError {
     match error {
         LegacyError::Damaged(Damaged { key, reason, .. }) => DocumentError::damaged(key, reason),

@@ -1,4 +1,4 @@
-//! A server of Redis, or a cluster, and one connection to it.
+//! A Redis server or cluster, and one connection to it.
 
 mod config;
 mod server_connection;
@@ -23,17 +23,17 @@ use server_connection::ServerConnection;
 use lock_compat::legacy::Damaged;
 use lock_compat::{LegacyError, Result};
 
-/// How many keys one command asks for.
+/// The number of keys that one command asks for.
 const BATCH: usize = 500;
 
-/// A server and the connection to it, which is made anew after it failed.
+/// A server and the connection to it, which is rebuilt after a failure.
 pub(crate) struct Server {
     config: ServerConfig,
     line: Mutex<Line>,
     is_closed: AtomicBool,
 }
 
-/// The connection, and the name of the last that was made.
+/// The connection, and the name of the last one.
 #[derive(Default)]
 struct Line {
     server_connection: Option<ServerConnection>,
@@ -41,7 +41,7 @@ struct Line {
 }
 
 impl Server {
-    /// Connects, so that what cannot work is told at once.
+    /// Connects, so that a bad configuration fails here and not with the first lock.
     pub(crate) async fn connect(config: ServerConfig) -> Result<Self> {
         lock_redis_client::install_tls();
         let server = Self { config, line: Mutex::default(), is_closed: AtomicBool::new(false) };
@@ -49,12 +49,12 @@ impl Server {
         Ok(server)
     }
 
-    /// Number of keys that one script may be called with: of a cluster each may be elsewhere.
+    /// Maximum number of keys of one script call: in a cluster each key may be on another server.
     pub(crate) fn batch(&self) -> usize {
         if matches!(self.config.endpoint, Endpoint::Single(_)) { BATCH } else { 1 }
     }
 
-    /// Lets every later call fail.
+    /// Makes every later call fail.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
     }
@@ -67,7 +67,7 @@ impl Server {
         .await
     }
 
-    /// Calls a script, which is loaded where it is not known.
+    /// Calls a script, which is loaded if the server does not know it.
     pub(crate) async fn call<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
         self.bounded(async |mut server_connection: ServerConnection| {
             script.invoke_async(&mut server_connection).await
@@ -99,10 +99,10 @@ impl Server {
         Ok(keys)
     }
 
-    /// What is read of the values of these keys, in the order of the keys, without those that are
-    /// gone meanwhile; and what cannot be read.
+    /// The values of these keys, in the order of the keys and without those that have disappeared;
+    /// and the values that cannot be read.
     ///
-    /// The batches are asked for and read at the same time.
+    /// The batches are requested and read concurrently.
     pub(crate) async fn values<T: Send + 'static>(
         self: &Arc<Self>,
         keys: BTreeSet<Vec<u8>>,
@@ -139,7 +139,7 @@ impl Server {
                 Some(Err(reason)) => damaged.push(reason),
                 None => {
                     let kind: String = self.ask(redis::cmd("TYPE").arg(key)).await?;
-                    // A text was put there since, and then it is as if it came later.
+                    // A string was written since, which counts as written later.
                     if kind != "none" && kind != "string" {
                         damaged.push(Damaged::new(name, format!("it is a {kind}")));
                     }
@@ -149,7 +149,7 @@ impl Server {
         Ok((values, damaged))
     }
 
-    /// The servers that keys are on; one without a name is the only one.
+    /// The servers that hold keys; one without a name is the only one.
     async fn nodes(&self) -> Result<Vec<Option<(String, u16)>>> {
         if matches!(self.config.endpoint, Endpoint::Single(_)) {
             return Ok(vec![None]);
@@ -158,7 +158,7 @@ impl Server {
         let ranges: Vec<Vec<Value>> = self.ask(redis::cmd("CLUSTER").arg("SLOTS")).await?;
         let mut nodes = BTreeSet::new();
         for range in ranges {
-            // Who has the slots comes first, and then its replicas.
+            // The primary of the slots comes first, then its replicas.
             let mut range: Vec<Value> = range.into_iter().take(3).collect();
             if let Some(Value::Array(node)) = range.get_mut(2) {
                 node.truncate(2);
@@ -189,7 +189,7 @@ impl Server {
         .await
     }
 
-    /// Runs a call in its time, connecting included.
+    /// Runs a call within its time-out, connecting included.
     async fn bounded<T>(
         &self,
         call: impl AsyncFnOnce(ServerConnection) -> Result<T, RedisError>,
@@ -214,8 +214,8 @@ impl Server {
             }
             Err(late) => LegacyError::store(is_sent, late),
         };
-        // What comes next gets a connection of its own: this one may be broken without a word. Who
-        // has the lock now is making one.
+        // The next call gets a new connection: this one may be broken silently. Whoever holds the
+        // lock now is making one.
         if let Ok(mut line) = self.line.try_lock() {
             line.server_connection = None;
         }
@@ -240,18 +240,19 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Whether the server may have done what it was asked for, and the connection may be broken.
+/// Returns `true` if the server may have executed the command, and the connection may be broken.
 ///
-/// Every script here writes once and last, so one that met a key of another type has written nothing.
+/// Every script here writes once and last, so one that failed on a key of another type has written
+/// nothing.
 fn is_unknown(error: &RedisError) -> bool {
     !is_refusal(error) && error.code() != Some("WRONGTYPE")
 }
 
-/// What is of another type than it should be is damaged, and no failure of the server.
+/// A value of the wrong type is reported as damaged, not as a failure of the server.
 pub(crate) fn named(error: LegacyError, key: &str) -> LegacyError {
     match &error {
         LegacyError::Store { source, .. } if source.to_string().contains("WRONGTYPE") => {
-            Damaged::new(key, "it is no text").into()
+            Damaged::new(key, "it is not a string").into()
         }
         _ => error,
     }

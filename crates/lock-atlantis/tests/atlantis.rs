@@ -1,4 +1,4 @@
-//! What Atlantis' layout in Redis holds, and what becomes of it when something goes wrong.
+//! Atlantis' layout in Redis, with and without failures.
 
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
@@ -72,7 +72,7 @@ async fn locks_under_old_keys_are_moved() {
 #[tokio::test]
 async fn locks_under_present_keys_stay() {
     let server = RedisServer::start().await;
-    // Either could be an old key of another project: what the lock says decides.
+    // Either could be an old key of another project: the lock itself decides.
     for lock in [named("owner/repo", "a/b", "c", 1), named("owner/repo", "a", "b/c", 2)] {
         set(&server, &format!("pr/{}", LegacyKey::of(&lock)), &text(&lock)).await;
     }
@@ -178,7 +178,7 @@ async fn calls(server: &RedisServer) -> u64 {
     server.info("total_commands_processed").await.unwrap().parse().unwrap()
 }
 
-/// Number of commands that the test sends between its two looks.
+/// Number of commands that the test sends between its two counts.
 const OWN: u64 = 2;
 
 #[tokio::test]
@@ -234,7 +234,7 @@ async fn locks_that_vanish_meanwhile_are_no_error() {
 }
 
 #[tokio::test]
-async fn users_are_known_by_their_password_which_is_never_told() {
+async fn users_are_known_by_their_password_which_is_never_shown() {
     let setup = Setup::new().with("user", "alice on >hunter2 ~* &* +@all");
     let server = RedisServer::start_with(setup).await;
     let at = |login: &str| server.url().replace("redis://", &format!("redis://{login}@"));
@@ -259,7 +259,7 @@ async fn wrong_addresses_are_refused() {
         assert_eq!(error.field(), "url");
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
-    // Nobody listens at port 1.
+    // Nothing listens at port 1.
     let config = ServerConfig::parse("redis://127.0.0.1:1/").unwrap();
     let error = AtlantisRedis::connect(config).await.unwrap_err();
     assert!(matches!(error, LegacyError::Store { unknown: false, .. }), "{error:?}");

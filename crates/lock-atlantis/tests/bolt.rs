@@ -87,8 +87,8 @@ async fn everything_is_imported_and_the_file_stays_as_it_was() {
     others at the target: 0
     damaged: the record "pr/acme/infra/bad/default" cannot be read: it ends too early at line 1 column 18
     damaged: the record "pr/acme/infra/other/default" cannot be read: it is the lock of another project than its key
-    damaged: the record "pr/�" cannot be read: its key is no text
-    damaged: the record "github.com::acme/infra" cannot be read: its key is that of no record
+    damaged: the record "pr/�" cannot be read: its key is not text
+    damaged: the record "github.com::acme/infra" cannot be read: its key is not that of a record
     damaged: the record "global/plan/lock" cannot be read: it ends too early at line 1 column 0
     not everything is on both sides: see above
     "#);
@@ -179,7 +179,7 @@ async fn file_that_is_written_to_is_read_as_it_was_at_one_moment() {
     writer.join().unwrap();
 }
 
-/// Whether the file changed all the time, be that what was said or why.
+/// Returns `true` if the error, or its source, is that the file kept changing.
 fn is_busy(error: &(dyn std::error::Error + 'static)) -> bool {
     let is_this = matches!(error.downcast_ref(), Some(BoltError::Busy { .. }));
     is_this || error.source().is_some_and(is_busy)

@@ -14,7 +14,7 @@ use lock_compat::legacy::{CommandName, Outcome, ProjectResult, Timestamp, encode
 use lock_testkit_redis::server::{RedisServer, ServerConfig as Setup};
 use tokio::time::{interval, timeout};
 
-/// How long the servers may take to find each other.
+/// The longest time in which the servers find each other.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The slots of each server.
@@ -24,7 +24,7 @@ const SLOTS: [(u16, u16); 3] = [(0, 5460), (5461, 10_922), (10_923, 16_383)];
 async fn cluster() -> Vec<RedisServer> {
     let mut servers: Vec<RedisServer> = Vec::new();
     for (first, last) in SLOTS {
-        // Free a moment ago, and hardly taken since.
+        // Free a moment ago, and most likely still free.
         let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).unwrap().port();
         let setup =
             Setup::new().with("cluster-enabled", "yes").with("cluster-port", &free.to_string());
@@ -45,7 +45,7 @@ async fn cluster() -> Vec<RedisServer> {
     servers
 }
 
-/// Asks until the server says that it knows the others, which it tells nobody by itself.
+/// Polls until the server knows the others, of which it sends no notice.
 async fn until_whole(server: &RedisServer) {
     let mut looks = interval(Duration::from_millis(10));
     loop {

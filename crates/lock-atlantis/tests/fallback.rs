@@ -1,4 +1,4 @@
-//! A mirror takes over when a real Redis is lost, and nobody ever holds what another holds.
+//! A mirror takes over when a real Redis is lost, without two holders at any time.
 
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
@@ -45,7 +45,7 @@ async fn primary(server: &RedisServer) -> AtlantisRedis {
     AtlantisRedis::connect(config.with_timeout(Duration::from_secs(2))).await.unwrap()
 }
 
-/// The first failure loses the primary, and nothing returns but by a comparison that is asked for.
+/// The first failure loses the primary, and only an explicit reconciliation brings it back.
 fn at_once(on_loss: OnLoss) -> FallbackConfig {
     let day = Duration::from_secs(24 * 60 * 60);
     FallbackConfig::new().with_on_loss(on_loss).with_failures(1, day).with_healthy_for(day)
@@ -131,7 +131,7 @@ async fn mirror_serves_alone_and_returns_what_it_did() {
     }
     store.update_pull_with_results(&of(1).pull, &[plan("before")]).await.unwrap();
     server.kill().await;
-    // Who held still holds.
+    // The holder still holds.
     assert_eq!(store.try_lock(of(2)).await.unwrap(), (false, of(1)));
     assert_eq!(store.unlock(&of(1).project, "default").await.unwrap(), Some(of(1)));
     assert_eq!(store.mode(), ServingMode::MirrorAlone);
@@ -162,7 +162,7 @@ async fn other_locks_of_one_project_are_a_conflict() {
     server.kill().await;
     assert!(store.try_lock(of(1)).await.unwrap().0);
     server.restart().await;
-    // Somebody who knows nothing of the mirror.
+    // A process that does not know the mirror.
     let primary = primary(&server).await;
     assert!(primary.try_lock(of(2)).await.unwrap().0);
     let report = store.reconcile().await.unwrap();
@@ -211,7 +211,7 @@ async fn lock_that_was_made_without_the_mirror_counts() {
 /// The server is killed before or after the call of this number.
 struct Mortal {
     server: Arc<RedisServer>,
-    /// Nobody dies before it is set.
+    /// The server lives until it is set.
     dies_at: Arc<AtomicUsize>,
     dies_before: bool,
 }
@@ -235,7 +235,7 @@ impl Stage for Mortal {
     }
 }
 
-/// Who believes to hold the project.
+/// The pull requests that believe they hold the project.
 #[derive(Default)]
 struct Holders(Mutex<Vec<i64>>);
 
@@ -254,7 +254,7 @@ impl Holders {
     }
 }
 
-/// Two pull requests take turns, as far as the store lets them.
+/// Two pull requests take turns, as far as the store allows.
 async fn take_turns(store: &Fallback, holders: &Holders) {
     for num in [1, 2] {
         if let Ok((true, _)) = store.try_lock(of(num)).await {
@@ -267,7 +267,7 @@ async fn take_turns(store: &Fallback, holders: &Holders) {
         if let Ok((true, _)) = store.try_lock(of(other)).await {
             holders.begin(other);
         }
-        // Whoever unlocks does not hold from then on, whatever the answer.
+        // After the unlock it no longer holds, whatever the answer.
         holders.end(num);
         let _ = store.unlock_if_owned_by_pull(&of(num).project, "default", num).await;
     }
@@ -304,7 +304,7 @@ async fn killed_at_every_step(on_loss: OnLoss) {
             assert!(report.is_clean(), "{dies_before} {step}: {report}");
             assert_same(&server, &mirror).await;
             take_turns(&store, &holders).await;
-            // Nothing is stuck: what is left can be unlocked, and then locked.
+            // Nothing is stuck: remaining locks can be unlocked, and then locked.
             holders.0.lock().unwrap().clear();
             store.unlock(&of(1).project, "default").await.unwrap();
             assert!(store.try_lock(of(3)).await.unwrap().0);
@@ -361,7 +361,7 @@ async fn processes_that_see_the_loss_differently_have_one_holder() {
     for _ in 0..5 {
         until(&turns, 20).await;
         server.kill().await;
-        // Whoever fails closed may hold now, and keeps the others waiting until it is back.
+        // A process that fails closed may hold now, and blocks the others until it is back.
         until(&attempts, 50).await;
         server.restart().await;
     }
@@ -394,7 +394,7 @@ async fn comparison_that_is_dropped_forgets_nothing() {
         store.unlock_by_pull("owner/repo", num).await.unwrap();
     }
     server.restart().await;
-    // It is dropped at one await after the other, until it is through.
+    // It is dropped at one await after the other, until it completes.
     for polls in 1.. {
         let mut comparison = pin!(store.reconcile());
         let mut left = polls;

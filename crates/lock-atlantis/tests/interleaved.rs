@@ -25,10 +25,10 @@ use tokio::time::{Instant, sleep};
 mod staged;
 use staged::{Stage, Staged};
 
-/// What runs after the step of this number, once.
+/// Runs once, after the step of this number.
 type Then = Arc<Mutex<Option<(usize, Pin<Box<dyn Future<Output = ()> + Send>>)>>>;
 
-/// A store of one process: what it does after a step, and whether the process can reach it.
+/// The store of one process, with a hook after each step and a switch that cuts it off.
 struct Step {
     then: Then,
     is_cut: Arc<AtomicBool>,
@@ -59,7 +59,7 @@ fn memory() -> Arc<LockAdapter> {
     Arc::new(LockAdapter::new(manager, MemoryDocuments::new()))
 }
 
-/// A process, its two stores, and what cuts it from the primary.
+/// A process, its two stores, and the switch that cuts it from the primary.
 struct Process {
     fallback: Fallback,
     stores: [Store; 2],
@@ -87,7 +87,7 @@ impl Process {
         Self { fallback: fallback.await.unwrap(), stores: [primary, mirror], thens, is_cut }
     }
 
-    /// Runs this after the step of this number from now on of one of its stores.
+    /// Runs this after the given step, counted from now on, of one of its stores.
     fn after(
         &self,
         (store, step): (usize, usize),
@@ -115,7 +115,7 @@ fn later(num: i64, caller: usize) -> ProjectLock {
     lock
 }
 
-/// What a process does.
+/// A call of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
     /// Pull request 1 unlocks and locks again.
@@ -146,12 +146,12 @@ const CALLS: [Call; 10] = [
     Call::Reconcile,
 ];
 
-/// What everybody was told.
+/// The answers that everybody received.
 #[derive(Default)]
 struct Told {
-    /// Who holds the project.
+    /// The pull requests that hold the project.
     holders: BTreeSet<i64>,
-    /// The folders with an acknowledged status, and whether somebody forgot all.
+    /// The folders with an acknowledged status, and `true` if all statuses were deleted.
     folders: BTreeMap<String, ProjectPlanStatus>,
     is_forgotten: bool,
     holds_command: bool,
@@ -167,7 +167,7 @@ impl Told {
 }
 
 async fn unlock(store: &Fallback, told: &Mutex<Told>, num: i64) {
-    // Whoever unlocks does not hold from then on.
+    // After the unlock it no longer holds.
     {
         let mut told = told.lock().unwrap();
         told.holders.remove(&num);
@@ -187,7 +187,7 @@ async fn take(store: &Fallback, told: &Mutex<Told>, lock: ProjectLock) {
     }
 }
 
-/// Does a call of one of the two at once.
+/// Runs a call of one of the two to its end.
 async fn perform(call: Call, store: &Fallback, told: &Mutex<Told>, caller: usize) {
     let name = format!("folder-{caller}");
     let pull_request = pull("owner/repo", 1);
@@ -236,7 +236,7 @@ async fn perform(call: Call, store: &Fallback, told: &Mutex<Told>, caller: usize
     }
 }
 
-/// One call in the midst of another; `false` when that has fewer steps than these.
+/// One call in the midst of another; `false` if that has fewer steps.
 async fn one_in_another(outer: Call, inner: Call, cut: [bool; 2], step: (usize, usize)) -> bool {
     let stores = [memory(), memory()];
     let [one, other] = [Process::start(&stores).await, Process::start(&stores).await];
@@ -292,7 +292,7 @@ async fn one_in_another(outer: Call, inner: Call, cut: [bool; 2], step: (usize, 
     true
 }
 
-/// Which of the two processes cannot reach the primary.
+/// The process that cannot reach the primary.
 const CUTS: [[bool; 2]; 4] = [[false, false], [true, false], [false, true], [true, true]];
 
 async fn every_interleaving(
@@ -373,7 +373,7 @@ async fn every_call_in_the_midst_that_is_cut_off_keeps_the_rules() {
 }
 
 #[tokio::test]
-async fn every_call_keeps_the_rules_where_nobody_reaches_the_primary() {
+async fn every_call_keeps_the_rules_when_no_process_reaches_the_primary() {
     every_pair([true, true], 200).await;
 }
 
@@ -387,7 +387,7 @@ async fn primary_is_left_after_three_failures_and_returned_to_by_itself() {
         assert!(fallback.get_lock(&of(1).project, "default").await.is_err());
         assert_eq!(fallback.mode(), ServingMode::WriteThrough);
     }
-    // Failures of long ago do not count.
+    // Old failures do not count.
     sleep(Duration::from_secs(11)).await;
     for _ in 0..2 {
         assert!(fallback.get_lock(&of(1).project, "default").await.is_err());
@@ -433,7 +433,7 @@ async fn conflict_keeps_the_mirror_alone_until_it_is_settled() {
     let Process { fallback, is_cut, .. } = Process::configured(&stores, config).await;
     is_cut.store(true, Ordering::SeqCst);
     assert!(fallback.try_lock(of(1)).await.unwrap().0);
-    // Somebody who knows nothing of the mirror.
+    // A process that does not know the mirror.
     stores[0].try_lock(of(2)).await.unwrap();
     is_cut.store(false, Ordering::SeqCst);
     sleep(Duration::from_secs(120)).await;

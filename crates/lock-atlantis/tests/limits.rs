@@ -1,5 +1,5 @@
-//! Atlantis' layout at its edges: old keys, keys of others, sizes, users who may do little, a full
-//! server, and an Atlantis at the same time.
+//! Atlantis' layout at its limits: old keys, foreign keys, sizes, users with few permissions, a
+//! full server, and a concurrent Atlantis.
 
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
@@ -59,7 +59,7 @@ async fn lock_in_conflict_under_an_old_key_is_unlocked_by_its_key() {
 
 #[tokio::test]
 async fn failed_key_migration_is_a_warning() {
-    // Keys cannot be looked for, and Atlantis starts all the same.
+    // The user may not scan keys, and Atlantis starts all the same.
     let setup = Setup::new().with("user", "alice on >hunter2 ~* &* +@all -scan");
     let server = RedisServer::start_with(setup).await;
     let url = server.url().replace("redis://", "redis://alice:hunter2@");
@@ -89,13 +89,13 @@ async fn keys_of_others_are_skipped_and_reported() {
     let mirror = Arc::new(adapter());
     let opened = Fallback::open(Arc::new(store), mirror, FallbackConfig::new()).await;
     assert!(opened.is_ok(), "{opened:?}");
-    // What is damaged and ours is no key of others.
+    // A damaged value of ours is not a foreign key.
     server.command(&["SET", "github.com::owner/repo::8", "x"]).await;
     let records = self::store(&server).await.records().await.unwrap();
     assert_eq!((records.damaged.len(), records.foreign.len()), (1, 3));
 }
 
-/// The largest that hosts allow, and more: what fits into no lease.
+/// The largest sizes that hosts allow, and more, beyond what fits into a lease.
 fn large() -> [ProjectLock; 2] {
     let mut described = lock("owner/repo", "described", "default", 1);
     described.pull.body = Some("x".repeat(1_048_576));
@@ -127,7 +127,7 @@ async fn locks_that_are_too_large_for_a_lease_are_refused_in_the_legacy_words() 
 }
 
 #[tokio::test]
-async fn user_who_may_do_what_atlantis_does_is_told_at_once() {
+async fn user_with_only_atlantis_permissions_fails_at_connect() {
     let commands = "+get +set +del +scan +ping +client +hello +select +echo";
     for (more, is_enough) in [
         ("", false),
@@ -169,7 +169,7 @@ async fn lock_for_which_there_is_no_memory_did_certainly_not_happen() {
     assert!(store.try_lock(held).await.unwrap().0);
 }
 
-/// An Atlantis that read before we locked and writes afterwards.
+/// An Atlantis that reads before we lock and writes afterwards.
 #[tokio::test]
 async fn lock_that_an_atlantis_overwrote_is_seen_by_reading_back() {
     let server = RedisServer::start().await;
@@ -187,12 +187,12 @@ async fn lock_that_an_atlantis_overwrote_is_seen_by_reading_back() {
     }
     assert_eq!(server.command(&["SET", &key, &text(&theirs)]).await, "OK");
     assert_eq!(attempt.await.unwrap(), (false, theirs.clone()));
-    // Nobody else is in the way of the next.
+    // Nothing blocks the next attempt.
     store.unlock(&ours.project, "default").await.unwrap();
     assert_eq!(store.try_lock(ours.clone()).await.unwrap(), (true, ours));
 }
 
-/// What the server has not read of a connection that was given up takes no effect.
+/// Commands that the server has not yet read from an abandoned connection take no effect.
 #[tokio::test]
 async fn new_connection_ends_the_last() {
     let server = RedisServer::start().await;

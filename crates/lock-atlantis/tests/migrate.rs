@@ -31,7 +31,7 @@ fn plan(dir: &str) -> ProjectResult {
     ProjectResult::new("default", dir, CommandName::Plan, Outcome::Success)
 }
 
-/// Locks and statuses of so many pull requests, and the lock of a command.
+/// Locks and statuses of this many pull requests, and the lock of a command.
 async fn fill(store: &dyn LegacyBackend, locks: i64, statuses: i64) {
     for number in 0..locks {
         assert!(store.try_lock(numbered(number)).await.unwrap().0);
@@ -66,7 +66,7 @@ async fn everything_is_copied_from_redis_to_any_store_and_back() {
 }
 
 #[tokio::test]
-async fn dry_run_tells_and_changes_nothing() {
+async fn dry_run_reports_and_changes_nothing() {
     let (from, to) = (adapter(), adapter());
     fill(&from, 3, 2).await;
     to.try_lock(lock("acme/infra", "modules/0", "default", 99)).await.unwrap();
@@ -120,7 +120,7 @@ async fn what_the_target_has_stays_and_is_reported() {
     "#);
     assert!(!report.is_clean());
     assert_eq!(to.get_lock(&held.project, "default").await.unwrap(), Some(held));
-    // What was not moved is still where it was.
+    // Records that were not moved are still at the source.
     assert_eq!(content(&from).await.len(), 4);
 }
 
@@ -157,7 +157,7 @@ async fn damaged_records_hide_no_other() {
     damaged: the record "global/plan/lock" cannot be read: a value of another type at line 1 column 1
     not everything is on both sides: see above
     "#);
-    // What could not be read is still there.
+    // Values that could not be read are still there.
     assert_eq!(server.command(&["DBSIZE"]).await, "6");
 }
 
@@ -171,7 +171,7 @@ async fn damaged_record_of_the_target_stays() {
     let planned = Migration::new(&from, &to).dry_run().run().await.unwrap();
     let report = Migration::new(&from, &to).run().await.unwrap();
     assert_eq!(planned.conflicts, report.conflicts);
-    insta::assert_snapshot!(report.conflicts[0], @r#""github.com::acme/infra::0": the target keeps what cannot be read: it ends too early at line 1 column 1"#);
+    insta::assert_snapshot!(report.conflicts[0], @r#""github.com::acme/infra::0": the target keeps an unreadable record: it ends too early at line 1 column 1"#);
     assert_eq!(documents.read(key).await.unwrap().unwrap().body, b"{");
 }
 
@@ -252,7 +252,7 @@ async fn store_that_is_moved_to_itself_keeps_everything() {
 }
 
 #[tokio::test]
-async fn progress_is_told_to_the_end() {
+async fn progress_is_reported_to_the_end() {
     let (from, to) = (adapter(), adapter());
     fill(&from, 2, 0).await;
     let told = Mutex::new(Vec::new());
@@ -292,7 +292,7 @@ async fn only_the_very_record_is_removed() {
     }
 }
 
-/// What happens at a call that changes something.
+/// A trouble at a call that changes something.
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     /// The call never ends, and was not made.
@@ -301,11 +301,11 @@ enum Trouble {
     HangsAfter,
     /// The call fails, and was made.
     FailsAfter,
-    /// Somebody else unlocks and locks.
+    /// Another process unlocks and locks.
     Changes,
 }
 
-/// A store that troubles at a call.
+/// A store with a trouble at one call.
 #[derive(Debug)]
 struct Troubled<'a> {
     store: &'a LockAdapter,
@@ -391,7 +391,7 @@ async fn migration_that_is_interrupted_goes_on() {
                 let limit = std::time::Duration::from_secs(1);
                 let ended = tokio::time::timeout(limit, migration).await;
                 assert!(!matches!(ended, Ok(Ok(_))), "{trouble:?} did nothing");
-                // Nothing is on neither side.
+                // Every record is on one of the sides.
                 let mut both = content(&from).await;
                 both.extend(content(&to).await);
                 both.sort();
@@ -409,7 +409,7 @@ async fn migration_that_is_interrupted_goes_on() {
 async fn changes_of_the_source_meanwhile_are_reported() {
     let (from, to) = (adapter(), adapter());
     fill(&from, 3, 0).await;
-    // As the target is written to, somebody changes the source.
+    // While the target is written, the source changes.
     let target = Troubled::new(&to, Trouble::Changes, 4).with_changed(&from);
     let migration = Migration::new(&from, &target);
     let report = migration.run().await.unwrap();
@@ -423,9 +423,9 @@ async fn changes_of_the_source_meanwhile_are_reported() {
     removed at the source         0         0         0
     damaged at the source: 0
     others at the target: 0
-    different: "pr/acme/infra/modules/0/default/": it went from the source meanwhile
+    different: "pr/acme/infra/modules/0/default/": it disappeared from the source meanwhile
     different: "pr/acme/infra/modules/1/default/": it changed meanwhile, at the source or at the target
-    different: "pr/acme/infra/modules/9/default/": it came to the source meanwhile
+    different: "pr/acme/infra/modules/9/default/": it appeared at the source meanwhile
     not everything is on both sides: see above
     "#);
 }
@@ -446,11 +446,11 @@ async fn changes_of_the_target_meanwhile_are_reported() {
     removed at the source         1         0         1
     damaged at the source: 0
     others at the target: 1
-    different: "pr/acme/infra/modules/0/default/": it went from the target meanwhile
+    different: "pr/acme/infra/modules/0/default/": it disappeared from the target meanwhile
     different: "pr/acme/infra/modules/1/default/": it changed meanwhile, at the source or at the target
     not everything is on both sides: see above
     "#);
-    // What the target does not have is not removed.
+    // Records that the target lacks are not removed.
     assert_eq!(content(&from).await.len(), 2);
 }
 

@@ -1,4 +1,4 @@
-//! How often the races of Atlantis' own store happen: in as many rounds as it was measured with.
+//! The races of Atlantis' own store, over as many rounds as they were measured with.
 
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
@@ -41,7 +41,7 @@ async fn adapters(server: &RedisServer, count: usize) -> Stores {
     stores
 }
 
-/// Lets all stores do the same at the same time.
+/// Runs the same on all stores concurrently.
 async fn at_once<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     stores: &Stores,
     call: impl Fn(usize, Arc<dyn LegacyBackend>) -> F,

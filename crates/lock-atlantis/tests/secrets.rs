@@ -1,4 +1,4 @@
-//! Clone URLs hold tokens, which are in no log, no error and no `Debug` output.
+//! Tokens in clone URLs appear in no log, no error and no `Debug` output.
 
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
@@ -47,7 +47,7 @@ fn secret(num: i64) -> ProjectLock {
     lock
 }
 
-/// Does everything that a store does, and returns what can be seen of it besides the answers.
+/// Runs every operation of a store, and returns everything visible besides the answers.
 async fn seen<F: LegacyFixture>() -> String {
     let fixture = F::start().await;
     let (store, mut seen) = (fixture.backend(), String::new());
@@ -73,7 +73,7 @@ async fn seen<F: LegacyFixture>() -> String {
     seen
 }
 
-async fn assert_untold<F: LegacyFixture>() {
+async fn assert_secrets_are_hidden<F: LegacyFixture>() {
     let log = Log::default();
     let subscriber = tracing_subscriber::registry().with(log.clone());
     let _guard = tracing::subscriber::set_default(subscriber);
@@ -83,21 +83,21 @@ async fn assert_untold<F: LegacyFixture>() {
 }
 
 #[tokio::test]
-async fn adapter_tells_no_token() {
-    assert_untold::<stores::OverMemory>().await;
+async fn adapter_shows_no_token() {
+    assert_secrets_are_hidden::<stores::OverMemory>().await;
 }
 
 #[tokio::test]
-async fn adapter_over_redis_tells_no_token() {
-    assert_untold::<stores::OverRedis>().await;
+async fn adapter_over_redis_shows_no_token() {
+    assert_secrets_are_hidden::<stores::OverRedis>().await;
 }
 
 #[tokio::test]
-async fn atlantis_redis_tells_no_token() {
-    assert_untold::<stores::Atlantis>().await;
+async fn atlantis_redis_shows_no_token() {
+    assert_secrets_are_hidden::<stores::Atlantis>().await;
 }
 
 #[tokio::test]
-async fn fallback_tells_no_token() {
-    assert_untold::<stores::WithFallback>().await;
+async fn fallback_shows_no_token() {
+    assert_secrets_are_hidden::<stores::WithFallback>().await;
 }

@@ -1,4 +1,4 @@
-//! What `lockctl` costs, beside `flock` on the same machine.
+//! The cost of `lockctl`, compared with `flock` on the same machine.
 //!
 //! Wall times are medians of interleaved rounds. `LOCK_BENCH_ROUNDS` is their number, 41 if not
 //! given.
@@ -13,7 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const LOCKCTL: &str = env!("CARGO_BIN_EXE_lockctl");
-/// How many wait at once, and for how long what they use is counted.
+/// The number of simultaneous waiters; their use of resources is measured for `SPAN`.
 const WAITERS: usize = 50;
 const SPAN: Duration = Duration::from_secs(20);
 

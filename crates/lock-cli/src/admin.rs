@@ -20,7 +20,7 @@ pub(crate) async fn evict(
             .iter()
             .map(|lease| format!("ended the lease of {} under token {}", lease.owner, lease.token));
         match lines.collect::<Vec<_>>() {
-            none if none.is_empty() => format!("nobody held {key}"),
+            none if none.is_empty() => format!("{key} had no holder"),
             lines => lines.join("\n"),
         }
     })?;
@@ -40,7 +40,7 @@ pub(crate) async fn cancel(
         return Err(Failure::new(Exit::Lost, message));
     }
     output.show(&json!({ "key": key, "cancelled": request }), || {
-        format!("took request {request} out of the queue of {key}")
+        format!("removed request {request} from the queue of {key}")
     })?;
     Ok(Exit::Done)
 }

@@ -90,7 +90,7 @@ pub(crate) enum Verb {
         #[arg(long, value_parser = owner)]
         owner: Option<OwnerId>,
     },
-    /// Take a waiter out of the queue of a key
+    /// Remove a waiter from the queue of a key
     Cancel {
         #[arg(value_parser = key)]
         key: LockKey,
@@ -129,7 +129,7 @@ pub(crate) enum Verb {
     },
 }
 
-/// How a key is asked for.
+/// The options of an acquire.
 #[derive(Args, Debug)]
 pub(crate) struct AcquireArgs {
     #[arg(value_parser = key)]

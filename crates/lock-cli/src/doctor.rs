@@ -12,7 +12,7 @@ use crate::store::Store;
 
 /// Number of calls whose median is the round trip.
 const CALLS: usize = 9;
-/// How far the store's clock may be from this machine's before it is worth a word.
+/// The smallest clock skew between store and machine that is reported.
 const SKEW: Duration = Duration::from_secs(2);
 
 /// The time of this machine.

@@ -1,4 +1,4 @@
-//! How the program ends: a code that scripts can rely on, and one sentence.
+//! The program's exit: a code that scripts can rely on, and one sentence.
 
 use std::error::Error as _;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::getpgrp;
 use signal_hook::low_level::emulate_default_handler;
 
-/// How the program ends. The numbers are those of `sysexits.h` where it has one.
+/// The program's exit. The codes are those of `sysexits.h` where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done,

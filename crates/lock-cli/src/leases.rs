@@ -25,7 +25,7 @@ pub(crate) async fn acquire(
         Ok(guard) => match guard.into_lease().await {
             Ok(lease) => match print_json(&lease) {
                 Ok(()) => Ok(Exit::Done),
-                // Nobody knows the lease, so nobody would release it.
+                // The lease is unknown to others, so nothing would release it.
                 Err(failure) => {
                     drop(manager.release_lease(&lease).await);
                     Err(failure)

@@ -102,22 +102,24 @@ pub(crate) async fn watch(
     Ok(Exit::Done)
 }
 
-/// What happened, for people.
+/// Describes a change, for people.
 fn happened(change: &Change) -> String {
     match change {
         Change::Granted(lease) => format!("granted to {} under token {}", lease.owner, lease.token),
         Change::Released(lease) => format!("released by {}", lease.owner),
         Change::Expired(lease) => format!("expired for {}", lease.owner),
-        Change::Queued(waiter) => format!("waited for by {}", waiter.owner),
-        Change::Cancelled(waiter) => format!("no longer waited for by {}", waiter.owner),
-        Change::Lapsed(waiter) => format!("not heard of from {}", waiter.owner),
+        Change::Queued(waiter) => format!("queued for {}", waiter.owner),
+        Change::Cancelled(waiter) => format!("cancelled for {}", waiter.owner),
+        Change::Lapsed(waiter) => format!("lapsed for {}", waiter.owner),
         Change::Evicted { lease, by, reason } => {
-            format!("taken from {} by {by}: {reason}", lease.owner)
+            format!("evicted from {} by {by}: {reason}", lease.owner)
         }
         Change::WaiterEvicted { waiter, by, reason } => {
-            format!("{} taken out of the queue by {by}: {reason}", waiter.owner)
+            format!("waiter {} evicted by {by}: {reason}", waiter.owner)
         }
-        Change::Transferred { from, to } => format!("handed by {} to {}", from.owner, to.owner),
+        Change::Transferred { from, to } => {
+            format!("transferred from {} to {}", from.owner, to.owner)
+        }
         other => format!("{other:?}"),
     }
 }
@@ -178,7 +180,7 @@ fn shown(seen: &Timed<Inspection>) -> String {
     text
 }
 
-/// Who is in the way of a request, in one line.
+/// Describes in one line the holder or waiter that blocks a request.
 pub(crate) fn in_the_way(seen: &Timed<Inspection>, request: Option<RequestId>) -> String {
     let (now, seen) = (seen.observed_at, &seen.value);
     let mut text = format!("waiting for {}", seen.key);

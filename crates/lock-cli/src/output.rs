@@ -1,4 +1,4 @@
-//! What the program prints: text for people, or JSON.
+//! The program's output: text for people, or JSON.
 
 use std::io::{ErrorKind, Write as _, stderr, stdout};
 use std::time::{Duration, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::exit::{Exit, Failure};
 
-/// How to print.
+/// The format and destination of the output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     pub(crate) is_json: bool,
@@ -24,7 +24,7 @@ impl Output {
     /// Prints a result, as text for people or as one line of JSON.
     ///
     /// # Errors
-    /// When nobody reads it.
+    /// When the reader is gone.
     pub(crate) fn show(
         self,
         value: &impl Serialize,
@@ -33,7 +33,7 @@ impl Output {
         if self.is_json { print_json(value) } else { print_text(&text()) }
     }
 
-    /// Tells a person something that is no result; that nobody hears it changes nothing.
+    /// Prints a message for people that is not a result; failures to print it are ignored.
     pub(crate) fn warn(self, message: &str) {
         print_line(&match self.is_json {
             true => json!({ "message": message }).to_string(),
@@ -100,7 +100,7 @@ pub(crate) fn span(span: Duration) -> String {
 pub(crate) fn lease_on_stdin() -> Result<lock_core::Lease, Failure> {
     let lease = serde_json::from_reader(std::io::stdin().lock());
     lease.map_err(|error| {
-        let message = format!("standard input holds no lease, as `acquire` prints it: {error}");
+        let message = format!("standard input is not a lease as `acquire` prints it: {error}");
         Failure::new(Exit::Usage, message)
     })
 }

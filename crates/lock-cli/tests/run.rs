@@ -55,7 +55,7 @@ fn two_shells_take_turns() {
 }
 
 #[test]
-fn held_key_is_told_by_the_exit_code() {
+fn held_key_sets_the_exit_code() {
     let scene = Scene::new();
     let mut holder = scene.run("deploy --owner alice", "echo > held; exec sleep 60");
     let mut holder = holder.spawn().unwrap();
@@ -157,7 +157,7 @@ fn command_of_a_stopped_holder_ends_before_the_next_begins() {
     assert_eq!(holder.wait().unwrap().code(), Some(79));
 }
 
-/// With both stopped, nothing ends the command: its token tells it from the next.
+/// With both stopped, nothing ends the command: its token distinguishes it from the next.
 #[test]
 fn token_is_the_last_defence() {
     let scene = Scene::new();
@@ -216,7 +216,7 @@ fn command_that_kills_its_parent_at_once_ends_with_it() {
 }
 
 #[test]
-fn guardian_that_was_stopped_keeps_nobody_waiting() {
+fn stopped_guardian_blocks_no_waiter() {
     let scene = Scene::new();
     let script = "echo > held; while [ ! -e go ]; do sleep 0.02; done";
     let mut holder = scene.run("deploy", script).spawn().unwrap();

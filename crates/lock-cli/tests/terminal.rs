@@ -36,7 +36,7 @@ fn leave(mut shell: PtyReplSession) {
 }
 
 #[test]
-fn interrupt_ends_the_command_and_is_told_by_its_code() {
+fn interrupt_ends_the_command_and_sets_the_exit_code() {
     let scene = Scene::new();
     let mut shell = shell(&scene);
     shell.send_line("$LOCKCTL run deploy -- sh -c 'echo be''gun; exec sleep 60'").unwrap();
@@ -199,7 +199,7 @@ fn waiter_sees_that_the_file_was_deleted() {
 }
 
 #[test]
-fn waiter_sees_who_is_in_the_way() {
+fn waiter_sees_the_holder() {
     let scene = Scene::new();
     let mut holder = scene.run("deploy --owner alice", "echo > held; exec sleep 60");
     let mut holder = holder.spawn().unwrap();

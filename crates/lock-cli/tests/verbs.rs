@@ -18,7 +18,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use serde_json::Value;
 
-/// What a command prints that reads this.
+/// The exit code and the output of a command that reads this input.
 fn fed(command: &mut Command, input: &str) -> (Option<i32>, String) {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -109,7 +109,7 @@ fn waiter_is_taken_out_by_its_request() {
 }
 
 #[test]
-fn doctor_tells_of_the_store() {
+fn doctor_describes_the_store() {
     let scene = Scene::new();
     let told: Value = serde_json::from_str(&said(&mut scene.lockctl("doctor --json"))).unwrap();
     assert!(told["store"].as_str().unwrap().starts_with("sqlite"), "{told}");
@@ -142,7 +142,7 @@ fn bad_input_is_one_sentence_and_the_right_code() {
         (&["run", "a\u{7}b", "--", "true"], 64, "key"),
         (&["run", "deploy"], 64, "COMMAND"),
         (&["run", "deploy", "--shared", "--permits", "2", "--", "true"], 64, "cannot be used with"),
-        (&["release"], 64, "standard input holds no lease"),
+        (&["release"], 64, "standard input is not a lease"),
         (&["repair", "deploy"], 78, "Redis"),
         (&["atlantis", "list"], 64, "--url"),
         (&["frobnicate"], 64, "frobnicate"),
@@ -159,7 +159,7 @@ fn bad_input_is_one_sentence_and_the_right_code() {
 }
 
 #[test]
-fn output_that_nobody_reads_is_no_panic_and_leaves_nothing_locked() {
+fn closed_output_causes_no_panic_and_leaves_nothing_locked() {
     let scene = Scene::new();
     let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     for words in ["ls", "doctor", "acquire deploy", "completions bash", "man"] {

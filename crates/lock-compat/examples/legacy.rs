@@ -43,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
     let place = loop {
         let pull = lock_of(8, "bob").pull;
-        match store.queue_place(&project(), "default", &pull).await? {
+        match store.queue_position(&project(), "default", &pull).await? {
             Some(place) if place.position > 0 => break place,
             // It has not joined the queue yet.
             _ => tokio::task::yield_now().await,

@@ -60,7 +60,7 @@ impl ApplyClient {
     /// Keeps the lock in `backend`, stamped by `clock`.
     ///
     /// With `disable_apply` apply commands are locked whatever the store says; with
-    /// `disable_global_apply_lock` the answers say that nobody is meant to lock them.
+    /// `disable_global_apply_lock` the answers say that locking is disabled.
     #[must_use]
     pub fn new(
         backend: Arc<dyn LegacyBackend>,

@@ -1,4 +1,4 @@
-//! The store of Atlantis' locks and statuses: what every implementation offers.
+//! The store of Atlantis' locks and statuses: the interface of every implementation.
 
 use std::fmt::Debug;
 
@@ -13,8 +13,8 @@ use crate::legacy::{
 /// Atlantis' `locking.Backend`, which is `db.Database` in later versions: the locks of projects,
 /// the locks of commands and the statuses of pull requests.
 ///
-/// The results have the shape of the original's: what is missing is `None` and no error. What one
-/// call reads and writes it does at once: of several callers at the same time one wins, and no
+/// The results have the shape of the original's: a missing record is `None` and not an error. What
+/// one call reads and writes it does at once: of several callers at the same time one wins, and no
 /// update is lost. A lock of a project has no end but [`unlock`](Self::unlock) and its sisters.
 ///
 /// Callers use this trait. A store implements its two parts, [`LegacyLocks`](crate::LegacyLocks) and
@@ -32,13 +32,13 @@ pub trait LegacyBackend: Debug + Send + Sync + 'static {
     /// When the lock cannot be kept, the one in its way cannot be read, or the store failed.
     async fn try_lock(&self, lock: ProjectLock) -> Result<(bool, ProjectLock)>;
 
-    /// Unlocks a project, whoever locked it, and answers with the lock that ended.
+    /// Unlocks a project, whoever locked it, and returns the lock that ended.
     ///
     /// # Errors
     /// When the lock cannot be read, which then stays, or the store failed.
     async fn unlock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>>;
 
-    /// Unlocks a project that this pull request locked, and answers with the lock that ended.
+    /// Unlocks a project that this pull request locked, and returns the lock that ended.
     ///
     /// # Errors
     /// When the lock cannot be read, which then stays, or the store failed.
@@ -62,7 +62,7 @@ pub trait LegacyBackend: Debug + Send + Sync + 'static {
     async fn get_lock(&self, project: &Project, workspace: &str) -> Result<Option<ProjectLock>>;
 
     /// Unlocks every project that the pull request of this number in this very repository locked,
-    /// and answers with the locks that ended.
+    /// and returns the locks that ended.
     ///
     /// # Errors
     /// When the store failed, which may be after some have ended: the same call again goes on. What
@@ -94,7 +94,7 @@ pub trait LegacyBackend: Debug + Send + Sync + 'static {
     /// When the pull request has no valid key, or the store failed.
     async fn delete_pull_status(&self, pull: &PullRequest) -> Result<()>;
 
-    /// Works results into the status of a pull request, and answers with what that is then; see
+    /// Merges results into the status of a pull request, and returns the new status; see
     /// [`PullStatus::merged`]. A status that cannot be read is replaced.
     ///
     /// # Errors
@@ -126,20 +126,20 @@ pub trait LegacyBackend: Debug + Send + Sync + 'static {
     /// When the lock cannot be read, or the store failed.
     async fn check_command_lock(&self, name: CommandName) -> Result<Option<CommandLock>>;
 
-    /// Sees whether the store answers.
+    /// Checks that the store answers.
     ///
     /// # Errors
     /// When it does not.
     async fn ping(&self) -> Result<()>;
 
-    /// Ends what runs for this store in the background.
+    /// Ends the background tasks of this store.
     ///
     /// # Errors
     /// When something is left undone.
     async fn close(&self) -> Result<()>;
 }
 
-/// The locks that were found, and what was found that is none.
+/// The locks that were found, and the values that are not locks.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Listing {
@@ -150,7 +150,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// These locks, and what cannot be read.
+    /// These locks, and the values that cannot be read.
     #[must_use]
     pub const fn new(locks: Vec<ProjectLock>, damaged: Vec<Damaged>) -> Self {
         Self { locks, damaged }

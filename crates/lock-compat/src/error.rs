@@ -12,7 +12,7 @@ pub type Result<T, E = LegacyError> = std::result::Result<T, E>;
 
 /// Error of a legacy call.
 ///
-/// The text is to the letter what Atlantis with Redis says where it has one. A cause is behind
+/// The text is exactly that of Atlantis with Redis, where it has one. A cause is behind
 /// [`source`](StdError::source) and not part of the text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -29,22 +29,22 @@ pub enum LegacyError {
         /// The given value.
         key: String,
     },
-    /// Several locks have this key, and nobody can tell which is meant.
-    #[error("the key {key:?} is that of several locks, whose own keys are {exact:?}")]
+    /// Several locks have this key, so it is ambiguous.
+    #[error("the key {key:?} names several locks, with the keys {exact:?}")]
     AmbiguousKey {
         /// The given value.
         key: String,
         /// The keys that tell the locks apart; see [`exact_key`](crate::legacy::exact_key).
         exact: Vec<String>,
     },
-    /// The host of a pull request has what separates the parts of its key.
+    /// The host of a pull request contains the separator of its key.
     #[error("vcs hostname {} contains illegal string \"::\"", quoted(hostname))]
     IllegalHost {
         /// The host.
         hostname: String,
     },
-    /// The repository of a pull request has what separates the parts of its key. Atlantis names the
-    /// host in its text all the same.
+    /// The repository of a pull request contains the separator of its key. Atlantis names the host
+    /// in its text all the same.
     #[error("repo name {} contains illegal string \"::\"", quoted(hostname))]
     IllegalRepo {
         /// The host.
@@ -79,7 +79,7 @@ pub enum LegacyError {
     #[error("db transaction failed: {0}")]
     Invalid(#[from] InvalidInput),
     /// Others change the same record all the time.
-    #[error("db transaction failed: {key} changes all the time")]
+    #[error("db transaction failed: {key} keeps changing")]
     Contended {
         /// The record.
         key: String,
@@ -140,7 +140,7 @@ fn quoted(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
-            // What Rust escapes is what cannot be printed, but for quotes.
+            // Rust escapes unprintable characters, and quotes.
             c if c == '\'' || c.escape_debug().len() == 1 => quoted.push(c),
             c if u32::from(c) < 0x80 => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
             c if u32::from(c) < 0x1_0000 => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),

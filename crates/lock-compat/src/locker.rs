@@ -25,14 +25,14 @@ pub trait LegacyLocker: Debug + Send + Sync + 'static {
         user: User,
     ) -> Result<TryLockResponse>;
 
-    /// Unlocks by the key of a lock, and answers with the lock that ended.
+    /// Unlocks by the key of a lock, and returns the lock that ended.
     ///
     /// # Errors
     /// [`InvalidKey`](crate::LegacyError::InvalidKey),
     /// [`AmbiguousKey`](crate::LegacyError::AmbiguousKey), and what [`LegacyBackend::unlock`] reports.
     async fn unlock(&self, key: &str) -> Result<Option<ProjectLock>>;
 
-    /// Unlocks a project that this pull request locked, and answers with the lock that ended.
+    /// Unlocks a project that this pull request locked, and returns the lock that ended.
     ///
     /// # Errors
     /// Errors of [`LegacyBackend::unlock_if_owned_by_pull`].
@@ -49,7 +49,7 @@ pub trait LegacyLocker: Debug + Send + Sync + 'static {
     /// Errors of [`LegacyBackend::list`].
     async fn list(&self) -> Result<BTreeMap<String, ProjectLock>>;
 
-    /// Unlocks all projects of a pull request, and answers with the locks that ended.
+    /// Unlocks all projects of a pull request, and returns the locks that ended.
     ///
     /// # Errors
     /// Errors of [`LegacyBackend::unlock_by_pull`].
@@ -134,7 +134,7 @@ fn by_key(locks: Vec<ProjectLock>) -> BTreeMap<String, ProjectLock> {
     keys
 }
 
-/// The locks of a listing; what cannot be read has no place in the original's shape.
+/// The locks of a listing; the original's shape has no room for unreadable ones.
 fn warned(listing: Listing) -> Vec<ProjectLock> {
     for damaged in &listing.damaged {
         tracing::warn!(error = %damaged, "a record among the locks cannot be read");
@@ -161,7 +161,8 @@ impl LegacyLocker for LockerClient {
     async fn unlock(&self, key: &str) -> Result<Option<ProjectLock>> {
         let Some(lock) = self.find(key).await? else { return Ok(None) };
         match self.backend.unlock(&lock.project, &lock.workspace).await {
-            // The key told it from the others; its number does so too, as far as a call can say it.
+            // The key distinguished it from the others; its number does so too, as far as a call
+            // can express it.
             Err(LegacyError::AmbiguousKey { .. }) => {
                 let num = lock.pull.num;
                 self.backend.unlock_if_owned_by_pull(&lock.project, &lock.workspace, num).await
@@ -196,7 +197,7 @@ impl LegacyLocker for LockerClient {
     }
 }
 
-/// Locks nothing, for those who do without: whoever tries, succeeds.
+/// Locks nothing: every attempt succeeds.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct NoOpLocker;

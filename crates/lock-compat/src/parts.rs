@@ -10,13 +10,13 @@ use crate::legacy::{
 };
 use crate::{LegacyBackend, Listing, Result};
 
-/// Who ends the lock of a project.
+/// The party that ends the lock of a project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unlocking {
     /// Anybody, by force.
     Anybody,
-    /// The pull request of this number, which ends what is its own.
+    /// The pull request of this number, which ends only its own lock.
     Pull(i64),
 }
 
@@ -93,8 +93,8 @@ pub trait LegacyLocks: Debug + Send + Sync + 'static {
 /// The part of a [`LegacyBackend`] that is about records: statuses of pull requests and locks of
 /// commands.
 ///
-/// Every [`VersionedStore`](crate::VersionedStore) has it. A store that is none, as one that keeps each record in two
-/// places, implements it by itself.
+/// Every [`VersionedStore`](crate::VersionedStore) has it. A store that is not one, such as one
+/// that keeps each record in two places, implements it by itself.
 ///
 /// # Cancel safety
 /// A call that is dropped, or whose error [is unknown](crate::LegacyError::is_unknown), may have

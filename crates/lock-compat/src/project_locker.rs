@@ -6,7 +6,7 @@ use crate::legacy::{Project, PullRequest, User, VcsHostKind};
 use crate::{LegacyLocker, Result};
 
 /// Atlantis' `events.DefaultProjectLocker`: a pull request goes on with a project that is free or
-/// that it locked itself, and is told who is in its way otherwise.
+/// that it locked itself, and otherwise learns which pull request blocks it.
 #[derive(Clone, Debug)]
 pub struct ProjectLocker {
     locker: Arc<dyn LegacyLocker>,

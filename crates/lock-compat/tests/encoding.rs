@@ -107,7 +107,7 @@ fn unchanged_value_keeps_its_bytes() {
 }
 
 #[test]
-fn damage_is_told_by_its_place_and_never_by_its_content() {
+fn damage_is_reported_by_its_position_and_never_by_its_content() {
     let cases = [
         (r#"{"Username":"hunter2"#, "it ends too early at line 1 column 20"),
         (r#"{"Username":"hunter2" x"#, "it is not JSON at line 1 column 23"),
@@ -155,7 +155,7 @@ fn times_are_of_the_years_that_go_writes() {
     for outside in [first - 1, last + 1, i64::MIN, i64::MAX] {
         assert_eq!(Timestamp::from_unix(outside), None);
     }
-    // A lock of a command may hold any number; what it shows is a time all the same.
+    // A lock of a command may hold any number, which is shown as a time all the same.
     let lock: CommandLock =
         decode("key", br#"{"LockMetadata":{"UnixTime":-100000000000}}"#).unwrap();
     assert!(lock.is_locked());

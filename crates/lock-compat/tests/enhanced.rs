@@ -54,7 +54,7 @@ async fn wait_in_line(
     let waiting = adapter.clone();
     let task = tokio::spawn(async move { waiting.acquire(of(num), &options).await });
     let of = of(num);
-    while adapter.queue_place(&of.project, "default", &of.pull).await.unwrap().is_none() {
+    while adapter.queue_position(&of.project, "default", &of.pull).await.unwrap().is_none() {
         tokio::task::yield_now().await;
     }
     task
@@ -73,7 +73,7 @@ async fn waits_priorities_and_places_are_shared_by_processes() {
     let urgent = AcquireOptions::default().with_priority(Priority::High);
     let third = wait_in_line(&one, 3, urgent).await;
     for (num, position) in [(3, 1), (2, 2)] {
-        let place = other.queue_place(&of(num).project, "default", &of(num).pull).await.unwrap();
+        let place = other.queue_position(&of(num).project, "default", &of(num).pull).await.unwrap();
         let place = place.unwrap();
         let holder = place.holder.map(|lock| lock.pull.num);
         assert_eq!((place.position, place.waiting, holder), (position, 2, Some(1)));
@@ -132,7 +132,7 @@ async fn project_is_handed_on_and_the_event_has_both_authors() {
 }
 
 #[tokio::test]
-async fn both_authors_of_a_transfer_are_told_without_a_journal() {
+async fn both_authors_of_a_transfer_are_notified_without_a_journal() {
     let server = RedisServer::start().await;
     let [one, other] = connected(RedisConfig::parse(&server.url()).unwrap()).await;
     let watched = one.manager().watch(&EventFilter::all(), None).await;
@@ -149,7 +149,7 @@ async fn both_authors_of_a_transfer_are_told_without_a_journal() {
     let to = one.pull_handed_to(guard.key(), &end).await.unwrap();
     assert_eq!(to, Some(of(2).pull));
     assert_eq!(within(second).await.unwrap().unwrap().pull.author, "author-2");
-    // When its lease is over, too, the end alone tells.
+    // When its lease is over as well, only the end remains.
     one.unlock(&project, "default").await.unwrap();
     let to = one.pull_handed_to(guard.key(), &end).await.unwrap().unwrap();
     assert_eq!((to.num, to.base_repo.full_name, to.author), (2, "owner/repo".into(), "".into()));

@@ -91,7 +91,7 @@ fn assert_lost<T: std::fmt::Debug>(answer: lock_compat::Result<T>) {
 
 /// `TestTryLock_Success`.
 #[tokio::test]
-async fn attempt_tells_its_key_and_is_stamped() {
+async fn attempt_names_its_key_and_is_stamped() {
     let locker = locker(store());
     for is_new in [true, false] {
         let (pull, user) = (pull("owner/repo", 1), User::new("lkysow"));
@@ -194,7 +194,7 @@ fn applies(store: Arc<dyn LegacyBackend>, disable_apply: bool, disable_lock: boo
     ApplyClient::new(store, clock(), disable_apply, disable_lock)
 }
 
-/// `TestApplyLocker`: what succeeds.
+/// `TestApplyLocker`: the cases that succeed.
 #[tokio::test]
 async fn applies_are_locked_and_unlocked() {
     let locker = applies(store(), false, false);
@@ -202,7 +202,7 @@ async fn applies_are_locked_and_unlocked() {
     assert_eq!((free.locked, free.global_apply_lock_enabled), (false, true));
     let made = locker.lock_apply().await.unwrap();
     assert_eq!((made.locked, made.time.to_string().as_str()), (true, "2025-09-28T05:28:12Z"));
-    // As in Atlantis only who checks learns whether locking is enabled.
+    // As in Atlantis, only a check shows whether locking is enabled.
     assert!(!made.global_apply_lock_enabled);
     let seen = locker.check_apply_lock().await.unwrap();
     assert!(seen.global_apply_lock_enabled);
@@ -215,7 +215,7 @@ async fn applies_are_locked_and_unlocked() {
     assert_eq!(error.to_string(), "db transaction failed: no lock exists");
 }
 
-/// `TestApplyLocker`: an apply may not begin where nobody knows whether it is locked.
+/// `TestApplyLocker`: an apply may not begin if its lock cannot be read.
 #[tokio::test]
 async fn applies_fail_closed() {
     let locker = applies(lost_store(), false, false);
@@ -240,7 +240,7 @@ async fn applies_are_locked_by_configuration() {
     assert_eq!((seen.locked, seen.global_apply_lock_enabled), (true, false));
 }
 
-/// Nobody is meant to lock applies; those that are locked are locked all the same.
+/// Locking of applies is disabled; existing locks stay locks all the same.
 #[tokio::test]
 async fn lock_of_applies_may_be_switched_off() {
     let store = store();
@@ -255,7 +255,7 @@ async fn lock_of_applies_may_be_switched_off() {
 /// `TestDefaultProjectLocker_TryLockWhenLocked`, `.._TryLockWhenLockedSamePull`,
 /// `.._TryLockUnlocked`, and with another name of the executable.
 #[tokio::test]
-async fn pull_is_told_who_is_in_its_way() {
+async fn pull_learns_which_pull_blocks_it() {
     let locker = ProjectLocker::new(Arc::new(locker(store())));
     let attempt = async |num, locker: &ProjectLocker| {
         let (pull, user) = (pull("owner/repo", num), User::new("lkysow"));
@@ -278,7 +278,7 @@ async fn pull_is_told_who_is_in_its_way() {
     assert_eq!(refused.lock_failure_reason, reason("atlantis"));
     let other = attempt(1, &locker.with_executable("terra")).await;
     assert_eq!(other.lock_failure_reason, reason("terra"));
-    // Where nothing is locked nobody is in the way.
+    // Where nothing is locked, nothing blocks.
     let free = ProjectLocker::new(Arc::new(NoOpLocker::new()));
     assert!(attempt(1, &free).await.lock_acquired && attempt(2, &free).await.lock_acquired);
 }

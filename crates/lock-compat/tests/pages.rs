@@ -20,7 +20,7 @@ fn adapter(store: MemoryBackend) -> LockAdapter {
 }
 
 #[tokio::test(start_paused = true)]
-async fn position_behind_many_waiters_is_told() {
+async fn position_behind_many_waiters_is_found() {
     let store = MemoryBackend::new();
     let adapter = adapter(store.clone());
     let [first, last] = [1, 2].map(|num| lock("owner/repo", "path", "default", num));
@@ -40,7 +40,7 @@ async fn position_behind_many_waiters_is_told() {
     while manager.inspect(key.clone()).await.unwrap().value.waiting == MANY {
         tokio::task::yield_now().await;
     }
-    let place = adapter.queue_place(&project, "default", &pull).await.unwrap().unwrap();
+    let place = adapter.queue_position(&project, "default", &pull).await.unwrap().unwrap();
     assert_eq!((place.position, place.waiting), (MANY + 1, MANY + 1));
     assert_eq!(place.holder, Some(first));
     assert!(!task.is_finished());

@@ -1,4 +1,4 @@
-//! The largest locks: what fits into a lease is kept to the byte, and the rest is refused.
+//! The largest locks: those that fit into a lease are kept to the byte, the others are refused.
 
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
@@ -47,7 +47,7 @@ async fn assert_kept(store: &LockAdapter, lock: &ProjectLock) {
     assert_eq!(store.unlock(&lock.project, "default").await.unwrap(), Some(lock.clone()));
 }
 
-/// It is refused with this text, whoever asks, and nothing is locked.
+/// It is refused with this text for every caller, and nothing is locked.
 async fn assert_refused(store: &LockAdapter, lock: &ProjectLock, text: &str) {
     let errors = [
         store.try_lock(lock.clone()).await.unwrap_err(),
@@ -142,7 +142,7 @@ async fn key_is_measured_by_its_encoded_bytes() {
 async fn pull_request_of_a_project_without_a_key_does_not_wait() {
     let store = over(MemoryBackend::new());
     let long = lock("owner/repo", &"long/".repeat(400), "default", 1);
-    let place = store.queue_place(&long.project, "default", &long.pull).await.unwrap();
+    let place = store.queue_position(&long.project, "default", &long.pull).await.unwrap();
     assert_eq!(place, None);
     assert!(!store.cancel_wait(&long.project, "default", &long.pull).await.unwrap());
     assert_eq!(store.transfer_to_next(&long.project, "default").await.unwrap(), None);

@@ -46,7 +46,7 @@ async fn wait_in_line(
     let waiting = adapter.clone();
     let task = tokio::spawn(async move { waiting.acquire(of(num), &options).await });
     let of = of(num);
-    while adapter.queue_place(&of.project, "default", &of.pull).await.unwrap().is_none() {
+    while adapter.queue_position(&of.project, "default", &of.pull).await.unwrap().is_none() {
         tokio::task::yield_now().await;
     }
     task
@@ -71,7 +71,7 @@ async fn lock_that_was_waited_for_never_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn places_are_told_with_the_holder() {
+async fn queue_positions_name_the_holder() {
     let adapter = adapter();
     adapter.try_lock(of(1)).await.unwrap();
     let _second = wait_in_line(&adapter, 2, AcquireOptions::default()).await;
@@ -80,11 +80,12 @@ async fn places_are_told_with_the_holder() {
     let _fourth = wait_in_line(&adapter, 4, urgent).await;
     for (num, position) in [(4, 1), (2, 2), (3, 3)] {
         let of = of(num);
-        let place = adapter.queue_place(&of.project, "default", &of.pull).await.unwrap().unwrap();
+        let place =
+            adapter.queue_position(&of.project, "default", &of.pull).await.unwrap().unwrap();
         let holder = place.holder.map(|lock| lock.pull.num);
         assert_eq!((place.position, place.waiting, holder), (position, 3, Some(1)));
     }
-    assert_eq!(adapter.queue_place(&of(9).project, "default", &of(9).pull).await.unwrap(), None);
+    assert_eq!(adapter.queue_position(&of(9).project, "default", &of(9).pull).await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +97,7 @@ async fn wait_ends_when_its_time_is_up() {
     let LegacyError::NotAcquired(error) = error else { unreachable!("{error:?}") };
     assert_eq!(error.position().unwrap().value.position, 1);
     adapter.unlock(&of(1).project, "default").await.unwrap();
-    // Whoever gave up leaves the queue in the background, also when its turn comes meanwhile.
+    // A caller that gave up leaves the queue in the background, also if its turn comes meanwhile.
     while holder(&adapter).await.is_some() {
         tokio::task::yield_now().await;
     }
@@ -166,7 +167,7 @@ async fn dropped_wait_leaves_the_queue() {
     let waiting = adapter.acquire(of(2), &options);
     assert!(timeout(Duration::from_secs(1), pin!(waiting)).await.is_err());
     let is_gone = async || {
-        adapter.queue_place(&of(2).project, "default", &of(2).pull).await.unwrap().is_none()
+        adapter.queue_position(&of(2).project, "default", &of(2).pull).await.unwrap().is_none()
     };
     while !is_gone().await {
         tokio::task::yield_now().await;
@@ -229,7 +230,7 @@ async fn pull_that_plans_again_goes_on_with_its_lock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pull_request_releases_and_anybody_else_evicts() {
+async fn pull_request_releases_and_others_evict() {
     let adapter = adapter();
     let mut events = adapter.manager().watch(&EventFilter::all(), None).await.unwrap();
     let mut change = async || loop {

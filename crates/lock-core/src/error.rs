@@ -45,7 +45,7 @@ pub enum ErrorKind {
     NotHeld,
     /// The lease was lost while it was in use.
     Lost,
-    /// The request is part of a deadlock.
+    /// The request is part of a deadlock. Reserved: nothing detects deadlocks in this version.
     Deadlock,
     /// The receiver of a transfer cannot receive the lease.
     Refused,

@@ -22,10 +22,10 @@ use crate::{
 /// Every call may be dropped at any time.
 ///
 /// # Contract
-/// - Nothing dead is shown: no lease that is over, and no waiter that was silent for too long.
+/// - Leases that are over and waiters that were silent for too long are not shown.
 ///   `inspection::the_dead_are_not_shown` `listing::over_leases_are_not_listed`
-/// - Ages, and what is left of a lease, are differences of points of one reply, all of them on the
-///   store's clock. `inspection::ages_are_counted_on_the_stores_clock`
+/// - Ages and remaining times are differences between times of one reply, all on the store's clock.
+///   `inspection::ages_are_counted_on_the_stores_clock`
 /// - Metadata is shown as it was given, up to the largest that is allowed.
 ///   `metadata::metadata_is_kept` `metadata::largest_metadata_is_kept`
 /// - Keys, owners and prefixes are compared as the bytes that they are.
@@ -43,7 +43,7 @@ pub trait LockInspector: Debug + Send + Sync + 'static {
     /// this store.
     ///
     /// # Contract
-    /// - A key that nobody holds or waits for shows nothing. `inspection::free_key_shows_nothing`
+    /// - A key without holders and waiters shows nothing. `inspection::free_key_shows_nothing`
     /// - Leases are shown as they were granted, the first to end first, those that never end last,
     ///   at most as many as the limit. `inspection::holders_are_shown`
     /// - Waiters are shown with what they asked for, the head first.
@@ -51,7 +51,7 @@ pub trait LockInspector: Debug + Send + Sync + 'static {
     /// - Following the pages to the last shows every waiter once while nothing changes, and no page
     ///   shows more than the limit. `inspection::waiters_are_paged`
     /// - Holders and waiters are counted exactly. `inspection::queue_of_many_is_counted`
-    /// - Looking grants what is due: the waiter after a lease that ran out is shown as the holder
+    /// - Inspection grants what is due: the waiter after an expired lease is shown as the holder
     ///   that it now is. `inspection::inspection_grants_what_is_due`
     async fn inspect(&self, query: &InspectQuery) -> Result<Timed<Inspection>>;
 
@@ -66,11 +66,11 @@ pub trait LockInspector: Debug + Send + Sync + 'static {
     /// # Contract
     /// - Following the pages to the last lists every lease once while nothing changes, and no page
     ///   holds more than the limit. `listing::every_lease_is_listed_once`
-    /// - Leases that share a key are listed each. `listing::shared_leases_are_listed_each`
+    /// - Each of the leases that share a key is listed. `listing::shared_leases_are_listed_each`
     /// - Requests that wait are not listed. `listing::waiters_are_not_listed`
     /// - A lease that is held from the first page to the last is listed, whatever is granted, ended
     ///   or renewed in between. `listing::lease_held_throughout_is_listed_despite_changes`
-    /// - A prefix and an owner mean exactly themselves, and a lease is listed when it matches both.
+    /// - A prefix and an owner match literally, and a lease is listed when it matches both.
     ///   `listing::listing_filters_by_prefix` `listing::listing_filters_by_owner`
     /// - A cursor that is not the store's own is refused as
     ///   [`InvalidInput`](crate::ErrorKind::InvalidInput). `listing::foreign_cursor_is_refused`
@@ -86,11 +86,11 @@ pub trait LockInspector: Debug + Send + Sync + 'static {
     /// this store.
     ///
     /// # Contract
-    /// - Every waiter of the very same owner is found, on whatever key.
+    /// - Every waiter of exactly this owner is found, on any key.
     ///   `inspection::waits_of_an_owner_are_found`
-    /// - Every waiter of the very same session is found, and none of another session of its owner.
+    /// - Every waiter of exactly this session is found, and none of another session of its owner.
     ///   `inspection::waits_of_a_session_are_found`
-    /// - A request that was granted or left the queue is not.
+    /// - A request that was granted or left the queue is not found.
     ///   `inspection::waits_end_with_the_grant`
     /// - Following the pages to the last finds every waiter once while nothing changes.
     ///   `inspection::waits_are_paged`
@@ -105,19 +105,18 @@ pub trait LockInspector: Debug + Send + Sync + 'static {
     /// store of this kind.
     ///
     /// # Contract
-    /// - From the return of this call on, every change of a key is an event, in the order in which
-    ///   they happened, with the very lease or waiter that it is about.
-    ///   `events::events_tell_the_story_of_a_key`
-    /// - A watch after the cursor of an event sees what followed it, each event once; where the
-    ///   store no longer keeps that, it first sees [`Watched::Missed`].
+    /// - From the return of this call on, every change of a key is an event, in order, with the
+    ///   lease or waiter concerned. `events::events_record_every_change_of_a_key`
+    /// - A watch after the cursor of an event sees what followed, each event once; where the store
+    ///   no longer keeps all of that, it sees [`Watched::Missed`] first.
     ///   `events::watch_resumes_after_a_cursor`
     /// - Only events that match the whole filter are seen. `events::events_are_filtered`
     /// - An eviction names the lease or the waiter, who ended it and why.
     ///   `events::eviction_event_names_who_and_why`
     /// - A transfer names both leases and concerns both owners. `events::transfer_event_names_both`
-    /// - What ends by itself is an event as soon as a command touches the key: a lease that ran
-    ///   out, before the grant that follows, and a waiter that fell silent.
-    ///   `events::expiry_is_an_event` `events::lapsed_and_cancelled_waiters_are_events`
+    /// - An expiry is an event as soon as a command touches the key: that of a lease, before the
+    ///   grant that follows, and that of a silent waiter. `events::expiry_is_an_event`
+    ///   `events::lapsed_and_cancelled_waiters_are_events`
     async fn watch(&self, filter: &EventFilter, after: Option<&EventCursor>)
     -> Result<EventStream>;
 
@@ -128,13 +127,14 @@ pub trait LockInspector: Debug + Send + Sync + 'static {
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its answer is damaged.
     ///
     /// # Contract
-    /// - The store tells what it is, the same on every connection. `inspection::health_is_told`
+    /// - The store reports what it is, the same on every connection.
+    ///   `inspection::health_is_reported`
     async fn health(&self) -> Result<Health>;
 
     /// Capabilities of the store.
     ///
     /// # Contract
-    /// - What is offered holds, and is the same on every connection.
+    /// - The reported capabilities hold, and are the same on every connection.
     ///   `inspection::capabilities_are_as_expected`
     fn capabilities(&self) -> Capabilities;
 }

@@ -100,7 +100,7 @@ impl fmt::Display for Violation {
             Self::BelowLimit { limit } => write!(f, "is below {limit}"),
             Self::TooShort { limit } => write!(f, "is shorter than {limit:?}"),
             Self::TooLarge { limit } => write!(f, "is longer than {limit:?}"),
-            Self::UnknownWord { allowed } => write!(f, "is none of {allowed}"),
+            Self::UnknownWord { allowed } => write!(f, "is not one of {allowed}"),
             Self::Malformed { expected } => write!(f, "is not {expected}"),
         }
     }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod clock;
+mod duration;
 mod identity;
 mod invalid;
 mod key;
@@ -10,7 +11,6 @@ mod owner;
 mod priority;
 mod random;
 mod reason;
-mod span;
 mod text;
 mod timed;
 mod token;
@@ -40,6 +40,7 @@ pub use backend::LockBackend;
 #[cfg(feature = "test-util")]
 pub use clock::ManualClock;
 pub use clock::{Clock, Timestamp, TokioClock};
+pub use duration::{AgeingStep, HeadStart, KeepAlive, LeaseTime, Timeout};
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use event::{Change, ChangeKind, ChangeKinds, EventFilter, LockEvent, Watched};
 #[doc(no_inline)]
@@ -74,7 +75,6 @@ pub use request::{
     AcquireRequest, CancelRequest, EvictRequest, EvictTarget, HearRequest, OnHeld, ReleaseRequest,
     RenewRequest, TransferRequest, TransferTo,
 };
-pub use span::{AgeingStep, HeadStart, KeepAlive, LeaseTime, Timeout};
 pub use timed::Timed;
 pub use token::FencingToken;
 #[doc(no_inline)]

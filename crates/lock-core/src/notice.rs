@@ -45,7 +45,7 @@ impl fmt::Display for End {
 
 /// Notice to a mailbox.
 ///
-/// A notice is a hint: it may be late, lost or repeated, and whatever it tells is also state that a
+/// A notice is a hint: it may be late, lost or repeated, and its content is also state that a
 /// command finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -9,7 +9,7 @@ use crate::{AgeingStep, HeadStart};
 /// Priority of a request.
 ///
 /// A priority is a head start: a request of one level more ranks as if it had come one ageing step
-/// earlier. So nobody is overtaken by a request that came more than three steps later, and nobody
+/// earlier. So no request is overtaken by one that came more than three steps later, and none
 /// starves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

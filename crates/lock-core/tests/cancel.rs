@@ -114,7 +114,8 @@ async fn release_dropped_at_any_point_gives_the_key_back() {
             poll_times(&mut release, times).await;
             drop(release);
             store.heal();
-            // The drop itself may have met the fault: then the store is told again after the time-out.
+            // The drop itself may have met the fault: then the release is repeated after the
+            // time-out.
             sleep(Duration::from_secs(6)).await;
             assert_free(&alice).await;
         }

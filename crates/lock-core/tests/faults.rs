@@ -276,7 +276,7 @@ async fn loss_of_the_shortest_leases_is_known_before_they_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn repeated_eviction_spares_who_came_after() {
+async fn repeated_eviction_does_not_affect_later_holders() {
     let store = faulty();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let held = alice.acquire("key").await.unwrap();

@@ -308,7 +308,7 @@ async fn ten_thousand_waiters_take_at_most_a_hundred_commands_a_round() {
     let commands = store.commands(Operation::Hear) - before;
     assert!((10 * 79..=10 * 100).contains(&commands), "{commands} commands in ten rounds");
     assert_eq!(alice.inspect("key").await.unwrap().value.waiting, 10_000);
-    assert_eq!(bob.shutdown().await.untold, 0);
+    assert_eq!(bob.shutdown().await.unreleased, 0);
     assert_eq!(alice.inspect("key").await.unwrap().value.waiting, 0);
 }
 

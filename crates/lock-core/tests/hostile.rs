@@ -100,7 +100,7 @@ async fn shutdown_waits_for_a_guard_that_was_on_its_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn eviction_of_a_lease_adopted_first_of_all_is_told() {
+async fn eviction_of_a_lease_adopted_first_of_all_is_notified() {
     let store = faulty();
     let alice = manager(&store, "alice");
     let op = manager(&store, "op");

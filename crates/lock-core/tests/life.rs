@@ -110,7 +110,7 @@ async fn unanswered_release_does_not_undo_the_work() {
     store.inject(Operation::Release, Fault::Refused);
     assert_eq!(alice.hold("key", async |_| 7).await.unwrap(), 7);
     store.heal();
-    assert_eq!(alice.shutdown().await.untold, 0);
+    assert_eq!(alice.shutdown().await.unreleased, 0);
     assert_eq!(counts(&alice).await, (0, 0));
 }
 
@@ -122,7 +122,7 @@ async fn dropped_guard_and_shutdown_leave_nothing() {
     store.inject(Operation::Release, Fault::AnswerDelayed(Duration::from_millis(50)));
     drop(guard);
     let report = alice.shutdown().await;
-    assert_eq!((report.in_use, report.untold), (0, 0));
+    assert_eq!((report.in_use, report.unreleased), (0, 0));
     assert_eq!(counts(&alice).await, (0, 0));
 }
 
@@ -157,7 +157,7 @@ async fn shutdown_waits_for_a_guard_until_it_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_ends_in_its_time_and_tells_what_is_left() {
+async fn shutdown_ends_in_its_time_and_reports_what_is_left() {
     let store = faulty();
     let config = ManagerConfig::default().with_shutdown_timeout(Duration::from_secs(7)).unwrap();
     let alice = LockManager::with_config(store.clone(), OwnerId::parse("alice").unwrap(), config);
@@ -167,7 +167,7 @@ async fn shutdown_ends_in_its_time_and_tells_what_is_left() {
     drop(dropped);
     let start = Instant::now();
     let report = alice.shutdown().await;
-    assert_eq!((report.in_use, report.untold), (1, 1));
+    assert_eq!((report.in_use, report.unreleased), (1, 1));
     assert_eq!(start.elapsed(), Duration::from_secs(7));
     assert_eq!(used.lost().await, LossReason::ShutDown);
 }
@@ -213,7 +213,7 @@ fn manager_works_in_the_runtime_it_was_made_in() {
     let guard = renewed_at_home(&alice, &home);
     home.block_on(async {
         drop(guard);
-        assert_eq!(alice.shutdown().await.untold, 0);
+        assert_eq!(alice.shutdown().await.unreleased, 0);
     });
 }
 
@@ -224,7 +224,7 @@ fn named_runtime_is_the_home() {
     let alice = manager(&store, "alice").with_runtime(home.handle().clone());
     // Dropped outside of any runtime.
     drop(renewed_at_home(&alice, &home));
-    assert_eq!(home.block_on(alice.shutdown()).untold, 0);
+    assert_eq!(home.block_on(alice.shutdown()).unreleased, 0);
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn calls_say_that_the_runtime_is_gone() {
         drop(other);
         let start = Instant::now();
         let report = alice.shutdown().await;
-        assert_eq!((report.in_use, report.untold), (0, 1));
+        assert_eq!((report.in_use, report.unreleased), (0, 1));
         assert_eq!(start.elapsed(), Duration::ZERO);
     });
 }
@@ -269,7 +269,7 @@ fn drops_while_a_runtime_ends_are_counted() {
     });
     drop(home);
     let report = runtime().block_on(alice.shutdown());
-    assert_eq!((report.in_use, report.untold), (0, 2));
+    assert_eq!((report.in_use, report.unreleased), (0, 2));
 }
 
 #[test]
@@ -282,14 +282,14 @@ fn shutdown_ends_when_the_runtime_is_not_driven() {
         drop(guard);
         let start = Instant::now();
         let report = alice.shutdown().await;
-        assert_eq!((report.in_use, report.untold), (0, 1));
+        assert_eq!((report.in_use, report.unreleased), (0, 1));
         assert!(start.elapsed() <= TTL, "{:?}", start.elapsed());
     });
     drop(home);
 }
 
 #[test]
-fn waiter_is_told_that_the_runtime_is_not_driven() {
+fn waiter_fails_when_the_runtime_is_not_driven() {
     let store = MemoryBackend::new();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let home = runtime();

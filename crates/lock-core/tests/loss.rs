@@ -1,4 +1,4 @@
-//! Keeping and losing leases: renewal in batches, and losses that are told in time, with the reason.
+//! Keeping and losing leases: renewal in batches, and losses known in time, with the reason.
 
 mod common;
 
@@ -134,7 +134,7 @@ async fn lost_lease_stays_lost_when_the_store_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn loss_that_nobody_looked_at_is_not_undone_by_a_late_answer() {
+async fn loss_that_was_not_observed_is_not_undone_by_a_late_answer() {
     let store = faulty();
     let alice = manager(&store, "alice");
     let guard = alice.acquire("key").ttl(TTL).await.unwrap();
@@ -199,7 +199,7 @@ async fn deadline_is_before_the_end_of_a_lease_that_a_lost_answer_claimed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn eviction_is_told_at_once_with_who_and_why() {
+async fn holder_is_notified_of_its_eviction_with_who_and_why() {
     let store = MemoryBackend::new();
     let alice = manager(&store, "alice");
     for ttl in [Ttl::parse(TTL).unwrap(), Ttl::Never] {
@@ -221,7 +221,7 @@ async fn eviction_is_told_at_once_with_who_and_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn eviction_that_is_told_before_its_guard_exists_is_not_forgotten() {
+async fn eviction_notified_before_its_guard_exists_is_not_forgotten() {
     for is_queueing in [true, false] {
         let store = faulty();
         let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
@@ -263,7 +263,7 @@ async fn eviction_of_a_crowd_spares_the_waiters() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn manager_tells_its_own_guards_of_its_evictions() {
+async fn manager_notifies_its_own_guards_of_its_evictions() {
     let store = MemoryBackend::new();
     let alice = manager(&store, "alice");
     let guard = alice.acquire("key").await.unwrap();
@@ -276,7 +276,7 @@ async fn manager_tells_its_own_guards_of_its_evictions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn release_by_name_is_told_to_a_guard_and_leaves_no_mark() {
+async fn release_by_name_ends_the_guard_and_leaves_no_mark() {
     let store = MemoryBackend::new();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let guard = alice.acquire("key").ttl(Ttl::Never).await.unwrap();
@@ -294,7 +294,7 @@ async fn release_by_name_is_told_to_a_guard_and_leaves_no_mark() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn release_by_name_tells_how_the_lease_was_ended() {
+async fn release_by_name_reports_the_end_of_the_lease() {
     let store = MemoryBackend::new();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let guard = alice.acquire("key").await.unwrap();
@@ -305,7 +305,7 @@ async fn release_by_name_tells_how_the_lease_was_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn eviction_is_told_by_the_next_renewal_without_notices() {
+async fn next_renewal_reports_the_eviction_without_notices() {
     let store = faulty();
     let alice = manager(&store, "alice");
     store.inject(Operation::Listen, Fault::Refused);
@@ -321,7 +321,7 @@ async fn eviction_is_told_by_the_next_renewal_without_notices() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn transfer_is_told_to_the_giver_and_adopted_by_the_receiver() {
+async fn giver_is_notified_of_a_transfer_and_the_receiver_adopts_it() {
     let store = MemoryBackend::new();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let guard = alice.acquire("key").await.unwrap();
@@ -351,7 +351,7 @@ async fn refused_transfer_is_a_value_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn evicted_waiter_is_told_at_once_with_who_and_why() {
+async fn waiter_is_notified_of_its_eviction_with_who_and_why() {
     let store = MemoryBackend::new();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let _held = alice.acquire("key").await.unwrap();
@@ -394,7 +394,7 @@ async fn deadline_is_before_the_end_of_the_lease_and_moves_with_renewals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn short_lease_told_long_after_the_last_answer_is_held_and_kept() {
+async fn short_lease_notified_long_after_the_last_answer_is_held_and_kept() {
     let store = MemoryBackend::new();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
     let held = alice.acquire("key").ttl(Ttl::Never).await.unwrap();

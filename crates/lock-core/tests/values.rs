@@ -70,7 +70,7 @@ fn priorities_are_read_by_name_and_give_head_starts() {
         assert_eq!(priority.to_string().to_uppercase().parse::<Priority>().unwrap(), priority);
     }
     let error = "urgent".parse::<Priority>().unwrap_err();
-    assert_eq!(error.to_string(), "priority is none of low, normal, high, critical");
+    assert_eq!(error.to_string(), "priority is not one of low, normal, high, critical");
     let minute = Duration::from_secs(60);
     let step = |span| AgeingStep::parse(span).unwrap();
     assert_eq!(Priority::Critical.head_start(step(minute)).span(), 3 * minute);
@@ -257,7 +257,7 @@ fn positions_name_the_holder_and_those_ahead() {
         shown(position(1, 3).with_holder(1, holder(Some(62_500_000)))),
         shown(position(2, 2).with_holder(3, holder(Some(62_500_000)))),
         shown(position(12, 0).with_holder(1, holder(Some(61_000_000)))),
-        // A clock that jumped back, and a position that nobody can have.
+        // A clock that jumped back, and an impossible position.
         shown(position(0, 0).with_holder(1, holder(Some(0)))),
     ];
     insta::assert_snapshot!(text.join("\n"), @r"

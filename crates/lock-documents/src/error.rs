@@ -20,7 +20,7 @@ pub enum DocumentError {
         reason: String,
     },
     /// The store failed.
-    #[error("the store of documents failed{}", if *unknown { "; the outcome is unknown" } else { "" })]
+    #[error("the document store failed{}", if *unknown { "; the outcome is unknown" } else { "" })]
     Failed {
         /// `true` if the call may have happened all the same.
         unknown: bool,

@@ -36,7 +36,7 @@ impl Directory {
         self.folder.join(name.bytes().map(|byte| format!("{byte:02x}")).collect::<String>())
     }
 
-    /// The first line of a file is for scans: when the cell is due, and whether somebody waits.
+    /// The first line of a file is for scans: the due time of the cell, and its `waits`.
     fn read(&self, name: &str) -> io::Result<Option<(String, Vec<u8>)>> {
         let bytes = match fs::read(self.path(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

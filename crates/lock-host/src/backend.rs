@@ -39,7 +39,7 @@ impl<S: StateStore> HostBackend<S> {
     /// Hosts the machine in this store.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// `Unavailable` when no thread can be started.
     pub fn new(store: S, config: &HostConfig) -> std::result::Result<Self, StoreError> {
         let (store, mailboxes) = (Arc::new(store), Arc::<Mailboxes>::default());
         let watching = Arc::new(Watching::new());
@@ -56,14 +56,14 @@ impl<S: StateStore> HostBackend<S> {
         &self.store
     }
 
-    /// Has the thread of the store do this work, after the commands that were given before: so a
-    /// store can keep something of its own beside the cells.
+    /// Runs this work on the thread of the store, after the commands sent before: so a store can
+    /// keep data of its own beside the cells.
     ///
     /// # Errors
-    /// When the thread has ended; whether the work was done is then unknown.
+    /// `Unavailable` and [unknown](StoreError::unknown) when the thread has ended.
     ///
     /// # Cancel safety
-    /// The work is done all the same when the future is dropped after its first poll.
+    /// The work runs all the same if the future is dropped after its first poll.
     pub async fn with_store<R: Send + 'static>(
         &self,
         work: impl FnOnce(&S) -> R + Send + 'static,
@@ -89,7 +89,7 @@ impl<S: StateStore> HostBackend<S> {
         answered.map_err(|error| error.of(operation).with_key(key.clone()))
     }
 
-    /// Runs many commands, in one update if they fit, and answers them in their order.
+    /// Runs many commands, in one update if they fit, and returns the answers in order.
     pub(crate) async fn run_all<R, F>(
         &self,
         operation: Operation,

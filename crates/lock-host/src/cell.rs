@@ -52,7 +52,7 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     match bytes.split_first() {
         Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(damaged),
         Some((version, _)) => {
-            let what = format!("the cell has version {version}, which is not known");
+            let what = format!("the cell has the unknown version {version}");
             Err(StoreError::new(ErrorKind::Unsupported, what))
         }
         None => Err(damaged("it is empty")),

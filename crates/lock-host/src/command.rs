@@ -64,7 +64,7 @@ where
     fn answer(self: Box<Self>, end: Result<Timestamp, StoreError>) {
         let reply = self.reply.unwrap_or_else(|| Err(StoreError::stopped()));
         let answer = end.and_then(|at| Ok(Timed::new(at, reply?)));
-        // Who does not wait for the answer any more has no use for it.
+        // The caller may no longer wait for the answer.
         let _ = self.answer.send(answer);
     }
 }

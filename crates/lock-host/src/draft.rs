@@ -74,7 +74,8 @@ impl<'a> Draft<'a> {
     /// Returns the stored cell of `name`, without the writes of this draft.
     ///
     /// # Errors
-    /// When the store failed.
+    /// The error of the store: `Unavailable` when it does not answer, `Corrupt` when the cell is
+    /// damaged.
     pub fn read(&mut self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         (self.read)(name)
     }

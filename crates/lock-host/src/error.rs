@@ -15,19 +15,19 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// The store failed in this way and changed nothing. The source says what an operator can do.
+    /// An error of this kind, after which nothing changed. The source says what an operator can do.
     #[must_use]
     pub fn new(kind: ErrorKind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { kind, unknown: false, source: Arc::from(source.into()) }
     }
 
-    /// The store does not serve now, and changed nothing.
+    /// The store is not available, and changed nothing.
     #[must_use]
     pub fn unavailable(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(ErrorKind::Unavailable, source)
     }
 
-    /// The cell was changed by others at every attempt, and nothing was written.
+    /// Others changed the cell at every attempt, and nothing was written.
     #[must_use]
     pub fn conflict() -> Self {
         Self::unavailable("others changed the cell at every attempt")
@@ -57,7 +57,7 @@ impl StoreError {
         self.unknown
     }
 
-    /// The state of a key that would have more bytes than its cell may.
+    /// The state of a key would exceed the size of a cell.
     pub(crate) fn too_large(length: usize, limit: usize) -> Self {
         let violation = Violation::TooLong { length, limit };
         Self::new(ErrorKind::InvalidInput, InvalidInput::new("state of the key", violation))

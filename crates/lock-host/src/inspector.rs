@@ -21,8 +21,8 @@ const KEYS_A_PAGE: usize = 128;
 /// Maximum number of leases that a page looks at.
 const LEASES_A_PAGE: usize = 1000;
 
-/// Leases are listed in the order of their keys, and of their tokens within each. Looking for waiters
-/// looks at every key that somebody waits for.
+/// Leases are listed in the order of their keys, and of their tokens within each. A query for
+/// waiters reads every key with a queue.
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<S: StateStore> LockInspector for HostBackend<S> {
@@ -95,8 +95,8 @@ impl<S: StateStore> LockInspector for HostBackend<S> {
             let page = seen.value.map_err(|input| Error::invalid(Operation::WaitsOf, input))?;
             let next = |within| WaitsCursor { key: key.clone(), within }.write();
             if !page.items.is_empty() && found.len() + page.items.len() > limit {
-                // What does not fit is looked for again, from the head of its queue on or from where
-                // this page began in it.
+                // Waiters that do not fit are found again, from the head of their queue or from
+                // where this page began in it.
                 let begun = begun.as_ref().filter(|begun| begun.0 == key);
                 let next = next(begun.map(|begun| begun.1.clone()));
                 return Ok(Timed::new(now, Page::new(found, Some(next))));
@@ -178,7 +178,7 @@ impl<S: StateStore> HostBackend<S> {
         Ok((keys, next))
     }
 
-    /// The store's time, when no command told it.
+    /// The store's time, if no command returned it.
     async fn now(&self, operation: Operation) -> Result<Timestamp> {
         let now = self.thread.ask(|worker| worker.read_clock()).await.and_then(|now| now);
         now.map_err(|error| error.of(operation))

@@ -76,7 +76,7 @@ impl Drop for Notices {
     }
 }
 
-/// Where a store puts what it was told by others for one mailbox of this process.
+/// The inbox into which a store puts others' notices for one mailbox of this process.
 #[derive(Clone)]
 pub struct Inbox(To);
 
@@ -97,7 +97,7 @@ impl Inbox {
 
     /// Puts a notice in, as [`notify`](crate::StateStore::notify) was given it.
     pub fn deliver(&self, notice: &[u8]) {
-        // What cannot be read may have been anything.
+        // An unreadable notice may have been any.
         self.put(cell::read(notice).unwrap_or(Notice::MayHaveMissed));
     }
 

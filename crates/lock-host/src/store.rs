@@ -17,26 +17,29 @@ pub type Step<'a> = dyn FnMut(&mut Draft<'_>) -> Result<(), StoreError> + 'a;
 /// a time: `try_update` on the thread of whoever asks, the others on a thread of its own. Several hosts, in one process or in many, may use the same store at once.
 ///
 /// # What a store promises
-/// - Updates of one cell take effect one after another, whoever makes them from wherever, and an
-///   update sees every update of the cell that ended before it began.
-/// - An update that failed and does not say that it is [unknown](StoreError::unknown) changed nothing.
-/// - A cell is read as it was written, byte by byte, under its very name.
-/// - What is written is durable when `update` returns, as far as [`Properties`] say.
+/// - Updates of one cell take effect one after another, from any number of hosts, and an update
+///   sees every update of the cell that ended before it began.
+/// - An update whose error is not [unknown](StoreError::unknown) changed nothing.
+/// - A cell is read as it was written, byte by byte, under exactly its name.
+/// - Writes are durable when `update` returns, as far as [`Properties`] say.
 pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     /// Properties of the store. They do not change.
     fn properties(&self) -> Properties;
 
     /// Runs `step` on a fresh draft, and writes all that the draft then holds, or nothing.
     ///
-    /// The step writes no other cells than `names`, but may read others; without names it only looks
-    /// at the time. Where the store has [transactions](Properties::with_transactions), draft and write
-    /// are one transaction. Where it has none, there is at most one name, and the store writes the cell only if it is still as the draft
-    /// read it; otherwise it runs the step again, a bounded number of times, and then fails with
-    /// [`StoreError::conflict`]. The events of the draft are written in the same transaction, or right
-    /// after the cell.
+    /// The step writes no cells besides `names`, but may read others; without names it only reads
+    /// the time. With [transactions](Properties::with_transactions), draft and write are one
+    /// transaction. Without, there is at most one name, and the store writes the cell only if it is
+    /// still as the draft read it; otherwise it runs the step again, a bounded number of times, and
+    /// then fails with [`StoreError::conflict`]. The events of the draft are written in the same
+    /// transaction, or right after the cell.
     ///
     /// # Errors
-    /// When the store failed; an error of the step as it is.
+    /// `Unavailable` when the store does not answer (did not happen, or
+    /// [unknown](StoreError::unknown)), and on [`StoreError::conflict`]; `Corrupt` when a cell is
+    /// damaged; `InvalidInput` when a cell is larger than the store allows. An error of the step is
+    /// returned unchanged.
     fn update(&self, names: &[&str], step: &mut Step<'_>) -> Result<(), StoreError>;
 
     /// Like [`update`](Self::update), but fails where it would wait for another process or for a disk: a
@@ -53,46 +56,45 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
 
     /// The names of cells from `scan.from` on, the lowest first, at most `scan.limit`.
     ///
-    /// Names are ordered as the bytes that they are; those of cells that are due may come in any order.
-    /// More cells than the filter asks for may be
-    /// named, and never fewer.
+    /// Names are ordered by their bytes; those of cells that are due may come in any order. The
+    /// result may contain cells that the filter excludes, and misses none that it includes.
     ///
     /// # Errors
-    /// When the store failed.
+    /// `Unavailable` when the store does not answer; `Corrupt` when it is damaged.
     fn scan(&self, scan: &Scan<'_>) -> Result<Vec<String>, StoreError>;
 
-    /// Opens a mailbox: what other hosts [notify](Self::notify) it of goes into `inbox`, until what
-    /// this returns is dropped. It is called where the store [pushes](Properties::with_pushes).
+    /// Opens a mailbox: notices of other hosts' [`notify`](Self::notify) go into `inbox`, until the
+    /// returned value is dropped. It is called only if the store [pushes](Properties::with_pushes).
     ///
     /// A store that may have lost a notice calls [`Inbox::may_have_missed`].
     ///
     /// # Errors
-    /// When the store failed.
+    /// `Unavailable` when the store does not answer; `Corrupt` when it is damaged.
     fn listen(&self, mailbox: MailboxId, inbox: Inbox) -> Result<Listening, StoreError>;
 
-    /// Tells a mailbox, wherever it is open; a mailbox that is open nowhere is told nothing. It is
-    /// called where the store [pushes](Properties::with_pushes).
+    /// Sends a notice to a mailbox, wherever it is open; if it is open nowhere, the notice is
+    /// dropped. It is called only if the store [pushes](Properties::with_pushes).
     fn notify(&self, mailbox: MailboxId, notice: &[u8]);
 
-    /// The events that were published after the one of number `after`, the first first, at most
-    /// `limit`. It is called where the store [keeps events](Properties::with_events).
+    /// The events after number `after`, in order, at most `limit`. It is called only if the store
+    /// [keeps events](Properties::with_events).
     ///
     /// # Errors
-    /// When the store failed.
+    /// `Unavailable` when the store does not answer; `Corrupt` when it is damaged.
     fn events(&self, after: u64, limit: usize) -> Result<Events, StoreError>;
 
     /// Warnings for the operator; empty if the store is healthy.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// `Unavailable` when the store does not answer; `Corrupt` when it is damaged.
     fn warnings(&self) -> Result<Vec<String>, StoreError>;
 }
 
-/// Which cells to name.
+/// A query for the names of cells.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Scan<'a> {
-    /// The lowest name that is wanted.
+    /// The lowest name to return.
     pub from: &'a str,
     /// Filter of cells.
     pub filter: ScanFilter,
@@ -110,7 +112,7 @@ impl<'a> Scan<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScanFilter {
-    /// Nothing.
+    /// No condition.
     All,
     /// Its [`waits`](crate::Cell::waits) is set.
     Waits,
@@ -124,14 +126,14 @@ pub enum ScanFilter {
 pub struct Events {
     /// The events and their numbers, which increase by one.
     pub items: Vec<(u64, Vec<u8>)>,
-    /// The number of the first event that is kept; one more than the last where none is.
+    /// The number of the first event that is kept; one more than the last if none is.
     pub first: u64,
-    /// The number of the last event that was ever published; zero where there was none.
+    /// The number of the last event ever published; zero if there was none.
     pub last: u64,
 }
 
 impl Events {
-    /// These events, of which the store keeps those from `first` to `last`.
+    /// These events; the store keeps those from `first` to `last`.
     #[must_use]
     pub const fn new(items: Vec<(u64, Vec<u8>)>, first: u64, last: u64) -> Self {
         Self { items, first, last }
@@ -144,21 +146,21 @@ impl Events {
 pub struct Properties {
     /// Name and version of the store, for display.
     pub name: String,
-    /// By which an event of this store is told from one of another.
+    /// Identity that distinguishes events of this store from those of another.
     pub identity: u64,
     /// An update writes several cells, or none of them.
     pub transactions: bool,
     /// [`StateStore::notify`] reaches other hosts.
     pub pushes: bool,
-    /// [`StateStore::events`] gives what was published.
+    /// [`StateStore::events`] returns published events.
     pub events: bool,
     /// Processes on several machines can share the store.
     pub shared: bool,
     /// Cells outlive the process that keeps the store.
     pub durable: bool,
-    /// The most bytes that a key may have.
+    /// Maximum bytes of a key.
     pub key_bytes: usize,
-    /// The most bytes that a cell may have.
+    /// Maximum bytes of a cell.
     pub cell_bytes: Option<NonZeroUsize>,
 }
 
@@ -185,7 +187,7 @@ impl Properties {
         Self { transactions: true, ..self }
     }
 
-    /// Tells other hosts of notices.
+    /// Sends notices to other hosts.
     #[must_use]
     pub fn with_pushes(self) -> Self {
         Self { pushes: true, ..self }

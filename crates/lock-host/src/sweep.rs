@@ -18,7 +18,7 @@ const SWEEP: usize = 64;
 const REST: Duration = Duration::from_secs(60);
 
 impl<S: StateStore> Worker<S> {
-    /// Looks for cells that nobody uses, unless that was done just now.
+    /// Looks for unused cells, unless it did so just now.
     pub(crate) fn sweep(&mut self) {
         if !self.is_sweep_due() {
             return;

@@ -22,16 +22,16 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// When a cell is looked at that nobody uses from `now` on, rounded up so that a cell in use is
-    /// seldom given another time.
+    /// The due time of a cell that is unused from `now` on, rounded up so that a cell in use seldom
+    /// gets another one.
     pub(crate) fn due(&self, now: Timestamp) -> Timestamp {
         let grain = u64::try_from(self.idle_span.as_micros() / 4).unwrap_or(u64::MAX).max(1);
         let due = now.after(self.idle_span).as_micros();
         Timestamp::from_micros(due.div_ceil(grain).saturating_mul(grain))
     }
 
-    /// When a cell is looked at that somebody is alive in: not before all are dead, if nobody uses it
-    /// until then.
+    /// The due time of a cell with live requests: when all of them are dead, if it is unused until
+    /// then.
     fn due_while_alive(&self, state: &KeyState, now: Timestamp) -> Option<Timestamp> {
         let leases = state.leases(now).map(|lease| lease.expires_at);
         let waiters = state.waiters(now).map(|waiter| Some(waiter.silent_at));
@@ -81,7 +81,7 @@ impl Turn {
         terms: &Terms,
         wanted: ChangeKinds,
     ) -> Result<(), StoreError> {
-        // What an earlier run left, which counts no more.
+        // The results of an earlier run do not count.
         (self.failed, self.idle) = (None, None);
         self.notices.clear();
         self.changes.clear();

@@ -53,7 +53,7 @@ pub(crate) struct Worker<S> {
     pub(crate) listening: Option<Listening>,
     /// When the last update took effect.
     pub(crate) now: Timestamp,
-    /// When cells that nobody uses are looked for again.
+    /// The time of the next sweep of unused cells.
     pub(crate) sweep_at: Timestamp,
 }
 
@@ -189,7 +189,7 @@ impl<S: StateStore> Worker<S> {
         match updated {
             Ok(_) => notices.for_each(|(mailbox, notice)| self.tell_one(mailbox, notice)),
             Err(error) if error.is_unknown() => {
-                // What was to be told may have happened, and nobody else tells it.
+                // The update may have happened, and nothing else would send its notices.
                 notices.for_each(|(mailbox, _)| self.tell_one(mailbox, Notice::MayHaveMissed));
             }
             Err(_) => return,

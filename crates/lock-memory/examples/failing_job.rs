@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("the job panicked: {}", panicking.await.is_err());
     show(&manager).await?;
 
-    // Whoever drops the job drops the guard, and the manager releases in the background.
+    // Dropping the job drops the guard, and the manager releases in the background.
     let endless = manager.hold(KEY, async |_| pending::<()>().await);
     println!("the job was dropped: {}", timeout(Duration::from_millis(10), endless).await.is_err());
     // The next acquire waits for that release.

@@ -13,9 +13,8 @@ use crate::table::Table;
 
 /// A lock store in the memory of this process.
 ///
-/// Clones share the store; any number of managers may use it at once. The memory that it takes is
-/// in proportion to the keys that somebody holds or waits for; tokens go on increasing all the
-/// same.
+/// Clones share the store; any number of managers may use it at once. Its memory is in proportion
+/// to the keys with holders or waiters; tokens of removed keys keep increasing all the same.
 ///
 /// # Examples
 /// ```
@@ -55,8 +54,8 @@ impl MemoryBackend {
         Self { table: Arc::new(Table::new(Arc::new(clock))) }
     }
 
-    /// The number of keys that somebody holds or waits for, and of those whose leases ran out and
-    /// that were not swept since: about as many as were alive at once.
+    /// The number of keys with holders or waiters, and of those whose leases expired and that were
+    /// not swept since: at most about as many as were alive at once.
     #[must_use]
     pub fn keys_in_memory(&self) -> usize {
         self.table.len()

@@ -54,7 +54,7 @@ impl LockInspector for MemoryBackend {
         Ok(Timed::new(self.table.now(), Page::new(found.leases, next)))
     }
 
-    /// Looking for a session looks at every key that somebody waits for.
+    /// A query for a session reads every key with a queue.
     async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
         let cursor = query.cursor.as_ref().map(WaitsCursor::read).transpose()?;
         let limit = query.limit.get() as usize;

@@ -24,7 +24,7 @@ pub(crate) struct Journal {
     is_kept: AtomicBool,
     /// Done when every command records its changes.
     begun: Once,
-    /// By which a cursor of this store is told from one of another.
+    /// Identity that distinguishes cursors of this store from those of another.
     store: u64,
     events: Mutex<Events>,
 }
@@ -140,7 +140,7 @@ fn parse(cursor: &EventCursor) -> Option<(u64, u64)> {
 #[derive(Debug)]
 pub(crate) struct Watcher {
     journal: Arc<Journal>,
-    /// By which it is told from the other watchers.
+    /// Identity among the watchers.
     number: u64,
     filter: EventFilter,
     /// The number of the event to read next.

@@ -18,7 +18,7 @@ const KEPT: usize = 64;
 /// The open mailboxes.
 ///
 /// A notice is put in while the shard of its key is locked, so that those of one key come out in
-/// their order. Nothing is dropped: a manager is told at most once for each of its requests.
+/// their order. Nothing is dropped: a manager gets at most one notice for each of its requests.
 #[derive(Debug, Default)]
 pub(crate) struct Mailboxes {
     open: DashMap<MailboxId, Arc<Mutex<Mailbox>>, RandomState>,
@@ -46,7 +46,7 @@ impl Mailboxes {
         Notices { mailboxes: Arc::clone(self), mailbox, opened }
     }
 
-    /// Tells each mailbox its notices; those that are not open are told nothing.
+    /// Delivers notices to their mailboxes; those for mailboxes that are not open are dropped.
     pub(crate) fn tell(&self, notices: Vec<(MailboxId, Notice)>, wakes: &mut Wakes) {
         for (mailbox, notice) in notices {
             if let Some(open) = self.open.get(&mailbox) {

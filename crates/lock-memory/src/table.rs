@@ -40,10 +40,10 @@ const BYTES_AN_ACQUIRE: usize = 1024;
 /// Time that all waiters of a key must have been dead before other commands settle it.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
-/// The states of all keys that somebody holds or waits for, and of some that nobody does.
+/// The states of all keys with holders or waiters, and of some without.
 pub(crate) struct Table {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
-    /// The shard that is looked through next, whoever looks.
+    /// The shard that the next sweep reads.
     hand: AtomicUsize,
     hasher: RandomState,
     clock: Arc<dyn Clock>,
@@ -151,7 +151,7 @@ impl Table {
         reply
     }
 
-    /// Runs a command that changes nothing on a key that nobody holds or waits for.
+    /// Runs a command that changes nothing on a key without holders and waiters.
     pub(crate) fn run_known<R>(
         &self,
         key: &LockKey,
@@ -185,7 +185,7 @@ impl Table {
         reply
     }
 
-    /// Settles the keys of a shard that nobody comes back to.
+    /// Settles the abandoned keys of a shard.
     fn clear_away(&self, shard: usize) {
         if let Some(shard) = self.shards.get(shard) {
             let mut wakes = Wakes::default();
@@ -223,7 +223,7 @@ impl Table {
         shard < self.shards.len()
     }
 
-    /// The number of keys that somebody holds or waits for, and of those that died unnoticed.
+    /// The number of keys with holders or waiters, and of those that died unnoticed.
     pub(crate) fn len(&self) -> usize {
         let alive = |shard: &CachePadded<Mutex<Shard>>| {
             let shard = lock(shard);
@@ -239,8 +239,8 @@ impl Table {
 
     /// Runs a command under the lock of the key's shard.
     ///
-    /// Its effects are told here, so that those of one key are told in their order. Who is told is
-    /// woken later.
+    /// Its effects are delivered here, so that those of one key are delivered in order. The
+    /// receivers are woken later.
     fn step<R>(
         &self,
         key: &LockKey,

@@ -40,7 +40,7 @@ impl Waits {
         }
     }
 
-    /// Every key that somebody waits for, in their order.
+    /// Every key with a queue, in order.
     pub(crate) fn all_keys(&self) -> BTreeSet<LockKey> {
         let mut all = BTreeSet::new();
         for entry in &self.keys {

@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-/// The wakers of those that were told something. They are woken when this is dropped.
+/// The wakers of the receivers of notices. They are woken when this is dropped.
 ///
 /// That must be after the last lock of the store is gone: a waker may poll its task or drop it at
 /// once, and the task may call into the store. So it is declared before the lock that it outlives.
@@ -18,7 +18,7 @@ impl Extend<Waker> for Wakes {
 impl Drop for Wakes {
     #[inline]
     fn drop(&mut self) {
-        // Nearly always nobody was told anything.
+        // Nearly always there are none.
         if !self.0.is_empty() {
             wake(std::mem::take(&mut self.0));
         }

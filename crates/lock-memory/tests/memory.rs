@@ -320,7 +320,7 @@ async fn a_watch_resumes_after_a_cursor_or_says_how_many_it_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cursor_of_another_store_misses_and_one_of_none_is_refused() {
+async fn a_cursor_of_another_store_misses_and_an_invalid_one_is_refused() {
     let (store, other) = (MemoryBackend::with_clock(clock()), MemoryBackend::with_clock(clock()));
     let mut events = other.watch(&EventFilter::all(), None).await.unwrap();
     let _ = granted(&other, &ask("key")).await;

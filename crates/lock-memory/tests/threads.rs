@@ -149,9 +149,9 @@ fn no_notice_is_lost() {
     });
 }
 
-/// Events of a key come in its order, and a watcher that lags is told where and how many it missed.
+/// Events of a key come in its order, and a watcher that lags sees where and how many it missed.
 #[test]
-fn slow_watcher_is_told_what_it_missed() {
+fn slow_watcher_receives_missed() {
     let runtime = one_thread();
     runtime.block_on(async {
         let store = MemoryBackend::new();

@@ -39,7 +39,7 @@ fn ends(work: impl FnOnce() + Send + 'static) {
     });
     match end.recv_timeout(Duration::from_secs(20)) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("the waker waits for a lock of the store"),
-        // What failed in there fails here.
+        // A failure in there fails here.
         _ => thread.join().unwrap(),
     }
 }

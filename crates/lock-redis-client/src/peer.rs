@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn answer_that_names_no_connection_is_none() {
+    fn answer_without_a_connection_is_none() {
         for info in ["", "id=7", "laddr=127.0.0.1:6379 fd=8", "addr=127.0.0.1:5040"] {
             assert_eq!(Peer::read(info), None, "{info}");
         }

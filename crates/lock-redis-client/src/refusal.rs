@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn user_who_is_not_let_in_did_nothing() {
+    fn login_that_is_refused_did_nothing() {
         let error = RedisError::from((ErrorKind::AuthenticationFailed, "the password is wrong"));
         assert!(is_refusal(&error));
     }

@@ -72,7 +72,7 @@ impl Target for Redis {
             Trouble::BlackHole => {
                 line.black_hole();
                 sleep(span).await;
-                // What is lost on a connection is lost with the connection.
+                // Bytes lost on a connection are lost with the connection.
                 line.cut();
                 line.heal();
             }
@@ -93,7 +93,7 @@ impl Target for Redis {
     async fn leftovers(&self, keys: &[LockKey]) -> Vec<String> {
         let store = Self::connect(&self.direct_url()).await.expect("the server answers");
         for key in keys {
-            // What is over goes when somebody takes a turn.
+            // Expired leases are dropped at the next turn.
             let owner = OwnerId::parse("cleaner").expect("a valid owner");
             let request = AcquireRequest::new(RequestId::random(), key.clone(), owner);
             let answer = store.acquire(&request).await.expect("the server answers");

@@ -146,7 +146,7 @@ impl CommandQueue {
         self.count == 1 || self.count >= MOST || self.on_their_way == 0
     }
 
-    /// Forgets what nobody waits for any more, however long nothing can be sent.
+    /// Forgets commands whose callers are gone, however long nothing can be sent.
     fn forget_withdrawn(&mut self) {
         self.of_key.retain(|_, turns| {
             turns.behind.retain(|entry| !entry.state.is_withdrawn());
@@ -212,7 +212,7 @@ impl CommandQueue {
                     entry.answer(Ok(Value::Nil));
                     continue;
                 }
-                // Who takes has room.
+                // The taker has room.
                 let deadline = self.capacity.deadline(entry.since, limit);
                 let deadline = deadline.unwrap_or_else(|| Instant::now() + limit);
                 let sent = Sent { health: Arc::clone(health), deadline };
@@ -290,7 +290,7 @@ impl Call {
         self.entries.iter().flat_map(|entry| entry.work.args().iter()).map(Arg::Bytes).collect()
     }
 
-    /// Whether it is a command by itself.
+    /// Returns `true` if it is a command of its own.
     pub(crate) fn is_whole(&self) -> bool {
         self.entries.iter().any(Entry::is_whole)
     }
@@ -320,7 +320,7 @@ impl Call {
                     entry.answer(Ok(part));
                 }
             }
-            // One of them is damaged: by itself, each is told what is its own.
+            // One of them is damaged: alone, each gets its own answer.
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 for entry in self.entries {
                     entry.answer(Ok(Value::Nil));

@@ -33,7 +33,7 @@ pub struct RedisConfig {
     pub(crate) timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) journal: Option<NonZeroU32>,
-    /// Time between two sweeps of a store, whoever sweeps.
+    /// Time between two sweeps of a store, by any of its processes.
     pub(crate) sweep_interval: Duration,
     /// `true` if callers never send directly.
     #[cfg(feature = "test-util")]
@@ -122,7 +122,7 @@ impl RedisConfig {
         Self { connect_timeout: connect_timeout.min(Self::MAX_TIMEOUT), ..self }
     }
 
-    /// The same, keeping a journal of about this many events, without which nobody can watch.
+    /// The same, keeping a journal of about this many events, which watching needs.
     ///
     /// All who use the store must keep the journal: what others do is not in it.
     #[must_use]

@@ -203,7 +203,7 @@ impl Connection {
                     if is_over(&error) {
                         self.slot.give_up(&health, Some(error::said(&error)));
                     }
-                    // Who holds and who waits must know before anything is tried again.
+                    // Holders and waiters must know before a retry.
                     if error::is_token_missing(&error) {
                         self.mailboxes.tell_missed();
                     }

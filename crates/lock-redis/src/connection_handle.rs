@@ -94,7 +94,7 @@ impl ConnectionHandle {
         Self { connection, form, health: Arc::default() }
     }
 
-    /// Calls a script, which the server is told of if it does not know it.
+    /// Calls a script, which is loaded if the server does not know it.
     pub(crate) async fn call(
         &mut self,
         scripts: &Scripts,

@@ -120,8 +120,8 @@ impl Dialer {
         let version = version(&ask(redis::cmd("INFO").arg("server")).await?)?;
         ask(redis::cmd("CLIENT").arg("SETNAME").arg(&self.config.name)).await?;
         let peer = text(&ask(&mut Peer::ask()).await?).and_then(Peer::read);
-        // The first time nobody is meant, and a user who may not is told at once: without it a late
-        // command could take a lock.
+        // The first time this ends no connection, but fails for a user without the permission, who
+        // could not keep a late command from taking a lock.
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         ask(&mut last.unwrap_or_else(Peer::nobody).end()).await?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = peer;
@@ -147,6 +147,7 @@ fn version(info: &Value) -> Result<(u64, u64)> {
         return Ok(numbers);
     }
     let (major, minor) = OLDEST;
-    let cause = format!("the server is of version `{version}`, and {major}.{minor} is the oldest");
+    let cause =
+        format!("the server has version `{version}`; the oldest supported is {major}.{minor}");
     Err(Error::new(ErrorKind::Unsupported, Operation::Connect).with_source(cause))
 }

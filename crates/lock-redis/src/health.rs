@@ -41,7 +41,7 @@ fn health(info: &str, config: &RedisConfig, damaged: &[LockKey]) -> Health {
     if let Some(policy) = field(info, "maxmemory_policy")
         && policy != "noeviction"
     {
-        warnings.push(format!("maxmemory-policy is `{policy}`: locks may be evicted unseen"));
+        warnings.push(format!("maxmemory-policy is `{policy}`: locks may be evicted silently"));
     }
     if let Some(role) = field(info, "role")
         && role != "master"
@@ -56,7 +56,7 @@ fn health(info: &str, config: &RedisConfig, damaged: &[LockKey]) -> Health {
     }
     for key in damaged {
         warnings
-            .push(format!("the records of `{key}` are damaged: RedisBackend::repair mends them"));
+            .push(format!("the records of `{key}` are damaged: RedisBackend::repair repairs them"));
     }
     Health::new(store, warnings)
 }

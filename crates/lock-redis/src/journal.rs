@@ -132,7 +132,8 @@ impl Reader {
         self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 
-    /// Follows the journal from where it stood; ends well when nobody watches any more.
+    /// Follows the journal from where it stood; ends without an error when the last watcher is
+    /// gone.
     async fn follow(&mut self, mut connection: MultiplexedConnection) -> RedisResult<()> {
         loop {
             // Both at once, so that nothing comes between them: while the entry that was read last

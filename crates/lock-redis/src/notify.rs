@@ -15,13 +15,13 @@ use crate::reply::{self, Term};
 
 /// The open mailboxes.
 ///
-/// Nothing is dropped: a manager is told a few times for each of its requests at most.
+/// Nothing is dropped: a manager gets at most a few notices for each of its requests.
 #[derive(Debug, Default)]
 pub(crate) struct Mailboxes(Mutex<HashMap<MailboxId, mpsc::UnboundedSender<Notice>>>);
 
 impl Mailboxes {
-    /// Opens a mailbox; the stream that was opened before ends. `closed` is told when the mailbox
-    /// closes.
+    /// Opens a mailbox; the stream that was opened before ends. `closed` is notified when the
+    /// mailbox closes.
     pub(crate) fn open(
         self: &Arc<Self>,
         mailbox: MailboxId,
@@ -30,7 +30,7 @@ impl Mailboxes {
         let (sender, notices) = mpsc::unbounded_channel();
         let weak = sender.downgrade();
         let ended = self.table().insert(mailbox, sender);
-        // Who reads it is woken here, where the table is free again.
+        // The reader is woken here, where the table is free again.
         drop(ended);
         let mailboxes = Arc::clone(self);
         Notices { mailboxes, mailbox, sender: weak, notices, closed: Box::new(closed) }
@@ -44,12 +44,12 @@ impl Mailboxes {
         self.table().keys().copied().collect()
     }
 
-    /// Tells a mailbox; one that is not open is told nothing.
+    /// Delivers to a mailbox; notices for one that is not open are dropped.
     pub(crate) fn tell(&self, mailbox: MailboxId, notice: Notice) {
         // A waker may do anything, even call back: none is woken while the table is locked.
         let sender = self.table().get(&mailbox).cloned();
         if let Some(sender) = sender {
-            // A stream that is just being dropped is told nothing.
+            // The stream may be being dropped.
             drop(sender.send(notice));
         }
     }
@@ -71,7 +71,7 @@ impl Mailboxes {
 pub(crate) struct Notices {
     mailboxes: Arc<Mailboxes>,
     mailbox: MailboxId,
-    /// By which the mailbox is told from one that was opened again.
+    /// Distinguishes the mailbox from one that was opened again.
     sender: mpsc::WeakUnboundedSender<Notice>,
     notices: mpsc::UnboundedReceiver<Notice>,
     closed: Box<dyn Fn(MailboxId) + Send>,

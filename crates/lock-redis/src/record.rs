@@ -51,14 +51,14 @@ record!(giver { REQUEST: ID, TOKEN: DOUBLE; TERMS });
 record!(alone { KIND: LETTER, REQUEST: ID, TOKEN: DOUBLE, GRANTED: DOUBLE, ENDS: DOUBLE, FLAG: LETTER, MAILBOX: ID; TERMS });
 record!(holder { REQUEST: ID, TOKEN: DOUBLE, GRANTED: DOUBLE, ENDS: DOUBLE; TERMS });
 record!(waiter { ENQUEUED: DOUBLE, ARRIVAL: COUNT, KEEP: COUNT, HEAD: COUNT, MAILBOX: ID; TERMS });
-// A waiter as others are told of it.
+// The public form of a waiter.
 record!(shown { REQUEST: ID, SILENT: DOUBLE; WAITER });
 // A member of the queue.
 record!(turn { ARRIVAL: COUNT; REQUEST });
-// What is known of all arrivals of a queue.
+// The record of all arrivals of a queue.
 record!(arrivals { NUMBER: COUNT, LAST: DOUBLE; REST });
 record!(mark { TOKEN: DOUBLE; ENDING });
-// What a mailbox is told.
+// The record of a notice.
 record!(told { KIND: LETTER, REQUEST: ID; REST });
 record!(ended { TOKEN: DOUBLE, LENGTH: LENGTH; ENDING });
 

@@ -162,7 +162,7 @@ fn holder(text: &[u8]) -> Option<Holder> {
     Some(holder.with_expires_at(term.expires_at))
 }
 
-/// Reads a waiter for `key` as others are told of it.
+/// Reads a waiter for `key` in its public form.
 pub(crate) fn waiter(text: &[u8], key: &LockKey) -> Option<Waiter> {
     let request = request(text.get(..shown::SILENT)?)?;
     let silent_at = Timestamp::from_micros(double(text.get(shown::SILENT..shown::WAITER)?)?);

@@ -159,7 +159,7 @@ impl Store {
 
     /// A request that exceeds the bounds of one command and did not happen.
     pub(crate) fn put_off(&self, operation: Operation) -> Error {
-        let cause = "the store has more to drop first than one command may";
+        let cause = "the store must first drop more than one command may";
         Error::new(ErrorKind::Unavailable, operation)
             .with_source(cause)
             .with_server(self.config.address())

@@ -1,4 +1,4 @@
-//! The connection on which the server tells the mailboxes, apart from that of the commands.
+//! The connection on which the server pushes notices, apart from that of the commands.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -113,7 +113,7 @@ impl SubscriptionSupervisor {
         loop {
             let (connection, pushes) = backoff.reconnect(&mut self).await;
             self.note(None);
-            // What was told in between is lost.
+            // Notices in between are lost.
             if !is_first {
                 self.mailboxes.tell_missed();
             }
@@ -124,7 +124,7 @@ impl SubscriptionSupervisor {
         }
     }
 
-    /// Connects, and subscribes to what the whole store is told and all mailboxes that are open.
+    /// Connects, and subscribes to the store's channel and all open mailboxes.
     async fn attempt(&mut self) -> Result<(MultiplexedConnection, Pushes)> {
         let Dialed { mut connection, pushes, .. } = self.dialer.dial().await?;
         self.expected = 0;
@@ -178,7 +178,7 @@ impl SubscriptionSupervisor {
         }
     }
 
-    /// Takes what the server tells; `false` when the connection is over.
+    /// Takes what the server pushes; `false` when the connection is over.
     fn take(&mut self, push: &PushInfo) -> bool {
         match push.kind {
             PushKind::Disconnection => return false,
@@ -187,7 +187,7 @@ impl SubscriptionSupervisor {
                     self.read(channel, message);
                 }
             }
-            // Unless it is expected, somebody on the way has made the subscription anew.
+            // Unless it is expected, a middlebox has renewed the subscription.
             PushKind::Subscribe if self.expected > 0 => self.expected -= 1,
             PushKind::Subscribe => self.mailboxes.tell_missed(),
             _ => {}
@@ -195,10 +195,10 @@ impl SubscriptionSupervisor {
         true
     }
 
-    /// Reads a message, which anybody may have sent.
+    /// Reads a message, whose sender is not authenticated.
     fn read(&self, channel: &[u8], message: &[u8]) {
         match self.layout.mailbox_of_channel(channel) {
-            // What cannot be read may have been anything.
+            // An unreadable message may have been any notice.
             Some(mailbox) => {
                 let notice = notify::parse(message).unwrap_or(Notice::MayHaveMissed);
                 self.mailboxes.tell(mailbox, notice);
@@ -228,7 +228,7 @@ impl SubscriptionSupervisor {
         let Ok(answer) = answer else { return false };
         let is_up = answer.as_ref().err().is_none_or(|error| !error.is_unrecoverable_error());
         if let Some(told) = told {
-            // Whoever opened it may have given up.
+            // The caller that opened it may have given up.
             drop(told.send(answer));
         }
         is_up

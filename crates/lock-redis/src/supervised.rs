@@ -26,7 +26,7 @@ impl Supervised {
                 task.spawn(begin());
                 match task.join_next().await {
                     Some(Err(error)) if error.is_panic() => {
-                        tracing::error!(task = name, %error, "a task panicked and begins anew");
+                        tracing::error!(task = name, %error, "a task panicked and restarts");
                     }
                     _ => return,
                 }

@@ -32,7 +32,7 @@ fn config(url: &str) -> RedisConfig {
     config.with_timeout(Duration::from_secs(5)).with_connect_timeout(Duration::from_secs(5))
 }
 
-/// The error of connecting to this URL, which tells no secret.
+/// The error of connecting to this URL, which contains no secret.
 async fn refused(url: &str) -> Error {
     let error = RedisBackend::connect(config(url)).await.unwrap_err();
     let _ = whole(&error);
@@ -115,7 +115,7 @@ async fn non_ascii_names_are_supported() {
 }
 
 #[tokio::test]
-async fn unreachable_hosts_are_told_in_time() {
+async fn unreachable_hosts_fail_in_time() {
     let server = RedisServer::start().await;
     let url = format!("redis://:{SECRET}@{}/", server.addr());
     server.kill().await;
@@ -134,7 +134,7 @@ async fn unreachable_hosts_are_told_in_time() {
 }
 
 #[tokio::test]
-async fn wrong_passwords_are_told_and_not_shown() {
+async fn wrong_passwords_fail_and_are_not_shown() {
     let server = RedisServer::start_with(
         ServerConfig::new()
             .with("requirepass", "right")
@@ -197,7 +197,7 @@ async fn commands_run_as_functions_where_the_user_may_load_them() {
 }
 
 #[tokio::test]
-async fn user_who_may_not_use_the_keys_or_channels_is_told_at_once() {
+async fn user_without_the_keys_or_channels_fails_at_connect() {
     let server = RedisServer::start().await;
     for may in [["~other*", "&*"], ["~*", "resetchannels"]] {
         let set = ["ACL", "SETUSER", "alice", "reset", "on", ">hunter2", "+@all"];
@@ -212,7 +212,7 @@ async fn user_who_may_not_use_the_keys_or_channels_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn user_who_may_not_subscribe_is_told_at_once() {
+async fn user_without_subscribe_fails_at_connect() {
     let server = RedisServer::start().await;
     let set = ["ACL", "SETUSER", "alice", "on", ">hunter2", "~*", "&*", "+@all", "-subscribe"];
     assert_eq!(server.command(&set).await, "OK");
@@ -221,7 +221,7 @@ async fn user_who_may_not_subscribe_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn user_who_may_not_subscribe_any_more_is_told_by_listen() {
+async fn user_whose_subscribe_was_revoked_fails_at_listen() {
     let server = RedisServer::start().await;
     let set = ["ACL", "SETUSER", "alice", "on", ">hunter2", "~*", "&*", "+@all"];
     assert_eq!(server.command(&set).await, "OK");

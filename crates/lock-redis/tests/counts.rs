@@ -71,7 +71,7 @@ impl Scene {
         assert_eq!(self.store.release(&release).await.unwrap().value, Release::Released);
     }
 
-    /// Releases the lease, and returns that of the next as a notice tells it.
+    /// Releases the lease, and returns the next one as its notice has it.
     async fn handed_on(&mut self, lease: LeaseName) -> LeaseName {
         self.released(lease).await;
         match poll_fn(|cx| self.notices.as_mut().poll_next(cx)).await {
@@ -194,7 +194,7 @@ async fn shared_modes_pay_one_script_once_the_key_is_known() {
     }
     assert_scripts(&scene.since(&before).await, 10 + 11, "all others");
 
-    // Who finds the key free again takes the short way from then on.
+    // A client that finds the key free again uses the short commands from then on.
     scene.released(first.name()).await;
     let only = scene.granted(&reader()).await;
     scene.released(only.name()).await;

@@ -75,7 +75,7 @@ async fn used(server: &RedisServer) -> u64 {
     server.info("used_memory").await.unwrap().parse().unwrap()
 }
 
-/// Of every kind that the dead leave, with nobody listing: the server's own count is what tells.
+/// Leftovers of every kind, without listings: the server's own key count shows them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leftovers_of_the_dead_are_removed_automatically() {
     let dead = sized(2000, 100_000) / 4;

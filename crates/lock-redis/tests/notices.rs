@@ -1,4 +1,4 @@
-//! Notices on real connections: what is told when one breaks, and what a mailbox costs.
+//! Notices on real connections: the effect of a broken one, and the cost of a mailbox.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -47,7 +47,7 @@ async fn granted(store: &RedisBackend, request: &AcquireRequest) -> LeaseName {
     }
 }
 
-/// A grant to a waiter that is told in the mailbox.
+/// A grant to a waiter with this mailbox.
 async fn hand_over(holder: &RedisBackend, waiter: &RedisBackend, mailbox: MailboxId) -> RequestId {
     let held = granted(holder, &request(mailbox)).await;
     let waiting = request(mailbox);
@@ -150,7 +150,7 @@ async fn mailboxes_share_one_connection_and_leave_the_server_when_they_close() {
     assert_eq!((channels().await, clients().await), (20, before + 1));
     open.truncate(5);
     until("the channels are left", async || channels().await == 5).await;
-    // Closed and opened at once, it is still told.
+    // Closed and opened again immediately, it still receives notices.
     let mailbox = MailboxId::random();
     for _ in 0..50 {
         drop(store.listen(mailbox).await.unwrap());

@@ -32,7 +32,7 @@ impl Site for OnRedis {
     async fn connect(&self, process: usize) -> Arc<dyn LockStore> {
         let line = &self.lines[process];
         loop {
-            // Whoever starts is in nobody's way.
+            // The programs start without contention.
             line.heal();
             let config = RedisConfig::parse(&line.url()).expect("a URL");
             let config = config.with_prefix(&self.prefix).expect("a prefix");

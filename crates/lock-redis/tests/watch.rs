@@ -1,4 +1,4 @@
-//! Watching by the journal: it goes on where it stood, and tells what is missing.
+//! Watching by the journal: it resumes where it stood, and reports gaps.
 
 #![expect(clippy::panic, reason = "a failed test panics")]
 
@@ -27,7 +27,7 @@ async fn turn(store: &RedisBackend, key: &str) -> Lease {
     let request = AcquireRequest::new(RequestId::random(), key, owner);
     let granted = loop {
         match store.acquire(&request).await {
-            // Whoever finds that the store was flushed is refused once.
+            // The first command that finds the store flushed is refused once.
             Err(error) if !error.is_unknown() && error.is_retryable() => {}
             answer => break answer.expect("acquire answers"),
         }
@@ -83,12 +83,12 @@ async fn watching_goes_on_where_it_stood_after_a_cut() {
 }
 
 #[tokio::test]
-async fn watchers_that_lag_are_told_what_they_missed() {
+async fn watchers_that_lag_receive_missed() {
     let server = RedisServer::start().await;
     let store = store(&server, 1).await;
     let mut events = store.watch(&EventFilter::all(), None).await.expect("the journal can be read");
     expect_turn(&mut events, &turn(&store, "first").await).await;
-    // More than the watcher's buffer holds and the journal keeps: nobody reads meanwhile.
+    // More than the watcher's buffer holds and the journal keeps, without a reader meanwhile.
     let mut last = None;
     for _ in 0..2_000 {
         last = Some(turn(&store, "key").await);
@@ -132,7 +132,7 @@ async fn a_journal_that_is_flushed_begins_anew() {
 }
 
 #[tokio::test]
-async fn cursor_of_what_is_gone_is_told_as_missed() {
+async fn cursor_of_dropped_events_is_missed() {
     let server = RedisServer::start().await;
     let store = store(&server, 1000).await;
     let mut events = store.watch(&EventFilter::all(), None).await.expect("the journal can be read");

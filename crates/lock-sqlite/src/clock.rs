@@ -9,8 +9,8 @@ use rustix::time::{ClockId, clock_gettime};
 /// The wall clock as it was when the file was first used since the machine was started, carried on by
 /// the clock that counts from that start.
 ///
-/// The latter counts on while the machine is suspended, and is not set by anybody: between two starts
-/// of the machine the time neither jumps nor stands still.
+/// The latter continues while the machine is suspended, and cannot be set: between two boots the
+/// time neither jumps nor stands still.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MachineClock {
     /// The time at which the machine was started.

@@ -99,7 +99,7 @@ fn read(store: &SqliteStore, name: &str) -> Result<Option<Document>> {
         // A column takes values of any type.
         RusqliteError::InvalidColumnType(..) => {
             let place = format!("{name} in {}", store.path().display());
-            DocumentError::damaged(place, "its body is no blob")
+            DocumentError::damaged(place, "its body is not a blob")
         }
         error => failed(SqliteError::sqlite(store.path(), &error)),
     })
@@ -140,7 +140,7 @@ fn names(connection: &Connection, prefix: &str) -> rusqlite::Result<Vec<String>>
         match row.get_ref(0)?.as_str() {
             Ok(name) if name.starts_with(prefix) => names.push(name.to_owned()),
             Ok(_) => break,
-            // What another program wrote there is the name of no document.
+            // A row of another program may not be a document's name.
             Err(_) => {}
         }
     }

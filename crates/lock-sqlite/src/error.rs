@@ -12,7 +12,7 @@ use rusqlite::ErrorCode;
 #[non_exhaustive]
 pub enum SqliteError {
     /// The file was not created by this program; it was not modified.
-    #[error("{path} is {what}, not a lock store; it was not modified: use another path")]
+    #[error("{path} is not a lock store ({what}); it was not modified: use another path")]
     Foreign {
         /// The file.
         path: PathBuf,

@@ -121,10 +121,10 @@ pub(crate) fn look(path: &Path) -> Result<(), SqliteError> {
         return Ok(());
     }
     if start.len() < HEADER || !start.starts_with(MAGIC) {
-        return foreign("no SQLite file");
+        return foreign("not an SQLite file");
     }
     let sqlite = |error| SqliteError::sqlite(path, &error);
-    // A connection that takes the file for one that nobody changes makes no files beside it.
+    // An immutable connection creates no files beside the database.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(immutable(path), flags).map_err(sqlite)?;
     judge(path, &connection)
@@ -169,13 +169,13 @@ pub(crate) fn open(path: &Path) -> Result<(Connection, Opened, Log), SqliteError
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(PATIENCE).map_err(sqlite)?;
-    // What was written last may be in the log alone.
+    // The last writes may be in the log alone.
     judge(path, &connection)?;
     schema::migrate(&mut connection).map_err(sqlite)?;
     let log = "PRAGMA journal_mode = WAL";
     let mode: String = connection.query_row(log, [], |row| row.get(0)).map_err(sqlite)?;
     if mode != "wal" {
-        let cause = format!("its file system takes no log beside it (journal mode {mode})");
+        let cause = format!("its file system does not support a WAL (journal mode {mode})");
         return Err(SqliteError::Unusable { path: path.to_owned(), cause });
     }
     // The store itself syncs the log, after the next process has its turn.

@@ -38,7 +38,7 @@ impl Post {
         let name = mailbox.to_string();
         match self.socket.send_to(notice, self.folder.socket(&name)) {
             Ok(_) => {}
-            // Nobody reads there, or nobody any more.
+            // The mailbox has no reader, or none any more.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if is_dead(&error) => drop(fs::remove_file(self.folder.file(&name))),
             // The reader finds this when it has read what is there.

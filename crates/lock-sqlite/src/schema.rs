@@ -63,7 +63,7 @@ fn migrate_by(connection: &mut Connection, migrations: &[&str]) -> rusqlite::Res
     transaction.commit()
 }
 
-/// The number by which events of this file are told from those of another.
+/// The number that distinguishes events of this file from those of another.
 pub(crate) fn identity(connection: &Connection) -> rusqlite::Result<u64> {
     let identity = "SELECT value FROM meta WHERE name = 'identity'";
     connection.query_row(identity, [], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)

@@ -43,7 +43,7 @@ fn request(key: &str, owner: &str) -> AcquireRequest {
 
 /// Entry of another process until it is killed.
 #[tokio::test]
-async fn process_does_what_it_is_told() {
+async fn process_follows_its_orders() {
     // In an ordinary run there is nothing to do.
     let Ok(orders) = std::env::var(ORDERS) else { return };
     let (what, path) = orders.split_once(' ').unwrap();
@@ -84,7 +84,7 @@ struct Process {
 impl Process {
     fn start(what: &str, path: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "process_does_what_it_is_told", "--nocapture"]);
+        command.args(["--exact", "process_follows_its_orders", "--nocapture"]);
         command.env(ORDERS, format!("{what} {}", path.display()));
         command.stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null());
         let mut child = command.kill_on_drop(true).spawn().unwrap();
@@ -172,8 +172,8 @@ async fn a_waiter_that_is_killed_costs_its_keep_alive_at_most() {
     }
 }
 
-/// Whatever was answered is there, whatever was not is whole or not at all, and nobody has to wait
-/// for the dead.
+/// Every answered change is there, every other is whole or absent, and no process has to wait for
+/// the dead.
 #[tokio::test]
 async fn a_writer_that_is_killed_loses_nothing_that_it_was_answered() {
     let folder = tempfile::tempdir().unwrap();

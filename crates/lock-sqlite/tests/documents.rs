@@ -68,7 +68,7 @@ async fn revision(documents: &SqliteDocuments, name: &str) -> Revision {
     documents.read(name).await.unwrap().expect("it is there").revision
 }
 
-/// Waits until nobody has the file open: the thread of a store ends by itself.
+/// Waits until the file is closed: the thread of a store ends by itself.
 fn closed(path: &Path) {
     while fs::exists(path.with_extension("db-wal")).unwrap() {
         std::thread::yield_now();
@@ -177,7 +177,7 @@ async fn a_file_of_the_version_before_gets_documents() {
     assert_eq!(version, 2);
 }
 
-/// Whoever reads documents of a file that is gone is told, in words that name it, and a change did
+/// Reading documents of a file that is gone fails with an error that names it, and a change did
 /// certainly not happen.
 #[tokio::test]
 async fn a_file_that_is_gone_is_named() {

@@ -24,7 +24,7 @@ impl Client {
     /// Connects by TCP.
     ///
     /// # Errors
-    /// If nobody listens there.
+    /// If nothing listens there.
     pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
@@ -34,7 +34,7 @@ impl Client {
     /// Connects to a unix socket.
     ///
     /// # Errors
-    /// If nobody listens there.
+    /// If nothing listens there.
     pub async fn connect_unix(path: &Path) -> io::Result<Self> {
         Ok(Self::over(UnixStream::connect(path).await?))
     }

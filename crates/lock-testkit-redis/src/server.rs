@@ -44,12 +44,12 @@ pub struct RedisServer {
     password: Option<String>,
 }
 
-/// A port that nobody else is given, whether the server runs or not.
+/// A reserved port, whether the server runs or not.
 #[derive(Debug)]
 struct Port {
     number: u16,
-    // Bound but not listening: the system gives the port to nobody who lets it choose, while the
-    // server, which asks for it by number and allows sharing, may have it.
+    // Bound but not listening: the system does not choose the port for others, while the server,
+    // which asks for it by number and allows sharing, may have it.
     _reserved: TcpSocket,
 }
 
@@ -105,8 +105,8 @@ impl RedisServer {
         *self.process() = Some(started.map_err(|error| error.to_string())?);
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // The unix socket is in our folder, so whoever answers there is not somebody else's
-            // server that has taken the port. It is opened after the port.
+            // The unix socket is in our folder, so the answer is not that of another server that
+            // has taken the port. It is opened after the port.
             if let Ok(Ok(answer)) = timeout(PATIENCE, self.ping()).await
                 && !answer.starts_with("(error) LOADING")
             {

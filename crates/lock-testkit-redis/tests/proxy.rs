@@ -143,7 +143,7 @@ async fn a_black_hole_swallows_requests_and_keeps_connections() {
 }
 
 #[tokio::test]
-async fn in_a_black_hole_nobody_learns_that_the_server_is_gone() {
+async fn in_a_black_hole_the_loss_of_the_server_goes_unnoticed() {
     let Line { server, proxy, mut client } = Line::start().await;
     proxy.black_hole();
     server.kill().await;
@@ -157,7 +157,7 @@ async fn in_a_black_hole_nobody_learns_that_the_server_is_gone() {
 }
 
 #[tokio::test]
-async fn what_is_stalled_arrives_later_even_from_those_who_have_left() {
+async fn stalled_messages_arrive_later_even_after_their_sender_left() {
     let mut line = Line::start().await;
     let mut leaver = connect(&line.proxy).await;
     line.proxy.stall();

@@ -47,14 +47,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Which seeds to run.
+/// The seeds to run.
 struct Search {
     first: u64,
     seeds: u64,
     time: Option<Duration>,
 }
 
-/// What the threads found together.
+/// The findings of all threads.
 #[derive(Default)]
 struct Found {
     runs: u64,
@@ -103,7 +103,7 @@ impl Search {
                         let outcome = simulation::check(seed);
                         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                         found.note(seed, outcome);
-                        // A broken contract is broken again and again.
+                        // A violated contract is violated repeatedly.
                         is_over
                             .store(found.failed.values().any(|it| it.len() > 4), Ordering::Relaxed);
                     }
@@ -121,7 +121,7 @@ impl Found {
             Ok(outcome) => {
                 self.commands += outcome.commands;
                 self.lasted += outcome.lasted;
-                // The order in which threads end does not count.
+                // The order in which threads end is irrelevant.
                 self.digest ^= outcome.digest;
             }
             Err(failure) => {
@@ -149,7 +149,7 @@ impl Found {
     }
 }
 
-/// Prints the first seeds that find each planted fault, and what they break.
+/// Prints the first seeds that find each planted fault, and the sentences they violate.
 fn show_planted(seeds: u64, named: &str) {
     let next = AtomicUsize::new(0);
     let planted: Vec<_> =
@@ -168,7 +168,7 @@ fn show_planted(seeds: u64, named: &str) {
     });
 }
 
-/// The sentence that a seed breaks with a fault, and does not break without.
+/// The sentence that a seed violates only with the fault.
 fn finds(seed: u64, planted: Planted) -> Option<&'static str> {
     let sentence = simulation::broken_by(seed, Some(planted))?;
     simulation::broken_by(seed, None).is_none().then_some(sentence)

@@ -19,13 +19,13 @@ use lock_core::{
 };
 use tokio::time::{Sleep, sleep};
 
-/// How a command fails.
+/// A fault of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// It certainly does not happen, and the caller is told so at once.
+    /// It certainly does not happen, and fails immediately.
     Refused,
-    /// It happens, but the answer is lost: the caller is told that it is unknown.
+    /// It happens, but the answer is lost: the error says unknown.
     AnswerLost,
     /// It happens, and the answer never comes.
     AnswerHangs,
@@ -39,17 +39,17 @@ pub enum Fault {
     AnswerDelayed(Duration),
 }
 
-/// How notices fail.
+/// A fault of notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoticeFault {
-    /// They never come.
+    /// They never arrive.
     Lost,
-    /// Each comes this time after the one before it.
+    /// Each arrives this time after the one before it.
     Delayed(Duration),
 }
 
-/// A store around a store, whose commands fail as told, and are counted.
+/// A decorator of a store whose commands fail on request, and are counted.
 ///
 /// Clones share the faults and the counts.
 #[derive(Clone)]
@@ -66,22 +66,22 @@ struct State {
 }
 
 impl<S> Faulty<S> {
-    /// A store that does not fail yet.
+    /// A store without faults yet.
     pub fn new(store: S) -> Self {
         Self { store, state: Arc::default() }
     }
 
-    /// Makes every command of this kind fail so from now on.
+    /// Makes every command of this kind fail in this way from now on.
     pub fn inject(&self, operation: Operation, fault: Fault) {
         self.state().faults.insert(operation, fault);
     }
 
-    /// Makes all notices fail so from now on.
+    /// Makes all notices fail in this way from now on.
     pub fn inject_notices(&self, fault: NoticeFault) {
         self.state().notices = Some(fault);
     }
 
-    /// Ends all faults; what hangs goes on hanging.
+    /// Ends all faults; calls that hang keep hanging.
     pub fn heal(&self) {
         let mut state = self.state();
         state.faults.clear();
@@ -98,7 +98,7 @@ impl<S> Faulty<S> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a command and does it as the present fault has it.
+    /// Counts a command and runs it with the present fault.
     #[expect(clippy::panic, reason = "a fault that was asked for")]
     async fn command<T>(
         &self,
@@ -137,7 +137,7 @@ impl<S> Faulty<S> {
 }
 
 impl<S> Faulty<S> {
-    /// Counts a batch and does it as the present fault has it: what fails fails for each.
+    /// Counts a batch and runs it with the present fault: a failure is one for each request.
     async fn batch<T>(
         &self,
         operation: Operation,
@@ -225,7 +225,7 @@ impl<S: LockInspector> LockInspector for Faulty<S> {
     }
 }
 
-/// Notices that fail as told.
+/// Notices that fail on request.
 struct FaultyNotices {
     notices: NoticeStream,
     state: Arc<Mutex<State>>,

@@ -1,4 +1,4 @@
-//! What a backend brings to be tested: how it is started, reached and steered.
+//! The fixture of a backend under test: starts it, connects to it and moves its clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lock_core::{Capabilities, LockStore};
 
-/// What a backend brings to be tested.
+/// A backend under test.
 ///
 /// # Examples
 /// ```
@@ -51,10 +51,10 @@ pub trait Fixture: Send + Sync + 'static {
     where
         Self: Sized;
 
-    /// Reaches the store as another process would.
+    /// Connects to the store as another process would.
     async fn connect(&self) -> Arc<dyn LockStore>;
 
-    /// Lets this much time pass on the store's clock.
+    /// Advances the store's clock by this span.
     async fn elapse(&self, span: Duration);
 
     /// Sets the store's clock back; `false` when it cannot be set, and the cases that need it are
@@ -65,10 +65,10 @@ pub trait Fixture: Send + Sync + 'static {
     /// that need a longer one are skipped. A clock that is set by hand lets any span pass.
     fn longest_elapse(&self) -> Duration;
 
-    /// What the store must say of itself.
+    /// The capabilities that the store must report.
     fn expected(&self) -> Capabilities;
 
-    /// Whether the cases run on tokio's paused clock, which no store behind a socket can.
+    /// Returns `true` if the cases run on tokio's paused clock. A store behind a socket cannot.
     fn paused() -> bool
     where
         Self: Sized;

@@ -1,4 +1,4 @@
-//! How a case is run, and how its end is told.
+//! Runs a case and reports its outcome.
 
 use std::any::Any;
 use std::fmt;
@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use crate::{Fixture, TestContext};
 
-/// How long a case may take, on its own clock.
+/// The time limit of a case, on its own clock.
 const LIMIT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
-/// How long a case may take that runs in real time.
+/// The time limit of a case that runs in real time.
 const REAL_LIMIT: Duration = Duration::from_secs(60);
 /// The variable that names a file to which a line is added for each case that is skipped.
 const SKIPPED: &str = "LOCK_SKIPPED";
@@ -24,28 +24,28 @@ const SKIPPED: &str = "LOCK_SKIPPED";
 pub struct Case {
     /// Its module and name.
     pub name: &'static str,
-    /// The promise of the contract that it holds a store to.
+    /// The promise of the contract that it checks.
     pub promise: &'static str,
-    /// What it does.
+    /// Its body.
     pub body: fn(TestContext) -> Pin<Box<dyn Future<Output = Outcome>>>,
 }
 
 /// The end of a case that did not fail.
 pub type Outcome = Result<(), Skipped>;
 
-/// The reason why a case did not run: the fixture cannot do what the case needs.
+/// The reason why a case did not run: a capability that the fixture lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Skipped(&'static str);
 
 impl Skipped {
-    /// The case needs what the fixture cannot do, for this reason.
+    /// The case needs a capability that the fixture lacks, for this reason.
     pub const fn because(reason: &'static str) -> Self {
         Self(reason)
     }
 
-    /// Tells that a test did not run: prints `skipped: test: reason`, and adds the line to the file
-    /// that the environment variable `LOCK_SKIPPED` names, if it is set.
+    /// Reports that a test did not run: prints `skipped: test: reason`, and appends the line to the
+    /// file that the environment variable `LOCK_SKIPPED` names, if it is set.
     ///
     /// # Panics
     /// When the file cannot be written.
@@ -56,7 +56,7 @@ impl Skipped {
         if let Some(path) = std::env::var_os(SKIPPED) {
             let mut file =
                 OpenOptions::new().create(true).append(true).open(path).expect("the file opens");
-            // One write, so that lines of tests that run at the same time do not mix.
+            // One write, so that lines of concurrent tests do not mix.
             file.write_all(line.as_bytes()).expect("the line is written");
         }
     }
@@ -68,7 +68,7 @@ impl fmt::Display for Skipped {
     }
 }
 
-/// What the body of a case returns: nothing, or an [`Outcome`] when it may be skipped.
+/// The return type of a case's body: nothing, or an [`Outcome`] if it may be skipped.
 pub trait IntoOutcome {
     /// The outcome.
     ///
@@ -91,14 +91,14 @@ impl IntoOutcome for Outcome {
 
 /// Runs one case on a store of its own, in a runtime of its own.
 ///
-/// A case that was skipped [is told](Skipped::tell): a test runner counts it as passed and hides
-/// what it prints.
+/// A skipped case [is reported](Skipped::tell), because a test runner counts it as passed and hides
+/// its output.
 ///
 /// # Errors
-/// [`Skipped`] when the fixture cannot do what the case needs.
+/// [`Skipped`] when the fixture lacks a capability that the case needs.
 ///
 /// # Panics
-/// When the store does not do what the case asks for, with the promise that it breaks.
+/// When the store breaks the promise of the case, naming it.
 #[expect(clippy::panic, reason = "a case fails by panicking")]
 pub fn run<F: Fixture>(case: &Case) -> Outcome {
     match catch_unwind(AssertUnwindSafe(|| run_unnamed::<F>(case))) {
@@ -128,7 +128,7 @@ fn run_unnamed<F: Fixture>(case: &Case) -> Outcome {
     })
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn words(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
@@ -175,7 +175,7 @@ macro_rules! case {
 }
 
 impl Case {
-    /// The case of this name, which holds a store to this promise.
+    /// The case of this name, with its promise.
     #[must_use]
     pub const fn new(
         name: &'static str,

@@ -1,4 +1,4 @@
-//! What a case has at hand: a fresh store, its clock, and short ways to ask.
+//! The context of a case: a fresh store, its clock, and short forms of the commands.
 
 #![expect(clippy::panic, clippy::missing_panics_doc, reason = "a case fails by panicking")]
 
@@ -20,15 +20,15 @@ pub use mail::Mail;
 
 use crate::{Fixture, Skipped};
 
-/// What a case has at hand: a fresh store, its clock, and short ways to ask.
+/// The context of a case: a fresh store, its clock, and short forms of the commands.
 ///
-/// The short ways panic upon an error of the store, which is how a case fails.
+/// The short forms panic on an error of the store, which is how a case fails.
 pub struct TestContext {
     fixture: Arc<dyn Fixture>,
     store: Arc<dyn LockStore>,
 }
 
-/// What names a lease: the lease itself, or its name.
+/// A lease or the name of one.
 pub trait ToLeaseName {
     /// The name of the lease.
     fn lease_name(&self) -> LeaseName;
@@ -49,7 +49,7 @@ impl ToLeaseName for LeaseName {
 impl TestContext {
     /// The keep-alive of every waiter that [`queueing`](Self::queueing) makes.
     pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
-    /// What a lease or a waiter lasts whose end a case waits for.
+    /// The lifetime of a lease or a waiter whose end a case waits for.
     pub const BRIEF: Duration = Duration::from_millis(500);
     /// The ttl of every request that [`ask`](Self::ask) makes.
     pub const TTL: Duration = Duration::from_secs(30);
@@ -108,7 +108,7 @@ impl TestContext {
         }
     }
 
-    /// What the store must say of itself.
+    /// The capabilities that the store must report.
     #[must_use]
     pub fn expected(&self) -> Capabilities {
         self.fixture.expected()

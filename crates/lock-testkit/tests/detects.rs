@@ -70,8 +70,8 @@ fn every_case_fails_on_its_fault() {
     assert!(undetected.is_empty(), "{count} faults go undetected:\n{}", undetected.join("\n"));
 }
 
-/// Of the cases on connections, the one that is there for a command fails on the store that keeps
-/// that command to the connection, and no other does.
+/// On a store that keeps one command to the connection, only the connection case of that command
+/// fails.
 #[test]
 fn what_a_connection_keeps_is_found_by_its_own_case() {
     for fault in Fault::ALL.iter().filter(|fault| fault.caches()) {
@@ -93,7 +93,7 @@ fn is_about_one_command(case: &str) -> bool {
     case.starts_with("connections::another_connection_sees_")
 }
 
-/// A case that needs what the fixture cannot do is skipped, and neither passes nor fails.
+/// A case whose needs the fixture does not meet is skipped, and neither passes nor fails.
 #[test]
 fn what_a_fixture_cannot_do_is_skipped() {
     let needs_more = |name: &str| {
@@ -101,7 +101,7 @@ fn what_a_fixture_cannot_do_is_skipped() {
             || name.starts_with("clock::jump")
             || (name.starts_with("notices::")
                 && !name.ends_with("missed_notice_is_found_by_hearing"))
-            || ["handoff::exactly_one_is_told", "marks::mark_ends"].contains(&name)
+            || ["handoff::exactly_one_is_notified", "marks::mark_ends"].contains(&name)
             || name == "marks::mark_lasts_as_long_as_the_lease"
     };
     let mut skipped = Vec::new();
@@ -112,7 +112,7 @@ fn what_a_fixture_cannot_do_is_skipped() {
             .start_paused(true)
             .build()
             .unwrap();
-        // Not by `run`, which would tell the runner of these tests.
+        // Not by `run`, which would report the skip to the runner of these tests.
         let outcome =
             runtime.block_on(async { (case.body)(TestContext::start::<Poor>().await).await });
         skipped.push(format!("{}: {}", case.name, outcome.expect_err(case.name)));

@@ -39,7 +39,7 @@ async fn the_rules_in_their_simplest_form_agree() {
     check_naive(&settings, Fault::None).await.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// What never happens is not compared.
+/// A kind of answer that never occurs is never compared.
 #[tokio::test]
 async fn every_kind_of_answer_occurs() {
     let settings = Settings::default().with_sequences(1_000).with_seed(1);

@@ -8,7 +8,7 @@ use lock_memory::MemoryBackend;
 use lock_testkit::simulation::{self, Lines};
 use tokio::runtime::Builder;
 
-/// Seeds that once found a fault, one a line, and what they found.
+/// Seeds that once found a fault, one per line, with the fault.
 const OLD_SEEDS: &str = include_str!("../seeds.txt");
 
 #[test]
@@ -37,7 +37,7 @@ fn planted_faults_are_found() {
     for plant in simulation::planted() {
         let (first, count) = plant.seeds;
         let mut seeds = first..first + count;
-        // A seed that fails in any case says nothing.
+        // A seed that fails without the fault proves nothing.
         let is_found = seeds.any(|seed| {
             simulation::broken_by(seed, Some(plant.switch)) == Some(plant.breaks)
                 && simulation::broken_by(seed, None).is_none()

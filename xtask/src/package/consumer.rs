@@ -9,10 +9,19 @@ use anyhow::{Context, Result};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Consumer {
     pub(crate) name: String,
-    /// Whether it has a program that needs no server.
-    pub(crate) runs: bool,
-    pub(crate) is_tested: bool,
+    proof: Proof,
     files: Vec<(&'static str, String)>,
+}
+
+/// The strongest proof that a consumer works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// It compiles; its program needs a server.
+    Check,
+    /// Its program runs.
+    Run,
+    /// Its tests pass.
+    Test,
 }
 
 /// A fenced block of a document.
@@ -43,12 +52,15 @@ impl Consumer {
             false if is_program => "src/main.rs",
             false => "src/lib.rs",
         };
-        let runs = is_program && program.info == "rust";
+        let proof = match is_program && program.info == "rust" {
+            true => Proof::Run,
+            false => Proof::Check,
+        };
         let mut files = vec![("Cargo.toml", manifest), (path, program.text.clone())];
         if path.starts_with("tests") {
             files.push(("src/lib.rs", String::new()));
         }
-        Ok(Some(Self { name, runs, is_tested: false, files }))
+        Ok(Some(Self { name, proof, files }))
     }
 
     /// The crate of the page on backends, with a store that is an example.
@@ -66,7 +78,17 @@ impl Consumer {
         files.push(("src/directory.rs", store.to_owned()));
         // The example is a program; as a library, it is only there to be compiled.
         files.push(("src/lib.rs", "#[allow(dead_code)]\nmod directory;\n".to_owned()));
-        Ok(Self { name: "lock-directory".to_owned(), runs: false, is_tested: true, files })
+        Ok(Self { name: "lock-directory".to_owned(), proof: Proof::Test, files })
+    }
+
+    /// The arguments of cargo that prove this consumer alone.
+    pub(crate) fn command(&self) -> Vec<&str> {
+        let verb: &[&str] = match self.proof {
+            Proof::Check => &["check", "--all-targets"],
+            Proof::Run => &["run"],
+            Proof::Test => &["test"],
+        };
+        [verb, &["--package", &self.name]].concat()
     }
 
     /// Writes the crate below a folder.
@@ -106,7 +128,7 @@ mod tests {
     #[test]
     fn program_of_a_readme_has_the_dependencies_that_stand_there() {
         let consumer = Consumer::of_readme("a", README).unwrap().unwrap();
-        assert!(consumer.runs && !consumer.is_tested);
+        assert_eq!(consumer.command(), ["run", "--package", "uses-a"]);
         assert!(consumer.files[0].1.ends_with("publish = false\n\n[dependencies]\na = \"1\"\n"));
         assert_eq!(consumer.files[1], ("src/main.rs", "fn main() {}\n".to_owned()));
     }
@@ -120,7 +142,8 @@ mod tests {
     #[test]
     fn program_that_needs_a_server_is_compiled_only() {
         let readme = README.replace("```rust\nfn main", "```rust,no_run\nfn main");
-        assert!(!Consumer::of_readme("a", &readme).unwrap().unwrap().runs);
+        let consumer = Consumer::of_readme("a", &readme).unwrap().unwrap();
+        assert_eq!(consumer.command(), ["check", "--all-targets", "--package", "uses-a"]);
     }
 
     #[test]

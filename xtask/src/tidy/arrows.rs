@@ -5,14 +5,14 @@ use cargo_metadata::{DependencyKind, Metadata};
 use super::manifest::line_of;
 use super::{Tree, Violation};
 
-/// What everything may depend on.
+/// The crate on which all may depend.
 const CORE: &str = "lock-core";
-/// What only tests may depend on.
+/// The crate on which only tests may depend.
 const TESTKIT: &str = "lock-testkit";
 const TESTKIT_REDIS: &str = "lock-testkit-redis";
-/// What backends are made of whose store keeps bytes.
+/// The crate for backends whose store keeps bytes.
 const HOST: &str = "lock-host";
-/// What clients of Redis do alike.
+/// The crate of code that clients of Redis share.
 const CLIENT: &str = "lock-redis-client";
 const REDIS: &str = "lock-redis";
 /// Puts the others together, so it knows them all.
@@ -20,12 +20,12 @@ const BINARY: &str = "lock-cli";
 /// Atlantis' interfaces, which its own stores offer.
 const COMPAT: &str = "lock-compat";
 const ATLANTIS: &str = "lock-atlantis";
-/// What is kept beside locks, in the store of a backend or of Atlantis.
+/// The crate of documents, kept beside locks in the store of a backend or of Atlantis.
 const DOCUMENTS: &str = "lock-documents";
 /// Any other crate is a backend.
 const NOT_BACKENDS: [&str; 9] =
     [CORE, DOCUMENTS, CLIENT, TESTKIT, TESTKIT_REDIS, HOST, BINARY, COMPAT, ATLANTIS];
-/// What the backends are there to hide.
+/// The drivers, which only backends may use.
 const DRIVERS: [&str; 2] = ["redis", "rusqlite"];
 
 /// A crate of the workspace and what it depends on.
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_core_depends_on_nobody_and_on_no_driver() {
+    fn the_core_depends_on_no_crate_and_no_driver() {
         assert!(refused("lock-core", "lock-memory", DependencyKind::Normal));
         assert!(refused("lock-core", "redis", DependencyKind::Normal));
         assert!(refused("lock-core", "rusqlite", DependencyKind::Development));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_for_those_who_speak_to_redis() {
+    fn only_crates_for_redis_depend_on_the_client() {
         assert!(!refused("lock-redis", "lock-redis-client", DependencyKind::Normal));
         assert!(!refused("lock-atlantis", "lock-redis-client", DependencyKind::Normal));
         assert!(refused("lock-sqlite", "lock-redis-client", DependencyKind::Normal));

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_that_the_table_tells_otherwise_is_found() {
+    fn a_promise_that_differs_from_the_table_is_found() {
         let found = found(|_, text| text.replace("The silent go\"", "The silent stay\""));
         let message = "the promise that names queue::the_silent_go is not `The silent stay`";
         assert_eq!(found.len(), 1, "{found:?}");

@@ -1,4 +1,4 @@
-//! What every crate has beside its code, and that documents name what is there.
+//! Checks that every crate has its README and that links in documents exist.
 
 use super::{File, Tree, Violation};
 
@@ -37,7 +37,7 @@ pub(super) fn code_map(tree: &Tree) -> Vec<Violation> {
         .collect()
 }
 
-/// What a document links to is there.
+/// Every link of a document leads to a file.
 pub(super) fn links(tree: &Tree) -> Vec<Violation> {
     let documents = tree.files.iter().filter(|file| file.has_extension(&["md"]));
     documents.flat_map(|file| broken(tree, file)).collect()

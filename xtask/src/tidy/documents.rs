@@ -1,4 +1,6 @@
-//! The changelog, the licences and the records of decisions.
+//! The changelog, the licences, the records of decisions, and the tests that documents name.
+
+use std::collections::HashSet;
 
 use super::{Tree, Violation};
 
@@ -57,6 +59,39 @@ pub(super) fn decisions(tree: &Tree) -> Vec<Violation> {
     violations
 }
 
+/// Every test that a document names by `module::test` exists. The changelog may name former ones.
+pub(super) fn tests_named(tree: &Tree) -> Vec<Violation> {
+    let sources = tree.files.iter().filter(|file| file.has_extension(&["rs"]));
+    let functions: HashSet<&str> = sources
+        .flat_map(|file| file.text.split("fn ").skip(1))
+        .map(|rest| rest.split(|c: char| !is_of_a_name(c)).next().unwrap_or_default())
+        .collect();
+    let documents = tree.files.iter().filter(|file| file.has_extension(&["md"]));
+    let documents = documents.filter(|file| file.path != "CHANGELOG.md");
+    let mut violations = Vec::new();
+    for document in documents {
+        for (line, text) in document.lines() {
+            let tests = text.split('`').skip(1).step_by(2).filter_map(test);
+            let missing = tests.filter(|name| !functions.contains(name));
+            violations.extend(missing.map(|name| {
+                Violation::new(&document.path, line, format!("there is no test {name}"))
+            }));
+        }
+    }
+    violations
+}
+
+/// The name of a test, which is a sentence of lower-case words behind its module.
+fn test(code: &str) -> Option<&str> {
+    let (_, name) = code.rsplit_once("::")?;
+    let is_sentence = name.matches('_').count() >= 3 && name.chars().all(is_of_a_name);
+    (is_sentence && name == name.to_lowercase()).then_some(name)
+}
+
+fn is_of_a_name(c: char) -> bool {
+    c == '_' || c.is_ascii_alphanumeric()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +127,18 @@ mod tests {
     fn a_long_decision_is_found() {
         let long = "a\n".repeat(MAX_DECISION_LINES + 1);
         assert_eq!(decisions(&Tree::of(&[("docs/adr/0001-a.md", &long)])).len(), 1);
+    }
+
+    #[test]
+    fn test_that_does_not_exist_is_found() {
+        let found = |text| {
+            let source = "async fn lost_notice_costs_a_heartbeat() {}";
+            let files = [("docs/a.md", text), ("crates/b/tests/c.rs", source)];
+            tests_named(&Tree::of(&files)).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(found("`b/c::lost_notice_costs_a_heartbeat`, `io::Error`"), [""; 0]);
+        let text = "one\n`b/c::lost_notice_costs_nothing_more`";
+        let expected = "docs/a.md:2: there is no test lost_notice_costs_nothing_more";
+        assert_eq!(found(text), [expected]);
     }
 }

@@ -1,4 +1,4 @@
-//! What a crate takes from the workspace: its data, its lints, its dependencies.
+//! Checks that a crate takes its metadata, lints and dependencies from the workspace.
 
 use super::{File, Tree, Violation};
 

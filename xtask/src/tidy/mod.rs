@@ -142,6 +142,7 @@ pub(crate) fn run(sh: &Sh) -> Result<()> {
         documents::changelog,
         documents::licence,
         documents::decisions,
+        documents::tests_named,
         crates::readmes,
         crates::code_map,
         crates::links,

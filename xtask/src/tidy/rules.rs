@@ -50,7 +50,7 @@ fn rule(line: &str) -> Option<u32> {
     line.strip_prefix("//! ")?.split_once(". ")?.0.parse().ok()
 }
 
-/// Whether something of this name is in the project.
+/// A check that something of this name is in the project.
 type Exists = fn(&Tree, &str) -> bool;
 
 /// A row of the map.
@@ -74,7 +74,7 @@ fn is_rust(tree: &Tree, name: &str) -> bool {
     has_function(tree, RUST, name, "fn ")
 }
 
-/// Whether a script is there, and its function where one is named.
+/// Returns `true` if the script exists, and its function if one is named.
 fn is_lua(tree: &Tree, name: &str) -> bool {
     tree.file(&format!("{LUA}{name}")).is_some() || has_function(tree, LUA, name, "function ")
 }

@@ -14,7 +14,7 @@ const MARKERS: [&str; 5] = [
     concat!("db", "g!"),
 ];
 
-/// How a library begins whose README is its documentation.
+/// The first line of a library whose README is its documentation.
 const README: &str = "#![doc = include_str!(\"../README.md\")]\n";
 
 fn sources<'a>(tree: &'a Tree, extension: &'a str) -> impl Iterator<Item = &'a File> {

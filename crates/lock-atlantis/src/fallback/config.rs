@@ -1,35 +1,36 @@
-//! When a process leaves its primary store, and when it returns.
+//! The conditions under which a process leaves its primary store, and returns to it.
 
 use std::time::Duration;
 
-/// What is done when the primary store is lost.
+/// The reaction to the loss of the primary store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnLoss {
-    /// Every call fails until it is back.
+    /// Every call fails until the primary is back.
     #[default]
     FailClosed,
     /// The mirror serves alone.
     ServeMirror,
 }
 
-/// When a process leaves its primary store, and when it returns.
+/// The conditions under which a process leaves its primary store, and returns to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FallbackConfig {
-    /// What is done when the primary is lost.
+    /// The reaction to the loss of the primary.
     pub on_loss: OnLoss,
-    /// Number of failures within [`window`](Self::window) after which it is lost; calls fail before.
+    /// Number of failures within [`window`](Self::window) after which the primary is lost; until
+    /// then calls fail.
     pub failures: u32,
     /// The time in which failures are counted.
     pub window: Duration,
-    /// How long the primary answers everything before the stores are compared.
+    /// The time for which the primary must answer every call before the stores are reconciled.
     pub healthy_for: Duration,
-    /// The time between two looks at a primary that failed.
+    /// The interval between probes of a primary that failed.
     pub probe_every: Duration,
 }
 
-/// Fails closed; 3 failures within 10 seconds, and 30 seconds of health, looked at every second.
+/// Fails closed; 3 failures within 10 seconds, 30 seconds of health, and a probe every second.
 impl Default for FallbackConfig {
     fn default() -> Self {
         Self {
@@ -49,25 +50,25 @@ impl FallbackConfig {
         Self::default()
     }
 
-    /// The same, doing this when the primary is lost.
+    /// The same, with this reaction to the loss of the primary.
     #[must_use]
     pub const fn with_on_loss(self, on_loss: OnLoss) -> Self {
         Self { on_loss, ..self }
     }
 
-    /// The same, with a primary that is lost after this number of failures within this time.
+    /// The same, with the primary lost after this number of failures within this time.
     #[must_use]
     pub const fn with_failures(self, failures: u32, window: Duration) -> Self {
         Self { failures, window, ..self }
     }
 
-    /// The same, with a primary that is healthy for this long before it serves again.
+    /// The same, with this time of health before the primary serves again.
     #[must_use]
     pub const fn with_healthy_for(self, healthy_for: Duration) -> Self {
         Self { healthy_for, ..self }
     }
 
-    /// The same, looking at a primary that failed this often.
+    /// The same, with this interval between probes of a primary that failed.
     #[must_use]
     pub const fn with_probe_every(self, probe_every: Duration) -> Self {
         Self { probe_every, ..self }

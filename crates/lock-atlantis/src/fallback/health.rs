@@ -1,4 +1,4 @@
-//! Whether the primary store serves: a count of its failures, and the way back.
+//! The health of the primary store: counts its failures, and decides when it serves again.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::{Fallback, FallbackConfig, OnLoss, Shared};
 use lock_compat::{LegacyError, Result};
 
-/// What a process knows of its primary.
+/// The health of the primary, as this process sees it.
 #[derive(Debug, Default)]
 pub(super) struct Health(Mutex<State>);
 
@@ -16,16 +16,16 @@ pub(super) struct Health(Mutex<State>);
 struct State {
     /// The instants of the last failures, oldest first.
     failures: VecDeque<Instant>,
-    /// Whether the last call failed.
+    /// True if the last call failed.
     is_doubtful: bool,
-    /// Whether the mirror serves alone.
+    /// True if the mirror serves alone.
     is_lost: bool,
-    /// Whether a task looks at the primary.
+    /// True if a task probes the primary.
     is_watched: bool,
 }
 
 impl State {
-    /// Counts a failure, and says whether the primary is lost by it.
+    /// Counts a failure, and returns `true` if the primary is now lost.
     fn fail(&mut self, now: Instant, config: &FallbackConfig) -> bool {
         self.is_doubtful = true;
         self.failures.push_back(now);
@@ -47,7 +47,7 @@ impl Health {
         self.state().is_lost
     }
 
-    /// Both stores are the same: the primary serves.
+    /// Both stores are the same, so the primary serves again.
     pub(super) fn restore(&self) {
         let mut state = self.state();
         state.failures.clear();
@@ -56,7 +56,7 @@ impl Health {
 }
 
 impl Fallback {
-    /// Asks the primary, unless the mirror serves alone; `None` when it does from now on.
+    /// Calls the primary, unless the mirror serves alone; `None` if it does from now on.
     pub(super) async fn ask_primary<T>(
         &self,
         call: impl Future<Output = Result<T>>,
@@ -80,8 +80,8 @@ impl Fallback {
         }
     }
 
-    /// Asks a primary that failed last time before anything changes, so that a change that cannot
-    /// be made whole is not begun.
+    /// Probes a primary that failed last time before a change, so that no change begins that cannot
+    /// be completed.
     pub(super) async fn look_before(&self) -> Result<()> {
         let is_doubtful = self.0.health.state().is_doubtful;
         if is_doubtful {
@@ -90,8 +90,7 @@ impl Fallback {
         Ok(())
     }
 
-    /// Sees to it that somebody looks at the primary, until it is healthy and the stores are the
-    /// same.
+    /// Starts the probing of the primary, until it is healthy and the stores are the same.
     pub(super) fn watch(&self) {
         if !std::mem::replace(&mut self.0.health.state().is_watched, true) {
             tokio::spawn(watch(Arc::downgrade(&self.0)));
@@ -99,7 +98,7 @@ impl Fallback {
     }
 }
 
-/// Looks at the primary until it was healthy for long enough and a comparison is clean. Ends with
+/// Probes the primary until it was healthy for long enough and a reconciliation is clean. Ends with
 /// the last clone.
 async fn watch(shared: Weak<Shared>) {
     let mut healthy_since: Option<Instant> = None;
@@ -112,7 +111,7 @@ async fn watch(shared: Weak<Shared>) {
             healthy_since = None;
             continue;
         }
-        // A call that failed meanwhile counts as well.
+        // A call that failed meanwhile also counts.
         let failed = fallback.0.health.state().failures.back().copied();
         let since = *healthy_since.get_or_insert(asked);
         let since = failed.map_or(since, |failed| failed.max(since));

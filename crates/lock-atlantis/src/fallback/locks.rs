@@ -1,4 +1,4 @@
-//! Locks, which the mirror decides on.
+//! Locks, on which the mirror decides.
 
 use std::collections::BTreeSet;
 
@@ -84,7 +84,7 @@ impl LegacyLocks for Fallback {
 }
 
 impl Fallback {
-    /// Locks with this record; answers with the one that is in its way, if there is one.
+    /// Locks with this record; returns the record that blocks it, if any.
     pub(super) async fn take(&self, own: &Record) -> Result<Option<Record>> {
         self.look_before().await?;
         for _ in 0..MOST_ATTEMPTS {
@@ -103,8 +103,8 @@ impl Fallback {
         Err(LegacyError::Contended { key: own.key().to_owned() })
     }
 
-    /// Locks in the primary what is locked in the mirror; answers with what was locked without the
-    /// mirror, and so counts.
+    /// Locks in the primary the record locked in the mirror; returns a lock that was made without
+    /// the mirror, which therefore counts.
     async fn take_in_primary(&self, own: &Record) -> Result<Option<Record>> {
         for _ in 0..MOST_ATTEMPTS {
             match self.ask_primary(self.primary().put(own)).await? {
@@ -114,7 +114,7 @@ impl Fallback {
             let other = match self.ask_primary(read(self.primary(), own)).await? {
                 None => return Ok(None),
                 Some(None) => continue,
-                // A comparison may have given it to the primary, in whatever bytes.
+                // A reconciliation may have given it to the primary, with other bytes.
                 Some(Some(other)) if is_same(&other, own) => return Ok(None),
                 Some(Some(other)) => other,
             };
@@ -141,7 +141,7 @@ impl Fallback {
         ended.await?.as_ref().map(project_lock).transpose()
     }
 
-    /// Ends the lock at this place if it is wanted, and answers with it.
+    /// Ends the lock at this place if `is_wanted`, and returns it.
     pub(super) async fn end_if(
         &self,
         mut place: Record,
@@ -153,13 +153,13 @@ impl Fallback {
                 if !is_wanted(&record)? {
                     return Ok(None);
                 }
-                // What came since somebody else ended it is not what was asked for.
+                // A lock made after somebody else ended this one is not the requested one.
                 return Ok(self.end(&record).await?.then_some(record));
             }
             let other = self.ask_primary(read(self.primary(), &place)).await?.flatten();
             let Some(other) = other else { return Ok(None) };
-            // To Atlantis' layout several projects may be one; the lock says which it is. And
-            // somebody may be about to lock it.
+            // In Atlantis' layout several projects may share a key; the lock names its project.
+            // Another process may be about to lock it.
             if read(self.mirror(), &other).await?.is_some() {
                 place = other;
                 continue;
@@ -179,16 +179,16 @@ impl Fallback {
         Err(LegacyError::Contended { key: place.key().to_owned() })
     }
 
-    /// Ends this very lock, from the mirror last; `false` when somebody else ended it.
+    /// Ends exactly this lock, in the mirror last; `false` if somebody else ended it.
     async fn end(&self, record: &Record) -> Result<bool> {
-        // Where it is not in the primary, whoever locked it may be about to put it there.
+        // If it is not in the primary, the process that locked it may be about to write it there.
         let is_gone = self.end_in_primary(record).await? == Some(true);
         if !is_gone {
             self.note(&Ended::of(record)).await?;
         }
         let is_ended = self.mirror().remove(record).await?;
         if is_gone {
-            // A comparison may have given it back meanwhile.
+            // A reconciliation may have restored it meanwhile.
             match self.end_in_primary(record).await {
                 Ok(Some(false)) => {}
                 Ok(Some(true)) => drop(self.mirror().remove(record).await?),
@@ -198,7 +198,7 @@ impl Fallback {
         Ok(is_ended)
     }
 
-    /// Ends a lock in the primary, in whatever bytes it is there.
+    /// Ends a lock in the primary, whatever its bytes there.
     async fn end_in_primary(&self, record: &Record) -> Result<Option<bool>> {
         let end = async {
             if self.primary().remove(record).await? {
@@ -224,7 +224,7 @@ impl Fallback {
     }
 }
 
-/// Where the lock of a project is.
+/// The place of a project's lock.
 fn place(project: &Project, workspace: &str) -> Record {
     let (pull, user) = (PullRequest::default(), User::default());
     let time = Timestamp::default();
@@ -238,13 +238,13 @@ fn project_lock(record: &Record) -> Result<ProjectLock> {
     }
 }
 
-/// The record that is where this one would be.
+/// The record at the place of this one.
 pub(super) async fn read(store: &dyn FallbackStore, record: &Record) -> Result<Option<Record>> {
     let bytes = RecordStore::read(store, record).await?;
     Ok(bytes.map(|bytes| Record::read(record.key(), &bytes)).transpose()?)
 }
 
-/// Gives a record of one store to the other that has none; `false` when it was too late.
+/// Copies a record of one store to the other, which has none; `false` if it was too late.
 pub(super) async fn copy(
     record: &Record,
     from: &dyn FallbackStore,
@@ -253,7 +253,8 @@ pub(super) async fn copy(
     if RecordStore::put(to, record).await? != Put::Written {
         return Ok(false);
     }
-    // Whoever ended it meanwhile looks for it once more afterwards; or else we see that it ended.
+    // A process that ended it meanwhile checks once more afterwards; otherwise we see that it
+    // ended.
     let is_there = RecordStore::read(from, record).await?.is_some_and(|it| it == record.encode());
     if !is_there {
         to.remove(record).await?;

@@ -1,4 +1,4 @@
-//! A second store that takes over when the first is lost, without there ever being two holders.
+//! A second store that takes over when the first is lost, without two holders at any time.
 
 mod config;
 mod health;
@@ -20,10 +20,10 @@ pub use store::FallbackStore;
 use health::Health;
 use lock_compat::{LegacyError, Result};
 
-/// Maximum number of attempts at a change that others are always quicker with.
+/// Maximum compare-and-swap attempts.
 const MOST_ATTEMPTS: usize = 1000;
 
-/// A primary store whose every record is in a mirror as well, which serves when the primary is lost.
+/// A primary store with a mirror of every record, which serves when the primary is lost.
 ///
 /// # Rules
 /// 1. The mirror decides. A record is locked or written in the mirror first, by every process and
@@ -40,18 +40,18 @@ const MOST_ATTEMPTS: usize = 1000;
 /// 5. A comparison gives each store what it lacks. Where statuses differ the mirror's counts; where
 ///    locks do, an operator settles it.
 ///
-/// Nothing is locked without the mirror: when that is lost, calls fail until it is back. It has to
-/// keep what it acknowledged over a crash. A store that was not compared cannot take over, which is
-/// why there is no other way to make one than to [open](Self::open) it. Who changes statuses in the
-/// primary alone while no process is open has to empty the mirror before the next is opened.
+/// Nothing is locked without the mirror: when it is lost, calls fail until it is back. It must keep
+/// acknowledged writes over a crash. A store that was not reconciled cannot take over, so the only
+/// constructor is [`open`](Self::open). If statuses were changed in the primary alone while no
+/// process was open, empty the mirror before the next process opens it.
 ///
-/// An attempt to lock that the primary did not answer may have happened, like any whose error
-/// [is unknown](LegacyError::is_unknown).
+/// A lock attempt that the primary did not answer may have happened, like any call whose error [is
+/// unknown](LegacyError::is_unknown).
 ///
 /// # Modes
-/// A process leaves the primary after so many failures in so long a time, and returns to it by
-/// itself, after it was healthy for some time and a comparison was clean; see [`FallbackConfig`].
-/// Each process does so for itself. Clones share everything.
+/// A process leaves the primary after a number of failures within a window, and returns to it by
+/// itself once the primary was healthy for some time and a reconciliation was clean; see
+/// [`FallbackConfig`]. Each process decides for itself. Clones share everything.
 #[derive(Clone)]
 pub struct Fallback(Arc<Shared>);
 
@@ -60,11 +60,11 @@ struct Shared {
     mirror: Arc<dyn FallbackStore>,
     config: FallbackConfig,
     health: Health,
-    /// Calls hold it to read, and who compares the stores to write.
+    /// Calls hold it to read, a reconciliation to write.
     gate: RwLock<()>,
 }
 
-/// Who serves.
+/// The store that serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServingMode {
@@ -74,11 +74,11 @@ pub enum ServingMode {
     MirrorAlone,
 }
 
-/// Why a [`Fallback`] cannot be opened.
+/// The reason why a [`Fallback`] cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The stores hold different locks of one project or command, or something that cannot be read.
+    /// The stores hold different locks of one project or command, or records that cannot be read.
     #[error("the stores are not the same: {0}")]
     NotReconciled(Box<Reconciliation>),
     /// One of the stores failed.
@@ -87,14 +87,14 @@ pub enum OpenError {
 }
 
 impl Fallback {
-    /// Compares both stores, makes them the same where that is safe, and serves from then on.
+    /// Reconciles both stores where that is safe, and serves from then on.
     ///
     /// # Errors
-    /// [`OpenError`] when they cannot be made the same, and when one of them failed: what was not
-    /// compared cannot take over.
+    /// [`OpenError`] when they cannot be made the same, and when one of them failed: a store that
+    /// was not reconciled cannot take over.
     ///
     /// # Cancel safety
-    /// Dropped, some records may have been copied; the same call again goes on.
+    /// A dropped call may have copied some records; the same call again continues.
     pub async fn open(
         primary: Arc<dyn FallbackStore>,
         mirror: Arc<dyn FallbackStore>,
@@ -111,7 +111,7 @@ impl Fallback {
         }
     }
 
-    /// Who serves now.
+    /// The store that serves now.
     #[must_use]
     pub fn mode(&self) -> ServingMode {
         if self.0.health.is_lost() { ServingMode::MirrorAlone } else { ServingMode::WriteThrough }

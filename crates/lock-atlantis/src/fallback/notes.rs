@@ -1,19 +1,19 @@
-//! Notes in the mirror: what ended there and may be in the primary still.
+//! Notes in the mirror: records that ended there and may still be in the primary.
 
 use super::{Fallback, MOST_ATTEMPTS};
 use crate::migrate::{Kind, Record};
 use lock_compat::legacy::encode;
 use lock_compat::{LegacyError, Result};
 
-/// What the names of all notes begin with: nothing that Atlantis takes for its own.
+/// The prefix of all notes' names, which Atlantis does not take for its own.
 const NOTES: &str = "lock-fallback/";
 
-/// What ended.
+/// The kind of record that ended.
 #[derive(Clone, Debug)]
 pub(super) enum Ended {
-    /// This very lock, of a project or a command.
+    /// Exactly this lock, of a project or a command.
     Lock(Record),
-    /// Whatever status has this key.
+    /// Any status with this key.
     Status(String),
 }
 
@@ -25,7 +25,7 @@ impl Ended {
         }
     }
 
-    /// The name of the note. No name has a `::`, by which Atlantis' statuses are found.
+    /// The name of the note. No name contains `::`, by which Atlantis' statuses are found.
     fn name(&self) -> String {
         match self {
             Self::Lock(record) => {
@@ -60,14 +60,15 @@ fn plain(key: &str) -> String {
     key.replace("%3A", ":").replace("%25", "%")
 }
 
-/// The same for the same lock in whatever bytes: FNV-1a, which no version changes.
+/// The same for the same lock, whatever its bytes: FNV-1a, which no version changes.
 fn digest(record: &Record) -> u64 {
     let bytes = record.as_lock().map_or_else(|| record.encode(), |lock| encode(lock.value()));
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-/// Whether two records say the same; Atlantis may have written the one in other bytes.
+/// Returns `true` if two records mean the same; Atlantis may have written one of them with other
+/// bytes.
 pub(super) fn is_same(one: &Record, other: &Record) -> bool {
     let values = one.as_lock().zip(other.as_lock());
     one.encode() == other.encode()
@@ -75,9 +76,9 @@ pub(super) fn is_same(one: &Record, other: &Record) -> bool {
 }
 
 impl Fallback {
-    /// Notes that this ended, before it leaves the mirror.
+    /// Writes a note that this ended, before it leaves the mirror.
     ///
-    /// A comparison settles it later.
+    /// A reconciliation settles it later.
     pub(super) async fn note(&self, ended: &Ended) -> Result<()> {
         self.watch();
         let (name, body) = (ended.name(), ended.body());
@@ -92,7 +93,7 @@ impl Fallback {
         Err(LegacyError::Contended { key: name })
     }
 
-    /// Whether a record that the mirror does not have ended there.
+    /// Returns `true` if a record that is missing in the mirror ended there.
     pub(super) async fn is_over(&self, record: &Record) -> Result<bool> {
         let name = Ended::of(record).name();
         let body = self.mirror().document(&name).await?;
@@ -103,12 +104,12 @@ impl Fallback {
         })
     }
 
-    /// Removes the notes on what is in neither store any more.
+    /// Removes the notes on records that are in neither store any more.
     pub(super) async fn settle_notes(&self) -> Result<()> {
         for name in self.mirror().document_names(NOTES).await? {
             let Some(body) = self.mirror().document(&name).await? else { continue };
             let is_settled = match Ended::read(&name, &body) {
-                // Nobody can read it, nor act on it.
+                // It can neither be read nor acted on.
                 None => true,
                 Some(Ended::Lock(record)) => {
                     let is_there =

@@ -1,4 +1,4 @@
-//! Making both stores the same again.
+//! Reconciliation: makes both stores the same again.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,24 +10,26 @@ use crate::migrate::{Kind, Record, Records};
 use lock_compat::legacy::Damaged;
 use lock_compat::{LegacyError, Result};
 
-/// What was done to make both stores the same.
+/// The changes that made both stores the same.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Reconciliation {
-    /// The keys that the mirror had, or had otherwise, and the primary was given.
+    /// The keys that were copied from the mirror to the primary, which lacked them or had another
+    /// version.
     pub returned: Vec<String>,
-    /// The keys that the primary had and the mirror was given: nobody knows that they ended.
+    /// The keys that were copied from the primary to the mirror: no note says that they ended.
     pub mirrored: Vec<String>,
-    /// The keys that ended in the mirror while it served alone, and now in the primary.
+    /// The keys that ended in the mirror while it served alone, and were now removed from the
+    /// primary.
     pub ended: Vec<String>,
-    /// The keys under which both have something else, which stays.
+    /// The keys under which the stores differ, which stay.
     pub conflicts: Vec<String>,
-    /// What cannot be read in one of them.
+    /// Records that cannot be read in one of the stores.
     pub damaged: Vec<Damaged>,
 }
 
 impl Reconciliation {
-    /// Whether both stores are the same now.
+    /// Returns `true` if both stores are the same now.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.conflicts.is_empty() && self.damaged.is_empty()
@@ -53,18 +55,18 @@ impl fmt::Display for Reconciliation {
 
 impl Fallback {
     /// Compares both stores, makes them the same where that is safe, and serves from both if they
-    /// are.
+    /// are the same.
     ///
-    /// A lock that only one of them has is given to the other, unless it ended in the mirror while
+    /// A lock that only one of them has is copied to the other, unless it ended in the mirror while
     /// that served alone: then it ends in the primary too. Two different locks of one project or
-    /// command are a conflict, which an operator has to settle: until then the mirror serves alone
-    /// if it does, or the stores serve as before. Of two statuses the mirror's counts.
+    /// command are a conflict, which an operator must settle; until then the serving mode stays as
+    /// it is. Of two statuses the mirror's counts.
     ///
-    /// It is done by itself when the primary is back, and may be asked for at any time; calls of
-    /// this process wait for it. Other processes do the same for themselves.
+    /// It runs automatically when the primary is back, and may be called at any time; calls of this
+    /// process wait for it. Other processes reconcile for themselves.
     ///
     /// # Errors
-    /// When one of the stores failed; then nothing changes about who serves.
+    /// When one of the stores failed; the serving mode then stays as it is.
     ///
     /// # Cancel safety
     /// Dropped, some records may have been copied; the same call again goes on.
@@ -73,7 +75,7 @@ impl Fallback {
         let mut reconciliation = Reconciliation::default();
         let mut records = by_key(self.primary(), &mut reconciliation).await?;
         let mirrored = by_key(self.mirror(), &mut reconciliation).await?;
-        // What is the same on both sides is as it should be.
+        // Records that are the same on both sides need nothing.
         for (key, record) in mirrored {
             if records.get(&key).is_some_and(|other| is_same(other, &record)) {
                 records.remove(&key);
@@ -133,7 +135,7 @@ impl Fallback {
         Ok(())
     }
 
-    /// What both stores have under a key at one time, while other processes may change it.
+    /// The records of both stores under a key at one time, while other processes may change them.
     async fn look(&self, record: &Record) -> Result<(Option<Record>, Option<Record>)> {
         let mut primary = read(self.primary(), record).await?;
         for _ in 0..MOST_ATTEMPTS {
@@ -157,7 +159,7 @@ async fn by_key(
     let mut by_key: BTreeMap<String, Record> = BTreeMap::new();
     for record in records {
         let key = record.key().to_owned();
-        // A store that tells more apart than Atlantis may have several under one key.
+        // A store that distinguishes more than Atlantis may have several under one key.
         match by_key.insert(key.clone(), record) {
             Some(other) if !is_same(&other, &by_key[&key]) => reconciliation.conflicts.push(key),
             _ => {}

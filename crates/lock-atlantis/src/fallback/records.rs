@@ -1,4 +1,4 @@
-//! Statuses, of which the mirror's counts and the primary's follows, and the locks of commands.
+//! Statuses, of which the mirror's counts and the primary's follows; and the locks of commands.
 
 use async_trait::async_trait;
 
@@ -90,7 +90,7 @@ impl LegacyRecords for Fallback {
 }
 
 impl Fallback {
-    /// Changes a status in the mirror, and then makes the primary's the same.
+    /// Changes a status in the mirror, then in the primary.
     async fn change_status<T>(
         &self,
         pull: &PullRequest,
@@ -100,7 +100,7 @@ impl Fallback {
         let _gate = self.0.gate.read().await;
         self.look_before().await?;
         let answer = change.await?;
-        // Where the primary does not follow, a comparison sees that it differs.
+        // If the primary does not follow, a reconciliation finds the difference.
         self.follow(&key).await.map_err(half_done)?;
         Ok(answer)
     }
@@ -110,7 +110,7 @@ impl Fallback {
         self.is_over(&status).await
     }
 
-    /// Removes a status from the primary, and says whether there was one.
+    /// Removes a status from the primary, and returns `true` if there was one.
     async fn forget_in_primary(&self, key: &str) -> Result<Option<bool>> {
         for _ in 0..MOST_ATTEMPTS {
             let Some(there) = self.ask_primary(self.primary().document(key)).await? else {
@@ -127,10 +127,10 @@ impl Fallback {
         Err(LegacyError::Contended { key: key.to_owned() })
     }
 
-    /// Makes a status of the primary what the mirror has; `None` when the mirror serves alone.
+    /// Copies a status from the mirror to the primary; `None` if the mirror serves alone.
     async fn follow(&self, key: &str) -> Result<Option<()>> {
         for _ in 0..MOST_ATTEMPTS {
-            // In this order: what is written is never older than what it replaces.
+            // In this order, so that the status written is never older than the one it replaces.
             let Some(primary) = self.ask_primary(self.primary().document(key)).await? else {
                 return Ok(None);
             };
@@ -157,7 +157,7 @@ pub(super) fn half_done(error: LegacyError) -> LegacyError {
     }
 }
 
-/// Where the lock of a command is.
+/// The place of a command's lock.
 fn place_of(name: CommandName) -> Result<Record> {
     Ok(Record::read(&command_key(name), &encode(&CommandLock::default()))?)
 }

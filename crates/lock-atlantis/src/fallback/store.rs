@@ -1,4 +1,4 @@
-//! What a store has to offer to be one of the two of a fallback.
+//! The interface of a store that can take part in a fallback.
 
 use async_trait::async_trait;
 
@@ -7,7 +7,7 @@ use crate::migrate::RecordStore;
 use lock_compat::documents::Replacement;
 use lock_compat::{LegacyBackend, LockAdapter, Result};
 
-/// A store that can be one of the two of a [`Fallback`](super::Fallback).
+/// A store that can take part in a [`Fallback`](super::Fallback).
 ///
 /// Beside the records, documents of other names can be kept in it.
 #[async_trait]
@@ -15,14 +15,14 @@ pub trait FallbackStore: LegacyBackend + RecordStore {
     /// The bytes of a document: a status, the lock of a command, or one beside the records.
     ///
     /// # Errors
-    /// When the store failed.
+    /// When the store fails.
     async fn document(&self, name: &str) -> Result<Option<Vec<u8>>>;
 
-    /// Puts `new` in the place of a document, or removes it with `None`, if it still is `old`, where
-    /// `None` is that there is no document; `false` when it is something else.
+    /// Replaces the document with `new`, or removes it if that is `None`, provided that it still is
+    /// `old`, where `None` means that there is no document; `false` if it is something else.
     ///
     /// # Errors
-    /// When the store failed.
+    /// When the store fails.
     async fn swap_document(
         &self,
         name: &str,
@@ -30,10 +30,10 @@ pub trait FallbackStore: LegacyBackend + RecordStore {
         new: Option<&[u8]>,
     ) -> Result<bool>;
 
-    /// The names of all documents that begin with this text, in no order.
+    /// The names of all documents with this prefix, in no order.
     ///
     /// # Errors
-    /// When the store failed.
+    /// When the store fails.
     async fn document_names(&self, prefix: &str) -> Result<Vec<String>>;
 }
 

@@ -7,11 +7,11 @@ use lock_compat::documents::Replacement;
 use lock_compat::legacy::Damaged;
 use lock_compat::{LegacyError, LockAdapter, Result};
 
-/// How often what others are always quicker with is tried again.
+/// Maximum compare-and-swap attempts.
 const MOST_ATTEMPTS: usize = 1000;
-/// What the names of documents begin with that are no records: of the adapter, and of a fallback.
+/// The prefix of documents that are not records: those of the adapter and of a fallback.
 const BESIDE: &str = "lock-";
-/// Why a lease is taken whose lock is in another store now.
+/// The reason for evicting a lease whose lock moved to another store.
 const MOVED: &str = "moved to another store";
 
 #[async_trait]
@@ -23,7 +23,7 @@ impl Source for LockAdapter {
         for name in names.into_iter().filter(|name| !name.starts_with(BESIDE)) {
             match self.documents().read(&name).await {
                 Ok(Some(document)) => records.add(Record::read(&name, &document.body)),
-                // It went since it was listed.
+                // It ended since it was listed.
                 Ok(None) => {}
                 Err(error) => match LegacyError::from(error) {
                     LegacyError::Damaged(reason) => records.add(Err(reason)),
@@ -49,7 +49,7 @@ impl RecordStore for LockAdapter {
             let is_written = match record.as_lock() {
                 Some(stored) => match self.try_stored(stored).await {
                     Ok(holder) => holder.is_none(),
-                    // It is read again below, and reported for what it is.
+                    // It is read again below, and reported.
                     Err(LegacyError::Damaged(Damaged { .. })) => false,
                     Err(error) => return Err(error),
                 },
@@ -69,7 +69,7 @@ impl RecordStore for LockAdapter {
         Err(LegacyError::Contended { key: record.key().to_owned() })
     }
 
-    /// A lock that goes is the next in the queue's, if somebody waits for it here.
+    /// When a lock is removed here, the next in its queue gets it.
     async fn remove(&self, record: &Record) -> Result<bool> {
         let expected = record.encode();
         let Some(stored) = record.as_lock() else {

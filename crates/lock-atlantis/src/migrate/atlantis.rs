@@ -7,7 +7,7 @@ use crate::AtlantisRedis;
 use lock_compat::Result;
 use lock_compat::legacy::{Damaged, PullKey};
 
-/// What keys of records match; those of statuses are looked at once more.
+/// The patterns of records' keys; keys that match the one of statuses are checked once more.
 const PATTERNS: [&str; 3] = ["pr/*", STATUSES, "global/*/lock"];
 const STATUSES: &str = "*::*::*";
 
@@ -32,7 +32,7 @@ impl Source for AtlantisRedis {
                     key if pattern != STATUSES => {
                         records.damaged.push(Damaged::new(key, damaged.reason));
                     }
-                    // A status is a text, and what is none is of somebody else.
+                    // A status is a string; a value of another type belongs to another program.
                     key if is_ours_otherwise(&key) => {}
                     key => records.foreign.push(key),
                 }
@@ -42,13 +42,13 @@ impl Source for AtlantisRedis {
     }
 }
 
-/// Whether a key is found by another pattern, or is one of a lock store's own.
+/// Returns `true` if a key is found by another pattern, or belongs to a lock store.
 fn is_ours_otherwise(key: &str) -> bool {
     key.starts_with('{') || key.starts_with("pr/")
 }
 
-/// Whether a key is that of a status, readable or not: its first part is the name of a host, and
-/// others who keep keys with `::` in the same server name their own things.
+/// Returns `true` if a key is that of a status, readable or not: its first part is a host name.
+/// Other programs may keep keys with `::` on the same server.
 fn is_status(key: &str) -> bool {
     PullKey::parse(key).is_some_and(|key| {
         key.hostname.contains('.') || key.hostname == "localhost" || key.hostname.contains(':')

@@ -12,22 +12,22 @@ use super::{Record, Records, Source};
 use lock_compat::legacy::Damaged;
 use lock_compat::{LegacyError, Result};
 
-/// How often a file that changes while it is copied is copied again.
+/// Maximum attempts to copy a file that changes meanwhile.
 const MOST_COPIES: usize = 20;
-/// The buckets, and what stands before their keys in Atlantis' Redis.
+/// The buckets, with the prefixes of their keys in Atlantis' Redis.
 const BUCKETS: [(&str, &str); 3] = [("runLocks", "pr/"), ("pulls", ""), ("globalLocks", "global/")];
 
 /// The file in which Atlantis keeps its records, usually `atlantis.db`.
 ///
-/// It is never opened as a database, let alone written to: each time it is read, a copy of it is
-/// made in the folder for temporary files, and that is read. So a running Atlantis, which locks the
-/// file for as long as it runs, is not disturbed.
+/// It is never opened as a database, nor written to: each read makes a copy in the folder for
+/// temporary files and reads that. So a running Atlantis, which keeps the file locked, is not
+/// disturbed.
 #[derive(Clone, Debug)]
 pub struct BoltFile {
     path: PathBuf,
 }
 
-/// Why a `BoltDB` file cannot be read.
+/// The reason why a `BoltDB` file cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BoltError {
@@ -39,30 +39,30 @@ pub enum BoltError {
         /// Why.
         source: io::Error,
     },
-    /// The file changes so often that no copy of it is whole.
-    #[error("the file {} changes all the time", path.display())]
+    /// The file changes so often that no copy of it is consistent.
+    #[error("the file {} keeps changing", path.display())]
     Busy {
         /// The file.
         path: PathBuf,
     },
-    /// The file is no `BoltDB` file, or is damaged.
+    /// The file is not a `BoltDB` file, or is damaged.
     #[error("the file {} cannot be read as a BoltDB file: {reason}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
 }
 
 impl BoltFile {
-    /// Reads a copy of the file once, to see that it is one.
+    /// Reads a copy of the file once, to validate it.
     ///
     /// # Errors
-    /// [`BoltError`] when the file cannot be copied or is no `BoltDB` file.
+    /// [`BoltError`] when the file cannot be copied or is not a `BoltDB` file.
     ///
     /// # Cancel safety
-    /// It may be dropped at any time; the copy goes as soon as it is read.
+    /// It may be dropped at any time; the copy is removed as soon as it was read.
     pub async fn open_copy(path: impl Into<PathBuf>) -> Result<Self, BoltError> {
         let file = Self { path: path.into() };
         file.read().await?;
@@ -75,7 +75,7 @@ impl BoltFile {
             let copy = copied(&path)?;
             read(copy.path()).map_err(|error| unreadable(&path, error.to_string()))
         });
-        // The reader panics on some files that are damaged.
+        // The reader panics on some damaged files.
         read.await.unwrap_or_else(|error| Err(unreadable(&self.path, error.to_string())))
     }
 }
@@ -99,9 +99,9 @@ fn copied(path: &Path) -> Result<NamedTempFile, BoltError> {
             copy.as_file().set_len(0)?;
             copy.rewind()?;
             io::copy(&mut File::open(path)?, &mut copy)?;
-            // What is still the same, after all of it was read, was so at the moment in between.
+            // A file that is still the same after all of it was read was consistent in between.
             if is_same(File::open(path)?, copy.reopen()?)? {
-                // The reader asks how much of the disk the file takes.
+                // The reader checks the allocated size of the file.
                 copy.as_file().sync_all()?;
                 return Ok(Some(copy));
             }
@@ -131,7 +131,7 @@ fn is_same(one: File, other: File) -> io::Result<bool> {
     }
 }
 
-/// The records of a file that nobody else has open. A bucket that is not there is empty.
+/// The records of a private copy. A missing bucket is empty.
 fn read(path: &Path) -> Result<Records, nut::Error> {
     let database: DB = DBBuilder::new(path).read_only(true).build()?;
     let transaction = database.begin_tx()?;
@@ -147,7 +147,7 @@ fn read(path: &Path) -> Result<Records, nut::Error> {
                 Ok(key) => Record::read(&format!("{prefix}{key}"), value.unwrap_or_default()),
                 Err(_) => {
                     let key = format!("{prefix}{}", String::from_utf8_lossy(key));
-                    Err(Damaged::new(key, "its key is no text"))
+                    Err(Damaged::new(key, "its key is not text"))
                 }
             });
             Ok::<(), nut::Error>(())

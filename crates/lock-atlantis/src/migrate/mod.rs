@@ -1,4 +1,4 @@
-//! Moving records from one store to another: from Atlantis' Redis or `BoltDB` file into any store,
+//! Migration: moves records between stores, from Atlantis' Redis or `BoltDB` file into any store,
 //! and back.
 
 mod adapter;
@@ -16,23 +16,23 @@ pub use report::{Finding, Report};
 
 use lock_compat::{LegacyError, Result};
 
-/// How far a migration is.
+/// The progress of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// What it does.
+    /// The present phase.
     pub phase: Phase,
-    /// How many records it is done with.
+    /// The number of records done.
     pub done: usize,
-    /// Of how many.
+    /// The total.
     pub total: usize,
 }
 
-/// What a migration does.
+/// A phase of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
-    /// It puts records into the target, or in a dry run looks whether it could.
+    /// It writes records to the target, or in a dry run checks that it could.
     Moving,
     /// It removes records from the source.
     Removing,
@@ -42,14 +42,14 @@ type OnProgress<'a> = Box<dyn FnMut(Progress) + Send + 'a>;
 
 /// A migration of all records of a source into a target.
 ///
-/// The target never loses anything: where it has something else, it keeps it, and the report says
-/// so. Afterwards both sides are read again and compared to the byte. A record that cannot be read,
-/// or not be kept, is reported and hides no other.
+/// The target never loses anything: where it has another record, it keeps it, and the report says
+/// so. Afterwards both sides are read again and compared byte by byte. A record that cannot be read
+/// or stored is reported and hides no other.
 ///
-/// Nobody should change either side meanwhile; the report tells where somebody did.
+/// Neither side should change meanwhile; the report names the records that did.
 pub struct Migration<'a> {
     from: &'a dyn Source,
-    /// The source once more, when it is to be emptied.
+    /// The source again, if it is to be emptied.
     emptied: Option<&'a dyn RecordStore>,
     to: &'a dyn RecordStore,
     is_dry_run: bool,
@@ -63,23 +63,23 @@ impl<'a> Migration<'a> {
         Self { from, emptied: None, to, is_dry_run: false, on_progress: Box::new(|_| {}) }
     }
 
-    /// A migration that in the end removes from the source what the target has to the byte, record
-    /// by record, if it still is the same.
+    /// A migration that at the end removes from the source each record that the target has to the
+    /// byte, if it is still unchanged.
     ///
-    /// Source and target must be two stores. If the first record that is removed is gone from the
-    /// target as well, it is put back, the report says so, and no other is removed.
+    /// Source and target must be two stores. If the first removal also removes the record from the
+    /// target, it is put back, the report says so, and no other is removed.
     #[must_use]
     pub fn removing_source(from: &'a dyn RecordStore, to: &'a dyn RecordStore) -> Self {
         Self { emptied: Some(from), ..Self::new(from, to) }
     }
 
-    /// The same, looking only and writing nothing.
+    /// The same, as a dry run that writes nothing.
     #[must_use]
     pub fn dry_run(self) -> Self {
         Self { is_dry_run: true, ..self }
     }
 
-    /// The same, telling after each record how far it is.
+    /// The same, reporting progress after each record.
     #[must_use]
     pub fn on_progress(self, on_progress: impl FnMut(Progress) + Send + 'a) -> Self {
         Self { on_progress: Box::new(on_progress), ..self }
@@ -88,15 +88,16 @@ impl<'a> Migration<'a> {
     /// Moves the records.
     ///
     /// # Errors
-    /// When a store failed. What was moved so far stays moved; the same again goes on.
+    /// When a store fails. Records moved so far stay moved; the same call again continues.
     ///
     /// # Cancel safety
-    /// Dropped, some records may have been moved or removed; the same again goes on.
+    /// A dropped call may have moved or removed some records; the same call again continues.
     pub async fn run(mut self) -> Result<Report> {
         let mut report = Report { is_dry_run: self.is_dry_run, ..Report::default() };
         let Records { mut records, damaged, foreign } = self.from.records().await?;
         (report.damaged, report.foreign) = (damaged, foreign);
-        // One under its present key goes before the same under an older one, as in Atlantis.
+        // A lock under its present key takes precedence over the same under an older one, as in
+        // Atlantis.
         records.sort_by_cached_key(|record| {
             (record.name().clone(), record.place() != record.key(), record.encode())
         });
@@ -119,7 +120,7 @@ impl<'a> Migration<'a> {
                 Ok(Put::Same) => report.same.push(record.name().clone()),
                 Ok(Put::Conflict(reason)) => report.conflicts.push(found(record, reason)),
                 Err(error @ LegacyError::Store { .. }) => return Err(error),
-                // It is about this record, and others may go well.
+                // The error concerns this record; others may succeed.
                 Err(error) => report.refused.push(found(record, error.to_string())),
             }
             self.tell(Phase::Moving, number + 1, records.len());
@@ -141,7 +142,7 @@ impl<'a> Migration<'a> {
         agreed: &[Record],
         report: &mut Report,
     ) -> Result<()> {
-        // Locks may be in another store than the rest.
+        // Locks may be in another store than the other records.
         let mut is_apart = Vec::new();
         for (number, record) in agreed.iter().enumerate() {
             if !source.remove(record).await? {
@@ -178,7 +179,7 @@ impl fmt::Debug for Migration<'_> {
     }
 }
 
-/// What is to be said of a record, and where it is if that is not its present key.
+/// A finding about a record, with its location if that is not its present key.
 fn found(record: &Record, reason: impl fmt::Display) -> Finding {
     let is_old = record.place() != record.key();
     let place = if is_old { format!("found under {:?}: ", record.place()) } else { String::new() };

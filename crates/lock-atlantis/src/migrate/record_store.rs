@@ -1,4 +1,4 @@
-//! What a migration moves, and what it moves it between.
+//! Records, and the stores between which a migration moves them.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use lock_compat::legacy::{
     CommandLock, Damaged, LegacyKey, ProjectLock, PullKey, PullStatus, Stored, decode,
 };
 
-/// What the keys of all locks of projects begin with.
+/// The prefix of all keys of project locks.
 const LOCKS: &str = "pr/";
 
-/// What a record is.
+/// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "Atlantis stores three kinds of records")]
 pub enum Kind {
@@ -28,11 +28,11 @@ impl Kind {
     pub(super) const ALL: [Self; 3] = [Self::Lock, Self::Status, Self::Command];
 }
 
-/// The name of a record: what it is, and the key that it has in Atlantis' Redis.
+/// The name of a record: its kind, and its key in Atlantis' Redis.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct RecordName {
-    /// What it is.
+    /// The kind of the record.
     pub kind: Kind,
     /// Its key.
     pub key: String,
@@ -44,7 +44,7 @@ impl fmt::Display for RecordName {
     }
 }
 
-/// A record of Atlantis in the bytes in which it is stored.
+/// A record of Atlantis, with the bytes in which it is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     name: RecordName,
@@ -52,7 +52,7 @@ pub struct Record {
     content: Content,
 }
 
-/// The record as it was read: what makes sure that it is one, and where it is to go.
+/// The parsed record, which proves that it is valid and names its key.
 #[derive(Clone, PartialEq, Eq)]
 enum Content {
     Lock(Box<Stored<ProjectLock>>),
@@ -69,13 +69,13 @@ impl Record {
         Self { name, place: key, content: Content::Lock(Box::new(stored)) }
     }
 
-    /// Reads what is stored under a key of Atlantis' Redis.
+    /// Parses the value of a key of Atlantis' Redis.
     ///
-    /// A lock may be under a key of the form before version 0.40: then that is its
-    /// [place](Self::place), and its [key](Self::key) is what the lock itself says.
+    /// A lock may be under a key of the form before version 0.40: that is then its
+    /// [place](Self::place), and the lock itself names its [key](Self::key).
     ///
     /// # Errors
-    /// [`Damaged`] when the key is none, or what is there is no such record.
+    /// [`Damaged`] when the key is not that of a record, or the value is not such a record.
     pub fn read(key: &str, bytes: &[u8]) -> Result<Self, Damaged> {
         let new = |kind, content| {
             let name = RecordName { kind, key: key.to_owned() };
@@ -97,10 +97,10 @@ impl Record {
             decode::<PullStatus>(key, bytes)?;
             return Ok(new(Kind::Status, Content::Status(bytes.into())));
         }
-        Err(Damaged::new(key, "its key is that of no record"))
+        Err(Damaged::new(key, "its key is not that of a record"))
     }
 
-    /// What it is.
+    /// The kind of the record.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.name.kind
@@ -119,13 +119,13 @@ impl Record {
         &self.name.key
     }
 
-    /// The key that it was found under, which may be of an older form.
+    /// The key under which it was found, which may be of an older form.
     #[must_use]
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// The lock of a project, if that is what it is.
+    /// The lock, if the record is that of a project.
     #[must_use]
     pub fn as_lock(&self) -> Option<&Stored<ProjectLock>> {
         match &self.content {
@@ -143,9 +143,10 @@ impl Record {
         }
     }
 
-    /// What it means that these bytes are already where this record is to go.
+    /// The result of finding these bytes where this record is to go.
     ///
-    /// The reason of a conflict says who is in the way, and never what the bytes hold.
+    /// The reason of a conflict names the owner of the other record, and never the contents of the
+    /// bytes.
     pub fn beside(&self, bytes: &[u8]) -> Put {
         if self.encode() == bytes {
             return Put::Same;
@@ -157,7 +158,7 @@ impl Record {
                     let (num, repo) = (held.pull.num, held.pull.base_repo.full_name);
                     format!("a lock of pull request {num} of {repo:?}")
                 }
-                Err(damaged) => format!("what cannot be read: {}", damaged.reason),
+                Err(damaged) => format!("an unreadable record: {}", damaged.reason),
             },
             Content::Status(_) => other("another status", decode::<PullStatus>(self.key(), bytes)),
             Content::Command(_) => other("another lock", decode::<CommandLock>(self.key(), bytes)),
@@ -170,15 +171,15 @@ impl Record {
     }
 }
 
-/// What a document is that is in the way.
+/// Describes a document that is in the way.
 fn other<T>(other: &str, read: Result<T, Damaged>) -> String {
     match read {
         Ok(_) => other.to_owned(),
-        Err(damaged) => format!("what cannot be read: {}", damaged.reason),
+        Err(damaged) => format!("an unreadable record: {}", damaged.reason),
     }
 }
 
-/// Shows what and where it is: the bytes may hold secrets.
+/// Shows kind, key and place: the bytes may hold secrets.
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, place, .. } = self;
@@ -188,26 +189,26 @@ impl fmt::Debug for Record {
     }
 }
 
-/// The records that were found, and what was found that is none.
+/// The records that were found, and the values that are not records.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Records {
     /// The records.
     pub records: Vec<Record>,
-    /// What is stored where records are and cannot be read.
+    /// Values that are stored among the records and cannot be read.
     pub damaged: Vec<Damaged>,
-    /// The keys of others that look like those of records, and are left alone.
+    /// Foreign keys that look like those of records, and are left alone.
     pub foreign: Vec<String>,
 }
 
 impl Records {
-    /// These records, and what cannot be read.
+    /// These records, and the values that cannot be read.
     #[must_use]
     pub const fn new(records: Vec<Record>, damaged: Vec<Damaged>) -> Self {
         Self { records, damaged, foreign: Vec::new() }
     }
 
-    /// Adds what was read.
+    /// Adds another result.
     pub fn add(&mut self, read: Result<Record, Damaged>) {
         match read {
             Ok(record) => self.records.push(record),
@@ -216,7 +217,7 @@ impl Records {
     }
 }
 
-/// What became of a record that was put somewhere.
+/// The result of putting a record into a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 #[expect(clippy::exhaustive_enums, reason = "nothing is there, or the same, or something else")]
@@ -225,47 +226,47 @@ pub enum Put {
     Written,
     /// The same bytes were there already.
     Same,
-    /// Something else is there and stays, as this reason says.
+    /// Something else is there and stays, for this reason.
     Conflict(String),
 }
 
-/// Where records can be read from.
+/// A source of records.
 ///
 /// # Cancel safety
 /// Reading may be dropped at any time.
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync {
-    /// All records, in no order, each as it is stored. One that cannot be read is no error, and
+    /// All records, in no order, each as it is stored. One that cannot be read is not an error, and
     /// hides no other.
     ///
     /// # Errors
-    /// When the store failed.
+    /// When the store fails.
     async fn records(&self) -> Result<Records>;
 }
 
-/// Where records can be read from and written to.
+/// A store from which records can be read, and to which they can be written.
 ///
 /// # Cancel safety
-/// A [`put`](Self::put) or [`remove`](Self::remove) that is dropped, or whose error
-/// [is unknown](lock_compat::LegacyError::is_unknown), may have happened; the same again is harmless.
+/// A [`put`](Self::put) or [`remove`](Self::remove) that is dropped, or whose error [is
+/// unknown](lock_compat::LegacyError::is_unknown), may have happened; repeating it is harmless.
 #[async_trait]
 pub trait RecordStore: Source {
-    /// The bytes that are where this record would be put, readable or not.
+    /// The bytes at the place of this record, readable or not.
     ///
     /// # Errors
-    /// When the record cannot be kept here, or the store failed.
+    /// When the record cannot be stored here, or the store fails.
     async fn read(&self, record: &Record) -> Result<Option<Vec<u8>>>;
 
     /// Writes a record to the byte under its key, if nothing is there, in one step.
     ///
     /// # Errors
-    /// When the record cannot be kept here, or the store failed.
+    /// When the record cannot be stored here, or the store fails.
     async fn put(&self, record: &Record) -> Result<Put>;
 
-    /// Removes a record from its [place](Record::place), if it still is this very one to the byte,
-    /// in one step; `false` when it is not.
+    /// Removes a record from its [place](Record::place), if it is still the same to the byte, in
+    /// one step; `false` if it is not.
     ///
     /// # Errors
-    /// When the store failed.
+    /// When the store fails.
     async fn remove(&self, record: &Record) -> Result<bool>;
 }

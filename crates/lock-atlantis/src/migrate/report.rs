@@ -1,45 +1,45 @@
-//! What became of the records of a migration.
+//! The report of a migration.
 
 use std::fmt;
 
 use super::{Kind, RecordName};
 use lock_compat::legacy::Damaged;
 
-/// What became of every record of a migration, of which none is left out.
+/// The outcome of every record of a migration; none is left out.
 ///
-/// Its text is for people, and holds keys and numbers of pull requests, but no secret.
+/// Its text is for people. It contains keys and pull request numbers, but no secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Whether it was a dry run, so that "moved" is what would have been.
+    /// True if it was a dry run: "moved" are then the records that would have been moved.
     pub is_dry_run: bool,
-    /// What the target had not, and now has.
+    /// Records that the target lacked and now has.
     pub moved: Vec<RecordName>,
-    /// What the target had already, to the byte.
+    /// Records that the target already had, to the byte.
     pub same: Vec<RecordName>,
-    /// What the target has otherwise, and keeps.
+    /// Records of which the target has another version, which it keeps.
     pub conflicts: Vec<Finding>,
-    /// What the target cannot keep.
+    /// Records that the target cannot store.
     pub refused: Vec<Finding>,
-    /// What cannot be read at the source, and stays there.
+    /// Values at the source that cannot be read, and stay there.
     pub damaged: Vec<Damaged>,
-    /// The keys of others at the source, which are left alone.
+    /// Foreign keys at the source, which are left alone.
     pub foreign: Vec<String>,
-    /// Where the two did not agree when both were read again.
+    /// Records that differed when both sides were read again.
     pub differences: Vec<Finding>,
-    /// What was removed from the source.
+    /// Records that were removed from the source.
     pub removed: Vec<RecordName>,
-    /// How many records the target has that never came from this source.
+    /// The number of the target's records that never came from this source.
     pub others: usize,
 }
 
-/// What is to be said of a record.
+/// A finding about a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
     /// The record.
     pub record: RecordName,
-    /// What is to be said.
+    /// The finding, in words.
     pub reason: String,
 }
 
@@ -57,7 +57,8 @@ impl fmt::Display for Finding {
 }
 
 impl Report {
-    /// Whether the target has, or in a dry run would have, everything that the source has.
+    /// Returns `true` if the target has, or in a dry run would have, everything that the source
+    /// has.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.conflicts.is_empty()
@@ -66,7 +67,7 @@ impl Report {
             && self.differences.is_empty()
     }
 
-    /// The first column, and how many of each kind.
+    /// The first column, and the count of each kind.
     fn rows(&self) -> Vec<(&'static str, [usize; 3])> {
         fn count<'a>(names: impl Iterator<Item = &'a RecordName>) -> [usize; 3] {
             let mut counts = [0; 3];
@@ -110,7 +111,7 @@ impl fmt::Display for Report {
         writeln!(f, "damaged at the source: {}", self.damaged.len())?;
         writeln!(f, "others at the target: {}", self.others)?;
         if !self.foreign.is_empty() {
-            writeln!(f, "of others at the source, left alone: {}", self.foreign.len())?;
+            writeln!(f, "foreign keys at the source, left alone: {}", self.foreign.len())?;
         }
         for (what, findings) in [
             ("in conflict", &self.conflicts),
@@ -120,7 +121,7 @@ impl fmt::Display for Report {
             findings.iter().try_for_each(|finding| writeln!(f, "{what}: {finding}"))?;
         }
         self.damaged.iter().try_for_each(|damaged| writeln!(f, "damaged: {damaged}"))?;
-        self.foreign.iter().try_for_each(|key| writeln!(f, "of others: {key:?}"))?;
+        self.foreign.iter().try_for_each(|key| writeln!(f, "foreign: {key:?}"))?;
         f.write_str(self.verdict())
     }
 }

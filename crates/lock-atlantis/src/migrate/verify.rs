@@ -1,13 +1,13 @@
-//! Whether two sides agree: a pure comparison of what was read of both.
+//! The verification of a migration: a pure comparison of the records read from both sides.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{Finding, Record, Records, Report};
 
-/// Adds to the report where the sides differ, beyond what it says already, and answers with the
-/// records of the source that the target has to the byte.
+/// Adds the remaining differences of the sides to the report, and returns the records of the source
+/// that the target has to the byte.
 pub(super) fn compare(report: &mut Report, source: Records, target: &Records) -> Vec<Record> {
-    // A store that tells more records apart than Atlantis may have several under one key.
+    // A store that distinguishes more records than Atlantis may have several under one key.
     let mut held: HashMap<&str, Vec<Vec<u8>>> = HashMap::new();
     for record in &target.records {
         held.entry(record.key()).or_default().push(record.encode());
@@ -25,15 +25,16 @@ pub(super) fn compare(report: &mut Report, source: Records, target: &Records) ->
             agreed.push(record);
         } else if !skipped.contains(record.name()) {
             let reason = match (known.contains(record.name()), there.is_some()) {
-                (false, _) => "it came to the source meanwhile",
+                (false, _) => "it appeared at the source meanwhile",
                 (true, true) => "it changed meanwhile, at the source or at the target",
-                (true, false) => "it went from the target meanwhile",
+                (true, false) => "it disappeared from the target meanwhile",
             };
             differences.push(Finding::new(record.name(), reason));
         }
     }
     let gone = known.difference(&present);
-    differences.extend(gone.map(|name| Finding::new(name, "it went from the source meanwhile")));
+    differences
+        .extend(gone.map(|name| Finding::new(name, "it disappeared from the source meanwhile")));
     differences.sort_by(|one, other| one.record.cmp(&other.record));
     report.differences = differences;
 

@@ -8,7 +8,7 @@ use lock_compat::legacy::{Damaged, LegacyKey, Project, ProjectLock, Stored, deco
 use lock_compat::{LegacyError, LegacyLocks, Listing, Result, Unlocking};
 use tokio::time::sleep;
 
-/// What the keys of all locks begin with.
+/// The prefix of all keys of locks.
 pub(super) const LOCKS: &str = "pr/";
 
 /// The key of the lock of a project.
@@ -17,13 +17,13 @@ fn key(project: &Project, workspace: &str) -> String {
 }
 
 /// The keys under which a project may be locked: the present one, and that of versions before 0.40,
-/// where a lock stays that is in conflict with another.
+/// where a lock in conflict with another stays.
 fn keys(project: &Project, workspace: &str) -> [String; 2] {
     let old = LegacyKey::new(project.clone(), workspace).before_names();
     [key(project, workspace), format!("{LOCKS}{old}")]
 }
 
-/// Whether a lock is that of the project; under an old key that of another name may be.
+/// Returns `true` if a lock is that of the project; an old key may hold that of another name.
 fn is_of(lock: &ProjectLock, project: &Project, key: &str) -> bool {
     key == format!("{LOCKS}{}", LegacyKey::of(lock)) || lock.project == *project
 }
@@ -75,7 +75,7 @@ impl LegacyLocks for AtlantisRedis {
     async fn unlock_all(&self, repo_full_name: &str, pull_num: i64) -> Result<Listing> {
         let (locks, damaged) =
             self.locks_below(&format!("{LOCKS}{repo_full_name}/"), Stored::read).await?;
-        // The keys of `a/b` are also those of its folders' namesakes `a/b/c`.
+        // The keys below `a/b` include those of a repository `a/b/c`.
         let is_wanted = |(_, stored): &(String, Stored<ProjectLock>)| {
             let lock = stored.value();
             lock.project.repo_full_name == repo_full_name && lock.pull.num == pull_num
@@ -100,12 +100,11 @@ impl LegacyLocks for AtlantisRedis {
 }
 
 impl AtlantisRedis {
-    /// Locks a project with a lock as it was stored elsewhere, to the byte; answers with the lock
-    /// that is in its way, if there is one. It takes one round trip, if it is not [read
-    /// back](Self::reading_back).
+    /// Locks a project with a lock as it was stored elsewhere, to the byte; returns the lock that
+    /// blocks it, if any. It takes one round trip, if it is not [read back](Self::reading_back).
     ///
     /// # Errors
-    /// What [`try_lock`](lock_compat::LegacyBackend::try_lock) reports.
+    /// As [`try_lock`](lock_compat::LegacyBackend::try_lock).
     ///
     /// # Cancel safety
     /// A dropped call may have happened.
@@ -127,7 +126,7 @@ impl AtlantisRedis {
     /// The lock of a project as it is stored, to the byte.
     ///
     /// # Errors
-    /// What [`get_lock`](lock_compat::LegacyBackend::get_lock) reports.
+    /// As [`get_lock`](lock_compat::LegacyBackend::get_lock).
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
@@ -147,10 +146,10 @@ impl AtlantisRedis {
         Ok(None)
     }
 
-    /// All locks as they are stored, to the byte, and what is there and cannot be read.
+    /// All locks as they are stored, to the byte, and the values that cannot be read.
     ///
     /// # Errors
-    /// What [`list`](lock_compat::LegacyBackend::list) reports.
+    /// As [`list`](lock_compat::LegacyBackend::list).
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
@@ -159,7 +158,7 @@ impl AtlantisRedis {
         Ok((locks.into_iter().map(|(_, lock)| lock).collect(), damaged))
     }
 
-    /// The locks whose keys begin so, with their keys.
+    /// The locks whose keys have this prefix, with their keys.
     pub(super) async fn locks_below<T: Send + 'static>(
         &self,
         prefix: &str,

@@ -7,22 +7,22 @@ use super::locks::LOCKS;
 use lock_compat::Result;
 use lock_compat::legacy::{Damaged, LegacyKey, ProjectLock, Stored};
 
-/// What became of locks under old keys.
+/// The result of moving locks from old keys.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct KeyMigration {
-    /// The old keys of those that were moved.
+    /// The old keys of the moved locks.
     pub moved: Vec<String>,
-    /// The old keys of those that stay, because their present key has another lock.
+    /// The old keys of locks that stay, because their present key has another lock.
     pub conflicts: Vec<String>,
-    /// The keys of those that stay, because their lock is of another project than they say.
+    /// The keys of locks that stay, because the lock is of another project than its key.
     pub strangers: Vec<String>,
-    /// What cannot be read, and stays.
+    /// Values that cannot be read, and stay.
     pub damaged: Vec<Damaged>,
 }
 
 impl KeyMigration {
-    /// Whether every lock is under its present key.
+    /// Returns `true` if every lock is under its present key.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.conflicts.is_empty() && self.strangers.is_empty() && self.damaged.is_empty()
@@ -50,15 +50,15 @@ impl fmt::Display for KeyMigration {
 impl AtlantisRedis {
     /// Moves locks under keys of the form before version 0.40 to their present keys.
     ///
-    /// What the present key is the lock says itself, so that folders within folders and grouped
-    /// repositories, whose old keys look like new ones, are moved as well. A lock is under its new
-    /// key before it leaves the old one, and never over another lock.
+    /// The lock itself names its present key, so that nested folders and grouped repositories,
+    /// whose old keys look like new ones, are moved as well. A lock is under its new key before it
+    /// leaves the old one, and never over another lock.
     ///
     /// # Errors
     /// When the server cannot be reached.
     ///
     /// # Cancel safety
-    /// Dropped, some locks may have been moved; the next call goes on.
+    /// A dropped call may have moved some locks; the next call continues.
     pub async fn migrate_keys(&self) -> Result<KeyMigration> {
         let (locks, damaged) = self.locks_below(LOCKS, Stored::<ProjectLock>::read).await?;
         let mut migration = KeyMigration { damaged, ..KeyMigration::default() };
@@ -74,7 +74,7 @@ impl AtlantisRedis {
             }
             let bytes = stored.encode();
             match self.put_if_free(&new, &bytes).await? {
-                // A move that was cut short has left the same lock under both.
+                // An interrupted move has left the same lock under both.
                 Some(held) if held != bytes => migration.conflicts.push(key),
                 _ => {
                     self.remove_if_same(&key, &bytes).await?;

@@ -17,19 +17,20 @@ use crate::server::{Server, ServerConfig, named, plain};
 use lock_compat::legacy::Damaged;
 use lock_compat::{Result, VersionedStore};
 
-/// A key that has nothing, below those of locks, which the user may use.
+/// A key without a value, below the prefix of locks, on which to try permissions.
 const NOTHING: &str = "pr/lock-atlantis/probe";
-/// How often a change that others are always quicker with is tried again.
+/// Maximum compare-and-swap attempts.
 const MOST_ATTEMPTS: usize = 1000;
 
 /// Atlantis' own Redis: the same keys and the same bytes, so that both can use it during a
 /// migration. Clones share the connection.
 ///
-/// What Atlantis reads and writes in two steps is one step here, so of two of these one locks.
-/// Against an Atlantis that uses the same Redis at the same time that does not help: between its two
-/// steps it may overwrite our lock with its own, and then both believe to hold (40 of 500 rounds of
-/// one attempt each at the same time). [`reading_back`](Self::reading_back) narrows that and does
-/// not end it. So let one of them lock at a time.
+/// Atlantis locks in two steps, a read and a write; this store locks in one, so of two of these
+/// only one gets the lock. That does not help against an Atlantis that uses the same Redis at the
+/// same time: between its two steps it may overwrite our lock with its own, and then both believe
+/// that they hold it (in 40 of 500 rounds of one simultaneous attempt each).
+/// [`reading_back`](Self::reading_back) narrows that window and does not close it. So let only one
+/// of them lock at a time.
 ///
 /// Nothing here ever gives a key a time to live.
 #[derive(Clone)]
@@ -41,20 +42,21 @@ struct Shared {
     put_if_same: Script,
     remove_if_same: Script,
     remove_all_if_same: Script,
-    /// How long after it was made a lock is looked at once more.
+    /// The delay after which a new lock is read back.
     read_back: Option<Duration>,
 }
 
 impl AtlantisRedis {
     /// Connects, and moves locks under keys of the form before version 0.40 to their present keys,
-    /// as Atlantis does when it starts; see [`migrate_keys`](Self::migrate_keys). What cannot be
-    /// moved is a warning in the log.
+    /// as Atlantis does when it starts; see [`migrate_keys`](Self::migrate_keys). Locks that cannot
+    /// be moved are a warning in the log.
     ///
     /// # Errors
-    /// When the server cannot be reached, and when the user may not call what this store needs.
+    /// When the server cannot be reached, and when the user lacks a permission that this store
+    /// needs.
     ///
     /// # Cancel safety
-    /// Dropped, some locks may have been moved; the next call goes on.
+    /// A dropped call may have moved some locks; the next call continues.
     pub async fn connect(config: ServerConfig) -> Result<Self> {
         let store = Self::connect_without_migration(config).await?;
         match store.migrate_keys().await {
@@ -71,8 +73,8 @@ impl AtlantisRedis {
     /// Connects, and leaves all keys as they are.
     ///
     /// # Errors
-    /// When the server cannot be reached, and when the user may not call what this store needs:
-    /// scripts, `MGET` and `TYPE`, besides what Atlantis needs.
+    /// When the server cannot be reached, and when the user lacks a permission that this store
+    /// needs: for scripts, `MGET` and `TYPE`, besides those that Atlantis needs.
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
@@ -85,7 +87,7 @@ impl AtlantisRedis {
             remove_all_if_same: Script::new(include_str!("scripts/remove_all_if_same.lua")),
             read_back: None,
         }));
-        // Atlantis' own user may do less. It is told now, and not by the first lock.
+        // Atlantis' own user may have fewer permissions: fail now, not with the first lock.
         store.remove_if_same(NOTHING, b"").await?;
         for command in ["MGET", "TYPE"] {
             store.server().ask::<Value>(redis::cmd(command).arg(NOTHING)).await?;
@@ -93,11 +95,11 @@ impl AtlantisRedis {
         Ok(store)
     }
 
-    /// The same, which looks at each lock that it made once more after this time.
+    /// The same, reading each lock that it made once more after this time.
     ///
-    /// Where an Atlantis read before the lock was made and wrote afterwards, its lock is in the
-    /// place of ours: then the attempt answers with that. An Atlantis that takes longer than
-    /// `after` between the two is not seen. It costs the time and a round trip for each lock.
+    /// If an Atlantis read before the lock was made and wrote afterwards, its lock has replaced
+    /// ours, and the attempt returns that lock. An Atlantis that takes longer than `after` between
+    /// the two goes undetected. It costs the time and a round trip for each lock.
     #[must_use]
     pub fn reading_back(self, after: Duration) -> Self {
         let Shared { server, put_if_free, put_if_same, remove_if_same, remove_all_if_same, .. } =
@@ -121,7 +123,7 @@ impl AtlantisRedis {
         self.server().get(key).await
     }
 
-    /// All keys that match a pattern, with their values; and what is no text.
+    /// All keys that match a pattern, with their values; and the values that are not strings.
     pub(crate) async fn values_of(
         &self,
         pattern: &str,
@@ -133,20 +135,20 @@ impl AtlantisRedis {
         Ok(values)
     }
 
-    /// All keys that begin so; what is no text is left out.
+    /// All keys with this prefix; those that are not text are left out.
     pub(crate) async fn keys_of(&self, prefix: &str) -> Result<Vec<String>> {
         let keys = self.server().keys(&(plain(prefix) + "*")).await?;
         Ok(keys.into_iter().filter_map(|key| String::from_utf8(key).ok()).collect())
     }
 
-    /// Keeps a value where there is none; else answers with what is there.
+    /// Sets a value if there is none; else returns the present one.
     pub(crate) async fn put_if_free(&self, key: &str, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
         let mut call = self.0.put_if_free.prepare_invoke();
         let held = self.server().call(call.key(key).arg(bytes)).await;
         held.map_err(|error| named(error, key))
     }
 
-    /// Puts a value in the place of another; `false` when that is not there.
+    /// Replaces a value; `false` if the expected one is not there.
     pub(crate) async fn put_if_same(
         &self,
         key: &str,
@@ -161,7 +163,7 @@ impl AtlantisRedis {
         self.server().call(&call).await
     }
 
-    /// Removes values, and says of each whether it was there.
+    /// Removes values, and returns for each whether it was there.
     async fn remove_all_if_same(&self, values: &[(&str, Vec<u8>)]) -> Result<Vec<bool>> {
         let mut removed = Vec::with_capacity(values.len());
         for some in values.chunks(self.server().batch()) {
@@ -174,7 +176,7 @@ impl AtlantisRedis {
         Ok(removed)
     }
 
-    /// Removes a value; `false` when it is not there.
+    /// Removes a value; `false` if it is not there.
     pub(crate) async fn remove_if_same(&self, key: &str, bytes: &[u8]) -> Result<bool> {
         let mut call = self.0.remove_if_same.prepare_invoke();
         self.server().call(call.key(key).arg(bytes)).await
@@ -187,7 +189,7 @@ impl fmt::Debug for AtlantisRedis {
     }
 }
 
-/// A record is known again by its bytes: a change of the same is the same change.
+/// The bytes are the version of a record.
 #[async_trait]
 impl VersionedStore for AtlantisRedis {
     type Version = Vec<u8>;

@@ -1,4 +1,4 @@
-//! Where a server of Redis is.
+//! The address of a Redis server.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use redis::{Client, IntoConnectionInfo};
 
 use lock_compat::{LegacyError, Result};
 
-/// Where a server of Redis is, or the servers of a cluster.
+/// The address of a Redis server, or of the servers of a cluster.
 ///
 /// The URLs may hold passwords: they are in no [`Debug`] output and in no error.
 #[derive(Clone)]
@@ -25,25 +25,25 @@ pub(super) enum Endpoint {
 }
 
 impl ServerConfig {
-    /// How long a call may take if nothing else is asked for: 5 seconds.
+    /// The default time-out of a call: 5 seconds.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
     /// The server at `url`: `redis://[user:password@]host[:port][/database]`, or `rediss://` for
-    /// TLS (with the feature `tls-rustls`), with `#insecure` at its end for whatever certificate.
+    /// TLS (with the feature `tls-rustls`), with `#insecure` at its end to accept any certificate.
     ///
     /// # Errors
-    /// [`InvalidInput`] when the text is no such URL.
+    /// [`InvalidInput`] when the text is not such a URL.
     pub fn parse(url: &str) -> Result<Self, InvalidInput> {
         let info = url.into_connection_info().map_err(|_| malformed("url"))?;
         Ok(Self::from_client(Client::open(info).map_err(|_| malformed("url"))?))
     }
 
-    /// The cluster that the servers at these addresses are of, each `host:port` or a URL, with spaces
-    /// around it or not.
+    /// The cluster of the servers at these addresses, each `host:port` or a URL; surrounding spaces
+    /// are ignored.
     ///
     /// # Errors
-    /// [`LegacyError::NoClusterAddress`] when there is none that is not empty, and [`InvalidInput`]
-    /// when one is no address, and no URL as for [`parse`](Self::parse).
+    /// [`LegacyError::NoClusterAddress`] when all are empty, and [`InvalidInput`] when one is
+    /// neither an address nor a URL as for [`parse`](Self::parse).
     pub fn parse_cluster<'a>(urls: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let urls = urls.into_iter().map(str::trim).filter(|url| !url.is_empty());
         let url = |address: &str| match address.contains("://") {
@@ -54,19 +54,19 @@ impl ServerConfig {
         if urls.is_empty() {
             return Err(LegacyError::NoClusterAddress);
         }
-        // The driver does by itself again what had no answer, which may have happened: never here.
+        // The driver would repeat commands without an answer, which may have happened: never here.
         let client = ClusterClient::builder(urls).retries(0).build();
         let client = client.map_err(|_| malformed("cluster addresses"))?;
         Ok(Self { endpoint: Endpoint::Cluster(Box::new(client)), timeout: Self::DEFAULT_TIMEOUT })
     }
 
-    /// The server that the driver's client knows.
+    /// The server of the driver's client.
     #[must_use]
     pub fn from_client(client: Client) -> Self {
         Self { endpoint: Endpoint::Single(Box::new(client)), timeout: Self::DEFAULT_TIMEOUT }
     }
 
-    /// The same, with calls that take at most this long, connecting included.
+    /// The same, with this time-out of calls, connecting included.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }

@@ -1,4 +1,4 @@
-//! A connection to a server or a cluster, and how the one before it is ended.
+//! A connection to a server or a cluster, which ends the one before it.
 
 use lock_redis_client::Peer;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -15,11 +15,12 @@ pub(super) enum ServerConnection {
 }
 
 impl ServerConnection {
-    /// Makes a connection and ends the `last`: what the server has not read of it by then must not
-    /// take effect after what is sent from now on. Answers with its name, if the server tells.
+    /// Connects and ends the `last` connection: commands that the server has not read from it must
+    /// not take effect after those sent from now on. Returns the name of the new one, if the server
+    /// reports it.
     ///
-    /// A user who may not do so, and a cluster, go without: Atlantis' own user often may not, and has
-    /// to be served.
+    /// A cluster, and a user without the permission, go without: Atlantis' own user often lacks it,
+    /// and must be served.
     pub(super) async fn make(
         endpoint: &Endpoint,
         last: Option<&Peer>,
@@ -34,7 +35,7 @@ impl ServerConnection {
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         let said: Result<String, _> = Peer::ask().query_async(&mut connection).await;
         let peer = allowed(said)?.as_deref().and_then(Peer::read);
-        // That it is gone already is no error.
+        // That it is already gone is not an error.
         if let Some(last) = last
             && allowed(last.end().query_async::<Value>(&mut connection).await)?.is_none()
         {
@@ -44,7 +45,7 @@ impl ServerConnection {
     }
 }
 
-/// An answer, or none where the user may not ask or the server does not know the command.
+/// An answer, or `None` if the user lacks the permission or the server does not know the command.
 fn allowed<T>(answer: Result<T, RedisError>) -> Result<Option<T>, RedisError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),

@@ -1,4 +1,4 @@
-//! Compares what the processes said with what the stores hold in the end.
+//! Compares the beliefs of the processes with the final contents of the stores.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,20 +9,20 @@ use lock_compat::LegacyBackend;
 use lock_compat::conformance::pull;
 use lock_testkit_redis::server::RedisServer;
 
-/// What was found.
+/// The findings.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
-    /// Two who believed to hold the same.
+    /// Pairs that believed at once that they held the same lock.
     pub(crate) two_holders: Vec<String>,
-    /// Locks that are held and in a store no more.
+    /// Locks that are held and missing in a store.
     pub(crate) lost_locks: Vec<String>,
-    /// Locks that nobody holds, or may hold.
+    /// Locks that no process holds or may hold.
     pub(crate) stray_locks: Vec<String>,
     /// Statuses that were acknowledged and are gone.
     pub(crate) lost_statuses: Vec<String>,
     /// Records that are not the same in both stores.
     pub(crate) differences: Vec<String>,
-    /// What each process did.
+    /// The counts of each process's actions.
     pub(crate) counts: Vec<String>,
 }
 

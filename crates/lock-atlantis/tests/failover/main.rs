@@ -22,10 +22,10 @@ use tokio::time::{Instant, sleep_until};
 
 /// Number of processes.
 const PROCESSES: u64 = 3;
-/// How long the servers are disturbed, in seconds, where `LOCK_FAILOVER_SECONDS` does not say.
+/// The time for which the servers are disturbed, in seconds, unless `LOCK_FAILOVER_SECONDS` is set.
 const SECONDS: u64 = 12;
 
-/// Repeats a run from its seed as far as the system lets it.
+/// Repeats a run from its seed, as far as the system allows.
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(u64);
 
@@ -105,7 +105,7 @@ impl Site {
 
 fn spawn(sites: &[Site; 2], number: u64, seed: u64, folder: &std::path::Path) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "process::process_locks_and_unlocks_until_it_is_told_to_end"]);
+    command.args(["--exact", "process::process_locks_and_unlocks_until_it_is_ended"]);
     command.args(["--nocapture", "--test-threads=1"]);
     let [primary, mirror] = sites.each_ref().map(|site| site.lines[number as usize].url());
     let orders = format!("{primary} {mirror} {number} {seed} {}", folder.display());

@@ -1,4 +1,4 @@
-//! What each process does: it locks and unlocks, and says in the end what it believes to hold.
+//! A process: locks and unlocks, and reports at the end which locks it believes it holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -19,7 +19,8 @@ use tokio::task::JoinSet;
 
 use crate::Dice;
 
-/// Where the stores are, which process it is, its seed, and the folder of the witnesses.
+/// The addresses of the stores, the number of the process, its seed, and the folder of the
+/// witnesses.
 pub(crate) const ORDERS: &str = "LOCK_COMPAT_TEST_PROCESS";
 /// Number of projects that all lock.
 const PROJECTS: u64 = 2;
@@ -27,13 +28,13 @@ const PROJECTS: u64 = 2;
 const TASKS: u64 = 3;
 /// Number of pull requests with statuses, which all write to.
 const PULLS: u64 = 2;
-/// How long a call to a store may take.
+/// The time-out of a call to a store.
 const TIMEOUT: Duration = Duration::from_millis(150);
 
-/// What a process knows of its lock of a project.
+/// A process's belief about its lock of a project.
 enum Belief {
     Free,
-    /// It holds, and the witness is locked as long.
+    /// It holds, and keeps the witness locked.
     Held {
         time: String,
         _witness: File,
@@ -118,7 +119,7 @@ impl Actor {
         Arc::clone(&self.stores[self.dice.below(2) as usize])
     }
 
-    /// It holds from now on, which nobody else may believe at the same time.
+    /// It holds from now on; no other may believe so at the same time.
     fn witness(&mut self, project: u64, time: String) {
         let file = File::create(self.folder.join(format!("p{project}"))).unwrap();
         if file.try_lock().is_err() {
@@ -152,7 +153,7 @@ impl Actor {
     }
 
     async fn unlock(&mut self, project: u64) {
-        // Whoever unlocks does not hold from then on, whatever the answer.
+        // After the unlock it no longer holds, whatever the answer.
         self.beliefs.insert(project, Belief::Unlocking);
         let target = self.lock(project).project;
         let num = self.number as i64;
@@ -224,7 +225,7 @@ impl Actor {
         }
     }
 
-    /// Says what it believes, once both of its stores serve from both servers again.
+    /// Reports its beliefs, once both of its stores serve from both servers again.
     async fn conclude(&mut self) {
         for project in 0..PROJECTS {
             while matches!(self.beliefs.get(&project), Some(Belief::Unlocking)) {
@@ -244,7 +245,7 @@ impl Actor {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn process_locks_and_unlocks_until_it_is_told_to_end() {
+async fn process_locks_and_unlocks_until_it_is_ended() {
     // In an ordinary run there is nothing to do.
     let Ok(orders) = std::env::var(ORDERS) else { return };
     let orders: Vec<&str> = orders.split(' ').collect();
@@ -254,7 +255,7 @@ async fn process_locks_and_unlocks_until_it_is_told_to_end() {
     let told = Arc::clone(&is_over);
     std::thread::spawn(move || {
         if std::io::stdin().read_line(&mut String::new()).unwrap() == 0 {
-            // Whoever started it is gone.
+            // The parent is gone.
             std::process::exit(1);
         }
         told.store(true, Ordering::SeqCst);

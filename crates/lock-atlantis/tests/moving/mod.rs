@@ -1,4 +1,4 @@
-//! What the tests of migrations share: a target, records, and the move of a whole source.
+//! Shared by the tests of migrations: a target, records, and the move of a whole source.
 
 use lock_atlantis::migrate::{Migration, Record, RecordStore, Report, Source};
 use lock_compat::LockAdapter;
@@ -22,7 +22,7 @@ pub(crate) fn numbered(number: i64) -> ProjectLock {
     lock("acme/infra", &format!("modules/{number}"), "default", number)
 }
 
-/// All that a store has, to the byte.
+/// All contents of a store, to the byte.
 pub(crate) async fn content(store: &dyn Source) -> Vec<(String, Vec<u8>)> {
     let records = store.records().await.unwrap();
     assert_eq!(records.damaged, []);
@@ -32,8 +32,8 @@ pub(crate) async fn content(store: &dyn Source) -> Vec<(String, Vec<u8>)> {
     content
 }
 
-/// Moves everything to an empty target, and then finds nothing left to move: so many records arrive,
-/// to the byte.
+/// Moves everything to an empty target, and then finds nothing left to move; returns the number of
+/// records, which arrive to the byte.
 pub(crate) async fn assert_all_moves(
     from: &dyn Source,
     to: &dyn RecordStore,

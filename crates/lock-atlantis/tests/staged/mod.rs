@@ -1,4 +1,4 @@
-//! A store around whose every call something happens.
+//! A store with hooks around every call.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use lock_compat::legacy::{
 };
 use lock_compat::{LegacyBackend, Listing, Result};
 
-/// What happens around the calls of a store.
+/// Hooks around the calls of a store.
 #[async_trait]
 pub(crate) trait Stage: Send + Sync + 'static {
     /// Before the call of this number; an error keeps it from the store.
@@ -23,7 +23,7 @@ pub(crate) trait Stage: Send + Sync + 'static {
     async fn after(&self, call: usize) -> Result<()>;
 }
 
-/// A store around whose every call something happens.
+/// A store with hooks around every call.
 pub(crate) struct Staged<G> {
     store: Arc<dyn FallbackStore>,
     stage: G,

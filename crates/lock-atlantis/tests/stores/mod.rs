@@ -1,4 +1,4 @@
-//! The stores that tests are about.
+//! The stores under test.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl LegacyFixture for OverMemory {
     }
 }
 
-/// The adapter over the store in Redis, with its documents in the same.
+/// The adapter over the store in Redis, with its documents on the same server.
 pub(crate) struct OverRedis(LockAdapter, #[expect(dead_code, reason = "it runs")] RedisServer);
 
 #[async_trait]

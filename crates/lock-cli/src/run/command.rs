@@ -24,7 +24,7 @@ pub(crate) struct Job {
     pub(crate) family: Family,
 }
 
-/// What became of a command.
+/// A change of the command's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Ended(Exit),

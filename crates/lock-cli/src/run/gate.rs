@@ -33,7 +33,7 @@ impl Gate {
 
     /// Lets the command start.
     pub(crate) fn open(mut self) {
-        // If the command is gone, its status tells.
+        // If the command is gone, its status says so.
         let _ = self.outside.write_all(b"go");
     }
 }

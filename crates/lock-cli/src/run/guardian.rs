@@ -1,8 +1,8 @@
 //! The guardian: a process outside of the command's group that ends the command when its lock is
 //! lost and `lockctl run` cannot, because it was stopped or killed.
 //!
-//! It is told by lines on its standard input. Moments are milliseconds of `CLOCK_BOOTTIME`, which
-//! goes on while the machine is suspended.
+//! Its messages are lines on its standard input. Times are milliseconds of `CLOCK_BOOTTIME`, which
+//! continues while the machine is suspended.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsFd;
@@ -15,8 +15,8 @@ use super::family::{Family, Mark};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
-/// What `lockctl run` has to be late by before the guardian asks the command to end: two requests
-/// would make some programs give up their clean end.
+/// The delay of `lockctl run` after which the guardian asks the command to end: a second request
+/// would make some programs abandon their clean shutdown.
 const LAG: u64 = 250;
 /// The clock is read this often, as a suspended machine does not count what it waits for.
 const GLANCE: u64 = 1000;
@@ -27,7 +27,7 @@ pub(crate) fn now() -> u64 {
     time.tv_sec() as u64 * 1000 + time.tv_nsec() as u64 / 1_000_000
 }
 
-/// What a guardian is told.
+/// A message to the guardian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
     /// The process group of the command.
@@ -66,7 +66,7 @@ impl Word {
     }
 }
 
-/// What is to be done now.
+/// The guardian's next duty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Duty {
     /// Nothing, for so many milliseconds; `None` is until a word comes.
@@ -76,7 +76,7 @@ enum Duty {
     End,
 }
 
-/// What a guardian knows.
+/// The state of a guardian.
 #[derive(Debug, Default)]
 struct Watch {
     group: Option<i32>,

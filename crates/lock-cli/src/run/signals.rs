@@ -23,8 +23,8 @@ const HEARD: [Number; 9] = [
     Number::SIGUSR2,
 ];
 
-/// The signals that this process was told to ignore, as `nohup` does, one bit each: so are they by the
-/// command.
+/// The signals that this process inherited as ignored, as by `nohup`, one bit each: the command
+/// ignores them as well.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

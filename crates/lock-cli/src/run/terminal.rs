@@ -50,13 +50,14 @@ impl Drop for Terminal {
     }
 }
 
-/// Whether nobody would let this process go on if it stopped: its parent is in another session.
+/// Returns `true` if nobody would resume this process if it stopped: its parent is in another
+/// session.
 pub(crate) fn is_orphan() -> bool {
     getsid(Some(getppid())) != getsid(None)
 }
 
 fn set_foreground(group: Pid) -> bool {
-    // Who is in the background and changes the foreground is stopped by this signal, unless it is
+    // A background process that changes the foreground is stopped by this signal, unless it is
     // blocked.
     let mut stopping = SigSet::empty();
     stopping.add(Signal::SIGTTOU);

@@ -19,10 +19,10 @@ use crate::output::Output;
 /// Time between two lines on a terminal, and elsewhere.
 const LIVE: Duration = Duration::from_secs(1);
 const SELDOM: Duration = Duration::from_secs(30);
-/// Time after which somebody is told that they wait.
+/// Time after which the wait is reported.
 const SOON: Duration = Duration::from_millis(300);
 
-/// What became of a request.
+/// The outcome of a request.
 pub(crate) enum Turn {
     Acquired(Box<LockGuard>),
     Skipped,

@@ -74,7 +74,7 @@ impl Scene {
         std::fs::read_to_string(path).unwrap().trim().to_owned()
     }
 
-    /// Waits until somebody holds or waits for a key.
+    /// Waits until a key has a holder or a waiter.
     pub(crate) fn shows(&self, key: &str, text: &str) {
         eventually(text, || said(self.lockctl("show").arg(key)).contains(text));
     }
@@ -113,12 +113,12 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// What a command prints.
+/// The standard output of a command.
 pub(crate) fn said(command: &mut Command) -> String {
     String::from_utf8(command.output().unwrap().stdout).unwrap()
 }
 
-/// What a command complains of, and its code.
+/// The exit code and the standard error of a command.
 pub(crate) fn failed(command: &mut Command) -> (i32, String) {
     let Output { status, stderr, .. } = command.output().unwrap();
     (status.code().unwrap(), String::from_utf8(stderr).unwrap())

@@ -1,11 +1,11 @@
-//! Conversion between leases and locks of projects, for those who see the lock store itself.
+//! Conversion between leases and project locks, for users of the lock store itself.
 
 use lock_core::{AcquireRequest, FencingToken, InvalidInput, Lease, RequestId, Ttl};
 
 use super::{load, name};
 use crate::legacy::{Project, ProjectLock, PullRequest, Stored, Timestamp, User};
 
-/// The lock of a project that a lease is, whoever made it.
+/// The project lock that a lease represents.
 ///
 /// A lease of a [`LockAdapter`](super::LockAdapter) carries its lock. Of any other the lock is made:
 /// the project and the pull request by the names of the key and the owner, as far as they are

@@ -28,7 +28,7 @@ impl Hosts {
 }
 
 impl LockAdapter {
-    /// The key of a project at a host, which is found again by whoever does not know the host.
+    /// The key of a project at a host, which is also found without knowing the host.
     pub(super) async fn key(
         &self,
         project: &Project,

@@ -10,7 +10,7 @@ use crate::legacy::{Damaged, ProjectLock, Stored, encode};
 const LOCK: &str = "lock";
 /// The name of the description of the pull request, where the lock is too large with it in JSON.
 const BODY: &str = "body";
-/// The name of the pull request's author in the metadata, for those who watch.
+/// The name of the metadata entry for the pull request's author, for watchers.
 pub(super) const AUTHOR: &str = "author";
 /// The description in a lock whose description is carried beside it.
 const NO_BODY: &str = r#""Body":"""#;
@@ -41,11 +41,11 @@ pub(super) fn metadata(stored: &Stored<ProjectLock>) -> Result<Metadata, Invalid
 /// The lock that a lease carries.
 ///
 /// # Errors
-/// [`Damaged`] when it carries none, or one that cannot be read.
+/// [`Damaged`] when it carries no lock, or one that cannot be read.
 pub(super) fn read(lease: &Lease) -> Result<Stored<ProjectLock>, Damaged> {
     match text(lease) {
         Some(text) => Stored::read(lease.key.as_str(), text.as_bytes()),
-        None => Err(Damaged::new(lease.key.as_str(), "the lease carries no lock of a project")),
+        None => Err(Damaged::new(lease.key.as_str(), "the lease carries no project lock")),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{LockAdapter, MOST_ATTEMPTS, name};
 use crate::legacy::{Damaged, LegacyKey, Project, ProjectLock, Stored, exact_key};
 use crate::{LegacyError, LegacyLocks, Listing, Result, Unlocking};
 
-/// Why a lease is taken that somebody unlocks, whoever it is.
+/// The reason for evicting a lease whose project somebody unlocks.
 const UNLOCKED: &str = "unlocked";
 
 #[async_trait]
@@ -81,8 +81,8 @@ impl LegacyLocks for LockAdapter {
 }
 
 impl LockAdapter {
-    /// Locks a project with a lock as it was stored elsewhere, to the byte; answers with the lock
-    /// that is in its way, if there is one.
+    /// Locks a project with a lock as it was stored elsewhere, to the byte; returns the lock that
+    /// is in its way, if there is one.
     ///
     /// # Errors
     /// Errors of [`try_lock`](crate::LegacyBackend::try_lock).
@@ -165,7 +165,7 @@ impl LockAdapter {
         })
     }
 
-    /// All locks as they are stored, to the byte, and what is there and cannot be read.
+    /// All locks as they are stored, to the byte, and the values that cannot be read.
     ///
     /// # Errors
     /// Errors of [`list`](crate::LegacyBackend::list).

@@ -10,7 +10,7 @@ pub(super) const PROJECTS: &str = "project:";
 /// The key of a project at a host: its repository, path, workspace, name and host, with `:` in
 /// between.
 ///
-/// No two projects share one, as they may in Atlantis: what separates the parts is escaped in them.
+/// Unlike in Atlantis, no two projects share one: separators within the parts are escaped.
 ///
 /// # Errors
 /// When it is too long.

@@ -16,7 +16,7 @@ use crate::{LegacyError, Result};
 
 /// Why a request is taken out of the queue whose pull request waits no more.
 const CANCELLED: &str = "cancelled";
-/// The time between two looks whether another request of the same pull request holds.
+/// The interval between checks whether another request of the same pull request holds.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Options for acquiring a project.
@@ -123,7 +123,7 @@ impl LockAdapter {
     async fn until_held_by(&self, key: &LockKey, owner: &OwnerId, own: RequestId) -> Result<Lease> {
         loop {
             sleep(LOOK_EVERY).await;
-            // The request itself tells of a store that fails, and when it is granted.
+            // The request itself reports a failing store, and its grant.
             if let Ok(Some(held)) = self.held_by(key, owner).await
                 && held.request != own
             {
@@ -139,7 +139,7 @@ impl LockAdapter {
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
-    pub async fn queue_place(
+    pub async fn queue_position(
         &self,
         project: &Project,
         workspace: &str,
@@ -204,8 +204,8 @@ impl LockAdapter {
         Ok(is_ended)
     }
 
-    /// The pull request that the lease of a key was handed to, by the [`End`] that whoever had charge
-    /// of it was told; `None` when that is no transfer to a pull request.
+    /// The pull request to which the lease of a key was transferred, according to the [`End`] that
+    /// its manager received; `None` if that is not a transfer to a pull request.
     ///
     /// An end names owners, and so the host, the repository and the number. The author, and what
     /// else is known of the pull request, is in the lease that it has: where that is over, they are
@@ -225,12 +225,12 @@ impl LockAdapter {
         Ok(Some(pull.unwrap_or(named)))
     }
 
-    /// Hands a project from the pull request that locked it to the next in its queue, and answers
-    /// with the new lock; `None` when nobody has locked it or nobody waits.
+    /// Hands a project from the pull request that locked it to the next in its queue, and returns
+    /// the new lock; `None` if it is not locked or has no queue.
     ///
-    /// Who watches the lock store sees one event with both leases, each with the lock and the
-    /// author of the pull request. Where a store cannot be watched, whoever has charge of the lease
-    /// that ended is told all the same; see [`pull_handed_to`](Self::pull_handed_to).
+    /// A watcher of the lock store sees one event with both leases, each with the lock and the
+    /// author of the pull request. Without a watch, the manager of the lease that ended still
+    /// receives a notice; see [`pull_handed_to`](Self::pull_handed_to).
     ///
     /// # Errors
     /// When the new lock cannot be read, or the store failed.

@@ -94,7 +94,7 @@ pub async fn new_base_branch_replaces(fixture: impl LegacyFixture) {
     let seen = store.update_pull_with_results(&pull, &[plan("new")]).await.unwrap();
     assert_eq!(projects(&seen), [("new", "", ProjectPlanStatus::Planned)]);
     assert_eq!(seen.pull.base_branch, "release");
-    // A branch that nobody tells is no other.
+    // A branch that is not given is not another one.
     pull.base_branch.clear();
     let seen = store.update_pull_with_results(&pull, &[plan(".")]).await.unwrap();
     assert_eq!(projects(&seen).len(), 2);
@@ -186,7 +186,7 @@ pub async fn damaged_status_is_replaced(fixture: impl LegacyFixture) {
     assert_eq!(sets[0].approvals, Approvals::Count(2));
 }
 
-/// Only results may replace what cannot be read.
+/// Only results may replace an unreadable status.
 pub async fn damaged_status_is_an_error_when_read(fixture: impl LegacyFixture) {
     let (store, pull) = (fixture.backend(), pull("runatlantis/atlantis", 1));
     let key = pull_key(&pull).unwrap();

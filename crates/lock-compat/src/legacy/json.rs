@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 /// Value stored under a key that cannot be decoded.
 ///
-/// It says where the record is wrong and never what it holds, which may be secret.
+/// It names the position of the fault and never the contents, which may be secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the record {key:?} cannot be read: {reason}")]
 #[non_exhaustive]
@@ -53,10 +53,10 @@ pub fn encode(value: &impl Serialize) -> Vec<u8> {
 }
 
 /// Reads a value as Go does: names of fields in any case, fields in any order, `null` and what is
-/// missing as zero.
+/// missing as zero values.
 ///
-/// What Go mends silently and never writes is refused: bytes that are no UTF-8, halves of surrogate
-/// pairs, `null` in a list of texts. Where a name is there twice, the later value stands alone.
+/// Input that Go repairs silently and never writes is refused: invalid UTF-8, lone surrogates,
+/// `null` in a list of strings. Of a duplicate name, only the last value counts.
 ///
 /// # Errors
 /// [`Damaged`], naming `key`, when the bytes are no such value.
@@ -65,7 +65,7 @@ pub fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, Damaged
     serde_json::from_slice(bytes).map_err(|error| Damaged::because(key, &error))
 }
 
-/// Escapes what Go does.
+/// Escapes the characters that Go escapes.
 struct Go;
 
 impl Formatter for Go {

@@ -40,8 +40,8 @@ impl LegacyKey {
 
     /// Reads a key as Atlantis does since version 0.40.
     ///
-    /// A repository of more than two parts is not told from the path; the text of the key is the
-    /// same all the same.
+    /// A repository of more than two parts is not distinguished from the path; the text of the key
+    /// is the same all the same.
     ///
     /// # Errors
     /// [`InvalidKey`](LegacyError::InvalidKey) when the text has fewer than four parts.
@@ -108,7 +108,7 @@ pub struct PullKey {
 }
 
 impl PullKey {
-    /// Reads the key of a pull request's status; `None` when it is none.
+    /// Parses the key of a pull request's status; `None` if it is not one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(SEPARATOR);

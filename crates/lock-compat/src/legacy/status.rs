@@ -202,7 +202,7 @@ impl PullStatus {
         Ok(merged)
     }
 
-    /// The same, from what is stored under `key`; what cannot be read is replaced.
+    /// The same, from the value stored under `key`; an unreadable one is replaced.
     ///
     /// # Errors
     /// As for [`merged`](Self::merged).

@@ -20,7 +20,7 @@ impl<T: Serialize + DeserializeOwned + PartialEq> Stored<T> {
         Self { value, bytes: None }
     }
 
-    /// Reads what is stored under `key`.
+    /// Parses the value stored under `key`.
     ///
     /// # Errors
     /// [`Damaged`] when the bytes are no such value.

@@ -37,7 +37,7 @@ impl Expiring for Mark {
 impl KeyState {
     /// Leaves a mark of a request that would have lasted until `lasted_until`; `None` is for ever.
     ///
-    /// Of two marks of one request the first stays, since it tells what ended the request, for as
+    /// Of two marks of one request the first stays, since it has the end of the request, for as
     /// long as the longer of both.
     pub(super) fn mark(
         &mut self,

@@ -1,20 +1,20 @@
 //! The lock state machine: the specification of every backend, in a form that runs.
 //!
-//! [`KeyState`] is all there is to know of one key. Each of its methods is a command: it takes the
-//! present time and the last token in a [`Step`], changes the state, and answers; what others must
-//! be told is left in the step's [`Effects`]. There is no I/O here, no clock and no randomness, so
-//! the same commands at the same times give the same answers everywhere. A behaviour that is not
-//! in these files does not exist, and a backend adds none.
+//! [`KeyState`] is the whole state of one key. Each of its methods is a command: it takes the
+//! present time and the last token in a [`Step`], changes the state, and answers; messages to
+//! others are left in the step's [`Effects`]. There is no I/O here, no clock and no randomness, so
+//! the same commands at the same times give the same answers everywhere. A behaviour that is not in
+//! these files does not exist, and a backend adds none.
 //!
 //! # The rules
 //! 1. **Every command first settles the key.** Leases that are over end, the longest over first;
 //!    waiters that were silent for their keep-alive are dropped, silent heads of the queue first,
 //!    then the longest silent; then the head of the queue is granted as long as it fits. At most
 //!    [`SWEEP_LIMIT`] waiters are dropped and as many granted in a step, so no command is slowed down
-//!    by the length of the queue. If more could be granted, the next head is told to
-//!    [ask](Notice::Ask); if more are dead, the waiter that lives longest. Leases all end at once: one
-//!    that a clock which jumps back brought to life again would stand beside others. Nothing depends
-//!    on a timer.
+//!    by the length of the queue. If more could be granted, the next head is notified
+//!    to [ask](Notice::Ask); if more are dead, the waiter that lives longest. All leases that are
+//!    over end in one step: one that a clock which jumps back revived would stand beside others.
+//!    Nothing depends on a timer.
 //! 2. **acquire**: a request that holds gets the same lease again; a request that waits is heard
 //!    and keeps its place; one that fits, when no request of better or equal rank waits, is
 //!    granted; the rest are queued or refused. It is the only command that joins a queue.
@@ -24,8 +24,8 @@
 //!    if that is shorter), until the request is heard, asks again or renews; only then it is full
 //!    length.
 //! 5. **renew, release and transfer need the name of the lease**: key, request and token. For any
-//!    other they change nothing. What is over is never revived. **cancel** ends a request whether
-//!    it waits or holds.
+//!    other they change nothing. A lease that is over is never revived. **cancel** ends a request
+//!    whether it waits or holds.
 //! 6. **Tokens** are one more than the last, or the clock in microseconds if that is higher. A clock
 //!    that is past the year 2219 counts as that year, so that it uses up no tokens.
 //! 7. **Only the clock in the step counts.** It may stand still or jump back: arrivals keep their
@@ -40,11 +40,11 @@
 //!     are still dropped. Waiters further ahead may fall silent before, which changes the position
 //!     and nothing else.
 //! 11. **Every reply is at the time of its step**, from which a client counts what its lease lasts.
-//! 12. **An end by force is told at once** to the mailbox of the lease or the waiter, with who and
-//!     why.
+//! 12. **A forced end pushes an [`Ended`](crate::Notice::Ended) notice**, with who and why, to the
+//!     mailbox of the lease or the waiter, in the effects of the same step.
 //! 13. **A request that was ended by force leaves a mark**, and so does a request that was cancelled
 //!     while an answer is outstanding. An acquire of a marked request takes nothing, and nothing is
-//!     transferred to it; acquire, hear, renew, release and transfer are answered with how it ended.
+//!     transferred to it; acquire, hear, renew, release and transfer are answered with its end.
 //!     A mark lasts [`MARK_SPAN`], after a forced end at least as long as the lease or the place
 //!     would have lasted, at most [`MARK_MAX_SPAN`]; a key keeps at most [`MARK_LIMIT`] of them, and
 //!     drops the first to end.

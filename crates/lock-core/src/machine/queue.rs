@@ -200,7 +200,7 @@ impl Queue {
         waiter
     }
 
-    /// Keeps a waiter alive for another keep-alive, and tells it in `mailbox` from now on.
+    /// Keeps a waiter alive for another keep-alive, and moves its notices to `mailbox`.
     pub(super) fn hear(
         &mut self,
         now: Timestamp,

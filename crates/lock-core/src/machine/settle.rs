@@ -82,7 +82,7 @@ impl KeyState {
     pub(super) fn promote(&mut self, step: &mut Step) {
         while let Some(queue) = &self.queue
             && let Some(head) = queue.head()
-            // Beside an exclusive lease nobody fits, dead or alive.
+            // Beside an exclusive lease no waiter fits, dead or alive.
             && !self.is_exclusive(step.now)
         {
             if head.is_over(step.now) {
@@ -122,7 +122,7 @@ impl KeyState {
         self.queue.as_ref()?.get(request)
     }
 
-    /// Takes a waiter out of the queue, which exists only while somebody waits.
+    /// Takes a waiter out of the queue, which exists only while it has waiters.
     pub(super) fn leave_queue(
         &mut self,
         step: &mut Step,

@@ -271,7 +271,7 @@ async fn attempt(pending: &mut PendingRequest) -> Result<Attempt> {
                 return Err(error.with_key(pending.key().clone()));
             }
             other @ Acquisition::QueueFull(_) => {
-                let cause = format!("an answer that was not asked for: {other:?}");
+                let cause = format!("unexpected answer: {other:?}");
                 return Err(pending.corrupt(cause));
             }
         }
@@ -391,7 +391,7 @@ impl Acquire<Wait> {
         let key = guard.key().clone();
         match (done, guard.release().await) {
             (Ok(done), Ok(())) => Ok(done),
-            // The store goes on being told.
+            // The cancel goes on in the background.
             (Ok(done), Err(error)) if error.is_retryable() => {
                 tracing::warn!(lock.key = %key, %error, "the work is done, the release is not");
                 Ok(done)

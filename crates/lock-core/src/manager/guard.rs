@@ -155,7 +155,7 @@ impl LockGuard {
         let renewed = self.shared.renewals.renew(&self.lease.name(), self.lease.ttl).await?;
         match (renewed, self.validity.lost(Instant::now())) {
             (RenewedOnce::Until(expires_at), None) => Ok(expires_at),
-            // What was lost stays lost, whatever the store still has.
+            // A lost lease stays lost, whatever the store still has.
             (_, Some(reason)) | (RenewedOnce::Lost(reason), None) => {
                 Err(self.not_held(Operation::Renew).with_loss(reason))
             }
@@ -230,7 +230,7 @@ impl LockGuard {
 
     async fn tell_release(&mut self) -> Result<()> {
         let shared = &self.shared;
-        // Counted before the guard is not, until it is told or handed to the background.
+        // Counted before the guard no longer is, until it is released or handed to the background.
         let _tracker = TrackerToken::new(shared);
         self.is_held = shared.renewals.remove(&self.lease.name(), &self.validity);
         if !self.is_held {

@@ -162,7 +162,7 @@ impl Life {
         }
         self.home.get().cloned().ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, operation)
-                .with_source("no tokio runtime is current, and the manager was given none")
+                .with_source("no current tokio runtime, and none was given to the manager")
         })
     }
 

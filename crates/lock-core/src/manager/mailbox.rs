@@ -65,7 +65,7 @@ impl Mailbox {
             match bounded(self.longest, Operation::Listen, None, listen).await {
                 Ok(mut notices) => {
                     let since = Instant::now();
-                    // Requests that were sent before the mailbox was open were told nothing.
+                    // Requests that were sent before the mailbox was open got no notices.
                     if self.opened.is_cancelled() {
                         self.dispatch(Notice::MayHaveMissed);
                     }
@@ -81,7 +81,7 @@ impl Mailbox {
                 }
                 Err(error) => {
                     self.opened.cancel();
-                    tracing::warn!(%error, "the mailbox cannot be listened to");
+                    tracing::warn!(%error, "the mailbox cannot be opened");
                 }
             }
             backoff.pause().await;
@@ -99,7 +99,7 @@ impl Mailbox {
                     let lease = LeaseName::new(key.clone(), request, token);
                     self.renewals.lose(&lease, LossReason::Ended(end));
                 }
-                // A waiter may have been granted that lease and not know it yet: the store tells.
+                // A waiter may have been granted that lease without knowing yet: the store decides.
                 self.waiters.ask(request, key);
             }
             Notice::MayHaveMissed if planted::has(ManagerFault::IgnoresMayHaveMissed) => {}

@@ -97,8 +97,8 @@ struct Shared {
     life: Arc<Life>,
     /// Requests that are pending or being released.
     tracker: TaskTracker,
-    /// Number of releases abandoned before the store was told.
-    untold: AtomicUsize,
+    /// Number of releases abandoned before they reached the store.
+    unreleased: AtomicUsize,
 }
 
 /// Outcome of a shutdown.
@@ -109,7 +109,7 @@ pub struct ShutdownReport {
     pub in_use: usize,
     /// Number of leases and requests whose release did not reach the store: they expire by their
     /// ttl or keep-alive.
-    pub untold: usize,
+    pub unreleased: usize,
 }
 
 impl LockManager {
@@ -163,7 +163,7 @@ impl LockManager {
             mailbox: Arc::new(mailbox),
             life: Arc::new(life),
             tracker: TaskTracker::new(),
-            untold: AtomicUsize::new(0),
+            unreleased: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -252,19 +252,18 @@ impl LockManager {
     }
 
     /// Rejects new requests, ends pending ones, waits until every guard is released and the store
-    /// was told, and stops the tasks of the manager.
+    /// has received every release, and stops the tasks of the manager.
     ///
     /// Requests that wait end in [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown). Guards in use
-    /// are looked after meanwhile; those that are lost, and leases that were taken out of their
-    /// guards, do not count. It takes no longer than
-    /// [`shutdown_timeout`](ManagerConfig::shutdown_timeout): what is left then is in the report, and
-    /// the store goes on being told of it while the runtime lives. A request that is neither awaited
-    /// nor dropped meanwhile is waited for, too: drop it first.
+    /// are renewed meanwhile; lost guards, and leases that were taken out of their guards, do not
+    /// count. It takes no longer than [`shutdown_timeout`](ManagerConfig::shutdown_timeout): the
+    /// report has what is left then, and its releases are still sent while the runtime lives. A
+    /// request that is neither awaited nor dropped meanwhile is waited for as well: drop it first.
     ///
     /// # Cancel safety
-    /// New requests stay refused; call it again to wait on.
+    /// New requests stay refused; call it again to continue waiting.
     pub async fn shutdown(&self) -> ShutdownReport {
-        let Shared { renewals, tracker, life, config, untold, .. } = &*self.shared;
+        let Shared { renewals, tracker, life, config, unreleased, .. } = &*self.shared;
         let until = Instant::now() + config.shutdown_timeout.span();
         life.close();
         tracker.close();
@@ -278,16 +277,16 @@ impl LockManager {
                 }
             }
         };
-        // Where the runtime is gone, nobody is left to do more.
+        // Without a runtime, no task is left to do more.
         if planted::has(ManagerFault::ShutdownWaits) {
             all.await;
         } else if !life.is_orphaned() {
             let _ = timeout_at(until, all).await;
         }
         let in_use = renewals.abandon();
-        let untold = untold.load(Ordering::SeqCst) + tracker.len();
+        let unreleased = unreleased.load(Ordering::SeqCst) + tracker.len();
         life.stop();
-        ShutdownReport { in_use, untold }
+        ShutdownReport { in_use, unreleased }
     }
 }
 
@@ -318,7 +317,7 @@ impl Shared {
 }
 
 /// Token that delays [`LockManager::shutdown`] for one request: from the call until the grant, and
-/// from the drop until the store was told.
+/// from the drop until the release reached the store.
 #[derive(Debug)]
 struct TrackerToken {
     shared: Arc<Shared>,

@@ -1,4 +1,4 @@
-//! A request that was sent and is not granted yet. The store is told of its end even if its future
+//! A request that was sent and is not granted yet. It is cancelled in the store even if its future
 //! is dropped.
 
 use std::sync::Arc;

@@ -62,7 +62,7 @@ impl Queue {
                     }
                     Acquisition::Ended(end) => return Err(self.ended(end)),
                     other @ Acquisition::Held(_) => {
-                        let cause = format!("an answer that was not asked for: {other:?}");
+                        let cause = format!("unexpected answer: {other:?}");
                         return Err(self.pending.corrupt(cause));
                     }
                 },
@@ -221,7 +221,7 @@ impl Queue {
     fn tell_where(&mut self, error: Error) -> Error {
         let error = error.with_key(self.pending.key().clone());
         match self.last.take() {
-            // Ages go on since the store told of them.
+            // Ages have grown since the store reported them.
             Some(QueueStatus { answered, position, .. }) => {
                 let now = answered.observed_at.after(answered.sent.elapsed());
                 error.with_position(Timed::new(now, position))

@@ -26,7 +26,7 @@ pub(super) enum ReleaseCommand {
 
 /// Release of an abandoned lease or request.
 ///
-/// If dropped before the store was told, it is counted, and the lease or request expires.
+/// If dropped before it reached the store, it is counted, and the lease or request expires.
 #[derive(Debug)]
 pub(super) struct ReleaseJob {
     tracker: TrackerToken,
@@ -91,9 +91,9 @@ impl ReleaseJob {
 impl Drop for ReleaseJob {
     fn drop(&mut self) {
         if !self.is_told {
-            self.tracker.shared.untold.fetch_add(1, Ordering::Relaxed);
+            self.tracker.shared.unreleased.fetch_add(1, Ordering::Relaxed);
             let key = self.command.key();
-            tracing::warn!(lock.key = %key, "a request is left to its ttl: the store was not told");
+            tracing::warn!(lock.key = %key, "a request is left to its ttl: its release did not reach the store");
         }
     }
 }

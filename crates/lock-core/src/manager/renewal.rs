@@ -285,7 +285,7 @@ impl Rounds for Renewals {
         let now = Instant::now();
         let mut lost = Vec::new();
         let mut schedule = self.schedule();
-        // What was due again since then was answered too early.
+        // Leases that became due again since then were answered too early.
         let again = batch.hurries != schedule.held.hurries();
         for (request, answer) in batch.requests.iter().zip(answers) {
             let lease = &request.lease;
@@ -294,7 +294,7 @@ impl Rounds for Renewals {
                     Renewal::Renewed { expires_at } => {
                         let lasts = ClockBound { sent, observed_at }.lasts(expires_at);
                         let due = schedule.note_renewed(lease, sent, lasts, again);
-                        // What is late is on its way again.
+                        // A late answer: the lease is in flight again.
                         if let Some((due, slack)) = due.filter(|_| !are_late) {
                             schedule.held.set_due_again(lease, due, slack);
                         }

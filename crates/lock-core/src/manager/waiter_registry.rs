@@ -230,7 +230,7 @@ impl Drop for Registration {
             row.sharers == 0
         });
         if last.is_none() {
-            // What it did with the request concerns the others.
+            // The effect of its answer on the request concerns the others.
             self.waiters.hear_now(&mut table, &self.name);
         }
     }
@@ -280,7 +280,7 @@ impl Rounds for WaiterRegistry {
             let name = (request.request, request.key.clone());
             let Some(row) = table.rows.get_mut(&name) else { continue };
             let Some(wait) = &mut row.wait else { continue };
-            // What was answered since then tells more.
+            // A later answer is more recent.
             if are_late && sent <= wait.status.answered.sent {
                 continue;
             }
@@ -298,12 +298,12 @@ impl Rounds for WaiterRegistry {
                             wait.limit = first_limit(wait.heartbeat);
                             let due = due(answered, &position, wait.heartbeat);
                             wait.status = QueueStatus { answered, position, failure: None };
-                            // After all were told to ask, no earlier question counts.
+                            // After `MayHaveMissed`, no earlier question counts.
                             let is_current = batch.hurries == hurries;
                             wait.answered = is_current.then_some((answered, hurries));
                             if is_current { due } else { (now, Duration::ZERO) }
                         }
-                        // The next answer tells of it in time.
+                        // The next answer shows it in time.
                         Heard::Granted(lease) if are_late && answered.is_stale(&lease) => continue,
                         Heard::Granted(lease) => {
                             told.extend(row.tell(Notification::Holds(answered, lease)));
@@ -334,7 +334,7 @@ impl Rounds for WaiterRegistry {
                     (now + pause, Duration::ZERO)
                 }
             };
-            // What is late is on its way again.
+            // A late answer: the request is in flight again.
             if !are_late {
                 table.rows.set_due_again(&name, due, slack);
             }

@@ -1,4 +1,4 @@
-//! A key under test, and what its effects told so far.
+//! A key under test, and its effects so far.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -23,7 +23,7 @@ pub(crate) enum Has {
     Lease,
 }
 
-/// A key under test, with what its effects told so far.
+/// A key under test, with its effects so far.
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) state: KeyState,
@@ -156,8 +156,8 @@ impl Bench {
         }
     }
 
-    /// Runs a command, and checks what it tells and leaves. `asking` is the request that may be
-    /// granted or queued by it.
+    /// Runs a command, and checks its notices and the state it leaves. `asking` is the request that
+    /// may be granted or queued by it.
     ///
     /// The same command on the state as it is read back does the same.
     pub(crate) fn run<R: PartialEq + Debug>(
@@ -190,7 +190,7 @@ impl Bench {
         reply
     }
 
-    /// A request is told in this mailbox from now on, if there is anything to tell.
+    /// Moves the notices of a request to this mailbox.
     pub(crate) fn moves_to(&mut self, request: RequestId, mailbox: Option<MailboxId>) {
         if let Some(mailbox) = mailbox
             && self.has(request) != Has::Nothing
@@ -288,7 +288,7 @@ impl Bench {
         self.become_(request, &[Has::Nothing, Has::Place], Has::Lease, change);
     }
 
-    /// A waiter was handed a lease, which it must claim, and is told.
+    /// A waiter was handed a lease, which it must claim, and was notified.
     fn tell_handed(&mut self, lease: &Lease, told: &mut Told) {
         self.unclaimed.insert(lease.token);
         told.left.push((lease.owner.clone(), lease.session, lease.request));
@@ -299,7 +299,7 @@ impl Bench {
         }
     }
 
-    /// A request was ended by force, is told and leaves a mark.
+    /// A request was ended by force, was notified and leaves a mark.
     fn tell_ended(
         &mut self,
         request: RequestId,

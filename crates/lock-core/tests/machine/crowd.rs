@@ -105,7 +105,7 @@ fn grants(step: &Step) -> usize {
     step.effects.changes.iter().filter(is_grant).count()
 }
 
-/// Those that were told of their grant, and those that were told to ask.
+/// The waiters notified of their grant, and those notified to ask.
 fn told(step: &Step) -> (Vec<RequestId>, Vec<RequestId>) {
     let (mut granted, mut asked) = (Vec::new(), Vec::new());
     for (mailbox, notice) in &step.effects.notices {
@@ -286,9 +286,9 @@ fn leases_that_were_over_stay_over_when_the_clock_jumps_back() {
     assert_eq!(alive, [lease.request]);
 }
 
-/// Dead waiters that a step leaves are dropped by one that lives, which is told to ask.
+/// Dead waiters that a step leaves are dropped by a living one, which is notified to ask.
 #[test]
-fn living_waiter_behind_many_dead_is_told_to_ask() {
+fn living_waiter_behind_many_dead_is_notified_to_ask() {
     let (mut crowd, lease) = Crowd::held(100, |request| request);
     crowd.elapse(5);
     let late = member(200).queueing(keep_alive(10)).with_mailbox(MAILBOX);
@@ -324,9 +324,9 @@ fn over_leases_hold_no_permits() {
     assert!(matches!(crowd.acquire(&member(999).with_mode(mode)), Acquisition::Held(_)));
 }
 
-/// A command grants a bounded number; the next head is told to ask, and its hearing goes on.
+/// A command grants a bounded number; the next head is notified to ask, and its hear continues.
 #[test]
-fn grants_are_bounded_and_the_next_head_is_told_to_ask() {
+fn grants_are_bounded_and_the_next_head_is_notified_to_ask() {
     let readers = 2 * SWEEP_LIMIT + 10;
     let (mut crowd, lease) = Crowd::held(readers, |request| request.with_mode(Mode::READER));
     let (released, step) = crowd.release(lease);
@@ -345,9 +345,9 @@ fn grants_are_bounded_and_the_next_head_is_told_to_ask() {
     assert!(!crowd.state.has_waiters());
 }
 
-/// A head that fits and waits for the next step is told that the present may change it.
+/// The position of a head that fits and waits for the next step may change at the present time.
 #[test]
-fn head_that_fits_is_told_to_come_again_at_once() {
+fn head_that_fits_is_answered_to_ask_again_immediately() {
     let readers = SWEEP_LIMIT + 2;
     let (mut crowd, lease) = Crowd::held(readers, |request| request.with_mode(Mode::READER));
     let mut step = crowd.step();
@@ -380,7 +380,7 @@ fn commands_that_share_a_step_share_its_bounds() {
     assert_eq!(told(&step).1, [id(5)], "the head of the other key");
 }
 
-/// No change is recorded that is not wanted, and notices are told all the same.
+/// Unwanted changes are not recorded, and notices are sent all the same.
 #[test]
 fn changes_are_recorded_only_when_wanted() {
     let (mut crowd, lease) = Crowd::held(1, |request| request);

@@ -149,7 +149,7 @@ fn marked_request_is_handed_nothing() {
     }
 }
 
-/// Of two ends the first is told, for as long as the longer of both.
+/// Of two ends the first is reported, for as long as the longer of both.
 #[test]
 fn second_end_lengthens_the_mark_and_leaves_the_first() {
     let mut state = KeyState::default();
@@ -159,7 +159,7 @@ fn second_end_lengthens_the_mark_and_leaves_the_first() {
     let later = START.after(Duration::from_secs(60));
     assert_eq!(cancel_early(&mut state, later, 1), Cancellation::Absent);
     check_mark(&state, 1, &evicted(), MARK_SPAN + Duration::from_secs(60));
-    // A mark that is over tells nothing any more.
+    // An expired mark has no effect any more.
     let later = START.after(MARK_SPAN + Duration::from_secs(60));
     let _ = cancel_early(&mut state, later, 1);
     assert_eq!(heard(&state, later, 1), Heard::Ended(End::Cancelled));

@@ -135,7 +135,7 @@ impl Bench {
             .with_next_change_at(ends.chain(head_ends).min())
     }
 
-    /// A request that waits was heard, and is told where it stands.
+    /// A waiting request was heard, and learns its position.
     fn check_queued(&self, request: RequestId, position: &QueuePosition) {
         let waiters: Vec<_> = self.state.waiters(self.now).collect();
         let at = waiters.iter().position(|waiter| waiter.request == request);

@@ -24,7 +24,7 @@ pub async fn document_is_read_as_it_was_written(fixture: impl DocumentFixture) {
     }
 }
 
-/// Whoever expects nothing replaces nothing.
+/// A change that expects no document replaces none.
 pub async fn document_is_made_once(fixture: impl DocumentFixture) {
     let (store, other) = (fixture.connect().await, fixture.connect().await);
     let document = made(&*store, "name", b"one").await;
@@ -34,7 +34,7 @@ pub async fn document_is_made_once(fixture: impl DocumentFixture) {
     }
 }
 
-/// Whoever read before the last change changes nothing.
+/// A change based on an outdated read changes nothing.
 pub async fn old_revision_changes_nothing(fixture: impl DocumentFixture) {
     let (store, other) = (fixture.connect().await, fixture.connect().await);
     let first = made(&*store, "name", b"one").await;
@@ -45,7 +45,8 @@ pub async fn old_revision_changes_nothing(fixture: impl DocumentFixture) {
     assert_eq!(other.read("name").await.unwrap(), Some(second));
 }
 
-/// Whoever read before the last change removes nothing, nor does who expects what never was.
+/// A removal based on an outdated read removes nothing, nor does one with a revision that never
+/// was.
 pub async fn old_revision_removes_nothing(fixture: impl DocumentFixture) {
     let (store, other) = (fixture.connect().await, fixture.connect().await);
     let first = made(&*store, "name", b"one").await;

@@ -19,7 +19,7 @@ const ATTEMPTS: usize = 1000;
 /// Behaviour of the map.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manners {
-    /// Every so many updates somebody else comes between reading and writing.
+    /// Every so many updates, another writer comes between reading and writing.
     pub(crate) conflict_every: u64,
     /// Every so many notices one is lost, without a word.
     pub(crate) lose_every: u64,

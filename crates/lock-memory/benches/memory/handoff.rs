@@ -65,8 +65,8 @@ fn run<C: Contestant>(waiting: usize, iters: u64) -> Duration {
     });
     let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime can start");
     runtime.block_on(async {
-        // Whoever holds, `waiting` others wait: the first time the members behind this task, then
-        // the members behind one of them.
+        // Behind every holder, `waiting` others wait: the first time the members behind this task,
+        // then the members behind one of them.
         let until_all_wait = async {
             for _ in 0..members {
                 tokio::spawn(member(Arc::clone(&ring)));
@@ -83,7 +83,7 @@ fn run<C: Contestant>(waiting: usize, iters: u64) -> Duration {
 }
 
 async fn member<C: Contestant>(ring: Arc<Ring<C>>) {
-    // One poll goes from here into the queue, so whoever has counted waits.
+    // One poll goes from here into the queue, so a member that has counted waits.
     ring.asked.fetch_add(1, Ordering::Relaxed);
     loop {
         ring.lock.turn(&ring.key, async { ring.count() }).await;

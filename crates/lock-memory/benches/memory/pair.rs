@@ -103,7 +103,7 @@ impl<C: Contestant> Course<C> {
         W: Future<Output = ()> + Send,
     {
         runtime.block_on(async {
-            // What a lock has running in the background comes to rest first.
+            // Background tasks of a lock come to rest first.
             yield_now().await;
             let restless = (self.runtimes.len() > 1).then(|| tokio::spawn(never_rest()));
             let mut choice = Choice::new(lane as u64);
@@ -114,7 +114,7 @@ impl<C: Contestant> Course<C> {
                 self.lock.turn(black_box(key), work()).await;
             }
             let end = Instant::now();
-            // What a lock has running here may be what the other lane waits for.
+            // The other lane may wait for a task of the lock that runs here.
             under_way.fetch_sub(1, Ordering::SeqCst);
             while under_way.load(Ordering::SeqCst) > 0 {
                 yield_now().await;

@@ -54,7 +54,7 @@ pub(crate) fn problems(turns: &[Turn]) -> Vec<String> {
 fn problems_of_a_key(turns: &[&Turn]) -> Vec<String> {
     let mut problems = Vec::new();
     let Some((&first, later)) = turns.split_first() else { return problems };
-    // Who holds longest of those before, and who has the highest token.
+    // The earlier holder that holds longest, and the one with the highest token.
     let (mut longest, mut highest) = (first, first);
     for &turn in later {
         let key = &turn.key;

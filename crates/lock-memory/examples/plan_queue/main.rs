@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let done = args::parse(std::env::args_os().skip(1)).map_err(Failure::Usage).and_then(obey);
     let Err(failure) = done else { return ExitCode::SUCCESS };
     if !failure.is_broken_pipe() {
-        // There is nobody left to tell when this cannot be written.
+        // If this cannot be written, the reader is gone.
         drop(writeln!(io::stderr(), "{failure}"));
     }
     failure.exit_code()

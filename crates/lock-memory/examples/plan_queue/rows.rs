@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_from_the_queue_tells_who_stood_ahead() {
+    fn a_grant_from_the_queue_shows_the_waiters_ahead() {
         let rows = rows((0..9).map(|id| format!("r{id:03}")), LINE);
         let standing = Standing { holders: ids(1..2), ahead: ids(2..5), overtaken_by: ids(5..7) };
         assert_snapshot!(text(&rows, Some(standing)), @r"
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_came_between_get_a_line_of_their_own_when_they_are_many() {
+    fn many_later_arrivals_get_a_line_of_their_own() {
         let rows = rows((0..40).map(|id| format!("r{id:03}")), LINE);
         let standing = Standing { holders: ids(1..2), ahead: ids(2..8), overtaken_by: ids(8..14) };
         assert_snapshot!(text(&rows, Some(standing)), @r"

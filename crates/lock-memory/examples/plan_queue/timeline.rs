@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lock_core::{Change, FencingToken, Lease, LockEvent, LockKey, RequestId, Timestamp, Waiter};
 
-/// The holders and the queues of all keys, as the events told so far.
+/// The holders and the queues of all keys, according to the events so far.
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
     keys: HashMap<LockKey, Line>,
@@ -61,7 +61,7 @@ pub(crate) struct Standing {
 }
 
 impl Timeline {
-    /// Takes the next event; a grant is told with how it came to it.
+    /// Takes the next event; returns a grant with its history.
     pub(crate) fn note(&mut self, event: &LockEvent) -> Option<Grant> {
         let line = self.keys.entry(event.key().clone()).or_default();
         match &event.change {
@@ -80,7 +80,7 @@ impl Timeline {
                 self.released += 1;
             }
             Change::Expired(lease) | Change::Evicted { lease, .. } => line.end(lease.request),
-            // A transfer, which nobody asks for here.
+            // A transfer, which does not occur here.
             _ => {}
         }
         None
@@ -96,7 +96,7 @@ impl Timeline {
         self.released
     }
 
-    /// The length of the longest queue and its key, if anybody waited.
+    /// The length of the longest queue and its key, if there was one.
     pub(crate) fn longest_queue(&self) -> Option<(usize, &LockKey)> {
         self.longest.as_ref().map(|(length, key)| (*length, key))
     }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_ahead_follows_from_the_ranks() {
+    fn order_of_the_queue_follows_from_the_ranks() {
         let mut timeline = Timeline::default();
         timeline.note(&granted(1_000, 1));
         // Ranks: 2 at 2,000; 3 at 3,000 - 1,000 = 2,000, behind 2 by arrival; 4 at 2,900 - 1,000,
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_holder_is_who_has_not_released_yet() {
+    fn the_holder_is_the_one_that_has_not_released_yet() {
         let mut timeline = Timeline::default();
         timeline.note(&granted(1, 1));
         timeline.note(&released(2, 1));

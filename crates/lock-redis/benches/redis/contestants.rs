@@ -25,7 +25,7 @@ pub(crate) enum Name {
     Ping,
     /// `SET NX PX`, and a script that compares and deletes.
     SetAndScript,
-    /// The same with both of them scripts, as whoever hands out tokens or queues needs scripts.
+    /// The same with both of them scripts, as tokens and queues need scripts.
     TwoScripts,
     /// The store through its trait.
     Trait,

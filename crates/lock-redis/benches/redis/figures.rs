@@ -143,7 +143,7 @@ fn contended(list: &mut List<'_>) {
     }
 }
 
-/// Two and three contenders, where nobody else's turn covers up a waiter that sleeps.
+/// Two and three contenders, where no other turn hides a waiter that sleeps.
 fn few(list: &mut List<'_>) {
     let mut rows = Vec::new();
     for ours in OURS.map(Name::id) {

@@ -1,11 +1,11 @@
 //! Cost of a lock in Redis, compared with a bare connection, two bare scripts and another lock.
 //!
-//! `pair` is one acquire and its release by tasks that are in nobody's way, `distance` the same over
-//! a line with a round trip of 20 ms; `contend` is workers of one process that take one lock in
-//! turn, `processes` the same with processes; `growth` is one lock with ever more waiters,
-//! `heartbeats` what waiters cost while nothing happens, `held` and `renew` many held locks. The
-//! contestants take turns within every round, and what counts is the median of the rounds, or of
-//! their ratios: the machine is never the same for long.
+//! `pair` is one acquire and its release by tasks without contention, `distance` the same over a
+//! line with a round trip of 20 ms; `contend` is workers of one process that take one lock in turn,
+//! `processes` the same with processes; `growth` is one lock with ever more waiters, `heartbeats`
+//! what waiters cost while nothing happens, `held` and `renew` many held locks. The contestants
+//! take turns within every round, and what counts is the median of the rounds, or of their ratios:
+//! the machine is never the same for long.
 //!
 //! `LOCK_BENCH_ROUNDS` is the number of rounds, 5 if not given. With `LOCK_BENCH_CHARTS=1` the
 //! tables and charts in `docs/bench` are written anew.

@@ -66,7 +66,7 @@ impl Meter {
         command.query_async(&mut self.0).await.expect("the server answers")
     }
 
-    /// A section of what the server tells of itself.
+    /// A section of the server's `INFO`.
     pub(crate) async fn info(&mut self, section: &str) -> BTreeMap<String, String> {
         let text: String = self.ask(&["INFO", section]).await;
         let lines = text.lines().filter_map(|line| line.split_once(':'));

@@ -22,7 +22,7 @@ pub(crate) struct Store {
     expected: Expected,
 }
 
-/// The requests whose grant somebody waits for.
+/// The requests whose grant is awaited.
 type Expected = Arc<Mutex<HashMap<RequestId, oneshot::Sender<FencingToken>>>>;
 
 /// An owner of 12 bytes.
@@ -55,7 +55,7 @@ impl Store {
             .with_mailbox(self.mailbox)
     }
 
-    /// The token of the lease of the request, as soon as a notice tells it.
+    /// The token of the lease of the request, once a notice has it.
     pub(crate) fn expect(&self, request: RequestId) -> impl Future<Output = FencingToken> {
         let (sender, told) = oneshot::channel();
         expected(&self.expected).insert(request, sender);
@@ -95,9 +95,9 @@ async fn deliver(mut notices: NoticeStream, waiting: Expected) {
                     let _ = sender.send(grant.token);
                 }
             }
-            // Nobody shares, so no command leaves anybody to ask; and nothing is missed here.
+            // No lease is shared, so no command leaves waiters to ask; and nothing is missed here.
             other => {
-                // Whoever waits ends, too, and does not wait for ever.
+                // The waiters end as well, and do not wait for ever.
                 expected(&waiting).clear();
                 unreachable!("not a grant: {other:?}");
             }

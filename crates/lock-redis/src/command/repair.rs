@@ -25,10 +25,10 @@ pub struct Repair {
 impl RedisBackend {
     /// Repairs a key that a command found [corrupt](lock_core::ErrorKind::Corrupt).
     ///
-    /// Whatever can be read is kept: the records of leases and waiters, from which the order of the
-    /// queue and all indexes are made anew. The rest is dropped. Then all who use the store are told
-    /// to ask, so that whoever lost a lease learns so at once and whoever lost a place joins again;
-    /// and watchers learn that they missed something. A command that finds nothing lost but an index
+    /// Readable records of leases and waiters are kept, and the order of the queue and all indexes
+    /// are rebuilt from them. The rest is dropped. Then all users of the store receive
+    /// `MayHaveMissed`, so that a holder that lost its lease learns so and a waiter that lost its
+    /// position joins again; and watchers see `Missed`. A command that finds only an index lost
     /// repairs that by itself.
     ///
     /// Unlike any other command, this one takes as long as there are records.

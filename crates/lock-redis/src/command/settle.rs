@@ -79,8 +79,8 @@ impl Store {
         Some(more)
     }
 
-    /// Settles keys that perhaps nobody looks at any more, and says of each whether more is over
-    /// than a command drops.
+    /// Settles keys that may be abandoned, and returns for each whether more is over than a command
+    /// drops.
     async fn settle(self: &Arc<Self>, keys: &[LockKey]) -> Answers<bool> {
         let item = |key: &LockKey| Item { key: key.clone(), args: Vec::new() };
         let read = |_: &LockKey, value| reply::number(&value).map(|more| more == 1);

@@ -53,7 +53,7 @@ async fn lost_index_is_made_anew_by_the_next_command() {
             let store = store(&url_of(user, server.addr()), "alice").await;
             let (leases, waiting) = crowd(&store).await;
             lose(&server, part).await;
-            // Nobody comes in past those who hold, and nobody loses a place.
+            // No newcomer passes the holders, and no waiter loses its position.
             let newcomer = queue("dora", "key").with_mode(Mode::READER);
             queued(&store, &newcomer).await;
             let seen = store.inspect(&InspectQuery::new(key("key"))).await.unwrap().value;
@@ -259,7 +259,7 @@ async fn last_token_of_all_is_granted_and_none_after_it() {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
         let seen = store.inspect(&InspectQuery::new(key("other"))).await.unwrap().value;
         assert_eq!(seen.holders, 0, "nothing is granted without a token");
-        // What is held can be given back. Nobody is told to ask for what there is not.
+        // A held lease can be released. No notice asks for a request that does not exist.
         let released = store.release(&ReleaseRequest::new(last.name())).await.unwrap().value;
         assert_eq!(released, Release::Released);
         let cancel = CancelRequest::new(waiting.key.clone(), waiting.id);

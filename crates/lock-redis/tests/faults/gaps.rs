@@ -1,4 +1,4 @@
-//! Connections that break while somebody waits, so that the news of a grant may be lost.
+//! Connections that break during a wait, so that the notice of a grant may be lost.
 
 use lock_testkit_redis::proxy::Proxy;
 use lock_testkit_redis::server::RedisServer;
@@ -62,7 +62,7 @@ async fn broken_connection_is_not_tried_again_before_it_is_rebuilt() {
 }
 
 #[tokio::test]
-async fn subscription_made_anew_by_somebody_else_lets_waiters_ask() {
+async fn subscription_renewed_by_another_call_lets_waiters_ask() {
     let server = RedisServer::start().await;
     let alice = manager(&server.url(), "alice").await;
     let bob = manager(&server.url(), "bob").await;

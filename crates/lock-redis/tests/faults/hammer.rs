@@ -61,7 +61,7 @@ async fn torment(proxy: Arc<Proxy>, end: Instant, mut dice: Dice) {
             }
         }
         sleep(dice.millis(20..400)).await;
-        // What a line has swallowed it does not deliver later: such connections have to go.
+        // A line never delivers swallowed bytes later: such connections have to go.
         proxy.cut();
         proxy.heal();
         sleep(dice.millis(20..300)).await;

@@ -20,7 +20,7 @@ async fn batch_that_waited_for_a_connection_fails_no_later_than_a_single() {
     let (query, request) = (InspectQuery::new(key("limit-single")), ask("alice", "limit-batched"));
     proxy.refuse();
     proxy.cut();
-    // What fails neither at once nor is answered waits for a connection.
+    // A command that neither fails immediately nor is answered waits for a connection.
     let waits = async || timeout(millis(50), store.inspect(&query)).await.is_err();
     until("the connection is known to be lost", waits).await;
     let began = Instant::now();

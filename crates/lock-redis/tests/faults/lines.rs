@@ -7,7 +7,7 @@ use lock_testkit_redis::server::RedisServer;
 use crate::scene::{Census, PATIENCE, manager, millis, secs, until, until_clean, waiter, within};
 
 #[tokio::test]
-async fn black_hole_ends_the_lease_behind_it_and_disturbs_nobody_else() {
+async fn black_hole_ends_only_the_lease_behind_it() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(server.addr()).await;
     let census = Census::default();
@@ -72,7 +72,7 @@ async fn half_open_connection_of_a_holder_is_rebuilt_while_its_lease_lasts() {
 }
 
 #[tokio::test]
-async fn connection_that_only_swallows_answers_is_rebuilt_for_who_gives_up_early() {
+async fn connection_that_only_swallows_answers_is_rebuilt_for_callers_that_give_up_early() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(server.addr()).await;
     let alice = manager(&proxy.url(), "alice").await;
@@ -93,7 +93,7 @@ async fn slow_line_is_kept_however_early_its_users_give_up() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(server.addr()).await;
     let alice = crate::scene::store(&proxy.url(), "alice").await;
-    // An answer takes 80 ms, and nobody waits for it that long.
+    // An answer takes 80 ms, longer than the caller waits.
     proxy.delay(millis(40));
     let query = InspectQuery::new(crate::scene::key("key"));
     for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! Stores that lose everything: who held is told before anybody is granted again.
+//! Stores that lose everything: holders learn of their loss before the next grant.
 
 use lock_core::{
     Acquisition, InspectQuery, LockBackend, LockInspector, LossReason, MailboxId, Notice,
@@ -35,7 +35,7 @@ async fn wiped_store_grants_nothing_and_notifies_everyone() {
 }
 
 #[tokio::test]
-async fn holder_of_the_same_process_is_told_before_the_next_is_granted() {
+async fn holder_of_the_same_process_learns_of_its_loss_before_the_next_grant() {
     for is_restarted in [false, true] {
         let server = RedisServer::start().await;
         let alice = manager(&server.url(), "alice").await;
@@ -63,7 +63,7 @@ async fn lose_all(server: &RedisServer, is_restarted: bool) {
 }
 
 #[tokio::test]
-async fn holders_of_other_processes_are_told_within_a_tenth_of_a_second() {
+async fn holders_of_other_processes_learn_of_their_loss_within_a_tenth_of_a_second() {
     for is_restarted in [false, true] {
         let server = RedisServer::start().await;
         let (alice, bob) =

@@ -1,4 +1,4 @@
-//! Requests that nobody wants any more while the server or the line hangs: nothing of them stays.
+//! Requests abandoned while the server or the line hangs: nothing of them stays.
 
 use lock_core::{CancelRequest, Cancellation, InspectQuery, LockBackend, LockInspector};
 use lock_testkit_redis::proxy::Proxy;
@@ -15,7 +15,7 @@ async fn request_that_arrives_after_its_cancel_does_nothing() {
     let server = RedisServer::start().await;
     let proxy = Proxy::start(server.addr()).await;
     let alice = hasty(&proxy.url(), "alice", millis(100)).await;
-    // What is sent now arrives late, though its connection was closed long before.
+    // Commands sent now arrive late, though their connection was closed long before.
     let late = millis(1500);
     proxy.delay(late);
     let request = queue("alice", "key");

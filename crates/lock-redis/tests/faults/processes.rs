@@ -17,7 +17,7 @@ const ORDERS: &str = "LOCK_REDIS_TEST_PROCESS";
 /// Entry of another process: it acquires the key, reports it, and releases it when it is lost or on
 /// command.
 #[tokio::test]
-async fn process_holds_until_it_is_told_otherwise() {
+async fn process_holds_until_it_is_ended() {
     // In an ordinary run there is nothing to do.
     let Ok(orders) = std::env::var(ORDERS) else { return };
     let mut orders = orders.split(' ');
@@ -48,7 +48,7 @@ struct Process {
 impl Process {
     fn start(server: &RedisServer, ttl: u64, keep_alive: u64) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "processes::process_holds_until_it_is_told_otherwise"]);
+        command.args(["--exact", "processes::process_holds_until_it_is_ended"]);
         command.args(["--nocapture", "--test-threads=1"]);
         command.env(ORDERS, format!("{} {ttl} {keep_alive}", server.url()));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -87,7 +87,7 @@ async fn until_waiting(manager: &LockManager, count: u64) {
 }
 
 #[tokio::test]
-async fn stopped_holder_is_told_when_it_wakes_and_changes_nothing() {
+async fn stopped_holder_learns_of_its_loss_when_it_wakes_and_changes_nothing() {
     let server = RedisServer::start().await;
     let alice = manager(&server.url(), "alice").await;
     let bob = manager(&server.url(), "bob").await;

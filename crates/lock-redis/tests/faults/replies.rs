@@ -1,5 +1,5 @@
-//! Replies that are lost after the server has done what was request: each operation says that it does
-//! not know, and the same call again gives the one effect.
+//! Replies that are lost after the server has executed the command: each operation reports that its
+//! outcome is unknown, and the same call again has one effect.
 
 use std::error::Error as _;
 use std::fmt::Debug;

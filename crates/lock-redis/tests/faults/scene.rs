@@ -66,7 +66,8 @@ pub(crate) async fn store(url: &str, name: &str) -> RedisBackend {
 /// The store at `url`, whose operations may take this long.
 pub(crate) async fn hasty(url: &str, name: &str, limit: Duration) -> RedisBackend {
     let config = RedisConfig::parse(url).unwrap().with_name(name).unwrap();
-    // Who may load no functions sends nothing by itself, either: so both ways meet every fault.
+    // A user that may not load functions sends no short commands either: so both ways meet every
+    // fault.
     let is_batched = url.contains(&format!("//{BY_SCRIPTS}:"));
     let config = if is_batched { config.always_batched() } else { config };
     RedisBackend::connect(config.with_timeout(limit)).await.expect("the server is up")
@@ -115,7 +116,7 @@ pub(crate) async fn until_clean(server: &RedisServer, keys: &[&str]) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         for name in keys {
-            // What is over goes when somebody looks at it.
+            // Expired leases are dropped when they are inspected.
             let query = InspectQuery::new(key(name));
             let _ = looking.inspect(&query).await.expect("the server answers");
         }

@@ -39,7 +39,7 @@ async fn leases_and_places_outlive_a_server_that_is_killed() {
 }
 
 #[tokio::test]
-async fn holder_is_told_that_the_server_has_forgotten_it() {
+async fn holder_learns_that_the_server_lost_its_lease() {
     let server = RedisServer::start().await;
     let alice = manager(&server.url(), "alice").await;
     let bob = manager(&server.url(), "bob").await;

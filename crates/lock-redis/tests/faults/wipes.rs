@@ -125,7 +125,7 @@ async fn forget_all_the_time(user: &str) {
 }
 
 #[tokio::test]
-async fn wiped_store_fences_who_held_and_lets_in_who_waited() {
+async fn wiped_store_fences_holders_and_admits_waiters() {
     let server = RedisServer::start().await;
     let url = server.url();
     let (alice, bob) = (manager(&url, "alice").await, manager(&url, "bob").await);
@@ -140,7 +140,7 @@ async fn wiped_store_fences_who_held_and_lets_in_who_waited() {
         assert!(seen.holders <= 1, "{seen:?}");
     };
     let mut tokens = vec![held.token()];
-    // Its next renewal tells, long before the lease would have ended.
+    // Its next renewal shows the loss, long before the lease would have ended.
     let told = within("it is told", millis(2500), async {
         loop {
             once().await;

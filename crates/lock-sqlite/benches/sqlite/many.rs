@@ -68,8 +68,8 @@ pub(crate) fn writers() {
     figure("8-processes", ratio, 0.8, false);
 }
 
-/// 2 and 3 processes that take turns on one key, where nobody else's turn covers up a waiter that
-/// sleeps, beside as many that write without locks.
+/// 2 and 3 processes that take turns on one key, where no other turn hides a waiter that sleeps,
+/// beside as many that write without locks.
 pub(crate) fn contenders() {
     let mut longest = Duration::ZERO;
     for count in [2, 3] {

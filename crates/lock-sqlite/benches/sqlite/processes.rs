@@ -76,7 +76,7 @@ async fn contend(path: &Path, name: &str) {
         turns += 1;
     }
     println!("{}\n{}", f64::from(turns) / start.elapsed().as_secs_f64(), longest.as_secs_f64());
-    // Whoever goes first leaves nobody waiting.
+    // The first to end leaves no waiter behind.
     manager.shutdown().await;
 }
 
@@ -84,8 +84,8 @@ fn wait_for_line() {
     std::io::stdin().read_line(&mut String::new()).expect("a line");
 }
 
-/// Waits for the key and says when it has it, again and again; it releases when it is told to, and
-/// says when that began.
+/// Waits for the key and reports when it has it, repeatedly; it releases on command, and says when
+/// that began.
 async fn take_turns(path: &Path, name: &str) {
     let store = open(path, Synchronous::Full);
     let manager = LockManager::new(store, OwnerId::parse(name).expect("valid"));
@@ -196,7 +196,7 @@ pub(crate) fn hand_offs() {
         waiter.go();
         // It has joined the queue by then.
         pause(Duration::from_millis(10));
-        // What one commit costs now, of which a hand-off needs one.
+        // The cost of one commit now, of which a hand-off needs one.
         let start = Instant::now();
         raw.commit("key");
         raws.push(start.elapsed());

@@ -147,7 +147,7 @@ fn file_and_folder_are_for_their_owner_alone() {
 }
 
 #[tokio::test]
-async fn a_file_that_others_can_read_is_told_by_health() {
+async fn a_file_that_others_can_read_is_a_warning_of_health() {
     let (_folder, path) = place();
     let store = open(&path);
     assert_eq!(store.health().await.unwrap().warnings, [] as [&str; 0]);
@@ -156,7 +156,7 @@ async fn a_file_that_others_can_read_is_told_by_health() {
     assert!(warnings[0].contains("chmod 600"), "{warnings:?}");
 }
 
-/// Whoever comes by a link shares turns and mailboxes with whoever does not.
+/// A process that opens the file by a link shares turns and mailboxes with the others.
 #[tokio::test]
 async fn a_link_leads_to_the_same_store() {
     let (folder, path) = place();

@@ -1,5 +1,5 @@
-//! Mailboxes: the sockets of the dead go, slow readers are told that they missed something, and a
-//! folder that was cleared is filled again.
+//! Mailboxes: the sockets of the dead go, slow readers receive `MayHaveMissed`, and a folder that
+//! was cleared is filled again.
 
 use std::fs;
 use std::future::poll_fn;
@@ -56,7 +56,7 @@ async fn a_long_path_has_mailboxes_too() {
     is_told(&path).await;
 }
 
-/// A grant by one connection is told in a mailbox of another.
+/// A grant by one connection reaches a mailbox of another.
 async fn is_told(path: &std::path::Path) {
     let (one, other) = (open(path), open(path));
     let mailbox = MailboxId::random();
@@ -71,7 +71,7 @@ async fn is_told(path: &std::path::Path) {
 }
 
 #[tokio::test]
-async fn a_grant_is_told_across_connections() {
+async fn a_grant_is_notified_across_connections() {
     let (_folder, path) = place();
     is_told(&path).await;
 }
@@ -94,7 +94,7 @@ async fn cleared_folder_is_detected() {
     assert!(matches!(told, Notice::Ended { .. }), "{told:?}");
 }
 
-/// Whoever finds the socket full says so in another way.
+/// A sender that finds the socket full leaves a mark in another way.
 #[tokio::test]
 async fn a_mailbox_that_was_full_says_that_notices_are_missing() {
     let (_folder, path) = place();

@@ -56,7 +56,7 @@ impl Relay {
     pub(super) async fn run(self, mut client: TcpStream, target: SocketAddr) {
         let _ = client.set_nodelay(true);
         let Ok(mut server) = TcpStream::connect(target).await else {
-            // Who is in a black hole must not notice that nobody is at its other side.
+            // A connection in a black hole must not notice that its peer is gone.
             tokio::select! {
                 () = self.until(|orders| !orders.flow.hides_ends()) => {}
                 _ = self.interruption() => {}

@@ -12,9 +12,9 @@ const VARIABLE: &str = "LOCK_REDIS_SERVER";
 /// Tried in this order where the variable is not set.
 const NAMES: [&str; 2] = ["redis-server", "valkey-server"];
 
-/// Becomes the server, after it has left behind somebody who reads a line from us. Where the pipe
-/// ends before there is one, we were killed: then the server and its folder go too. That no thread
-/// of ours has to live on is what the parent-death signal of Linux cannot do.
+/// Becomes the server, after leaving behind a watcher that reads a line from us. If the pipe ends
+/// before the line, we were killed: then the watcher ends the server and removes its folder. Unlike
+/// with the parent-death signal of Linux, no thread of ours has to live on.
 const LAUNCH: &str = "\
 exec 3<&0
 (read -r _ <&3 || { kill -KILL $$; rm -rf \"$0\"; }) &
@@ -65,7 +65,7 @@ pub(super) fn version() -> io::Result<String> {
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        // Who watches over the server has to end before its number can be another's.
+        // The watcher must end before the server's process id can be reused.
         if let Some(mut watch) = self.child.stdin.take() {
             let _ = watch.write_all(b"\n");
         }

@@ -1,4 +1,4 @@
-//! Cancel: a request that was given up neither waits nor holds, whatever had become of it.
+//! Cancel: an abandoned request neither waits nor holds, in whatever state it was.
 
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -44,8 +44,8 @@ pub async fn cancel_of_an_unknown_request_is_absent(context: TestContext) {
     expect_eq!(context.waiting("key").await, [waiter.id]);
 }
 
-/// When a head of the queue that does not fit cancels, those behind it that fit are granted in the
-/// same step, and not when somebody looks.
+/// When the head of the queue does not fit and cancels, the waiters behind it that fit are granted
+/// in the same step, not at the next command.
 pub async fn cancelled_head_lets_the_next_fit(context: TestContext) {
     let reader = |owner| TestContext::queueing("key", owner).with_mode(Mode::READER);
     let (first, second, third) = (reader("alice"), reader("carol"), reader("dave"));
@@ -66,7 +66,7 @@ pub async fn cancelled_head_lets_the_next_fit(context: TestContext) {
     }
 }
 
-/// A cancel that follows an acquire whose answer nobody waited for leaves nothing of it.
+/// A cancel leaves nothing of an acquire whose answer was not awaited.
 pub async fn dropped_acquire_can_be_cancelled(context: TestContext) {
     let request = TestContext::queueing("key", "alice");
     for is_held in [false, true] {

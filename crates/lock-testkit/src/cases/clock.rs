@@ -12,7 +12,7 @@ use crate::{Outcome, TestContext};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Holds and releases the key once, and answers the lease that it was.
+/// Holds and releases the key once, and returns the lease.
 async fn turn(context: &TestContext) -> Lease {
     let lease = context.granted(&TestContext::ask("key", "alice")).await;
     context.released(&lease).await;
@@ -32,7 +32,7 @@ async fn take_turns(context: &TestContext, first: &Lease, waiters: &[AcquireRequ
 }
 
 /// Each reply is stamped by the store's clock, between the replies before and after it.
-pub async fn replies_tell_the_time(context: TestContext) {
+pub async fn replies_carry_the_time(context: TestContext) {
     fn at<T>(reply: lock_core::Result<Timed<T>>) -> Timestamp {
         reply.expect("the store answers").observed_at
     }
@@ -79,7 +79,7 @@ pub async fn standing_clock_keeps_tokens_increasing(context: TestContext) {
     assert!(tokens.is_sorted_by(|one, next| one < next), "{tokens:?}");
 }
 
-/// Those who arrive at the same time are granted in the order of their arrival.
+/// Requests that arrive at the same time are granted in the order of arrival.
 pub async fn standing_clock_keeps_arrival_order(context: TestContext) {
     let first = context.granted(&TestContext::ask("key", "first")).await;
     let waiters: Vec<_> =
@@ -101,7 +101,7 @@ pub async fn jump_back_keeps_tokens_increasing(context: TestContext) -> Outcome 
     Ok(())
 }
 
-/// Those who arrive after the clock jumped back stand behind those who were there before.
+/// Requests that arrive after a jump back of the clock stand behind the earlier ones.
 pub async fn jump_back_keeps_arrival_order(context: TestContext) -> Outcome {
     let first = context.granted(&TestContext::ask("key", "first").with_ttl(Ttl::Never)).await;
     let waiters: Vec<_> =
@@ -116,7 +116,7 @@ pub async fn jump_back_keeps_arrival_order(context: TestContext) -> Outcome {
     Ok(())
 }
 
-/// A jump back ends no lease, and the next renewal counts from the clock as it is then.
+/// A jump back ends no lease, and the next renewal counts from the new time.
 pub async fn jump_back_does_not_end_leases(context: TestContext) -> Outcome {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     let bob = TestContext::ask("key", "bob");

@@ -1,7 +1,7 @@
 //! Connections: a command takes effect in the store, and all connections see that.
 //!
-//! What a case builds on, both connections ask for, so that only the command that it is about has
-//! to be seen by the other.
+//! Both connections prepare the state that a case starts from, so that only the command under test
+//! must become visible to the other.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::TestContext;
 /// The claim window of a waiter, long after the end of a brief lease.
 const WINDOW: Duration = Duration::from_secs(2);
 
-/// Both connections ask for the request, which holds.
+/// Both connections acquire for the request, which holds.
 async fn both_hold(both: [&TestContext; 2], request: &AcquireRequest) -> Lease {
     let held = both[0].granted(request).await;
     expect_eq!(both[1].granted(request).await, held);
@@ -30,7 +30,7 @@ async fn both_hold_and_wait(both: [&TestContext; 2]) -> (Lease, AcquireRequest) 
     (held, waiter)
 }
 
-/// A lease that one connection is granted is in the way of another.
+/// A lease granted to one connection blocks another.
 pub async fn another_connection_sees_an_acquire(context: TestContext) {
     let elsewhere = context.elsewhere().await;
     elsewhere.free("key").await;
@@ -39,7 +39,7 @@ pub async fn another_connection_sees_an_acquire(context: TestContext) {
     expect_eq!(elsewhere.refused(&TestContext::ask("key", "bob")).await.holders, 1);
 }
 
-/// A request that one connection queues stands before those of another.
+/// A request queued by one connection stands before those of another.
 pub async fn another_connection_sees_a_waiter(context: TestContext) {
     let elsewhere = context.elsewhere().await;
     both_hold([&context, &elsewhere], &TestContext::ask("key", "alice")).await;
@@ -49,7 +49,7 @@ pub async fn another_connection_sees_a_waiter(context: TestContext) {
     expect_eq!(elsewhere.queued(&TestContext::queueing("key", "carol")).await.position, 2);
 }
 
-/// A waiter that one connection hears is alive for another.
+/// A waiter heard by one connection is alive for another.
 pub async fn another_connection_sees_a_hearing(context: TestContext) {
     let elsewhere = context.elsewhere().await;
     let (_, waiter) = both_hold_and_wait([&context, &elsewhere]).await;
@@ -60,7 +60,7 @@ pub async fn another_connection_sees_a_hearing(context: TestContext) {
     assert!(heard.silent_at >= silent_at.after(TestContext::BRIEF), "not heard since: {heard:?}");
 }
 
-/// A lease that one connection claims outlasts its claim window for another.
+/// A lease claimed by one connection outlasts its claim window for another.
 pub async fn another_connection_sees_a_claim(context: TestContext) {
     let elsewhere = context.elsewhere().await;
     let both = [&context, &elsewhere];
@@ -79,7 +79,7 @@ pub async fn another_connection_sees_a_claim(context: TestContext) {
     expect_eq!(elsewhere.only_lease("key").await, claimed);
 }
 
-/// A lease that one connection renews lasts longer for another.
+/// A lease renewed by one connection lasts longer for another.
 pub async fn another_connection_sees_a_renewal(context: TestContext) {
     let elsewhere = context.elsewhere().await;
     let request = TestContext::ask("key", "alice").with_ttl(TestContext::ttl(TestContext::BRIEF));
@@ -90,7 +90,7 @@ pub async fn another_connection_sees_a_renewal(context: TestContext) {
     expect_eq!(elsewhere.refused(&TestContext::ask("key", "bob")).await.holders, 1);
 }
 
-/// A lease that one connection releases is over for another.
+/// A lease released by one connection is over for another.
 pub async fn another_connection_sees_a_release(context: TestContext) {
     let elsewhere = context.elsewhere().await;
     let held = both_hold([&context, &elsewhere], &TestContext::ask("key", "alice")).await;
@@ -99,7 +99,7 @@ pub async fn another_connection_sees_a_release(context: TestContext) {
     elsewhere.granted(&TestContext::ask("key", "bob")).await;
 }
 
-/// A waiter that one connection cancels has left the queue for another.
+/// A waiter cancelled by one connection has left the queue for another.
 pub async fn another_connection_sees_a_cancel(context: TestContext) {
     let elsewhere = context.elsewhere().await;
     let (held, waiter) = both_hold_and_wait([&context, &elsewhere]).await;
@@ -109,7 +109,7 @@ pub async fn another_connection_sees_a_cancel(context: TestContext) {
     elsewhere.free("key").await;
 }
 
-/// A lease that one connection hands over is the receiver's for another.
+/// A lease transferred by one connection is the receiver's for another.
 pub async fn another_connection_sees_a_transfer(context: TestContext) {
     let elsewhere = context.elsewhere().await;
     let (held, waiter) = both_hold_and_wait([&context, &elsewhere]).await;
@@ -118,7 +118,7 @@ pub async fn another_connection_sees_a_transfer(context: TestContext) {
     expect_eq!(elsewhere.waiting("key").await, []);
 }
 
-/// A lease that one connection evicts is over for another.
+/// A lease evicted by one connection is over for another.
 pub async fn another_connection_sees_an_eviction(context: TestContext) {
     let elsewhere = context.elsewhere().await;
     let held = both_hold([&context, &elsewhere], &TestContext::ask("key", "alice")).await;
@@ -127,7 +127,7 @@ pub async fn another_connection_sees_an_eviction(context: TestContext) {
     elsewhere.granted(&TestContext::ask("key", "bob")).await;
 }
 
-/// A waiter that one connection evicts has left the queue for another.
+/// A waiter evicted by one connection has left the queue for another.
 pub async fn another_connection_sees_an_evicted_waiter(context: TestContext) {
     let elsewhere = context.elsewhere().await;
     let (_, waiter) = both_hold_and_wait([&context, &elsewhere]).await;
@@ -136,7 +136,7 @@ pub async fn another_connection_sees_an_evicted_waiter(context: TestContext) {
     expect_eq!(elsewhere.ended(&waiter).await, TestContext::end_by_eviction());
 }
 
-/// A request that each of its commands sends by another connection waits, holds and is released.
+/// A request whose commands each use another connection waits, holds and is released.
 pub async fn any_connection_continues_a_request(context: TestContext) {
     let (held, waiter) = context.holder_and_waiter().await;
     expect_eq!(context.elsewhere().await.queued(&waiter).await.position, 1);

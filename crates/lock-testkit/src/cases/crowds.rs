@@ -15,14 +15,14 @@ pub use bounds::*;
 /// A head start that puts a request before all others of a case.
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// A waiting request for `key` that joins no longer queue than this, itself included.
+/// A queueing request for `key` with this queue limit, itself included.
 fn limited(owner: &str, limit: u32) -> AcquireRequest {
     let keep_alive = TestContext::keep_alive(TestContext::KEEP_ALIVE);
     let queue_limit = NonZeroU32::new(limit);
     TestContext::ask("key", owner).with_on_held(OnHeld::Queue { keep_alive, queue_limit })
 }
 
-/// A request joins no longer queue than it allows, and leaves nothing behind when that is full.
+/// A request joins no queue longer than its limit, and leaves nothing behind when refused.
 pub async fn full_queue_refuses(context: TestContext) {
     let lease = context.granted(&limited("alice", 1)).await;
     let (first, second) = (limited("bob", 2), limited("carol", 2));
@@ -39,7 +39,7 @@ pub async fn full_queue_refuses(context: TestContext) {
     expect_eq!(context.queued(&limited("erin", 3)).await.position, 3);
 }
 
-/// Waiters that are silent for too long do not make a queue full.
+/// Waiters that are silent for too long do not count towards the limit.
 pub async fn queue_limit_counts_only_the_living(context: TestContext) {
     context.granted(&TestContext::ask("key", "alice")).await;
     let silent =

@@ -1,4 +1,4 @@
-//! Events: what happens to a key is told to those who watch, if the store offers that.
+//! Events: the changes of a key, for watchers, if the store offers events.
 
 mod ends;
 
@@ -26,7 +26,7 @@ async fn watch_after(
     context.connect().await.watch(&filter, after).await.expect("the store gives events")
 }
 
-/// The next event, which must come soon.
+/// The next event, which must arrive soon.
 async fn next(events: &mut EventStream) -> LockEvent {
     let next = poll_fn(|cx| events.as_mut().poll_next(cx));
     match tokio::time::timeout(Duration::from_secs(5), next).await {
@@ -36,8 +36,8 @@ async fn next(events: &mut EventStream) -> LockEvent {
     }
 }
 
-/// Who watches a key sees what happens to it, in order and with the leases that it is about.
-pub async fn events_tell_the_story_of_a_key(context: TestContext) -> Outcome {
+/// A watcher of a key sees its changes, in order and with the leases concerned.
+pub async fn events_record_every_change_of_a_key(context: TestContext) -> Outcome {
     context.needs_events()?;
     let mut events = watch(&context, EventFilter::all()).await;
     let (alice, bob) = (TestContext::ask("key", "alice"), TestContext::queueing("key", "bob"));

@@ -11,7 +11,7 @@ fn reader(owner: &str) -> AcquireRequest {
     TestContext::ask("key", owner).with_mode(Mode::READER)
 }
 
-/// An evicted lease is over, and the eviction tells which it was.
+/// An evicted lease is over, and the answer contains it.
 pub async fn eviction_ends_the_lease(context: TestContext) {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     let eviction = context.evict("key").await;
@@ -21,8 +21,7 @@ pub async fn eviction_ends_the_lease(context: TestContext) {
     assert!(next.token > held.token, "{} follows {}", next.token, held.token);
 }
 
-/// The key of an evicted lease goes to the next waiter in the same step, and not when somebody
-/// looks.
+/// The key of an evicted lease goes to the next waiter in the same step, not at the next command.
 pub async fn eviction_grants_to_the_next(context: TestContext) {
     let ((_, bob), carol) =
         (context.holder_and_waiter().await, TestContext::queueing("key", "carol"));
@@ -35,7 +34,7 @@ pub async fn eviction_grants_to_the_next(context: TestContext) {
     expect_eq!(context.waiting("key").await, [carol.id]);
 }
 
-/// The eviction of one lease leaves the others alone; one of all takes them.
+/// The eviction of one lease leaves the others; an eviction of all ends them.
 pub async fn eviction_of_one_lease_spares_the_others(context: TestContext) {
     let (alice, bob, carol) = (reader("alice"), reader("bob"), reader("carol"));
     let mut spared = vec![context.granted(&alice).await];
@@ -51,8 +50,8 @@ pub async fn eviction_of_one_lease_spares_the_others(context: TestContext) {
     context.free("key").await;
 }
 
-/// The eviction of a waiter tells which it was, and leaves the holder and the other waiters alone;
-/// those behind it that fit are granted.
+/// The eviction of a waiter returns it, and leaves the holder and the other waiters; those behind
+/// it that fit are granted.
 pub async fn eviction_of_a_waiter_spares_the_others(context: TestContext) {
     let held = context.granted(&reader("alice")).await;
     let (writer, second) =
@@ -99,7 +98,8 @@ pub async fn evicted_holder_cannot_release_the_successor(context: TestContext) {
     expect_eq!(context.only_lease("key").await, held);
 }
 
-/// Where there is no lease to take nothing is taken: a waiter is no lease, and a holder no waiter.
+/// Evicting a lease that does not exist changes nothing: a waiter is not a lease, and a holder is
+/// not a waiter.
 pub async fn eviction_of_a_free_key_takes_nothing(context: TestContext) {
     assert!(context.evict("key").await.is_empty(), "a free key has nothing to take");
     context.free("key").await;
@@ -118,7 +118,7 @@ pub async fn eviction_of_a_free_key_takes_nothing(context: TestContext) {
     expect_eq!(context.waiting("key").await, [bob.id]);
 }
 
-/// A lease that never ends by itself ends by eviction.
+/// A lease that never expires ends by eviction.
 pub async fn eviction_ends_a_never_ending_lease(context: TestContext) {
     let held = context.granted(&TestContext::ask("key", "alice").with_ttl(Ttl::Never)).await;
     let bob = TestContext::queueing("key", "bob").with_ttl(Ttl::Never);

@@ -5,7 +5,7 @@ use lock_core::{Acquisition, Holder};
 use super::expect_eq;
 use crate::TestContext;
 
-/// A second owner is refused, and learns who holds.
+/// A second owner is refused, and learns the holder.
 pub async fn second_owner_is_refused(context: TestContext) {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     let position = context.refused(&TestContext::ask("key", "bob")).await;
@@ -13,7 +13,7 @@ pub async fn second_owner_is_refused(context: TestContext) {
     expect_eq!((position.holders, position.position, position.waiting), (1, 1, 0));
 }
 
-/// Of many that ask at the same time from many connections, one is granted the key.
+/// Of many simultaneous acquires from many connections, one is granted.
 pub async fn one_winner_among_many(context: TestContext) {
     let mut asking = Vec::new();
     for number in 0..20 {
@@ -34,7 +34,7 @@ pub async fn one_winner_among_many(context: TestContext) {
     expect_eq!(context.inspect("key").await.leases, leases);
 }
 
-/// Another request of the very owner that holds is refused like anybody's.
+/// Another request of the holding owner is refused like any other.
 pub async fn same_owner_needs_its_own_turn(context: TestContext) {
     let first = TestContext::ask("key", "alice");
     let held = context.granted(&first).await;
@@ -44,7 +44,7 @@ pub async fn same_owner_needs_its_own_turn(context: TestContext) {
     expect_eq!(context.granted(&second).await.request, second.id);
 }
 
-/// A key that was released is granted to whoever asks next, from wherever.
+/// A released key is granted to the next request, from any connection.
 pub async fn released_key_is_free_again(context: TestContext) {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     context.released(&held).await;
@@ -55,7 +55,7 @@ pub async fn released_key_is_free_again(context: TestContext) {
     expect_eq!((lease.owner, lease.request), (second.owner.clone(), second.id));
 }
 
-/// A request that was refused neither waits nor holds, then or later.
+/// A refused request neither waits nor holds, then or later.
 pub async fn refused_request_leaves_nothing_behind(context: TestContext) {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     context.refused(&TestContext::ask("key", "bob")).await;

@@ -1,4 +1,4 @@
-//! Hand-off: whoever ends a lease grants the key to the next, and tells it.
+//! Hand-off: the command that ends a lease grants the key to the next waiter, and notifies it.
 
 use super::expect_eq;
 use crate::{Outcome, TestContext};
@@ -26,9 +26,9 @@ pub async fn exactly_one_is_granted(context: TestContext) {
     expect_eq!(context.waiting("key").await, others);
 }
 
-/// Of many that wait, the mailbox of the one that was granted is told, and the others are not: the
-/// first that they are told is their own eviction.
-pub async fn exactly_one_is_told(context: TestContext) -> Outcome {
+/// Of many waiters, only the granted one is notified: the first notice to the others is their own
+/// eviction.
+pub async fn exactly_one_is_notified(context: TestContext) -> Outcome {
     context.needs_notices()?;
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     let mut waiters = Vec::new();

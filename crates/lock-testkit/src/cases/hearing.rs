@@ -1,4 +1,4 @@
-//! Hearing: a waiter says that it is alive, and is told where it stands.
+//! Hear: a waiter shows that it is alive, and learns its position.
 
 use lock_core::{HearRequest, Heard};
 
@@ -32,7 +32,7 @@ pub async fn unknown_request_is_absent(context: TestContext) {
     expect_eq!(context.hear(&waiter).await.value, Heard::Absent);
 }
 
-/// A waiter that was silent for too long is absent, and is not taken back.
+/// A waiter that was silent for too long is absent, and does not rejoin.
 pub async fn silent_waiter_is_absent(context: TestContext) {
     context.granted(&TestContext::ask("key", "alice")).await;
     let silent =
@@ -43,7 +43,7 @@ pub async fn silent_waiter_is_absent(context: TestContext) {
     expect_eq!(context.waiting("key").await, []);
 }
 
-/// A batch is answered one for one in its order, whatever became of each request.
+/// A batch is answered one for one in its order, whatever the state of each request.
 pub async fn answers_come_in_order(context: TestContext) {
     let keys: Vec<String> = (0..30).map(|number| format!("key-{number}")).collect();
     let mut waiters = Vec::new();

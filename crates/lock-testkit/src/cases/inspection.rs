@@ -1,4 +1,4 @@
-//! Inspection: who holds, who waits, and how the store is.
+//! Inspection: holders, waiters and the store's health.
 
 mod waits;
 
@@ -23,7 +23,7 @@ fn brief(request: AcquireRequest) -> AcquireRequest {
         .queueing(TestContext::keep_alive(TestContext::BRIEF))
 }
 
-/// A key that nobody request for, or that nobody holds any more, shows nothing.
+/// A key that was never requested, or that has no holder any more, shows nothing.
 pub async fn free_key_shows_nothing(context: TestContext) {
     context.free("key").await;
     let held = context.granted(&TestContext::ask("key", "alice")).await;
@@ -45,7 +45,7 @@ pub async fn holders_are_shown(context: TestContext) {
     expect_eq!((seen.leases, seen.holders), (vec![soon, late], 3));
 }
 
-/// All waiters are shown with what they request for, the next first.
+/// All waiters are shown with the terms of their requests, the next first.
 pub async fn waiters_are_shown_in_order(context: TestContext) {
     let (_, bob) = context.holder_and_waiter().await;
     let carol = TestContext::queueing("key", "carol").with_mode(Mode::READER);
@@ -65,7 +65,7 @@ pub async fn waiters_are_shown_in_order(context: TestContext) {
     }
 }
 
-/// How long a holder has held, a lease lasts and a waiter waits is told on the store's clock.
+/// The age of a holder, the end of a lease and the age of a wait are on the store's clock.
 pub async fn ages_are_counted_on_the_stores_clock(context: TestContext) {
     let (span, slack) = (Duration::from_secs(1), Duration::from_secs(10));
     let held = context.granted(&TestContext::ask("key", "alice")).await;
@@ -93,7 +93,7 @@ pub async fn the_dead_are_not_shown(context: TestContext) {
     expect_eq!((seen.waiters.items, seen.waiting), (vec![], 0));
 }
 
-/// Looking at a key whose lease ran out grants it to the waiter, and shows that.
+/// Inspection of a key whose lease expired grants it to the waiter, and shows that.
 pub async fn inspection_grants_what_is_due(context: TestContext) {
     context.granted(&brief(TestContext::ask("key", "alice"))).await;
     let bob = TestContext::queueing("key", "bob");
@@ -107,14 +107,14 @@ pub async fn inspection_grants_what_is_due(context: TestContext) {
     expect_eq!(context.granted(&bob).await.token, lease.token);
 }
 
-/// The store tells what it is, the same on every connection.
-pub async fn health_is_told(context: TestContext) {
+/// The store reports what it is, the same on every connection.
+pub async fn health_is_reported(context: TestContext) {
     let health = context.store().health().await.expect("health answers");
     assert!(!health.store.is_empty(), "{health:?}");
     expect_eq!(context.connect().await.health().await.expect("health answers"), health);
 }
 
-/// The store offers what it is expected to, on every connection.
+/// The store has the expected capabilities, on every connection.
 pub async fn capabilities_are_as_expected(context: TestContext) {
     expect_eq!(context.store().capabilities(), context.expected());
     expect_eq!(context.connect().await.capabilities(), context.expected());

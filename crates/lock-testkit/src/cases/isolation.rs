@@ -1,11 +1,11 @@
-//! Isolation: a key and an owner are exactly the text that they are, and nothing else.
+//! Isolation: keys and owners are compared as exact texts.
 
 use lock_core::{Holder, ListQuery, OwnerId, Ttl};
 
 use super::expect_eq;
 use crate::TestContext;
 
-/// Each key is held by an owner of its own and released, and the others do not notice.
+/// Each key is held by an owner of its own and released, without effect on the others.
 async fn are_apart(context: &TestContext, keys: &[&str]) {
     let ask = |(number, key): (usize, &&str)| TestContext::ask(key, &format!("owner {number}"));
     let mut held = Vec::new();
@@ -30,7 +30,7 @@ async fn are_apart(context: &TestContext, keys: &[&str]) {
     expect_eq!(context.list(ListQuery::all()).await, []);
 }
 
-/// The characters of patterns mean themselves.
+/// The characters of patterns are literal.
 pub async fn glob_characters_are_plain(context: TestContext) {
     are_apart(
         &context,
@@ -39,12 +39,12 @@ pub async fn glob_characters_are_plain(context: TestContext) {
     .await;
 }
 
-/// A key that begins like another is another key.
+/// A key that is a prefix of another is another key.
 pub async fn prefixes_are_different_keys(context: TestContext) {
     are_apart(&context, &["a", "a/", "a/b", "a/b/", "a/b/c", "a//b", "ab", "/a"]).await;
 }
 
-/// Keys that look the same but are other code points are other keys.
+/// Keys that look alike but have other code points are other keys.
 pub async fn unicode_keys_are_exact(context: TestContext) {
     let accents = ["\u{e9}", "e\u{301}", "e", "\u{c9}"];
     let likes = ["ß", "ss", "Ω", "\u{2126}", "\u{ff41}", "a", "\u{430}"];
@@ -52,7 +52,7 @@ pub async fn unicode_keys_are_exact(context: TestContext) {
     are_apart(&context, &[&accents[..], &likes, &signs].concat()).await;
 }
 
-/// Keys and owners of the greatest length are told apart by their last byte.
+/// The longest keys and owners differ by their last byte.
 pub async fn longest_key_works(context: TestContext) {
     let long = |last: char, most: usize| {
         "ü".repeat(most / 2 - 1) + &"x".repeat(1 + most % 2) + &String::from(last)
@@ -69,7 +69,7 @@ pub async fn longest_key_works(context: TestContext) {
     expect_eq!(context.list(query).await, [held]);
 }
 
-/// The characters that stores put between the parts of their own names mean themselves.
+/// The separators that stores use in their own names are literal.
 pub async fn separators_are_plain(context: TestContext) {
     let braces = ["{", "}", "{}", "{a}b", "{a}c", "a", ":", "a:", "a:b", "a:b:c", "::"];
     let slashes = ["/", "\\", "a\\", "a\\/", "|", ",", ";", "#", "..", ".", "-", "--", "@", "$1"];
@@ -86,7 +86,7 @@ pub async fn keys_are_case_sensitive(context: TestContext) {
     .await;
 }
 
-/// Owners that are alike are different owners, and hold and wait each for themselves.
+/// Similar owners are different owners, and hold and wait separately.
 pub async fn owners_are_exact(context: TestContext) {
     let owners = ["alice", "Alice", "alice ", "alice:1", "al*ce", "ali", "\u{e4}", "a\u{308}", "*"];
     for owner in owners {
@@ -108,8 +108,8 @@ pub async fn owners_are_exact(context: TestContext) {
     }
 }
 
-/// Whatever happens to one key, what is seen of another stays the same.
-pub async fn keys_do_not_disturb_each_other(context: TestContext) {
+/// The changes of one key do not change what another shows.
+pub async fn keys_do_not_affect_each_other(context: TestContext) {
     context.granted(&TestContext::ask("calm", "alice").with_ttl(Ttl::Never)).await;
     context.queued(&TestContext::queueing("calm", "bob")).await;
     let before = context.inspect("calm").await;

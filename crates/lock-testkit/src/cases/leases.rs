@@ -1,4 +1,4 @@
-//! Leases: each lasts exactly as long as was request, on the store's clock.
+//! Leases: each lasts exactly as long as requested, on the store's clock.
 
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use lock_core::{
 use super::expect_eq;
 use crate::TestContext;
 
-/// The shortest time that tells a clock that moves from one that does not.
+/// The shortest time that distinguishes a moving clock from one that stands still.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Asks for the key of the lease: it must be held before the lease ends, and granted from then on.
+/// Acquires the key of the lease, which must be refused before the lease ends and granted from then
+/// on.
 async fn ends_on_time(context: &TestContext, lease: &Lease, request: &AcquireRequest) {
     let Timed { observed_at, value, .. } = context.acquire(request).await;
     match value {
@@ -28,7 +29,7 @@ async fn ends_on_time(context: &TestContext, lease: &Lease, request: &AcquireReq
     }
 }
 
-/// A lease of this length, which must end that long after its grant.
+/// A lease of this ttl, which must end that long after its grant.
 async fn lease_for(context: &TestContext, ttl: Duration) -> Lease {
     let lease =
         context.granted(&TestContext::ask("key", "alice").with_ttl(TestContext::ttl(ttl))).await;
@@ -44,7 +45,7 @@ pub async fn lease_lasts_until_its_ttl(context: TestContext) {
     ends_on_time(&context, &lease, &TestContext::ask("key", "bob")).await;
 }
 
-/// When its ttl has passed, a lease is over, and anybody may have the key.
+/// A lease is over when its ttl has passed, and the key is free.
 pub async fn lease_ends_at_its_ttl(context: TestContext) {
     let ttl = Duration::from_millis(500);
     let over = lease_for(&context, ttl).await;
@@ -63,7 +64,7 @@ pub async fn shortest_ttl_is_honoured(context: TestContext) {
     context.granted(&TestContext::ask("key", "carol")).await;
 }
 
-/// A lease of 366 days is granted, is held, and tells its end exactly.
+/// A lease of 366 days is granted and held, and its end is exact.
 pub async fn longest_ttl_is_honoured(context: TestContext) {
     let lease = lease_for(&context, LeaseTime::MAX).await;
     context.elapse(Duration::from_secs(1)).await;
@@ -75,7 +76,7 @@ pub async fn longest_ttl_is_honoured(context: TestContext) {
     expect_eq!(context.only_lease("key").await, renewed);
 }
 
-/// A lease that never ends has no end to tell, and is held until it is released.
+/// A lease that never expires has no end, and is held until it is released.
 pub async fn never_ending_lease_does_not_end(context: TestContext) {
     let request = TestContext::ask("key", "alice").with_ttl(Ttl::Never);
     let lease = context.granted(&request).await;
@@ -90,7 +91,7 @@ pub async fn never_ending_lease_does_not_end(context: TestContext) {
     context.granted(&TestContext::ask("key", "bob")).await;
 }
 
-/// A key whose lease ran out goes to the waiter, and not to who asks first after that.
+/// A key whose lease expired goes to the waiter, not to the first newcomer after that.
 pub async fn expired_lease_goes_to_the_waiter(context: TestContext) {
     let ttl = Duration::from_millis(500);
     let over = lease_for(&context, ttl).await;
@@ -106,8 +107,8 @@ pub async fn expired_lease_goes_to_the_waiter(context: TestContext) {
     expect_eq!(context.granted(&waiter).await.token, next.token);
 }
 
-/// A lease tells everything that was request, to its holder and to all who look.
-pub async fn lease_tells_what_was_asked(context: TestContext) {
+/// A lease repeats everything that was requested, in the answer and in inspections.
+pub async fn lease_repeats_the_request(context: TestContext) {
     let before = context.now().await;
     let metadata = Metadata::parse([("plan", "terraform"), ("pr", "12")]).expect("valid metadata");
     let request = TestContext::ask("key", "alice")

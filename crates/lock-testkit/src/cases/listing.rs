@@ -13,7 +13,7 @@ fn pages_of(limit: u32) -> ListQuery {
     ListQuery::all().with_limit(NonZeroU32::new(limit).expect("a page holds something"))
 }
 
-/// Asks for all keys, and answers the leases in the order in which the store lists them.
+/// Acquires all keys, and returns the leases in the order in which the store lists them.
 async fn hold(
     context: &TestContext,
     requests: impl IntoIterator<Item = AcquireRequest>,
@@ -35,7 +35,7 @@ pub async fn every_lease_is_listed_once(context: TestContext) {
     expect_eq!(context.list(ListQuery::all()).await, held);
 }
 
-/// A prefix means itself, whatever characters it or the keys have.
+/// A prefix is literal, whatever characters it or the keys have.
 pub async fn listing_filters_by_prefix(context: TestContext) {
     let keys =
         ["a*b/1", "a*b/2", "axb/1", "a", "A*b", "a?", "a?b", "a[x]", "ax", "a\\*b", "ä*", "*"];
@@ -48,7 +48,7 @@ pub async fn listing_filters_by_prefix(context: TestContext) {
     }
 }
 
-/// Only the leases of the very same owner are listed, if one is named.
+/// Only the leases of exactly the named owner are listed.
 pub async fn listing_filters_by_owner(context: TestContext) {
     let owners = ["alice", "alice2", "Alice", "al*", "alice:x"];
     let ask = |owner| {
@@ -79,7 +79,7 @@ pub async fn waiters_are_not_listed(context: TestContext) {
 }
 
 /// A lease that is held from the first page to the last is listed, whatever happens in between:
-/// others come and go, and its own end is moved both ways.
+/// others come and go, and its own end moves both ways.
 pub async fn lease_held_throughout_is_listed_despite_changes(context: TestContext) {
     let passing = |n: u32| TestContext::ask(&format!("key/{n}/passing"), "bob");
     let held =
@@ -103,7 +103,7 @@ pub async fn lease_held_throughout_is_listed_despite_changes(context: TestContex
     }
 }
 
-/// A cursor that is none of the store's own is refused as invalid.
+/// A cursor of another store is refused as invalid.
 pub async fn foreign_cursor_is_refused(context: TestContext) {
     let held = hold(&context, (0..3).map(|n| TestContext::ask(&format!("key/{n}"), "alice"))).await;
     for text in ["", "no cursor of any store", "ünüsable".repeat(9).as_str()] {

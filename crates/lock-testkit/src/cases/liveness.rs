@@ -1,4 +1,4 @@
-//! Liveness: the dead, waiting or granted, hold nobody up for longer than their keep-alive.
+//! Liveness: dead waiters, granted or not, block nobody for longer than their keep-alive.
 
 mod claim;
 
@@ -11,7 +11,7 @@ use crate::TestContext;
 
 pub use claim::*;
 
-/// A keep-alive that is over soon.
+/// A short keep-alive.
 const SHORT: Duration = Duration::from_secs(1);
 
 /// A waiting request for `key` that may be silent for a short time only.
@@ -35,7 +35,7 @@ pub async fn silent_waiter_loses_its_place(context: TestContext) {
     expect_eq!(context.queued(&silent).await.position, 3);
 }
 
-/// A silent head of the queue is passed over when the key is released.
+/// A silent head of the queue is skipped when the key is released.
 pub async fn dead_head_is_skipped(context: TestContext) {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     let living = TestContext::queueing("key", "carol");
@@ -47,7 +47,7 @@ pub async fn dead_head_is_skipped(context: TestContext) {
     expect_eq!(context.waiting("key").await, []);
 }
 
-/// However many silent waiters stand before it, a living one has the key after a few asks.
+/// A living waiter gets the key after a few acquires, however many silent ones stand before it.
 pub async fn many_dead_heads_are_skipped(context: TestContext) {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     for number in 0..200 {
@@ -74,7 +74,7 @@ pub async fn many_dead_heads_are_skipped(context: TestContext) {
     panic!("ten asks did not clear away the dead");
 }
 
-/// A waiter before another, that must be heard of within two short times.
+/// A waiter before another, which must be heard within two short spans.
 async fn first_of_two(context: &TestContext) -> AcquireRequest {
     context.granted(&TestContext::ask("key", "alice")).await;
     let first = TestContext::ask("key", "bob").queueing(TestContext::keep_alive(SHORT * 2));
@@ -83,7 +83,7 @@ async fn first_of_two(context: &TestContext) -> AcquireRequest {
     first
 }
 
-/// A waiter that is heard in time keeps its place for as long as it likes.
+/// A waiter that is heard in time keeps its place indefinitely.
 pub async fn heard_waiter_keeps_its_place(context: TestContext) {
     let first = first_of_two(&context).await;
     for _ in 0..4 {
@@ -93,7 +93,7 @@ pub async fn heard_waiter_keeps_its_place(context: TestContext) {
     }
 }
 
-/// A waiter that asks again in time keeps its place for as long as it likes.
+/// A waiter that asks again in time keeps its place indefinitely.
 pub async fn asking_again_keeps_the_place(context: TestContext) {
     let first = first_of_two(&context).await;
     for _ in 0..4 {

@@ -1,4 +1,4 @@
-//! Marks: a request that was ended by force is told so, and takes no lock any more.
+//! Marks: a request that was ended by force learns so, and takes no lock any more.
 
 mod span;
 
@@ -11,7 +11,7 @@ use crate::TestContext;
 
 pub use span::*;
 
-/// A request that held the key and was evicted, its lease, and the end that it must be told.
+/// An evicted holder's request, its lease, and the end that answers must report.
 async fn evicted(context: &TestContext) -> (AcquireRequest, lock_core::Lease, End) {
     let request = TestContext::ask("key", "alice");
     let held = context.granted(&request).await;
@@ -40,21 +40,21 @@ pub async fn evicted_waiter_does_not_join_again(context: TestContext) {
 }
 
 /// A renewal of a lease that was evicted is answered with the end.
-pub async fn renewal_tells_the_end(context: TestContext) {
+pub async fn renewal_reports_the_end(context: TestContext) {
     let (_, held, end) = evicted(&context).await;
     expect_eq!(context.renew(&held, held.ttl).await, Renewal::Ended(end));
     context.free("key").await;
 }
 
 /// A release of a lease that was evicted is answered with the end.
-pub async fn release_tells_the_end(context: TestContext) {
+pub async fn release_reports_the_end(context: TestContext) {
     let (_, held, end) = evicted(&context).await;
     expect_eq!(context.release(&held).await, Release::Ended(end));
     context.free("key").await;
 }
 
 /// A transfer of a lease that was evicted is answered with the end.
-pub async fn transfer_tells_the_end(context: TestContext) {
+pub async fn transfer_reports_the_end(context: TestContext) {
     let (_, held, end) = evicted(&context).await;
     let waiter = TestContext::queueing("key", "carol");
     context.granted(&TestContext::ask("key", "bob")).await;
@@ -64,8 +64,8 @@ pub async fn transfer_tells_the_end(context: TestContext) {
     expect_eq!(context.waiting("key").await, [waiter.id]);
 }
 
-/// A hearing of a request that was evicted, holding or waiting, is answered with the end.
-pub async fn hear_tells_the_end(context: TestContext) {
+/// A hear of a request that was evicted, holding or waiting, is answered with the end.
+pub async fn hear_reports_the_end(context: TestContext) {
     let (request, _, end) = evicted(&context).await;
     expect_eq!(context.hear(&request).await.value, Heard::Ended(end.clone()));
     let (_, waiter) = context.holder_and_waiter().await;
@@ -74,8 +74,8 @@ pub async fn hear_tells_the_end(context: TestContext) {
     expect_eq!(context.waiting("key").await, []);
 }
 
-/// The request that handed its lease over is told to whom, whatever it sends.
-pub async fn giver_of_a_transfer_is_told_the_end(context: TestContext) {
+/// The request that transferred its lease learns the receiver, whatever it sends.
+pub async fn giver_of_a_transfer_learns_the_end(context: TestContext) {
     let giver = TestContext::ask("key", "alice");
     let held = context.granted(&giver).await;
     let waiter = TestContext::queueing("key", "bob");
@@ -89,9 +89,8 @@ pub async fn giver_of_a_transfer_is_told_the_end(context: TestContext) {
     expect_eq!(context.holding("key").await, [waiter.id]);
 }
 
-/// A mark of one request is not told to another of the same owner and session, and does not keep
-/// it from the key.
-pub async fn mark_spares_other_requests(context: TestContext) {
+/// A mark of one request does not affect another of the same owner and session.
+pub async fn mark_affects_no_other_request(context: TestContext) {
     let (marked, _, _) = evicted(&context).await;
     let other = TestContext::queueing("key", "alice").with_session(marked.session);
     expect_eq!(context.hear(&other).await.value, Heard::Absent);
@@ -103,8 +102,8 @@ pub async fn mark_spares_other_requests(context: TestContext) {
     expect_eq!(context.heard_granted(&third).await.request, third.id);
 }
 
-/// Nothing is transferred to a request that was ended, and the giver goes on holding.
-pub async fn marked_request_is_handed_nothing(context: TestContext) {
+/// Nothing is transferred to a request that was ended, and the giver keeps its lease.
+pub async fn marked_request_receives_nothing(context: TestContext) {
     let (evicted, _, _) = evicted(&context).await;
     let cancelled = TestContext::ask("key", "bob");
     expect_eq!(context.cancel_unanswered(&cancelled).await, Cancellation::Absent);
@@ -117,7 +116,7 @@ pub async fn marked_request_is_handed_nothing(context: TestContext) {
     }
 }
 
-/// An acquire that arrives after its cancel takes no lock, whatever had become of the request
+/// An acquire that arrives after its cancel takes no lock, whatever state the request was in
 /// before.
 pub async fn late_acquire_takes_no_lock(context: TestContext) {
     let unknown = TestContext::queueing("key", "alice");

@@ -1,11 +1,11 @@
-//! Metadata: what a lease carries is shown as it was given.
+//! Metadata: a lease shows it as it was given.
 
 use lock_core::{ListQuery, Metadata};
 
 use super::expect_eq;
 use crate::TestContext;
 
-/// Acquires with `metadata`, at once and after a wait, and looks at it from every side.
+/// Acquires with `metadata`, with and without a wait, and checks every answer that shows it.
 async fn survives(context: &TestContext, metadata: Metadata) {
     let alice = TestContext::ask("key", "alice").with_metadata(metadata.clone());
     let bob = TestContext::queueing("key", "bob").with_metadata(metadata.clone());
@@ -23,7 +23,7 @@ async fn survives(context: &TestContext, metadata: Metadata) {
     context.released(&held).await;
 }
 
-/// Metadata is shown as it was given, whatever texts it has, also after a wait.
+/// Metadata is shown as it was given, whatever its texts, also after a wait.
 pub async fn metadata_is_kept(context: TestContext) {
     let texts = [("pull", "acme/infra#7"), ("ä \"'\\{}", "1\n2\t\0\u{1f512}"), ("empty", "")];
     survives(&context, Metadata::parse(texts).expect("valid metadata")).await;

@@ -29,7 +29,7 @@ pub mod shared;
 pub mod tokens;
 pub mod transfer;
 
-/// Checks what was got against what was expected, and says both and where it came from.
+/// Compares the value with the expected one; a failure prints both and the expression.
 macro_rules! expect_eq {
     ($got:expr, $expected:expr $(,)?) => {
         $crate::cases::expect_eq!($got, $expected, "")

@@ -1,4 +1,4 @@
-//! Names: a command names the lease that it means, and touches no other of the same request.
+//! Names: a command names its lease, and touches no other of the same request.
 
 use lock_core::{
     AcquireRequest, Lease, Metadata, Release, Renewal, RequestId, Transfer, TransferTo,
@@ -40,7 +40,7 @@ pub async fn late_transfer_does_not_touch_the_next_lease(context: TestContext) {
     expect_eq!(context.only_lease("key").await, next);
 }
 
-/// An eviction that names an earlier lease of the request that holds takes nothing.
+/// An eviction that names an earlier lease of the request that holds changes nothing.
 pub async fn late_eviction_does_not_touch_the_next_lease(context: TestContext) {
     let (request, first, next) = twice(&context).await;
     assert!(context.evict_lease(&first).await.is_empty(), "nothing is there to evict");

@@ -1,5 +1,4 @@
-//! Notices: a mailbox is told of grants, of ends by force and when to ask; to miss one loses
-//! nothing.
+//! Notices: a mailbox receives grants, forced ends and asks; a missed notice loses nothing.
 
 use lock_core::machine::SWEEP_LIMIT;
 use lock_core::{
@@ -10,7 +9,7 @@ use lock_core::{
 use super::expect_eq;
 use crate::{Mail, Outcome, TestContext};
 
-/// The next that the mailbox is told is the grant of this request, which holds the key.
+/// The next notice must be the grant of this request, which must hold the key.
 async fn told_of_grant(context: &TestContext, mail: &mut Mail, waiter: &AcquireRequest) {
     let (grant, lease) = (mail.grant().await, context.only_lease("key").await);
     expect_eq!((&grant.key, grant.request), (&waiter.key, waiter.id));
@@ -18,7 +17,7 @@ async fn told_of_grant(context: &TestContext, mail: &mut Mail, waiter: &AcquireR
     expect_eq!(grant.expires_at, lease.expires_at);
 }
 
-/// A lease of `key`, and a request that waits for it and is told in `mailbox`.
+/// A lease of `key`, and a request that waits for it with this mailbox.
 async fn waiter_in(context: &TestContext, mailbox: MailboxId) -> (Lease, AcquireRequest) {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     let waiter = TestContext::queueing("key", "bob").with_mailbox(mailbox);
@@ -26,8 +25,8 @@ async fn waiter_in(context: &TestContext, mailbox: MailboxId) -> (Lease, Acquire
     (held, waiter)
 }
 
-/// A waiter is told of its grant, with the token and the times of the lease.
-pub async fn grant_is_told(context: TestContext) -> Outcome {
+/// A waiter is notified of its grant, with the token and the times of the lease.
+pub async fn waiter_is_notified_of_its_grant(context: TestContext) -> Outcome {
     context.needs_notices()?;
     let mut mail = context.mail().await;
     let (held, waiter) = waiter_in(&context, mail.mailbox).await;
@@ -36,8 +35,8 @@ pub async fn grant_is_told(context: TestContext) -> Outcome {
     Ok(())
 }
 
-/// A waiter is told of a grant that the command of another connection caused.
-pub async fn grant_by_another_connection_is_told(context: TestContext) -> Outcome {
+/// A waiter is notified of a grant that a command of another connection caused.
+pub async fn waiter_is_notified_of_a_grant_by_another_connection(context: TestContext) -> Outcome {
     context.needs_notices()?;
     let mut mail = context.mail().await;
     let (held, waiter) = waiter_in(&context, mail.mailbox).await;
@@ -46,8 +45,8 @@ pub async fn grant_by_another_connection_is_told(context: TestContext) -> Outcom
     Ok(())
 }
 
-/// A holder is told of its eviction, with who and why.
-pub async fn eviction_is_told(context: TestContext) -> Outcome {
+/// A holder is notified of its eviction, with who and why.
+pub async fn holder_is_notified_of_its_eviction(context: TestContext) -> Outcome {
     context.needs_notices()?;
     let mut mail = context.mail().await;
     let holder = TestContext::ask("key", "alice").with_mailbox(mail.mailbox);
@@ -57,8 +56,8 @@ pub async fn eviction_is_told(context: TestContext) -> Outcome {
     Ok(())
 }
 
-/// A waiter is told of its eviction, with who and why.
-pub async fn eviction_of_a_waiter_is_told(context: TestContext) -> Outcome {
+/// A waiter is notified of its eviction, with who and why.
+pub async fn waiter_is_notified_of_its_eviction(context: TestContext) -> Outcome {
     context.needs_notices()?;
     let mut mail = context.mail().await;
     let (_, waiter) = waiter_in(&context, mail.mailbox).await;
@@ -67,8 +66,8 @@ pub async fn eviction_of_a_waiter_is_told(context: TestContext) -> Outcome {
     Ok(())
 }
 
-/// A holder whose lease is handed over is told by whom and to whom.
-pub async fn transfer_is_told_to_the_giver(context: TestContext) -> Outcome {
+/// A holder whose lease is transferred is notified by whom and to whom.
+pub async fn giver_is_notified_of_a_transfer(context: TestContext) -> Outcome {
     context.needs_notices()?;
     let mut mail = context.mail().await;
     let giver = TestContext::ask("key", "alice").with_mailbox(mail.mailbox);
@@ -81,8 +80,8 @@ pub async fn transfer_is_told_to_the_giver(context: TestContext) -> Outcome {
     Ok(())
 }
 
-/// A waiter that is handed a lease by name is told of its grant.
-pub async fn transfer_is_told_to_the_receiver(context: TestContext) -> Outcome {
+/// A waiter to which a lease is transferred is notified of its grant.
+pub async fn receiver_is_notified_of_a_transfer(context: TestContext) -> Outcome {
     context.needs_notices()?;
     let mut mail = context.mail().await;
     let (held, waiter) = waiter_in(&context, mail.mailbox).await;
@@ -91,7 +90,7 @@ pub async fn transfer_is_told_to_the_receiver(context: TestContext) -> Outcome {
     Ok(())
 }
 
-/// A lease whose renewal named another mailbox is told of there, and not in the first.
+/// After a renewal that named another mailbox, notices of the lease go there and not to the first.
 pub async fn renewal_moves_the_mailbox(context: TestContext) -> Outcome {
     context.needs_notices()?;
     let (mut before, mut after) = (context.mail().await, context.mail().await);
@@ -105,7 +104,7 @@ pub async fn renewal_moves_the_mailbox(context: TestContext) -> Outcome {
     Ok(())
 }
 
-/// A waiter that was heard from another mailbox is told there, and not in the first.
+/// After a hear from another mailbox, notices of the waiter go there and not to the first.
 pub async fn hearing_moves_the_mailbox(context: TestContext) -> Outcome {
     context.needs_notices()?;
     let (mut before, mut after) = (context.mail().await, context.mail().await);
@@ -118,7 +117,7 @@ pub async fn hearing_moves_the_mailbox(context: TestContext) -> Outcome {
     Ok(())
 }
 
-/// The mailbox was told nothing so far: the first that it is told is what is caused now.
+/// The mailbox received nothing so far: its first notice is the one caused here.
 async fn is_quiet(context: &TestContext, mail: &mut Mail) {
     let probe = TestContext::ask("a key of its own", "carol").with_mailbox(mail.mailbox);
     let held = context.granted(&probe).await;
@@ -126,9 +125,9 @@ async fn is_quiet(context: &TestContext, mail: &mut Mail) {
     expect_eq!(mail.end_of(held.request, Some(held.token)).await, TestContext::end_by_eviction());
 }
 
-/// Where a command grants only some of those that fit, the next head is told to ask: readers that
-/// are heard only when they are told so are all granted, each in its turn.
-pub async fn next_head_is_told_to_ask(context: TestContext) -> Outcome {
+/// If a command grants only some of the waiters that fit, the next head is notified to ask: readers
+/// that are heard only upon such a notice are all granted, in turn.
+pub async fn next_head_is_notified_to_ask(context: TestContext) -> Outcome {
     context.needs_notices()?;
     let held = context.granted(&TestContext::ask("key", "writer")).await;
     let mut mail = context.mail().await;
@@ -171,7 +170,7 @@ pub async fn missed_notice_is_found_by_hearing(context: TestContext) {
     }
 }
 
-/// A mailbox that is opened again, also while requests name it, is told as before.
+/// A mailbox that is opened again, also while requests name it, receives notices as before.
 pub async fn mailbox_can_be_opened_again(context: TestContext) -> Outcome {
     context.needs_notices()?;
     let first = context.mail().await;

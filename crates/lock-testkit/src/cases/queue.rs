@@ -1,4 +1,4 @@
-//! The queue: who waits is granted in the order of rank, and knows where it stands.
+//! The queue: waiters are granted in the order of rank, and know their positions.
 
 mod position;
 
@@ -11,12 +11,12 @@ use crate::TestContext;
 
 pub use position::*;
 
-/// A waiting request for `key` that ranks this much earlier than it comes.
+/// A queueing request for `key` with this head start.
 fn ahead(owner: &str, head_start: Duration) -> AcquireRequest {
     TestContext::queueing("key", owner).with_head_start(TestContext::head_start(head_start))
 }
 
-/// Waiters of equal priority are granted in the order in which they came.
+/// Waiters of equal priority are granted in the order of arrival.
 pub async fn waiters_are_granted_in_arrival_order(context: TestContext) {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     let waiters = TestContext::patient(10);
@@ -26,7 +26,8 @@ pub async fn waiters_are_granted_in_arrival_order(context: TestContext) {
     context.served(&held, &waiters.iter().collect::<Vec<_>>()).await;
 }
 
-/// A request of higher priority is granted before those of lower that came shortly before it.
+/// A request of higher priority is granted before those of lower priority that arrived shortly
+/// before it.
 pub async fn higher_priority_goes_first(context: TestContext) {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     let mut waiters = Vec::new();
@@ -64,7 +65,7 @@ pub async fn equal_rank_goes_by_arrival(context: TestContext) {
     context.served(&held, &[&first, &equal]).await;
 }
 
-/// A newcomer gets no key that somebody waits for, even when it asks just after the release.
+/// A newcomer gets no key that has waiters, even if it asks just after the release.
 pub async fn newcomer_does_not_overtake_the_queue(context: TestContext) {
     let (held, first) = context.holder_and_waiter().await;
     context.released(&held).await;

@@ -18,7 +18,7 @@ pub async fn release_by_another_request_is_refused(context: TestContext) {
     context.released(&held).await;
 }
 
-/// A release that comes after the lease ran out leaves the lease of the next holder as it is.
+/// A release after the lease expired does not touch the lease of the next holder.
 pub async fn late_release_does_not_touch_the_successor(context: TestContext) {
     let ttl = Duration::from_millis(300);
     let late =
@@ -29,8 +29,8 @@ pub async fn late_release_does_not_touch_the_successor(context: TestContext) {
     expect_eq!(context.only_lease("key").await, lease);
 }
 
-/// A lease that is over can be neither released nor cancelled, evicted, renewed or handed over,
-/// although nobody looked at its key since.
+/// A lease that is over can be neither released nor cancelled, evicted, renewed or transferred,
+/// even if no command touched its key since.
 pub async fn over_lease_cannot_be_used(context: TestContext) {
     let requests = ["released", "cancelled", "evicted", "renewed", "transferred"]
         .map(|key| TestContext::ask(key, "alice").with_ttl(TestContext::ttl(TestContext::BRIEF)))
@@ -64,7 +64,7 @@ pub async fn waiting_request_cannot_release(context: TestContext) {
     expect_eq!(context.waiting("key").await, [waiter.id]);
 }
 
-/// A release of a key that nobody holds, or ever held, is answered by `NotHeld`.
+/// A release of a key without a holder is answered with `NotHeld`.
 pub async fn release_of_a_free_key_is_not_held(context: TestContext) {
     let request = TestContext::ask("key", "alice");
     expect_eq!(context.release(&TestContext::unknown_lease(&request)).await, Release::NotHeld);

@@ -1,4 +1,4 @@
-//! Renewal: a lease lasts longer for the request that holds it, and for nobody else.
+//! Renewal: only the holding request prolongs its lease.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub async fn renewal_extends_the_lease(context: TestContext) {
     context.granted(&TestContext::ask("key", "bob")).await;
 }
 
-/// The ttl of a renewal counts from then on, longer or shorter than the one before.
+/// The ttl of a renewal counts from the renewal, longer or shorter than the one before.
 pub async fn renewal_can_change_the_ttl(context: TestContext) {
     let request = TestContext::ask("key", "alice").with_ttl(millis(1000));
     let lease = context.granted(&request).await;
@@ -50,7 +50,7 @@ pub async fn renewal_can_change_the_ttl(context: TestContext) {
     context.free("key").await;
 }
 
-/// A lease that is over is not revived by a renewal that comes late.
+/// A late renewal does not revive a lease that is over.
 pub async fn late_renewal_does_not_revive(context: TestContext) {
     let late = context.granted(&TestContext::ask("key", "alice").with_ttl(millis(300))).await;
     context.elapse(Duration::from_millis(300)).await;
@@ -82,8 +82,8 @@ pub async fn renewal_after_release_is_refused(context: TestContext) {
     context.free("key").await;
 }
 
-/// A batch is answered one for one in its order, and the held are renewed beside those that are
-/// not.
+/// A batch is answered one for one in its order: held leases are renewed among those that are not
+/// held.
 pub async fn renewals_are_answered_in_order(context: TestContext) {
     let ttl_of = |number: usize| millis(60_000 + number as u64);
     let (mut leases, mut renewals) = (Vec::new(), Vec::new());
@@ -124,7 +124,7 @@ pub async fn renewal_keeps_the_token(context: TestContext) {
     expect_eq!(context.granted(&request).await.token, lease.token);
 }
 
-/// A renewal that comes late leaves the lease of the next holder as it is.
+/// A late renewal does not touch the lease of the next holder.
 pub async fn late_renewal_does_not_touch_the_successor(context: TestContext) {
     let late = context.granted(&TestContext::ask("key", "alice").with_ttl(millis(300))).await;
     context.elapse(Duration::from_millis(300)).await;

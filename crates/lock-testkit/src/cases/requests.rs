@@ -1,4 +1,4 @@
-//! Requests: the same one sent again has one effect, whatever became of its answer.
+//! Requests: one that is sent again has one effect, whatever happened to its answer.
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub async fn asking_again_does_not_extend_the_lease(context: TestContext) {
     context.granted(&TestContext::ask("key", "bob")).await;
 }
 
-/// A request that waits and asks again waits where it did, and only once.
+/// A waiting request that asks again keeps its position, and waits only once.
 pub async fn same_request_keeps_its_place(context: TestContext) {
     context.granted(&TestContext::ask("key", "alice")).await;
     let (first, second) =
@@ -44,7 +44,7 @@ pub async fn same_request_keeps_its_place(context: TestContext) {
     expect_eq!(context.waiting("key").await, [first.id, second.id]);
 }
 
-/// A request that waited and asked many times is granted one lease, and is gone when that is.
+/// A waiting request that asked many times is granted one lease, and is gone with it.
 pub async fn queued_request_is_granted_once(context: TestContext) {
     let (held, second) = context.holder_and_waiter().await;
     for _ in 0..3 {
@@ -57,7 +57,7 @@ pub async fn queued_request_is_granted_once(context: TestContext) {
     context.free("key").await;
 }
 
-/// A release that is sent twice is answered by `NotHeld`, and spares the next holder.
+/// A release that is sent twice is answered with `NotHeld`, and does not affect the next holder.
 pub async fn repeated_release_is_not_held(context: TestContext) {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     context.released(&held).await;
@@ -81,7 +81,7 @@ pub async fn repeated_cancel_changes_nothing(context: TestContext) {
     context.free("key").await;
 }
 
-/// A transfer that is sent twice is answered by the one lease that it made.
+/// A transfer that is sent twice is answered with the one lease that it made.
 pub async fn repeated_transfer_gives_the_same_lease(context: TestContext) {
     let (held, waiter) = context.holder_and_waiter().await;
     let (owner, request) = (TestContext::owner("carol"), RequestId::random());
@@ -98,8 +98,8 @@ pub async fn repeated_transfer_gives_the_same_lease(context: TestContext) {
     }
 }
 
-/// A request whose answer was lost asks again and has the lease that it was granted, or one that
-/// it is granted now, but never two.
+/// A request whose answer was lost asks again and gets the lease of its grant, old or new, but
+/// never two.
 pub async fn lost_answer_is_found_again(context: TestContext) {
     let request = TestContext::ask("key", "alice");
     let elsewhere = context.connect().await;
@@ -115,7 +115,7 @@ pub async fn lost_answer_is_found_again(context: TestContext) {
     expect_eq!(context.only_lease("key").await, lease);
 }
 
-/// Requests of one owner for one key hold and wait each for itself.
+/// Requests of one owner for one key hold and wait separately.
 pub async fn each_request_stands_for_itself(context: TestContext) {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     let (first, second) =

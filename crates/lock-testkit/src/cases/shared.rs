@@ -15,7 +15,7 @@ fn reader(owner: &str) -> AcquireRequest {
     TestContext::ask("key", owner).with_mode(Mode::READER)
 }
 
-/// These two hold the key, and nobody else.
+/// Only these two hold the key.
 async fn hold(context: &TestContext, both: [&AcquireRequest; 2]) {
     let mut seen = context.holding("key").await;
     seen.sort_by_key(|request| *request != both[0].id);
@@ -50,7 +50,7 @@ pub async fn writer_waits_for_all_readers(context: TestContext) {
     expect_eq!(context.holding("key").await, [writer.id]);
 }
 
-/// A reader queues behind a waiting writer, although it could share with those who hold.
+/// A reader queues behind a waiting writer, although it could share with the holders.
 pub async fn reader_does_not_join_past_a_waiting_writer(context: TestContext) {
     let (alice, writer) = (reader("alice"), TestContext::queueing("key", "writer"));
     let held = context.granted(&alice).await;
@@ -65,7 +65,7 @@ pub async fn reader_does_not_join_past_a_waiting_writer(context: TestContext) {
     expect_eq!(context.holding("key").await, [bob.id]);
 }
 
-/// A reader of better rank than the waiting writer joins those who hold.
+/// A reader of better rank than the waiting writer joins the holders.
 pub async fn better_ranked_reader_joins(context: TestContext) {
     let (alice, writer) = (reader("alice"), TestContext::queueing("key", "writer"));
     let held = context.granted(&alice).await;
@@ -80,7 +80,7 @@ pub async fn better_ranked_reader_joins(context: TestContext) {
     expect_eq!(context.holding("key").await, [writer.id]);
 }
 
-/// A semaphore has as many holders as permits, and a released permit can be had again.
+/// A semaphore has as many holders as permits, and a released permit can be acquired again.
 pub async fn semaphore_is_limited_to_its_permits(context: TestContext) {
     let ask = |owner| TestContext::ask("key", owner).with_mode(semaphore(3));
     let (held, dave) = (context.granted(&ask("alice")).await, ask("dave"));
@@ -93,7 +93,7 @@ pub async fn semaphore_is_limited_to_its_permits(context: TestContext) {
     expect_eq!(context.refused(&ask("erin")).await.holders, 3);
 }
 
-/// Requests that disagree about the number of permits never hold together.
+/// Requests with different numbers of permits never hold together.
 pub async fn unlike_limits_take_turns(context: TestContext) {
     let ask = |permits| TestContext::queueing("key", "owner").with_mode(semaphore(permits));
     let (two, three) = (ask(2), ask(3));
@@ -138,7 +138,7 @@ pub async fn one_permit_is_handed_on(context: TestContext) {
     expect_eq!(context.queued(&dave).await.position, 1);
 }
 
-/// A reader that is refused for a waiting writer learns of both the holder and the queue.
+/// A reader that is refused because of a waiting writer learns both the holder and the queue.
 pub async fn refused_reader_sees_the_waiting_writer(context: TestContext) {
     let held = context.granted(&reader("alice")).await;
     let writer = TestContext::queueing("key", "writer");

@@ -1,4 +1,4 @@
-//! Fencing tokens: each lease of a key has a higher one than all before.
+//! Fencing tokens: each lease of a key has a higher token than all before it.
 
 use std::slice;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use lock_core::{Metadata, RequestId, TransferTo};
 use super::expect_eq;
 use crate::TestContext;
 
-/// Grants the key once more and releases it, and answers the token.
+/// Grants the key once more and releases it, and returns the token.
 async fn next_token(context: &TestContext) -> u64 {
     let lease = context.granted(&TestContext::ask("key", "alice")).await;
     context.released(&lease).await;
@@ -27,7 +27,7 @@ pub async fn tokens_increase_with_every_lease(context: TestContext) {
     }
 }
 
-/// The lease that follows one that ran out has a higher token.
+/// The lease after an expired one has a higher token.
 pub async fn tokens_increase_after_expiry(context: TestContext) {
     let ttl = Duration::from_millis(200);
     let mut last = 0;
@@ -41,7 +41,7 @@ pub async fn tokens_increase_after_expiry(context: TestContext) {
     }
 }
 
-/// Tokens go on increasing when nothing was left of the key in between.
+/// Tokens keep increasing even if nothing was left of the key in between.
 pub async fn tokens_increase_after_the_key_was_forgotten(context: TestContext) {
     let mut last = 0;
     for _ in 0..100 {
@@ -57,7 +57,7 @@ pub async fn tokens_increase_after_the_key_was_forgotten(context: TestContext) {
     assert!(later > at_once, "{later} follows {at_once}");
 }
 
-/// A waiter that is handed the key has a higher token than who held it before.
+/// A waiter that is handed the key has a higher token than the holder before it.
 pub async fn promoted_lease_has_a_higher_token(context: TestContext) {
     let (first, second) = (TestContext::ask("key", "alice"), TestContext::queueing("key", "bob"));
     let before = context.granted(&first).await;
@@ -67,7 +67,7 @@ pub async fn promoted_lease_has_a_higher_token(context: TestContext) {
     assert!(after.token > before.token, "{} follows {}", after.token, before.token);
 }
 
-/// A lease that was handed over by name has a higher token than the giver's.
+/// A transferred lease has a higher token than the giver's.
 pub async fn transferred_lease_has_a_higher_token(context: TestContext) {
     let first = TestContext::ask("key", "alice");
     let before = context.granted(&first).await;
@@ -95,7 +95,7 @@ pub async fn tokens_increase_after_eviction(context: TestContext) {
     assert!(newcomer > waiter.token.get(), "{newcomer} follows {}", waiter.token);
 }
 
-/// Tokens stay below 2^53, where programs that know only doubles still tell them apart.
+/// Tokens stay below 2^53, so that programs that know only doubles can distinguish them.
 pub async fn tokens_are_exact_in_doubles(context: TestContext) {
     for _ in 0..20 {
         let token = next_token(&context).await;

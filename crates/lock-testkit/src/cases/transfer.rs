@@ -1,4 +1,4 @@
-//! Transfer: a holder hands its lease to somebody by name, past the queue.
+//! Transfer: a holder hands its lease to a named receiver, past the queue.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn gift() -> Metadata {
     Metadata::parse([("from", "alice")]).expect("valid metadata")
 }
 
-/// The key is held and waited for as it was.
+/// The holders and waiters of the key are unchanged.
 async fn is_still(context: &TestContext, before: Inspection) {
     let after = context.inspect("key").await;
     expect_eq!((after.leases, after.waiters), (before.leases, before.waiters));
@@ -43,7 +43,7 @@ pub async fn transfer_to_a_waiter_passes_the_queue(context: TestContext) {
     expect_eq!(context.waiting("key").await, [bob.id]);
 }
 
-/// A transfer reaches an owner that did not ask, with a lease of the giver's length and mode.
+/// A transfer gives an owner that did not ask a lease of the giver's ttl and mode.
 pub async fn transfer_to_an_owner_that_does_not_wait(context: TestContext) {
     let span = Duration::from_secs(45);
     let alice =
@@ -61,7 +61,7 @@ pub async fn transfer_to_an_owner_that_does_not_wait(context: TestContext) {
     context.released(&lease).await;
 }
 
-/// Only the holding request can transfer: others, the next waiter too, change nothing.
+/// Only the holding request can transfer; others, including the next waiter, change nothing.
 pub async fn transfer_by_another_request_is_refused(context: TestContext) {
     let (held, bob) = context.holder_and_waiter().await;
     let before = context.inspect("key").await;
@@ -72,7 +72,7 @@ pub async fn transfer_by_another_request_is_refused(context: TestContext) {
     is_still(&context, before).await;
 }
 
-/// A transfer to a request that does not wait is refused, and the giver goes on holding.
+/// A transfer to a request that does not wait is refused, and the giver keeps its lease.
 pub async fn transfer_to_an_absent_waiter_changes_nothing(context: TestContext) {
     let (held, bob) = context.holder_and_waiter().await;
     let carol = TestContext::queueing("key", "carol");
@@ -86,7 +86,7 @@ pub async fn transfer_to_an_absent_waiter_changes_nothing(context: TestContext) 
     expect_eq!(context.queued(&bob).await.position, 1);
 }
 
-/// After a transfer the giver neither renews nor releases, nor hands over a second time.
+/// After a transfer the giver can neither renew nor release nor transfer again.
 pub async fn giver_holds_nothing_after_transfer(context: TestContext) {
     let (held, bob) = context.holder_and_waiter().await;
     let lease = context.transferred(&held, to_waiter(&bob)).await;
@@ -126,7 +126,7 @@ pub async fn transfer_needs_the_same_mode(context: TestContext) {
     expect_eq!(context.waiting("key").await, [reader.id]);
 }
 
-/// A transfer to a request that holds already is refused.
+/// A transfer to a request that already holds is refused.
 pub async fn transfer_to_a_holder_changes_nothing(context: TestContext) {
     let ask = |owner| TestContext::ask("key", owner).with_mode(Mode::READER);
     let (alice, bob) = (ask("alice"), ask("bob"));

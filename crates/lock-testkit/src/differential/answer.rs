@@ -1,4 +1,4 @@
-//! What a store answers to a command, in a form that can be compared and counted.
+//! The answer of a store to a command, in a form that can be compared and counted.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use lock_core::{
     Renewal, Timed, Timestamp, Transfer, Waiter,
 };
 
-/// What a store answers to a command.
+/// The answer of a store to a command.
 #[derive(Debug, PartialEq)]
 pub(super) enum Answer {
     Acquire(Timed<Acquisition>),
@@ -23,11 +23,11 @@ pub(super) enum Answer {
     List(Vec<Lease>, BTreeSet<Timestamp>),
     /// The waiters of all pages by key and request, and the times at which the pages were made.
     WaitsOf(Vec<Waiter>, BTreeSet<Timestamp>),
-    /// An error, or what no store may answer.
+    /// An error, or an answer that no store may give.
     Failed(String),
 }
 
-/// All that [`Answer::kinds`], [`change`] and [`notice`] can tell.
+/// All names that [`Answer::kinds`], [`change`] and [`notice`] can return.
 pub(super) const KINDS: &[&str] = &[
     "Acquisition::Granted",
     "Acquisition::Queued",
@@ -80,7 +80,7 @@ pub(super) const KINDS: &[&str] = &[
     "Notice::Ask",
 ];
 
-/// What kind of a change it is.
+/// The name of the kind of a change.
 pub(super) const fn change(change: &Change) -> &'static str {
     match change {
         Change::Queued(_) => "Change::Queued",
@@ -96,7 +96,7 @@ pub(super) const fn change(change: &Change) -> &'static str {
     }
 }
 
-/// What kind of a notice it is.
+/// The name of the kind of a notice.
 pub(super) const fn notice(notice: &Notice) -> &'static str {
     match notice {
         Notice::Granted(_) => "Notice::Granted",
@@ -106,7 +106,7 @@ pub(super) const fn notice(notice: &Notice) -> &'static str {
     }
 }
 
-/// What the contract may grow by.
+/// The name for variants that a later contract may add.
 pub(super) const UNKNOWN: &str = "unknown";
 
 impl Answer {
@@ -120,7 +120,7 @@ impl Answer {
         Self::WaitsOf(waiters, times)
     }
 
-    /// What kind of an answer it is, of each part.
+    /// The kinds of the answer's parts.
     pub(super) fn kinds(&self) -> Vec<&'static str> {
         let kind = match self {
             Self::Acquire(reply) => match &reply.value {

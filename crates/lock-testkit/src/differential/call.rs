@@ -1,4 +1,4 @@
-//! A command with all that it is about, and how it is sent to a store.
+//! A fully resolved command, and how to send it to a store.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::answer::Answer;
 /// Maximum number of pages that are read: there are never so many leases.
 const PAGES: usize = 10_000;
 
-/// A command with all that it is about.
+/// A fully resolved command.
 #[derive(Clone, Debug)]
 pub(super) enum Call {
     Acquire(AcquireRequest),
@@ -74,7 +74,7 @@ impl Call {
     }
 }
 
-/// A page of so many of at most so many.
+/// The answer for a page that is longer than its limit.
 fn too_long(page: &impl std::fmt::Debug) -> Result<Answer> {
     Ok(Answer::Failed(format!("a page is longer than its limit: {page:?}")))
 }

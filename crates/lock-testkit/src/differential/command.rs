@@ -1,4 +1,4 @@
-//! Random commands, and what each becomes in the situation in which it is sent.
+//! Random commands, which are resolved against the state in which they are sent.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use proptest::sample::select;
 
 use super::values::{CROWD, KEYS, MAILBOXES, OWNERS, PREFIXES, REQUESTS, SESSIONS};
 
-/// A random command, whose subject is chosen by the situation in which it is sent: one that says
-/// "the first holder" is about another request in each.
+/// A random command, whose subject is resolved when it is sent: "the first holder" is another
+/// request in each state.
 #[derive(Clone, Debug)]
 pub struct Command {
     pub(super) step: Step,
-    /// Whether the keys are looked at afterwards; looking is a command of its own.
+    /// True if the keys are inspected afterwards, with a command of its own.
     pub(super) look: bool,
 }
 
@@ -29,7 +29,7 @@ pub(super) enum Step {
         terms: Terms,
         on_held: OnHeld,
     },
-    /// So many new requests queue one after another.
+    /// This many new requests queue one after another.
     Crowd {
         key: u8,
         count: u8,
@@ -86,7 +86,7 @@ pub(super) enum Step {
         session: u8,
         limit: u32,
     },
-    /// The command so many before this one once more, as after a lost answer.
+    /// Repeats the command this many before, as after a lost answer.
     Again {
         back: u8,
     },
@@ -99,42 +99,42 @@ pub(super) struct Terms {
     pub(super) ttl: Ttl,
     pub(super) head_start: HeadStart,
     pub(super) metadata: u8,
-    /// A session of its own if there is none.
+    /// `None` means a session of its own.
     pub(super) session: Option<u8>,
     pub(super) mailbox: Option<u8>,
 }
 
-/// What a crowd consists of.
+/// The members of a crowd.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// Exclusive requests, of which a few have a head start.
     Exclusive,
-    /// Requests that differ in mode, rank and patience.
+    /// Requests of different modes, ranks and keep-alives.
     Mixed,
-    /// Readers, which all hold together when they can.
+    /// Readers, which hold together if they can.
     Readers,
     /// Readers, after which all leases of the key are evicted: those of as many readers as one
     /// command ends, or the one that they wait for.
     EvictedReaders,
 }
 
-/// Which lease of whom.
+/// A lease of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeaseRef {
     pub(super) request_ref: RequestRef,
     pub(super) generation: LeaseGeneration,
 }
 
-/// Which of the leases that a request ever had on a key.
+/// One of the leases that a request ever had on a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum LeaseGeneration {
     Last,
     LastButOne,
-    /// None: the token is too low for any.
+    /// No lease: the token is too low for any.
     Never,
 }
 
-/// Whose request.
+/// A choice of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RequestRef {
     Number(u8),
@@ -142,11 +142,11 @@ pub(super) enum RequestRef {
     Waiter(u8),
 }
 
-/// How the clock moves.
+/// A movement of the clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Tick {
     Forward(Duration),
-    /// To the end to come of this number, or this many microseconds before or after it.
+    /// To the upcoming end of this number, or this many microseconds before or after it.
     ToEnd {
         number: u8,
         micros: i8,
@@ -165,7 +165,7 @@ fn step() -> impl Strategy<Value = Step> {
     let (some_owner, to) = (option::of(owner()), option::of(owner()));
     let transfer = (key(), named(), mostly_waiter(), to, 0..3_u8, owner());
     let limit = || select(vec![100, 1, 2, 3]);
-    // 64 is what one command does.
+    // 64 is the bound of one command.
     let crowd = prop_oneof![1 => 1..8_u8, 1 => Just(64), 5 => 70..=CROWD];
     let kind = select(vec![Kind::Exclusive, Kind::Mixed, Kind::Readers, Kind::EvictedReaders]);
     prop_oneof![
@@ -203,7 +203,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Mostly the first, so that something is going on there.
+/// Mostly the first key, so that it is contended.
 fn key() -> impl Strategy<Value = u8> {
     prop_oneof![3 => Just(0), 1 => 1..KEYS.len() as u8]
 }

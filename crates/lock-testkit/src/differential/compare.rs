@@ -18,10 +18,10 @@ use super::report::Tally;
 use super::tokens::Counters;
 use super::{START, values};
 
-/// After how many commands everything is looked at.
+/// The number of commands between inspections of everything.
 const LOOK_AROUND_EVERY: usize = 10;
 
-/// Maximum number of leases and of waiters that a look shows: more than there ever are.
+/// Maximum number of leases and of waiters that an inspection shows: more than there ever are.
 pub(super) const LOOK_LIMIT: NonZeroU32 =
     NonZeroU32::new(InspectQuery::MAX_LIMIT).expect("not zero");
 
@@ -34,7 +34,7 @@ pub(super) const LOOK_LIMIT: NonZeroU32 =
 /// The first [`Disagreement`].
 ///
 /// # Cancel safety
-/// A call that is dropped leaves the store with what was sent so far.
+/// A dropped call leaves the store with the commands sent so far.
 pub async fn compare(
     store: &dyn LockStore,
     clock: &ManualClock,
@@ -63,7 +63,7 @@ struct Bench<'a> {
     clock: &'a ManualClock,
     settings: &'a Settings,
     oracle: Oracle,
-    /// What the commands became, without what was only looked at.
+    /// The calls that the commands resolved to, without inspections.
     sent: Vec<Call>,
     history: Vec<Entry>,
     tally: Tally,
@@ -123,7 +123,7 @@ impl Bench<'_> {
 
     async fn call(&mut self, call: &Call) -> Result<(), Disagreement> {
         match call {
-            // A store may answer a batch in one step, and a page in each.
+            // A store may answer a batch in one step, and each page in one.
             Call::Hear(_) | Call::Renew(_) if !self.oracle.is_plain_to_batch(&call.keys()) => {
                 for key in call.keys() {
                     self.look_until_clean(&key).await?;
@@ -139,7 +139,7 @@ impl Bench<'_> {
                     self.look_at_keys().await?;
                 }
                 self.ask(call.clone()).await?;
-                // A store need not have settled what it did not show.
+                // A store need not settle keys that it did not show.
                 self.look_at_keys().await
             }
             _ => self.ask(call.clone()).await.map(drop),
@@ -171,7 +171,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Compares all that can be seen.
+    /// Compares everything visible.
     async fn look_around(&mut self) -> Result<(), Disagreement> {
         self.look_at_keys().await?;
         for limit in [ListQuery::DEFAULT_LIMIT, NonZeroU32::MIN.saturating_add(1)] {
@@ -194,8 +194,8 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Looks at a key until nothing dead is left to be dropped, and so none of it is left to the
-    /// manner in which a store reads several keys.
+    /// Inspects a key until nothing dead is left to drop, so that the way in which a store reads
+    /// several keys makes no difference.
     async fn look_until_clean(&mut self, key: &LockKey) -> Result<(), Disagreement> {
         let is_clean = |seen: &Inspection| seen.waiting == seen.waiters.items.len() as u64;
         loop {

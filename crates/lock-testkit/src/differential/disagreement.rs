@@ -1,4 +1,4 @@
-//! How a store and the machine disagree, and after what.
+//! A disagreement between a store and the machine, with the commands that led to it.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use lock_core::Timestamp;
 
 use super::call::Call;
 
-/// A store answered otherwise than the machine.
+/// The answers of a store and of the machine differ.
 #[derive(Clone, Debug)]
 pub struct Disagreement {
     pub(super) history: Vec<Entry>,
@@ -14,7 +14,7 @@ pub struct Disagreement {
     pub(super) answered: String,
 }
 
-/// What was done.
+/// A step of the sequence.
 #[derive(Clone, Debug)]
 pub(super) enum Entry {
     Clock(Timestamp),
@@ -22,14 +22,14 @@ pub(super) enum Entry {
 }
 
 impl Disagreement {
-    /// How many commands were sent, the last of which was answered wrongly.
+    /// The number of commands sent; the answer to the last was wrong.
     #[must_use]
     pub fn commands(&self) -> usize {
         self.history.iter().filter(|entry| matches!(entry, Entry::Sent(_))).count()
     }
 }
 
-/// Shows everything that was sent, one command a line, and then both answers to the last.
+/// Shows all commands, one per line, and then both answers to the last.
 impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for entry in &self.history {
@@ -41,7 +41,7 @@ impl fmt::Display for Disagreement {
         writeln!(f, "the machine answers {}", self.expected)?;
         write!(f, "  the store answers {}", self.answered)?;
         if self.expected == self.answered {
-            // Debug forms keep the texts of metadata to themselves.
+            // Debug output hides the texts of metadata.
             write!(f, "\n  which differ in the texts of their metadata")?;
         }
         Ok(())

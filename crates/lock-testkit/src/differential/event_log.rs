@@ -1,4 +1,4 @@
-//! What a watcher of the store is told, compared with what happened.
+//! The events that a watcher of the store receives, compared with those of the machine.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use lock_core::{EventCursor, EventFilter, EventStream, LockEvent, LockKey, LockStore, Watched};
 
-/// How long the last event may take to arrive, in real time.
+/// The longest wait for the last event, in real time.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a watcher was told so far.
+/// The events that a watcher has received.
 pub(super) struct EventLog {
     events: EventStream,
     told: Vec<LockEvent>,
@@ -23,7 +23,7 @@ impl EventLog {
         Ok(Self { events: watch(store, None).await?, told })
     }
 
-    /// Watches on from the last event that was told: nothing is told twice, and nothing is missing.
+    /// Resumes the watch after the last event: none is repeated, and none is missing.
     pub(super) async fn resume(&mut self, store: &dyn LockStore) -> Result<(), String> {
         if let Some(last) = self.told.last() {
             self.events = watch(store, Some(&last.cursor)).await?;
@@ -31,7 +31,7 @@ impl EventLog {
         Ok(())
     }
 
-    /// Takes the events that have arrived, so that none is missed for want of room.
+    /// Takes the events that have arrived, so that none is missed because a buffer is full.
     pub(super) async fn listen(&mut self) -> Result<(), String> {
         while let Some(watched) = self.next_at_once().await {
             self.take(watched)?;
@@ -57,8 +57,8 @@ impl EventLog {
         }
     }
 
-    /// Waits for as many events as `happened`, and says where they differ from these first: the
-    /// right one and the one that was told.
+    /// Waits for as many events as `happened`, and returns the first difference: the expected event
+    /// and the received one.
     pub(super) async fn end(
         mut self,
         happened: &[LockEvent],
@@ -70,7 +70,7 @@ impl EventLog {
             }
             Ok(())
         };
-        // Who is told too little in time is told nothing more.
+        // A watcher that is short of events after this time receives no more.
         let cut = tokio::time::timeout(PATIENCE, complete).await.unwrap_or(Ok(()));
         cut.map_err(|cut: String| (None, cut))?;
         let (right, told) = (by_key(happened), by_key(&self.told));
@@ -94,7 +94,7 @@ async fn watch(store: &dyn LockStore, after: Option<&EventCursor>) -> Result<Eve
     events.map_err(|error| format!("no events: {error:?}"))
 }
 
-/// The events of each key: only these have an order.
+/// The events of each key: only these are ordered.
 fn by_key(events: &[LockEvent]) -> BTreeMap<&LockKey, Vec<&LockEvent>> {
     let mut keys = BTreeMap::<_, Vec<_>>::new();
     for event in events {

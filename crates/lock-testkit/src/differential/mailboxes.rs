@@ -1,4 +1,4 @@
-//! What the mailboxes of the store are told, compared with what they must be.
+//! The notices in the store's mailboxes, compared with those of the machine.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -9,10 +9,10 @@ use lock_core::{LockStore, MailboxId, Notice, NoticeStream};
 
 use super::values;
 
-/// How long the last notice may take to arrive, in real time.
+/// The longest wait for the last notice, in real time.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The open mailboxes, and what each was told so far.
+/// The open mailboxes, and the notices of each so far.
 pub(super) struct Mailboxes(Vec<Mailbox>);
 
 struct Mailbox {
@@ -42,8 +42,8 @@ impl Mailboxes {
         Ok(())
     }
 
-    /// Waits for as many notices as were `right`, and says which mailbox was told others: the
-    /// right ones and those that were told, each without those that both have.
+    /// Waits for as many notices as `right`, and returns the mailbox that differs: the missing
+    /// notices and the unexpected ones.
     pub(super) async fn end(
         mut self,
         right: &[(MailboxId, Notice)],
@@ -58,7 +58,7 @@ impl Mailboxes {
                 }
                 Ok(())
             };
-            // A mailbox that is told too little in time is told nothing more.
+            // A mailbox that is short of notices after this time receives no more.
             let cut = tokio::time::timeout(PATIENCE, complete).await.unwrap_or(Ok(()));
             cut.map_err(|cut: String| (String::new(), cut))?;
             let (missing, wrong) = difference(&right, &mailbox.told);
@@ -93,7 +93,7 @@ impl Mailbox {
     }
 }
 
-/// What is only in the one, and what is only in the other.
+/// The notices found only in the first list, and those found only in the second.
 fn difference(right: &[Notice], told: &[Notice]) -> (Vec<String>, Vec<String>) {
     let mut counts = BTreeMap::<String, i64>::new();
     for notice in right {

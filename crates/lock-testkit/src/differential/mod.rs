@@ -1,13 +1,12 @@
-//! The differential test: a store and the state machine are given the same random commands, and
-//! must answer the same.
+//! The differential test: a store and the state machine receive the same random commands, and must
+//! give the same answers.
 //!
 //! [`check`] runs as many sequences of [`commands`] as its [`Settings`] say, each on a store that
-//! was just [started](check) and on an oracle that is nothing but the machine of `lock-core`. Both
-//! stand on one clock that is set by hand. Every answer must be the same, tokens and points of time
-//! included, and so must all that can be seen of the few keys, the events of each key and the
-//! notices of each mailbox. Only the texts of cursors are the store's own, and which keys share a
-//! counter of tokens. A sequence on which they disagree is made as short as can be before it is
-//! told.
+//! was just [started](check) and on an oracle that is the machine of `lock-core` alone. Both use
+//! one clock that is set by hand. Every answer must be the same, including tokens and times, and so
+//! must everything visible of the few keys, the events of each key and the notices of each mailbox.
+//! Only the texts of cursors and the grouping of keys by token counter are the store's own. A
+//! sequence on which they disagree is reduced as far as possible before it is reported.
 
 mod answer;
 mod call;

@@ -1,4 +1,4 @@
-//! The store that is right by definition: the state machine and the last tokens.
+//! The oracle: the state machine and the last tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,15 @@ use super::answer::Answer;
 use super::call::Call;
 use super::tokens::Counters;
 
-/// The store that is right by definition.
+/// The oracle, whose answers are right by definition.
 #[derive(Debug)]
 pub(super) struct Oracle {
     states: BTreeMap<LockKey, KeyState>,
     counters: Counters,
     pub(super) now: Timestamp,
-    /// What happened so far, without cursors.
+    /// The events so far, without cursors.
     pub(super) events: Vec<LockEvent>,
-    /// What each mailbox was told so far.
+    /// The notices so far, each with its mailbox.
     pub(super) notices: Vec<(MailboxId, Notice)>,
     /// The tokens that each request had on each key.
     tokens: BTreeMap<(LockKey, RequestId), Vec<FencingToken>>,
@@ -124,41 +124,41 @@ impl Oracle {
         }
     }
 
-    /// Whether all stores see the same however they look at several keys: at most one changes by
-    /// being looked at, and that no more when it is looked at again.
+    /// Returns `true` if every store shows the same, in whatever order it inspects several keys:
+    /// inspection changes at most one of them, and only the first time.
     pub(super) fn is_plain_to_see(&self) -> bool {
         let due = self.states.iter().map(|(key, state)| self.due(key, state));
         let due: Vec<_> = due.filter(|changes| !changes.is_empty()).collect();
         due.len() <= 1 && due.iter().all(|changes| is_bounded(changes))
     }
 
-    /// Whether commands on these keys do the same each in a step of its own and all in one.
+    /// Returns `true` if commands on these keys have the same effect in one step as in a step each.
     pub(super) fn is_plain_to_batch(&self, keys: &BTreeSet<LockKey>) -> bool {
         let states = keys.iter().filter_map(|key| self.states.get_key_value(key));
         let due: Vec<_> = states.flat_map(|(key, state)| self.due(key, state)).collect();
         is_bounded(&due)
     }
 
-    /// What happens to a key as soon as it is looked at.
+    /// The changes to a key that its next inspection makes.
     fn due(&self, key: &LockKey, state: &KeyState) -> Vec<Change> {
         let mut step = Step::new(self.now, self.counters.last(key), ChangeKinds::ALL);
         state.clone().settle(&mut step);
         step.effects.changes
     }
 
-    /// Those who hold the key.
+    /// The holders of the key.
     pub(super) fn holders(&self, key: &LockKey) -> Vec<RequestId> {
         let leases = self.states.get(key).into_iter().flat_map(|state| state.leases(self.now));
         leases.map(|lease| lease.request).collect()
     }
 
-    /// Those who wait for the key.
+    /// The waiters of the key.
     pub(super) fn waiters(&self, key: &LockKey) -> Vec<RequestId> {
         let waiters = self.states.get(key).into_iter().flat_map(|state| state.waiters(self.now));
         waiters.map(|waiter| waiter.request).collect()
     }
 
-    /// The name of the lease that the request had last, or so many before that.
+    /// The name of the request's last lease, or of the one this many before that.
     pub(super) fn name(&self, key: &LockKey, request: RequestId, back: usize) -> LeaseName {
         let had = self.tokens.get(&(key.clone(), request));
         let token = had.and_then(|tokens| tokens.iter().rev().nth(back).copied());
@@ -166,7 +166,7 @@ impl Oracle {
         LeaseName::new(key.clone(), request, token)
     }
 
-    /// The points of time to come at which a lease or the patience with a waiter ends.
+    /// The future times at which a lease or the keep-alive of a waiter ends.
     pub(super) fn deadlines(&self) -> Vec<Timestamp> {
         let leases = self.states.values().flat_map(|state| state.leases(self.now));
         let ends = leases.filter_map(|lease| lease.expires_at);
@@ -177,7 +177,7 @@ impl Oracle {
     }
 }
 
-/// Whether there is less of each kind than one step may do.
+/// Returns `true` if the number of changes of each kind is below the bound of one step.
 fn is_bounded(changes: &[Change]) -> bool {
     [ChangeKind::Expired, ChangeKind::Lapsed, ChangeKind::Granted]
         .iter()

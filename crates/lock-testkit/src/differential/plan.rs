@@ -1,4 +1,4 @@
-//! How many sequences are run from which seed, and how a disagreement is made short.
+//! The sequences to run, and the reduction of one that disagrees.
 
 use std::env;
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use super::command::Command;
 use super::{Disagreement, Failure, Report, START, Tally, commands, compare};
 
-/// How the differential test is run.
+/// The settings of a differential test.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// How many sequences are run.
+    /// The number of sequences.
     pub sequences: u32,
-    /// The seed of the first sequence; each of the others has one more than the one before. `None`
-    /// takes another every time.
+    /// The seed of the first sequence; the others follow by one. `None` draws a new seed every
+    /// time.
     pub seed: Option<u64>,
-    /// How many shorter sequences are tried after a disagreement.
+    /// The number of shorter sequences to try after a disagreement.
     pub shrinks: u32,
-    /// Whether events must agree, too, key by key.
+    /// True if events must agree as well, key by key.
     pub events: bool,
-    /// Whether notices must agree, too, mailbox by mailbox.
+    /// True if notices must agree as well, mailbox by mailbox.
     pub notices: bool,
 }
 
@@ -35,8 +35,9 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The default with what the environment says: `LOCK_DIFFERENTIAL_SEQUENCES` how many, and
-    /// `LOCK_DIFFERENTIAL_SEED` from where. What is not a number counts as not said.
+    /// The default, overridden by the environment: `LOCK_DIFFERENTIAL_SEQUENCES` is the number of
+    /// sequences, and `LOCK_DIFFERENTIAL_SEED` the first seed. Values that are not numbers are
+    /// ignored.
     #[must_use]
     pub fn from_env() -> Self {
         fn number<T: std::str::FromStr>(name: &str) -> Option<T> {
@@ -59,7 +60,7 @@ impl Settings {
         Self { seed: Some(seed), ..self }
     }
 
-    /// Tries so many shorter sequences after a disagreement.
+    /// Tries this many shorter sequences after a disagreement.
     #[must_use]
     pub fn with_shrinks(self, shrinks: u32) -> Self {
         Self { shrinks, ..self }
@@ -80,22 +81,21 @@ impl Settings {
 
 /// Runs sequences of random commands until a store disagrees with the machine.
 ///
-/// `start` makes an empty store for each sequence, or empties the one it has, which gave out no
-/// token yet. It is given the clock that the store must stand on, the same each time, set to
-/// [`START`].
+/// `start` makes an empty store for each sequence, or empties its only one, which has issued no
+/// token yet. It receives the clock that the store must use, the same each time, set to [`START`].
 ///
 /// # Errors
 /// The first disagreement, made as short as the settings allow.
 ///
 /// # Cancel safety
-/// A call that is dropped leaves nothing behind but the last store.
+/// A dropped call leaves only the last store behind.
 pub async fn check<S, F>(settings: &Settings, mut start: F) -> Result<Report, Failure>
 where
     S: LockStore,
     F: AsyncFnMut(Arc<ManualClock>) -> S,
 {
     let clock = Arc::new(ManualClock::new(START));
-    // Random requests are at hand, and half of one is a seed.
+    // Half of a random request is a seed.
     let seed = settings.seed.unwrap_or_else(|| RequestId::random().to_bits() as u64);
     let mut report = Report::new(seed);
     while report.sequences < settings.sequences {
@@ -128,7 +128,7 @@ where
     compare(&store, clock, commands, settings).await
 }
 
-/// Tries simpler sequences, and goes on from each that still ends in a disagreement.
+/// Tries simpler sequences, and continues from each that still ends in a disagreement.
 async fn shorten<S, F>(
     settings: &Settings,
     clock: &Arc<ManualClock>,
@@ -175,7 +175,7 @@ impl Sequence {
     }
 }
 
-/// Spreads neighbouring seeds far apart: the last steps of `SplitMix64`.
+/// Spreads adjacent seeds far apart: the last steps of `SplitMix64`.
 const fn mixed(seed: u64) -> u64 {
     let seed = (seed ^ seed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let seed = (seed ^ seed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -1,4 +1,4 @@
-//! What a run of the differential test came to.
+//! The result of a differential test.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use lock_core::{LockEvent, MailboxId, Notice};
 use super::Disagreement;
 use super::answer::{self, Answer, KINDS};
 
-/// How often each kind of answer and of notice was given, and each kind of change happened.
+/// The counts of answers, notices and changes, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally(BTreeMap<&'static str, u64>);
 
@@ -19,7 +19,7 @@ impl Tally {
         KINDS
     }
 
-    /// How often this kind occurred.
+    /// The count of this kind.
     #[must_use]
     pub fn of(&self, kind: &str) -> u64 {
         self.0.get(kind).copied().unwrap_or_default()
@@ -50,7 +50,7 @@ impl Tally {
     }
 }
 
-/// One kind a line.
+/// One kind per line.
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|(kind, count)| writeln!(f, "{count:>9} {kind}"))
@@ -61,11 +61,11 @@ impl fmt::Display for Tally {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// How many sequences were run.
+    /// The number of sequences run.
     pub sequences: u32,
-    /// The seed of the first; each of the others has one more than the one before.
+    /// The seed of the first; the others follow by one.
     pub seed: u64,
-    /// How often each kind of answer and of notice was given, and each kind of change happened.
+    /// The counts of answers, notices and changes, by kind.
     pub tally: Tally,
 }
 
@@ -86,11 +86,11 @@ impl fmt::Display for Report {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Failure {
-    /// How many sequences agreed before.
+    /// The number of sequences that agreed before.
     pub agreed: u32,
     /// The seed of the sequence that did not.
     pub seed: u64,
-    /// How the shortest sequence ended that was found from there.
+    /// The disagreement of the shortest sequence found from there.
     pub disagreement: Disagreement,
 }
 

@@ -1,4 +1,4 @@
-//! What a random command becomes in the situation in which it is sent.
+//! Resolves a random command against the state in which it is sent.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::oracle::Oracle;
 use super::values::{self, CROWD, PREFIXES, REQUESTS};
 
 impl Step {
-    /// The commands that are sent: one mostly, many for a crowd, none for the passing of time.
+    /// The commands to send: mostly one, many for a crowd, none if only time passes.
     pub(super) fn calls(&self, oracle: &Oracle, sent: &[Call]) -> Vec<Call> {
         let on = |number: u8, request_ref: &RequestRef| {
             let key = values::key(number);
@@ -120,7 +120,7 @@ impl Step {
         vec![call]
     }
 
-    /// Where the clock stands after the command, if that moves it.
+    /// The time after the command, if it moves the clock.
     pub(super) fn moves_clock_to(&self, oracle: &Oracle) -> Option<Timestamp> {
         let Self::Clock(tick) = self else { return None };
         let now = oracle.now;
@@ -183,8 +183,8 @@ impl RequestRef {
     }
 }
 
-/// Members of a mixed crowd differ in mode, rank and patience; of the others only the rank of a few
-/// is better, so that not all fall silent in the order of the queue.
+/// Members of a mixed crowd differ in mode, rank and keep-alive; in other crowds only a few have a
+/// better rank, so that they do not all fall silent in the order of the queue.
 fn crowd_member(key: u8, number: u8, keep_alive: KeepAlive, kind: Kind) -> Call {
     let (key, owner) = (values::key(key), values::owner(number));
     let request = AcquireRequest::new(values::request(REQUESTS + number), key, owner)

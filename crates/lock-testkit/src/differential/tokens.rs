@@ -1,4 +1,4 @@
-//! How a store counts its tokens: for all keys together, for each alone, or for parts of them.
+//! The scope of a store's token counters: all keys, each key, or groups of keys.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ pub(super) struct Counters {
 impl Counters {
     /// Finds out which keys of a new store share a counter, while its clock stands at [`START`].
     ///
-    /// The key of number `n` is granted `2^n` times, so that the first token of each key tells
-    /// with which keys before it shares its counter.
+    /// The key of number `n` is granted `2^n` times, so that the first token of each key shows with
+    /// which earlier keys it shares its counter.
     pub(super) async fn of(store: &dyn LockStore) -> Result<Self, String> {
         let mut counters = Self { counter_of: BTreeMap::new(), last: BTreeMap::new() };
         for (number, key) in values::keys().enumerate() {

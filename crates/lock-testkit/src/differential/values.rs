@@ -26,7 +26,7 @@ pub(super) const MAILBOXES: u8 = 3;
 /// The requests that most commands are about; those of crowds follow.
 pub(super) const REQUESTS: u8 = 8;
 
-/// How many requests the crowds are made of.
+/// The number of requests of which crowds are made.
 pub(super) const CROWD: u8 = 140;
 
 pub(super) fn key(number: u8) -> LockKey {

@@ -24,7 +24,7 @@ impl StoreClock {
         Self { since: Instant::now(), showed: START, stands: false, was_slow: false }
     }
 
-    /// What the clock shows.
+    /// The time that the clock shows.
     pub(super) fn now(&self) -> Timestamp {
         if self.stands { self.showed } else { self.showed.after(self.since.elapsed()) }
     }
@@ -54,7 +54,8 @@ impl StoreClock {
         Instant::now() + at.since(self.now())
     }
 
-    /// Whether the clock ever jumped back or stood, so that leases outlive what their holders know.
+    /// Returns `true` if the clock ever jumped back or stood still, so that leases outlive their
+    /// holders' deadlines.
     pub(super) const fn was_slow(&self) -> bool {
         self.was_slow
     }

@@ -26,7 +26,7 @@ use super::planted::Planted;
 use super::show::{self, Show};
 use super::store::Store;
 
-/// How long renewals cease where that fault is planted.
+/// The pause in renewals where that fault is planted.
 const CEASING: Duration = Duration::from_secs(40);
 
 /// The store as one process sees it.
@@ -48,7 +48,7 @@ impl Connection {
         Self { environment, link }
     }
 
-    /// Does a command, and answers what `command` does.
+    /// Sends a command, and returns the answer of `command`.
     async fn command<T: Show + Send + 'static>(
         &self,
         operation: Operation,
@@ -62,7 +62,8 @@ impl Connection {
         self.call(operation, at_store).await
     }
 
-    /// Sends a request, which takes place whatever becomes of this future, and waits for the answer.
+    /// Sends a request, which takes effect even if this future is dropped, and waits for the
+    /// answer.
     async fn call<T: Send + 'static>(
         &self,
         operation: Operation,
@@ -112,7 +113,7 @@ async fn carry<T>(
     let mut reply = at_store(&environment);
     if let Some(after) = fate.repeated_after {
         arrive(&link, after).await;
-        // Whoever lost the connection meanwhile does not send it again.
+        // A process that lost the connection meanwhile does not resend it.
         if link.is_connection(fate.connection) && !link.is_dead() {
             reply = at_store(&environment);
         }
@@ -120,15 +121,16 @@ async fn carry<T>(
     sleep(fate.answer_takes).await;
     link.until_free().await;
     if !fate.answer_is_lost && link.is_connection(fate.connection) {
-        // Who gave up does not want it.
+        // The caller may have given up.
         let _ = answer.send(reply);
-        // What the process makes of it is seen when it ran.
+        // The process's reaction shows after it ran.
         sleep(Duration::from_millis(1)).await;
         environment.look();
     }
 }
 
-/// Waits until a request is at the store. What a process sent that is gone arrives now or never.
+/// Waits until a request reaches the store. The request of a process that is gone arrives now or
+/// never.
 async fn arrive(link: &Link, takes: Duration) {
     let on_its_way = async {
         sleep(takes).await;
@@ -212,7 +214,7 @@ impl LockBackend for Connection {
     }
 }
 
-/// One answer for each request of a batch; what fails fails for each.
+/// One answer for each request of a batch; a failure is one for each.
 fn each<T>(count: usize, answers: Result<Vec<Timed<T>>>) -> Vec<Result<Timed<T>>> {
     match answers {
         Ok(answers) => answers.into_iter().map(Ok).collect(),

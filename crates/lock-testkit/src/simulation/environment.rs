@@ -1,4 +1,4 @@
-//! What all processes of a run share: the store, the mailboxes, the observers and the history.
+//! The environment that all processes of a run share: store, mailboxes, observers and history.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,12 +21,12 @@ use super::witness::Witness;
 /// The number of commands after which a run is a storm.
 const COMMANDS: u64 = 200_000;
 
-/// What all processes of a run share.
+/// The environment that all processes of a run share.
 #[derive(Debug)]
 pub(super) struct Environment {
     begun: Instant,
     pub(super) planted: Option<Planted>,
-    /// How late everything may be where the store is a real one.
+    /// The allowance for delays of a real store; `None` for a simulated one.
     real: Option<Duration>,
     state: Mutex<State>,
     failed: Notify,
@@ -42,9 +42,9 @@ pub(super) struct State {
     mailboxes: BTreeMap<MailboxId, Mailbox>,
     opened: u64,
     pub(super) commands: u64,
-    /// From when on the bounds hold strictly, once the faults ended.
+    /// The time from which the bounds hold strictly, once the faults have ended.
     pub(super) strict_from: Option<Instant>,
-    /// The acquires that took place and whose answer is on its way.
+    /// The acquires that took effect and whose answer is on its way.
     unanswered: BTreeSet<RequestId>,
 }
 
@@ -86,12 +86,12 @@ impl Environment {
         Self { begun, planted, real: None, state, failed: Notify::new() }
     }
 
-    /// Whether the store is a real one, of which only the processes' side is seen.
+    /// Returns `true` if the store is real, so that only the processes' side is observed.
     pub(super) const fn is_real(&self) -> bool {
         self.real.is_some()
     }
 
-    /// How late calls may end.
+    /// The allowance by which calls may end late.
     pub(super) fn slack(&self) -> Duration {
         self.real.unwrap_or(SLACK)
     }
@@ -101,7 +101,7 @@ impl Environment {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether this fault is planted.
+    /// Returns `true` if this fault is planted.
     pub(super) fn has(&self, planted: Planted) -> bool {
         self.planted == Some(planted)
     }
@@ -112,7 +112,7 @@ impl Environment {
         self.state().history.note(at, who, what);
     }
 
-    /// Ends the run: a sentence was broken.
+    /// Ends the run: a sentence was violated.
     pub(super) fn fail(&self, violation: Violation) {
         self.note(Actor::Plan, format_args!("VIOLATED {violation}"));
         self.state().violation.get_or_insert(violation);
@@ -126,7 +126,7 @@ impl Environment {
         }
     }
 
-    /// Waits until a sentence is broken.
+    /// Waits until a sentence is violated.
     pub(super) async fn until_failed(&self) {
         loop {
             let failed = self.failed.notified();
@@ -137,7 +137,7 @@ impl Environment {
         }
     }
 
-    /// The violation, the history and how long it took.
+    /// The violation, the history and the time taken.
     pub(super) fn end(&self) -> (Option<Violation>, History, Duration) {
         let mut state = self.state();
         (state.violation.take(), std::mem::take(&mut state.history), self.begun.elapsed())
@@ -157,7 +157,7 @@ impl Environment {
             return Err(Error::new(ErrorKind::Unavailable, operation));
         }
         if store.token_is_missing {
-            // A command that finds no token writes one and takes no part in anything else.
+            // A command that finds no token writes one and does nothing else.
             store.token_is_missing = false;
             let all = mailboxes.keys().map(|mailbox| (*mailbox, Notice::MayHaveMissed)).collect();
             drop(state);
@@ -184,7 +184,7 @@ impl Environment {
         Ok(answer)
     }
 
-    /// Checks what must hold at all times.
+    /// Checks the invariants that hold at all times.
     pub(super) fn look(&self) {
         let outcome = {
             let mut state = self.state();
@@ -226,7 +226,7 @@ impl Environment {
         }
     }
 
-    /// Tells the mailboxes of a process that notices may be missing, or closes them.
+    /// Sends `MayHaveMissed` to the mailboxes of a process, or closes them.
     pub(super) fn tell_missed(&self, link: &Link, ends_notices: bool) {
         if self.has(Planted::MissedNoticesAreNotTold) {
             return;
@@ -235,7 +235,7 @@ impl Environment {
         state.mailboxes.retain(|_, mailbox| {
             let is_told = mailbox.link.slot == link.slot && !mailbox.link.is_dead();
             if is_told && !ends_notices {
-                // Nobody reads a stream that was just dropped.
+                // The stream may just have been dropped.
                 let _ = mailbox.notices.send(Notice::MayHaveMissed);
             }
             !(is_told && ends_notices)
@@ -285,8 +285,8 @@ impl Environment {
         if is_early && self.has(Planted::NoticeBeforeAnswerIsLost) {
             return;
         }
-        self.note(Actor::Process(link.slot), format_args!("is told: {}", show::notice(&notice)));
-        // Nobody reads a stream that was just dropped.
+        self.note(Actor::Process(link.slot), format_args!("receives {}", show::notice(&notice)));
+        // The stream may just have been dropped.
         let _ = sender.send(notice);
     }
 }

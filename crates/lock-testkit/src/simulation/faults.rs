@@ -1,4 +1,4 @@
-//! The faults of a run: how each begins and ends, and which processes are well.
+//! The faults of a run: the beginning and end of each, and the processes without troubles.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use super::quiet::{self, Living};
 use super::run::Driver;
 use super::store::Store;
 
-/// What goes wrong with a process.
+/// The present troubles of a process.
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
     lasting: usize,
-    /// When what was outstanding after the last is over.
+    /// The time at which everything outstanding after the last has ended.
     calm_from: Option<Instant>,
 }
 
 impl Troubles {
-    /// Notes that what is outstanding now is over after this time.
+    /// Notes that everything outstanding now has ended after this time.
     pub(super) fn settle(&mut self, after: Duration) {
         self.calm_from = self.calm_from.max(Some(Instant::now() + after));
     }
@@ -112,7 +112,7 @@ impl Driver {
         }
     }
 
-    /// Changes what is known to go wrong with the processes that a fault happens to.
+    /// Updates the troubles of the processes that a fault affects.
     fn for_troubles_of(&self, kind: &FaultKind, change: impl Fn(&ProcessPlan, &mut Troubles)) {
         let mut slots = self.slots();
         for (slot, plan) in self.plan.processes.iter().enumerate() {
@@ -122,7 +122,7 @@ impl Driver {
         }
     }
 
-    /// The processes with which nothing is wrong.
+    /// The processes without troubles.
     pub(super) fn calm(&self) -> Vec<Living> {
         let slots = self.slots();
         let living = slots.living.iter();

@@ -1,4 +1,4 @@
-//! What a process's tasks run behind: it stops them all, lets them go on, and drops them.
+//! The gate in front of a process's tasks: stops, resumes and drops all of them.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// A future that runs behind a gate.
 pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What a process's tasks run behind.
+/// The gate in front of a process's tasks.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     state: Mutex<State>,
@@ -63,17 +63,17 @@ impl Gate {
         wake_all(state);
     }
 
-    /// Whether the tasks are dropped.
+    /// Returns `true` if the tasks are dropped.
     pub(super) fn is_dead(&self) -> bool {
         self.state().is_dead
     }
 
-    /// Whether the tasks are stopped.
+    /// Returns `true` if the tasks are stopped.
     pub(super) fn is_paused(&self) -> bool {
         self.state().paused_since.is_some()
     }
 
-    /// How long the tasks were stopped so far.
+    /// The total time for which the tasks were stopped.
     pub(super) fn paused(&self) -> Duration {
         let state = self.state();
         state.paused + state.paused_since.map_or(Duration::ZERO, |since| since.elapsed())
@@ -84,7 +84,7 @@ impl Gate {
         self.state().tasks.len()
     }
 
-    /// What the first task said that panicked.
+    /// The message of the first panic in a task.
     pub(super) fn panic(&self) -> Option<String> {
         self.state().panic.clone()
     }

@@ -76,7 +76,7 @@ impl Worker {
         self.environment.state().witness.park(lease, &receiver.jobs);
     }
 
-    /// Looks at a lease that was taken out of its guard.
+    /// Checks a lease that was taken out of its guard.
     fn look_at(&self, lease: &Lease) {
         let outcome = quiet::check_taken_out(&self.environment.state(), lease);
         self.environment.check(outcome);

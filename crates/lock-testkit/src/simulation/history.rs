@@ -1,10 +1,10 @@
-//! What happened in a run, in the order in which it happened.
+//! The history of a run, in order.
 
 use std::fmt::{self, Write as _};
 use std::hash::{DefaultHasher, Hasher as _};
 use std::time::Duration;
 
-/// Who did what is noted.
+/// The actor of a noted event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Actor {
     /// The plan: a fault begins or ends.
@@ -15,10 +15,10 @@ pub(super) enum Actor {
     Process(usize),
 }
 
-/// What happened in a run.
+/// The history of a run.
 ///
-/// The digest is of every event; the events themselves are kept only where somebody is to read
-/// them.
+/// The digest covers every event; the events themselves are kept only if the history is to be
+/// printed.
 #[derive(Debug, Default)]
 pub(super) struct History {
     text: Option<String>,

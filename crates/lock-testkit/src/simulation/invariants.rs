@@ -1,4 +1,4 @@
-//! What must hold in every run: one sentence of the contract, one function.
+//! The invariants of every run: one function for each sentence of the contract.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use super::witness::{Asking, Belief, Call, Wait};
 
 type Outcome = Result<(), Violation>;
 
-/// How much later than its instant the head of the queue asks, for clocks that are coarse.
+/// The delay of the head's question after its instant, for coarse clocks.
 const AFTER_A_CHANGE: Duration = Duration::from_millis(1);
-/// How much later each position asks than the one before it.
+/// The delay between the questions of successive positions.
 const STAGGER: Duration = Duration::from_millis(20);
-/// The last position that asks at the next possible change and not only at its heartbeat.
+/// The last position that asks at the next possible change as well as at its heartbeat.
 const LAST_EAGER: u64 = 50;
-/// What timers of whole milliseconds and the intervals of looking add to a bound.
+/// The allowance on each bound for timers of whole milliseconds and the intervals of checking.
 pub(super) const SLACK: Duration = Duration::from_millis(40);
-/// The time that a store is given for its answer, however short the wait.
+/// The time allowed for a store's answer, however short the wait.
 const SHORTEST_ANSWER: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts at a store that failed.
 pub(super) const BACKOFF: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ fn unless(broken: bool, sentence: &'static str, detail: impl FnOnce() -> String)
     if broken { Err(Violation::new(sentence, detail())) } else { Ok(()) }
 }
 
-/// Leases share a key only with leases of the very same mode, up to its limit.
+/// Leases share a key only with leases of exactly the same mode, up to its limit.
 pub(super) fn leases_are_compatible(key: &LockKey, alive: &[&Lease]) -> Outcome {
     let Some((first, others)) = alive.split_first() else { return Ok(()) };
     let is_full = match first.mode {
@@ -57,7 +57,7 @@ pub(super) fn tokens_increase(
     })
 }
 
-/// Whoever holds a key alone has no lower token than who held it alone before.
+/// An exclusive holder has no lower token than the exclusive holders before it.
 pub(super) fn tokens_do_not_decrease(
     key: &LockKey,
     known: FencingToken,
@@ -70,7 +70,7 @@ pub(super) fn tokens_do_not_decrease(
     )
 }
 
-/// Nobody is overtaken by a request of worse rank, nor by a newcomer of equal rank.
+/// No waiter is overtaken by a request of worse rank, nor by a newcomer of equal rank.
 pub(super) fn turns_are_kept(
     waiter: &Waiter,
     rank: i128,
@@ -84,7 +84,7 @@ pub(super) fn turns_are_kept(
     })
 }
 
-/// An acquire that arrives after a cancel that says that an answer is outstanding takes no lock.
+/// An acquire that arrives after a cancel with an outstanding answer takes no lock.
 pub(super) fn cancelled_takes_no_lock(lease: &Lease, cancelled: Option<Instant>) -> Outcome {
     let broken = cancelled.is_some_and(|at| at.elapsed() < MARK_SPAN);
     unless(broken, "An acquire that arrives after its cancel takes no lock.", || {
@@ -92,8 +92,8 @@ pub(super) fn cancelled_takes_no_lock(lease: &Lease, cancelled: Option<Instant>)
     })
 }
 
-/// A running process does not believe that it holds while the lease is over in the store, unless
-/// the store's clock jumped forward by as much or the lease was ended by force.
+/// A running process does not believe in a lease that is over in the store, unless the store's
+/// clock jumped forward by as much or the lease was ended by force.
 pub(super) fn holder_knows_its_end(
     belief: &Belief,
     record: &LeaseRecord,
@@ -102,7 +102,7 @@ pub(super) fn holder_knows_its_end(
 ) -> Outcome {
     let is_late =
         record.until.is_some_and(|until| deadline.is_none_or(|deadline| deadline > until + jumps));
-    // Only the holder itself ends a lease so, and then it has no guard of it any more.
+    // Only the holder ends a lease so, and then it has no guard of it any more.
     let is_released = matches!(record.end, Some((_, Ending::Released)));
     let sentence =
         "The holder knows of the end of its lease before the store gives the key to another.";
@@ -132,7 +132,7 @@ pub(super) fn beliefs_are_compatible(one: &Belief, other: &Belief) -> Outcome {
     )
 }
 
-/// When a waiter asks that was told this, at the latest.
+/// The latest time at which a waiter with this answer asks again.
 fn asks_at(told: Told, asking: &Asking) -> Instant {
     let heartbeat = told.at + (asking.keep_alive / 3).min(Duration::from_secs(10));
     match told.next_change {
@@ -144,8 +144,8 @@ fn asks_at(told: Told, asking: &Asking) -> Instant {
     }
 }
 
-/// A key that a living waiter could hold is held by it at the instant that its last answer named
-/// plus its stagger, or at its next heartbeat, plus one round trip.
+/// A waiter that could hold a key holds it at the instant that its last answer named plus its
+/// stagger, or at its next heartbeat, plus one round trip.
 pub(super) fn waiter_takes_what_it_can(
     lease: &Lease,
     told: Told,
@@ -161,23 +161,28 @@ pub(super) fn waiter_takes_what_it_can(
     })
 }
 
-/// A key that a living process waits for is held once the leases and the places of the dead are over.
+/// A key that a living process waits for is held once the leases and queue positions of the dead
+/// are over.
 pub(super) fn somebody_goes_on(key: &LockKey, idle: Duration, bound: Duration) -> Outcome {
-    unless(idle > bound, "A key that somebody waits for is held by somebody.", || {
-        format!("{key} is held by nobody for {idle:?}")
+    unless(idle > bound, "A key with waiters has a holder.", || {
+        format!("{key} has had no holder for {idle:?}")
     })
 }
 
-/// A grant is taken up, and a lease that nobody wants given back, after one notice or answer and
-/// one round trip.
+/// A grant is taken up, or an unwanted lease released, after one notice or answer and one round
+/// trip.
 pub(super) fn grant_is_taken_up(lease: &Lease, unowned: Duration, delay: Duration) -> Outcome {
-    let sentence = "A grant is taken up after one notice, and what nobody wants is given back.";
+    let sentence = "A grant is taken up after one notice, and an unwanted lease is released.";
     unless(unowned > delay * 4 + SLACK, sentence, || {
-        format!("{} of {} is nobody's for {unowned:?}", show::name(&lease.name()), lease.owner)
+        format!(
+            "{} of {} has not been taken up for {unowned:?}",
+            show::name(&lease.name()),
+            lease.owner
+        )
     })
 }
 
-/// A wait goes on while the store is away, until its time is over.
+/// A wait continues while the store is down, until its time is over.
 pub(super) fn wait_outlasts_an_outage(wait: &Wait, error: &Error) -> Outcome {
     let is_early = wait.limit.is_none_or(|limit| wait.lasted < limit);
     unless(is_early && error.is_retryable(), "A wait outlasts an outage.", || {
@@ -186,17 +191,17 @@ pub(super) fn wait_outlasts_an_outage(wait: &Wait, error: &Error) -> Outcome {
     })
 }
 
-/// A wait in vain at a store that answers ends in the word that it was not its turn.
+/// A wait that times out at a store that answers ends with the kind for "not its turn".
 pub(super) fn wait_in_vain_is_known(wait: &Wait, error: &Error) -> Outcome {
-    // However short the wait, the store is given the time for one answer.
+    // However short the wait, the store has the time for one answer.
     let has_time = wait.limit.is_some_and(|limit| limit > SHORTEST_ANSWER + wait.delay * 6);
     let broken = has_time && error.is_retryable() && error.kind() != ErrorKind::WaitOver;
-    unless(broken, "A wait in vain is not unknown where the store answers.", || {
+    unless(broken, "A wait in vain is not unknown if the store answers.", || {
         format!("a wait of {:?} ended: {:?}", wait.limit, error.kind())
     })
 }
 
-/// A lease that was taken out of its guard is no longer that of a claim window.
+/// A lease that was taken out of its guard has been claimed.
 pub(super) fn taken_out_is_of_full_length(lease: &Lease, record: &LeaseRecord) -> Outcome {
     let lasts = record.until.map(|until| until.saturating_duration_since(record.granted));
     let broken = match (lasts, lease.ttl.span()) {
@@ -208,7 +213,7 @@ pub(super) fn taken_out_is_of_full_length(lease: &Lease, record: &LeaseRecord) -
     })
 }
 
-/// A waiter whose place was lost takes one again after at most one back-off.
+/// A waiter that lost its queue position takes a new one after at most one back-off.
 pub(super) fn waiter_has_a_place(
     key: &LockKey,
     request: lock_core::RequestId,
@@ -221,9 +226,9 @@ pub(super) fn waiter_has_a_place(
     })
 }
 
-/// An end by force is told at once.
-pub(super) fn force_is_told(belief: &Belief, untold: Duration, delay: Duration) -> Outcome {
-    unless(untold > delay * 4 + SLACK, "An end by force is told at once.", || {
+/// A holder learns of a forced end in time.
+pub(super) fn forced_end_is_known(belief: &Belief, untold: Duration, delay: Duration) -> Outcome {
+    unless(untold > delay * 4 + SLACK, "A holder learns of a forced end in time.", || {
         format!(
             "{} #{} was ended {untold:?} ago, and its holder does not know",
             belief.key, belief.token
@@ -239,8 +244,8 @@ pub(super) fn holder_keeps_its_lease(lease: &Lease, reason: &LossReason, excused
     })
 }
 
-/// What a process asked for is gone when its manager was shut down and its lease and its keep-alive
-/// are over.
+/// Nothing that a process asked for remains once its manager is shut down and its leases and
+/// keep-alives have ended.
 pub(super) fn nothing_is_left(what: &str, left: usize) -> Outcome {
     unless(left > 0, "Nothing is left behind.", || format!("{left} {what}"))
 }

@@ -19,7 +19,7 @@ use super::quiet;
 use super::show;
 use super::witness::{Asking, Wait};
 
-/// What the request of a job has that was to succeed one that is still in use.
+/// Added to the request of a job whose predecessor's request is still in use.
 const ALONE: u128 = 0x1000;
 
 /// A request that is being awaited.
@@ -28,7 +28,7 @@ type Asked = Pin<Box<dyn Future<Output = Result<Option<LockGuard>>> + Send>>;
 /// A process, by its number, if it lives.
 pub(super) type Lives = Arc<dyn Fn(usize) -> Option<Arc<Life>> + Send + Sync>;
 
-/// What a job has around it.
+/// The surroundings of a job: its process and environment.
 #[derive(Clone)]
 pub(super) struct Worker {
     pub(super) environment: Arc<Environment>,
@@ -54,7 +54,7 @@ impl Worker {
             Work::EvictAll => {
                 self.begin_force(&key);
                 let evict = self.life.manager.evict_all(key.clone(), "simulated");
-                // It looks first, and ends leases one by one where there are many.
+                // It inspects first, and evicts many leases one by one.
                 let limit = self.life.plan.operation_timeout * 2;
                 self.note_force(&key, "evict all", self.bounded("evict all", limit, evict).await);
             }
@@ -222,7 +222,7 @@ impl Worker {
         }
     }
 
-    /// Enters a request that is being awaited, until what is returned is dropped.
+    /// Enters a request that is being awaited, until the returned value is dropped.
     fn enter(
         &self,
         key: &LockKey,
@@ -293,7 +293,7 @@ impl Worker {
         }
     }
 
-    /// Notes that a call begins that ends leases of a key by force.
+    /// Notes the start of a call that ends leases of a key by force.
     pub(super) fn begin_force(&self, key: &LockKey) {
         self.environment.state().witness.begin_force(key);
     }

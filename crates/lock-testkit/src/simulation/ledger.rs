@@ -1,4 +1,4 @@
-//! What an observer of the store knows: every lease that ever was, and what waiters were told.
+//! The store's observer: a record of every lease and of the last answer to every waiter.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::violation::Violation;
 /// The longest time for which a waiter may be silent in a plan.
 const LONGEST_SILENCE: Duration = Duration::from_secs(31);
 
-/// What an observer of the store knows.
+/// The record of the store's observer.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     leases: BTreeMap<(LockKey, FencingToken), LeaseRecord>,
@@ -25,14 +25,14 @@ pub(super) struct Ledger {
     ranks: BTreeMap<(LockKey, RequestId), i128>,
     head_starts: BTreeMap<RequestId, HeadStart>,
     positions: BTreeMap<(LockKey, RequestId), Told>,
-    /// When requests were cancelled whose acquire may still arrive.
+    /// The times of cancels of requests whose acquire may still arrive.
     cancelled: BTreeMap<(LockKey, RequestId), Instant>,
-    /// When the store's clock jumped forward, and by how much.
+    /// The jumps of the store's clock: when, and by how much.
     jumps: Vec<(Instant, Duration)>,
     pub(super) violations: Vec<Violation>,
 }
 
-/// What is known of a lease.
+/// The record of a lease.
 #[derive(Clone, Debug)]
 pub(super) struct LeaseRecord {
     pub(super) request: RequestId,
@@ -42,7 +42,7 @@ pub(super) struct LeaseRecord {
     pub(super) end: Option<(Instant, Ending)>,
 }
 
-/// How a lease ended.
+/// The end of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     /// Its holder ended it.
@@ -55,7 +55,7 @@ pub(super) enum Ending {
     Lost,
 }
 
-/// What a waiter was told last.
+/// The last answer to a waiter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
     pub(super) at: Instant,
@@ -65,25 +65,25 @@ pub(super) struct Told {
 }
 
 impl Ledger {
-    /// Remembers what a request asks for.
+    /// Records the terms of a request.
     pub(super) fn note_request(&mut self, request: &AcquireRequest) {
         self.head_starts.insert(request.id, request.head_start);
     }
 
-    /// Whether the request was ever asked for, and not made for the receiver of a transfer, who may
-    /// never learn of it.
+    /// Returns `true` if a process sent the request. The store makes requests for receivers of
+    /// transfers, who may never learn of them.
     pub(super) fn was_asked(&self, request: RequestId) -> bool {
         self.head_starts.contains_key(&request)
     }
 
-    /// Remembers that a request was cancelled whose acquire may still arrive.
+    /// Records the cancel of a request whose acquire may still arrive.
     pub(super) fn note_cancel(&mut self, request: &CancelRequest) {
         if request.answer_outstanding {
             self.cancelled.insert((request.key.clone(), request.request), Instant::now());
         }
     }
 
-    /// Remembers what a waiter is told.
+    /// Records the answer to a waiter.
     pub(super) fn note_position(
         &mut self,
         key: &LockKey,
@@ -96,19 +96,19 @@ impl Ledger {
         self.positions.insert((key.clone(), request), told);
     }
 
-    /// What a waiter was told last.
+    /// The last answer to a waiter.
     pub(super) fn told(&self, key: &LockKey, request: RequestId) -> Option<Told> {
         self.positions.get(&(key.clone(), request)).copied()
     }
 
-    /// What is known of a lease.
+    /// The record of a lease.
     pub(super) fn lease(&self, key: &LockKey, token: FencingToken) -> Option<&LeaseRecord> {
         self.leases.get(&(key.clone(), token))
     }
 
-    /// When a lease of the state ended last that is over and still counted.
+    /// The end of the last lease that is over and still counted.
     pub(super) fn last_end(state: &KeyState, now: Timestamp) -> Option<Timestamp> {
-        // Those that were alive a while ago and are not now.
+        // Leases that were alive a while ago and are not now.
         let before = Timestamp::from_micros(now.as_micros().saturating_sub(20_000_000));
         let over = state.leases(before).filter_map(|lease| lease.expires_at);
         over.filter(|end| *end <= now).min()
@@ -142,26 +142,27 @@ impl Ledger {
         }
     }
 
-    /// Remembers that the clock jumped forward.
+    /// Records a jump of the clock.
     pub(super) fn note_jump(&mut self, by: Duration) {
         self.jumps.push((Instant::now(), by));
     }
 
-    /// By how much the store's clock jumped forward while the lease was alive, or waited for since
-    /// an answer from which its end is counted.
+    /// The sum of the clock's jumps forward during the lease, or during the wait since the answer
+    /// from which its end is counted.
     pub(super) fn jumps_of(&self, record: &LeaseRecord) -> Duration {
         let from = record.granted.checked_sub(LONGEST_SILENCE).unwrap_or(record.granted);
         let jumps = self.jumps.iter().filter(|(at, _)| *at >= from);
         jumps.map(|(_, by)| *by).sum()
     }
 
-    /// Whether others may be granted the key although the holder still believes in the lease.
+    /// Returns `true` if another may be granted the key while the holder still believes in this
+    /// lease.
     pub(super) fn is_excused(&self, record: &LeaseRecord) -> bool {
         let is_forced = matches!(record.end, Some((_, Ending::Forced | Ending::Lost)));
         is_forced || !self.jumps_of(record).is_zero()
     }
 
-    /// Remembers that the store lost everything.
+    /// Records that the store lost everything.
     pub(super) fn note_flush(&mut self) {
         let now = Instant::now();
         for record in self.leases.values_mut().filter(|record| record.end.is_none()) {
@@ -217,11 +218,11 @@ impl Ledger {
         self.positions.remove(&(key.clone(), waiter.request));
     }
 
-    /// Checks that nobody who waits on was overtaken by this grant.
+    /// Checks that this grant overtook none of the remaining waiters.
     fn check_turn(&mut self, key: &LockKey, state: &KeyState, step: &Step, lease: &Lease) {
         let now = step.now;
         let mut waiting: Vec<Waiter> = state.waiters(now).collect();
-        // Who joined in this step came after what it granted.
+        // A waiter that joined in this step arrived after the grants of the step.
         waiting.retain(|waiter| {
             let joined = |change: &Change| matches!(change, Change::Queued(new) if new.request == waiter.request);
             !step.effects.changes.iter().any(joined)
@@ -229,7 +230,7 @@ impl Ledger {
         let rank_of_granted = self.ranks.get(&(key.clone(), lease.request)).copied();
         let is_newcomer = rank_of_granted.is_none();
         let granted = rank_of_granted.unwrap_or_else(|| {
-            // A newcomer arrives not before who came last, whatever the clock says.
+            // A newcomer never arrives before the last arrival, whatever the clock shows.
             let last = waiting.iter().map(|waiter| waiter.enqueued_at).max();
             let arrival = last.map_or(now, |last| last.max(now));
             let head_start = self.head_starts.get(&lease.request).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A store in this process, at the end of a line for each process of a program that fails on command.
+//! A store in this process, behind a line for each process of a program; lines fail on command.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use lock_core::{LockStore, Operation};
 use super::site::{PROCESSES, Site, Trouble};
 use crate::{Fault, Faulty, NoticeFault};
 
-/// The commands that a trouble concerns.
+/// The commands that a trouble affects.
 const COMMANDS: [Operation; 8] = [
     Operation::Listen,
     Operation::Acquire,
@@ -21,8 +21,7 @@ const COMMANDS: [Operation; 8] = [
     Operation::Evict,
 ];
 
-/// A store in this process, at the end of a line for each process of a program that fails on
-/// command.
+/// A store in this process, behind a line for each process of a program; lines fail on command.
 #[derive(Debug)]
 pub struct Lines<S> {
     lines: Vec<Faulty<S>>,
@@ -30,7 +29,7 @@ pub struct Lines<S> {
 }
 
 impl<S> Lines<S> {
-    /// The stores that `connect` makes for the processes; everything may be so late.
+    /// The stores that `connect` makes for the processes, with this allowance for delays.
     pub fn new(connect: impl FnMut(usize) -> S, slack: Duration) -> Self {
         Self { lines: (0..PROCESSES).map(connect).map(Faulty::new).collect(), slack }
     }

@@ -1,4 +1,4 @@
-//! The network between one process and the store: what becomes of each message.
+//! The network between one process and the store: decides the fate of each message.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,7 +23,7 @@ struct State {
     rng: StdRng,
     /// The longest time that a message takes one way while nothing is wrong.
     delay: Duration,
-    /// Counts the connections: what was sent over an earlier one is not answered any more.
+    /// Counts the connections: requests sent over an earlier one are not answered any more.
     connection: u64,
     is_down: bool,
     is_held: bool,
@@ -32,21 +32,21 @@ struct State {
     rebuilt: Option<Instant>,
 }
 
-/// What becomes of a request and its answer.
+/// The fate of a request and its answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fate {
     pub(super) connection: u64,
     pub(super) request_takes: Duration,
     pub(super) request_is_lost: bool,
-    /// Whether the request is delivered although its connection was cut on the way.
+    /// True if the request is delivered although its connection was cut meanwhile.
     pub(super) survives_cut: bool,
-    /// When the request is delivered a second time, before its answer is.
+    /// The time of a second delivery of the request, before its answer.
     pub(super) repeated_after: Option<Duration>,
     pub(super) answer_takes: Duration,
     pub(super) answer_is_lost: bool,
 }
 
-/// What becomes of a notice.
+/// The fate of a notice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NoticeFate {
     pub(super) connection: u64,
@@ -54,19 +54,19 @@ pub(super) struct NoticeFate {
     pub(super) repeated_after: Option<Duration>,
 }
 
-/// What becomes of a message that is sent.
+/// The fate of a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Sending {
     /// It goes on its way.
     Sent(Fate),
     /// It certainly does not happen.
     Refused,
-    /// Nobody is there any more to send it.
+    /// The sender is gone.
     Dead,
 }
 
 impl Link {
-    /// A network in order; a message takes at most `delay` one way.
+    /// A network without troubles; a message takes at most `delay` one way.
     pub(super) fn new(slot: usize, seed: u64, delay: Duration) -> Self {
         let state = State {
             rng: StdRng::seed_from_u64(seed),
@@ -81,7 +81,7 @@ impl Link {
         Self { slot, state: Mutex::new(state), changed: Notify::new() }
     }
 
-    /// Decides what becomes of a request.
+    /// Decides the fate of a request.
     pub(super) fn send(&self) -> Sending {
         let mut state = self.state();
         if state.is_dead {
@@ -115,7 +115,7 @@ impl Link {
         })
     }
 
-    /// Decides what becomes of a notice; `None` when it is lost.
+    /// Decides the fate of a notice; `None` if it is lost.
     pub(super) fn notify(&self) -> Option<NoticeFate> {
         let mut state = self.state();
         if state.is_dead || state.is_down || state.has(Trouble::LosesNotices) {
@@ -133,12 +133,12 @@ impl Link {
         Some(NoticeFate { connection: state.connection, takes, repeated_after })
     }
 
-    /// Lets something go wrong from now on.
+    /// Begins a trouble.
     pub(super) fn begin(&self, fault: u64, trouble: Trouble) {
         self.state().troubles.push((fault, trouble));
     }
 
-    /// Sets it right again.
+    /// Ends a trouble.
     pub(super) fn end(&self, fault: u64) {
         self.state().troubles.retain(|(of, _)| *of != fault);
     }
@@ -151,7 +151,7 @@ impl Link {
         });
     }
 
-    /// Builds a connection again.
+    /// Rebuilds the connection.
     pub(super) fn rebuild(&self) {
         self.change(|state| {
             state.is_down = false;
@@ -159,7 +159,7 @@ impl Link {
         });
     }
 
-    /// Holds all messages both ways, or lets all go on that were held.
+    /// Holds all messages in both directions, or releases those that were held.
     pub(super) fn hold(&self, is_held: bool) {
         self.change(|state| state.is_held = is_held);
     }
@@ -172,17 +172,17 @@ impl Link {
         });
     }
 
-    /// Whether the process is gone.
+    /// Returns `true` if the process is gone.
     pub(super) fn is_dead(&self) -> bool {
         self.state().is_dead
     }
 
-    /// Whether this is still the connection.
+    /// Returns `true` if this is still the current connection.
     pub(super) fn is_connection(&self, connection: u64) -> bool {
         self.state().connection == connection
     }
 
-    /// Whether the connection was rebuilt less than `span` ago.
+    /// Returns `true` if the connection was rebuilt less than `span` ago.
     pub(super) fn is_rebuilt_within(&self, span: Duration) -> bool {
         self.state().rebuilt.is_some_and(|rebuilt| rebuilt.elapsed() < span)
     }
@@ -227,7 +227,7 @@ impl State {
         self.troubles.iter().any(|(_, it)| *it == trouble)
     }
 
-    /// How long the next message takes.
+    /// The delay of the next message.
     fn one_way(&mut self) -> Duration {
         let mut takes = self.up_to(self.delay);
         for (_, trouble) in self.troubles.clone() {
@@ -243,7 +243,7 @@ impl State {
         Duration::from_micros(self.rng.random_range(0..=micros))
     }
 
-    /// Whether a trouble strikes, with the chance that `percent` tells.
+    /// Decides whether a trouble strikes, with the probability that `percent` gives.
     fn chance(&mut self, percent: impl Fn(Trouble) -> Option<u8>) -> bool {
         let worst = self.troubles.iter().filter_map(|(_, trouble)| percent(*trouble)).max();
         worst.is_some_and(|percent| self.rng.random_range(0..100) < percent)

@@ -1,13 +1,13 @@
-//! Whole systems in virtual time: managers, a store and a network between them, of which much goes
-//! wrong, all of it repeatable from a seed.
+//! Whole systems in virtual time: managers, a store and a faulty network between them, repeatable
+//! from a seed.
 //!
 //! A seed makes a plan, which is data: processes with their settings, jobs that get keys, hold them
 //! and give them back in many ways, and faults of the network, the processes, the store and its
-//! clock. A run of the plan is one history. While faults last, what must hold at all times is
-//! checked at every command and every answer; when they end, a quiet time follows in which all
-//! bounds of waiting are checked; then everything is shut down, and nothing may be left.
+//! clock. A run of the plan is one history. While faults last, the invariants of all times are
+//! checked at every command and every answer. Then a quiet phase follows, in which all bounds of
+//! waiting are checked. Finally everything is shut down, and nothing may be left.
 //!
-//! [`check`] runs one seed. A run that breaks a sentence of the contract is made as small as
+//! [`check`] runs one seed. A run that violates a sentence of the contract is reduced as far as
 //! possible, and the [`Failure`] prints its history.
 
 mod clock;
@@ -45,10 +45,10 @@ use run::Ran;
 pub use site::{PROCESSES, Site, Trouble, check_on, check_programs};
 use violation::Violation;
 
-/// How many smaller plans are tried to make a failure small.
+/// The number of smaller plans to try when reducing a failure.
 const SHRINKS: u32 = 600;
 
-/// What came of a run in which nothing was wrong.
+/// The result of a run without violations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
@@ -56,11 +56,11 @@ pub struct Outcome {
     pub digest: u64,
     /// The virtual time that the run took.
     pub lasted: Duration,
-    /// The number of commands that the store did.
+    /// The number of commands that the store executed.
     pub commands: u64,
 }
 
-/// A run that broke a sentence of the contract.
+/// A run that violated a sentence of the contract.
 #[derive(Debug)]
 pub struct Failure(Box<Broken>);
 
@@ -75,7 +75,7 @@ struct Broken {
 /// Runs the plan of a seed.
 ///
 /// # Errors
-/// The sentence that was broken, with the history of the smallest run that breaks it.
+/// The violated sentence, with the history of the smallest run that violates it.
 pub fn check(seed: u64) -> Result<Outcome, Failure> {
     check_with(seed, None)
 }
@@ -83,7 +83,7 @@ pub fn check(seed: u64) -> Result<Outcome, Failure> {
 /// Runs the plan of a seed with a fault planted.
 ///
 /// # Errors
-/// The sentence that was broken, with the history of the smallest run that breaks it.
+/// The violated sentence, with the history of the smallest run that violates it.
 pub fn check_with(seed: u64, planted: Option<Planted>) -> Result<Outcome, Failure> {
     let plan = Plan::new(seed);
     let Ran { violation, history, lasted, commands } = run::run(&plan, planted, History::default());
@@ -93,14 +93,14 @@ pub fn check_with(seed: u64, planted: Option<Planted>) -> Result<Outcome, Failur
     }
 }
 
-/// The sentence that the plan of a seed breaks, with a fault planted or without, as it is.
+/// The sentence that the plan of a seed violates, with or without a planted fault.
 #[must_use]
 pub fn broken_by(seed: u64, planted: Option<Planted>) -> Option<&'static str> {
     let ran = run::run(&Plan::new(seed), planted, History::default());
     ran.violation.map(|violation| violation.sentence)
 }
 
-/// The history of the plan of a seed, whatever came of it.
+/// The history of the plan of a seed, whatever its outcome.
 #[must_use]
 pub fn history_of(seed: u64) -> String {
     run::run(&Plan::new(seed), None, History::kept()).history.into_text()
@@ -130,7 +130,7 @@ impl Failure {
         self.0.seed
     }
 
-    /// The sentence of the contract that was broken.
+    /// The sentence of the contract that was violated.
     #[must_use]
     pub const fn sentence(&self) -> &'static str {
         self.0.violation.sentence

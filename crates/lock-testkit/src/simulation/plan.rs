@@ -1,4 +1,4 @@
-//! What a run consists of: data that is made from a seed, and from which parts can be left out.
+//! The plan of a run: data made from a seed, from which parts can be left out.
 
 mod generate;
 
@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use lock_core::{Mode, Priority, Ttl};
 
-/// Everything that happens in a run from outside: who asks for what, and what goes wrong.
+/// Everything that happens in a run from outside: the jobs and the faults.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) processes: Vec<ProcessPlan>,
     pub(super) jobs: Vec<Job>,
     pub(super) faults: Vec<Fault>,
-    /// How long jobs begin and faults last; quiet follows.
+    /// The time in which jobs begin and faults last; the quiet phase follows.
     pub(super) busy: Duration,
 }
 
 impl Plan {
-    /// The plan of a seed for a real store: without what only a simulated one does, and `pace` times
-    /// as fast.
+    /// The plan of a seed for a real store: without the faults that only a simulated store has, and
+    /// `pace` times as fast.
     pub(super) fn for_a_store(seed: u64, pace: u32) -> Self {
         let mut plan = Self::new(seed);
         let limits = [Duration::from_secs(1), Duration::from_secs(3)];
@@ -37,7 +37,7 @@ impl Plan {
             if let Work::Hold { terms, patience, hold, end, .. } = &mut job.work {
                 *hold /= pace;
                 terms.keep_alive = within(terms.keep_alive);
-                // What never ends stays when its holder dies.
+                // A lease that never expires would outlive its dead holder.
                 let ttl = within(terms.ttl.span().unwrap_or(limits[1]));
                 terms.ttl = Ttl::parse(ttl).unwrap_or_default();
                 match patience {
@@ -52,7 +52,7 @@ impl Plan {
         plan
     }
 
-    /// How long a lease and a place last that their process left behind.
+    /// The longest time for which a dead process's lease or queue position lasts.
     pub(super) fn longest_dead_lease(&self) -> Duration {
         let longest = self.jobs.iter().filter_map(|job| match &job.work {
             Work::Hold { terms, .. } => Some(terms.ttl.span()? + terms.keep_alive * 2),
@@ -63,14 +63,14 @@ impl Plan {
 }
 
 impl Trouble {
-    /// Whether commands and their answers go on as if nothing was wrong.
+    /// Returns `true` if it affects only notices, not commands and their answers.
     pub(super) const fn is_of_notices(self) -> bool {
         matches!(self, Self::LosesNotices | Self::DelaysNotices(_) | Self::RepeatsNotices(_))
     }
 }
 
 impl FaultKind {
-    /// The process that it happens to; `None` is all.
+    /// The process that it affects; `None` means all.
     pub(super) const fn process(&self) -> Option<usize> {
         match *self {
             Self::Environment { process, .. }
@@ -86,7 +86,7 @@ impl FaultKind {
         }
     }
 
-    /// Whether it happens to the store, and not to a process or its network.
+    /// Returns `true` if it happens to the store, not to a process or its network.
     const fn is_of_the_store(&self) -> bool {
         matches!(
             self,
@@ -117,7 +117,7 @@ pub(super) struct Job {
     pub(super) work: Work,
 }
 
-/// What a job does.
+/// The work of a job.
 #[derive(Clone, Debug)]
 pub(super) enum Work {
     /// Gets the key, and does something with the lease.
@@ -137,7 +137,7 @@ pub(super) enum Work {
     EvictWaiter,
 }
 
-/// The terms that a request asks for.
+/// The terms of a request.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub(super) ttl: Ttl,
@@ -146,7 +146,7 @@ pub(super) struct Terms {
     pub(super) mode: Mode,
 }
 
-/// How long a job is ready to wait.
+/// The time that a job is prepared to wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Patience {
     /// It asks once.
@@ -157,7 +157,7 @@ pub(super) enum Patience {
     Endless,
 }
 
-/// What becomes of a lease when it was held for long enough.
+/// The end of a lease that was held for as long as planned.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum HoldEnd {
     /// It is released.
@@ -185,14 +185,14 @@ pub(super) struct Fault {
     pub(super) kind: FaultKind,
 }
 
-/// What goes wrong.
+/// The kind of a fault.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum FaultKind {
     /// Something between one process and the store.
     Environment { process: usize, trouble: Trouble },
-    /// The connection is cut; the notices end, or go on after the word that some may be missing.
+    /// The connection is cut; the notices end, or continue after a `MayHaveMissed`.
     Cut { process: usize, ends_notices: bool },
-    /// The process is stopped, and goes on afterwards.
+    /// The process is paused.
     Pause { process: usize },
     /// The process dies; a successor starts afterwards.
     Die { process: usize },
@@ -201,7 +201,7 @@ pub(super) enum FaultKind {
     LoseRuntime { process: usize },
     /// The manager is shut down; a successor starts afterwards.
     ShutDown { process: usize },
-    /// The store is away, and has its data afterwards or not.
+    /// The store is down, and keeps its data or loses it.
     Restart { keeps_data: bool },
     /// The store's clock jumps forward by this much.
     JumpForward { by: Duration },
@@ -211,22 +211,22 @@ pub(super) enum FaultKind {
     Stand,
 }
 
-/// What goes wrong between a process and the store.
+/// A trouble between a process and the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// Messages take up to this long.
     Slow(Duration),
-    /// So many of a hundred requests are lost.
+    /// This percentage of the requests is lost.
     LosesRequests(u8),
-    /// So many of a hundred answers are lost.
+    /// This percentage of the answers is lost.
     LosesAnswers(u8),
-    /// So many of a hundred requests are delivered twice.
+    /// This percentage of the requests is delivered twice.
     RepeatsRequests(u8),
     /// Every notice is lost.
     LosesNotices,
     /// Notices take up to this long.
     DelaysNotices(Duration),
-    /// Every notice is told twice, the second time up to this much later.
+    /// Every notice is delivered twice, the second time up to this much later.
     RepeatsNotices(Duration),
     /// Every request is refused: it certainly does not happen.
     Refuses,

@@ -1,4 +1,4 @@
-//! Faults that are planted to see that the simulation finds them.
+//! Planted faults, each of which the simulation must find.
 
 use lock_core::ManagerFault;
 
@@ -8,13 +8,13 @@ use lock_core::ManagerFault;
 pub enum Planted {
     /// A notice that comes before the answer to its request is lost.
     NoticeBeforeAnswerIsLost,
-    /// Nobody is told that notices may be missing.
+    /// No `MayHaveMissed` follows lost notices.
     MissedNoticesAreNotTold,
     /// A hear answers with the lease and does not claim it.
     HearClaimsNothing,
     /// A lease that is over counts while somebody waits.
     ExpiredLeaseCounts,
-    /// A promotion is not told, and positions name no next change.
+    /// A promotion is not notified, and positions name no next change.
     PromotionIsNotTold,
     /// A cancel leaves no mark, so that a late acquire is granted.
     LateAcquireIsGranted,
@@ -30,7 +30,7 @@ pub enum Planted {
     QueueDeadlinesDrift,
     /// A fail-over loses the last write, and the successor's clock is behind.
     FailoverLosesTokens,
-    /// Nobody is told of an end by force.
+    /// A forced end is not notified.
     ForceIsNotTold,
     /// A fault of the managers.
     Manager(ManagerFault),
@@ -40,11 +40,11 @@ pub enum Planted {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Plant {
-    /// A sentence that says what is wrong.
+    /// The fault, in words.
     pub name: &'static str,
-    /// What is planted.
+    /// The planted fault.
     pub switch: Planted,
-    /// The seeds of which at least one finds it: the first, and how many.
+    /// The seeds of which at least one finds it: the first, and their number.
     pub seeds: (u64, u64),
     /// The sentence that it breaks.
     pub breaks: &'static str,
@@ -58,26 +58,26 @@ pub const fn planted() -> &'static [Plant] {
 
 const HOLDER: &str =
     "The holder knows of the end of its lease before the store gives the key to another.";
-const TAKEN_UP: &str = "A grant is taken up after one notice, and what nobody wants is given back.";
+const TAKEN_UP: &str = "A grant is taken up after one notice, and an unwanted lease is released.";
 const ALONE: &str = "No two holders believe at once in leases that exclude each other.";
 const TOKENS: &str = "Each lease of a key has a higher token than all leases before it.";
 const IN_TIME: &str = "A key that a living waiter could hold is held by it in time.";
 const PLACE: &str = "A waiter that reaches the store has a place in the queue.";
 const KEEPS: &str = "A holder that reaches the store keeps its lease.";
 const OUTAGE: &str = "A wait outlasts an outage.";
-const IN_VAIN: &str = "A wait in vain is not unknown where the store answers.";
+const IN_VAIN: &str = "A wait in vain is not unknown if the store answers.";
 const CANCELLED: &str = "An acquire that arrives after its cancel takes no lock.";
-const FORCE: &str = "An end by force is told at once.";
+const FORCE: &str = "A holder learns of a forced end in time.";
 const FULL: &str = "A lease that is taken out of its guard is of full length.";
 const CALLS: &str = "Every call ends in its time-out.";
 
 const PLANTED: &[Plant] = &[
-    plant("missed notices are not told", Planted::MissedNoticesAreNotTold, 87, TAKEN_UP),
+    plant("missed notices are not reported", Planted::MissedNoticesAreNotTold, 87, TAKEN_UP),
     plant("a notice before the answer is lost", Planted::NoticeBeforeAnswerIsLost, 1141, TAKEN_UP),
     plant("a hear claims nothing", Planted::HearClaimsNothing, 1, HOLDER),
     plant("a lease that is over counts", Planted::ExpiredLeaseCounts, 16, PLACE),
-    plant("a promotion is not told", Planted::PromotionIsNotTold, 3, TAKEN_UP),
-    plant("an end by force is not told", Planted::ForceIsNotTold, 564, FORCE),
+    plant("a promotion is not notified", Planted::PromotionIsNotTold, 3, TAKEN_UP),
+    plant("a forced end is not notified", Planted::ForceIsNotTold, 564, FORCE),
     plant("a late acquire is granted", Planted::LateAcquireIsGranted, 23, CANCELLED),
     plant("a renewal ignores the token", Planted::RenewalIgnoresToken, 0, ALONE),
     plant("tokens follow the clock", Planted::TokensFollowTheClock, 16, TOKENS),
@@ -92,7 +92,7 @@ const PLANTED: &[Plant] = &[
     manager("departures are forgotten", ManagerFault::ForgetsReleases, 43, TAKEN_UP),
     manager("missed notices have no effect", ManagerFault::IgnoresMayHaveMissed, 87, TAKEN_UP),
     manager("only the head watches", ManagerFault::OnlyHeadWatches, 171, IN_TIME),
-    manager("a failure makes deaf", ManagerFault::FailurePausesLong, 2633, TAKEN_UP),
+    manager("a failure pauses the waiter", ManagerFault::FailurePausesLong, 2633, TAKEN_UP),
     manager("a failure ends the wait", ManagerFault::FailureEndsWait, 4, OUTAGE),
     manager("a lost place ends the wait", ManagerFault::LostPlaceEndsWait, 1, OUTAGE),
     manager("a wait that is over asks again", ManagerFault::AsksWhenOver, 16, IN_VAIN),
@@ -113,7 +113,7 @@ const fn manager(
     plant(name, Planted::Manager(fault), seed, breaks)
 }
 
-/// A row whose `seed` finds the fault by the plans as they are now; ten more follow, in case that a
+/// A row whose `seed` finds the fault with the present plans; ten more seeds follow, in case a
 /// change of the plans moves it.
 const fn plant(name: &'static str, switch: Planted, seed: u64, breaks: &'static str) -> Plant {
     Plant { name, switch, seeds: (seed, 11), breaks }

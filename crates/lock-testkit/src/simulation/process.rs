@@ -23,11 +23,12 @@ pub(super) struct Life {
     pub(super) plan: ProcessPlan,
     pub(super) manager: LockManager,
     pub(super) link: Arc<Link>,
-    /// What the program's own tasks run behind.
+    /// The gate of the program's own tasks.
     pub(super) jobs: Arc<Gate>,
-    /// What the manager's tasks run behind.
+    /// The gate of the manager's tasks.
     tasks: Arc<Gate>,
-    /// Whether the jobs are to end. A `watch` channel wakes in an order that no seed decides.
+    /// True once the jobs are to end. Not a `watch` channel: it wakes tasks in an order that no
+    /// seed decides.
     is_stopping: AtomicBool,
     stopping: Notify,
 }
@@ -70,14 +71,14 @@ impl Life {
         self.tasks.pause();
     }
 
-    /// Lets everything go on.
+    /// Resumes everything.
     pub(super) fn resume(&self) {
         self.link.hold(false);
         self.tasks.resume();
         self.jobs.resume();
     }
 
-    /// Ends the process: nobody is told anything.
+    /// Kills the process, without any notice to others.
     pub(super) fn die(&self) {
         self.link.die();
         self.tasks.kill();
@@ -120,12 +121,12 @@ impl Life {
         self.plan.delay
     }
 
-    /// How long after the last fault what was outstanding is over.
+    /// The time after the last fault within which everything outstanding has ended.
     pub(super) fn settling(&self) -> Duration {
         quiet::settling(self.plan.operation_timeout, self.plan.delay)
     }
 
-    /// What the bounds of a quiet time need to know.
+    /// The facts that the bounds of a quiet phase need.
     pub(super) fn living(&self, calm_from: Instant) -> Living {
         let (owner, life) = (self.manager.owner().as_str().to_owned(), Arc::clone(&self.jobs));
         Living { owner, life, delay: self.delay(), settling: self.settling(), calm_from }

@@ -1,4 +1,4 @@
-//! What must hold once nothing goes wrong any more: whatever can happen happens in time.
+//! The checks of the quiet phase: without faults, whatever can happen happens in time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use super::ledger::Ending;
 use super::violation::Violation;
 use super::witness::Wait;
 
-/// How long after the last fault what was outstanding is over: after a time-out, a back-off and some
-/// round trips.
+/// The time after the last fault within which everything outstanding has ended: a time-out, a
+/// back-off and some round trips.
 pub(super) fn settling(operation_timeout: Duration, delay: Duration) -> Duration {
     operation_timeout + invariants::BACKOFF + delay * 6 + Duration::from_millis(200)
 }
 
-/// Leases that are shorter may be lost to timers of whole milliseconds.
+/// Shorter leases may be lost to timers of whole milliseconds.
 const SHORT: Duration = Duration::from_millis(300);
 
 /// A process that lives, as far as the bounds need it.
@@ -30,11 +30,11 @@ pub(super) struct Living {
     pub(super) life: Arc<Gate>,
     pub(super) delay: Duration,
     pub(super) settling: Duration,
-    /// From when on nothing is wrong with it, and what was outstanding is over.
+    /// The time from which it has no troubles and nothing is outstanding.
     pub(super) calm_from: Instant,
 }
 
-/// Checks everything that must hold when there was no fault since `quiet_from`.
+/// Checks the invariants of a time without faults since `quiet_from`.
 pub(super) fn check(
     state: &mut State,
     living: &[Living],
@@ -45,7 +45,7 @@ pub(super) fn check(
     takes_what_it_can(state, quiet_from)?;
     grants_are_taken_up(state, living)?;
     waiters_have_places(state, quiet_from)?;
-    force_is_told(state, living, quiet_from)
+    forced_end_is_known(state, living, quiet_from)
 }
 
 /// Checks that every call ends in time, whatever goes wrong.
@@ -69,13 +69,13 @@ fn takes_what_it_can(state: &State, quiet_from: Instant) -> Result<(), Violation
     Ok(())
 }
 
-/// Checks that what was granted to the processes with which nothing is wrong is had by them.
+/// Checks that the processes without troubles have taken up their grants.
 pub(super) fn grants_are_taken_up(state: &mut State, living: &[Living]) -> Result<(), Violation> {
     let now = state.store.clock.now();
     let leases = state.store.keys().values().flat_map(|key| key.leases(now));
     let leases = leases.filter(|lease| state.store.ledger.was_asked(lease.request));
     let leases: Vec<Lease> = leases.cloned().collect();
-    // Whoever took the lease over may be slower than its owner.
+    // The process that adopted the lease may be slower than its owner.
     let slowest = living.iter().map(|process| process.delay).max().unwrap_or_default();
     for lease in leases {
         let at = (lease.key.clone(), lease.token);
@@ -97,8 +97,8 @@ pub(super) fn grants_are_taken_up(state: &mut State, living: &[Living]) -> Resul
     Ok(())
 }
 
-/// Whether a lease would be over but for a jump of the store's clock: whoever gave it back gave up
-/// when its time was over.
+/// Returns `true` if only a jump of the store's clock keeps the lease alive: the process that was
+/// releasing it gave up when its time was over.
 fn is_outlived(state: &State, lease: &Lease) -> bool {
     let record = state.store.ledger.lease(&lease.key, lease.token);
     let (Some(record), Some(ttl)) = (record, lease.ttl.span()) else { return false };
@@ -126,7 +126,7 @@ fn waiters_have_places(state: &mut State, quiet_from: Instant) -> Result<(), Vio
     Ok(())
 }
 
-/// Checks that a key for which a living process asks is held by somebody, or will be soon.
+/// Checks that a key for which a living process asks has a holder, or will have one soon.
 pub(super) fn somebody_goes_on(
     state: &mut State,
     quiet_from: Instant,
@@ -147,14 +147,18 @@ pub(super) fn somebody_goes_on(
     Ok(())
 }
 
-fn force_is_told(state: &State, living: &[Living], quiet_from: Instant) -> Result<(), Violation> {
+fn forced_end_is_known(
+    state: &State,
+    living: &[Living],
+    quiet_from: Instant,
+) -> Result<(), Violation> {
     for belief in state.witness.beliefs().filter(|belief| belief.is_held()) {
         let record = state.store.ledger.lease(&belief.key, belief.token);
         let Some((at, ending)) = record.and_then(|record| record.end) else { continue };
         let process = living.iter().find(|it| Arc::ptr_eq(&it.life, &belief.life));
         if let (Ending::Forced | Ending::Lost, Some(process)) = (ending, process) {
             let untold = at.max(quiet_from + process.settling).elapsed();
-            invariants::force_is_told(belief, untold, process.delay)?;
+            invariants::forced_end_is_known(belief, untold, process.delay)?;
         }
     }
     Ok(())

@@ -22,16 +22,16 @@ use super::quiet;
 use super::site::{Site, check_remains};
 use super::violation::Violation;
 
-/// How long the quiet lasts in which everything must come to its end.
+/// The length of the quiet phase, in which everything must come to its end.
 const QUIET: Duration = Duration::from_secs(45);
-/// How often it is looked whether the bounds are kept.
+/// The interval between checks of the bounds.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long the longest lease of a plan lasts, and more.
+/// More than the longest lease of a plan.
 const LONGEST_LEASE: Duration = Duration::from_secs(150);
-/// How long the longest mark lasts, and more.
+/// More than the lifetime of the longest mark.
 const AFTERLIFE: Duration = Duration::from_secs(70 * 60);
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) violation: Option<Violation>,
@@ -41,7 +41,7 @@ pub(super) struct Ran {
     pub(super) commands: u64,
 }
 
-/// Runs a plan from its beginning to its end, or until a sentence is broken.
+/// Runs a plan to its end, or until a sentence is violated.
 pub(super) fn run(plan: &Plan, planted: Option<Planted>, history: History) -> Ran {
     lock_core::seed_random(Some(plan.seed));
     if let Some(Planted::Manager(fault)) = planted {
@@ -79,7 +79,7 @@ pub(super) async fn run_on(site: Arc<dyn Site>, plan: Plan, history: History) ->
 pub(super) struct Driver {
     pub(super) environment: Arc<Environment>,
     pub(super) plan: Plan,
-    /// Where the store is a real one.
+    /// The site of a real store.
     pub(super) site: Option<Arc<dyn Site>>,
     lives: Mutex<Slots>,
     begun: Instant,
@@ -88,14 +88,14 @@ pub(super) struct Driver {
 #[derive(Default)]
 pub(super) struct Slots {
     pub(super) living: BTreeMap<usize, Arc<Life>>,
-    /// Those that are being shut down, or that lost their runtime.
+    /// Processes that are being shut down, or that lost their runtime.
     pub(super) leaving: Vec<Arc<Life>>,
     /// The number of lives that each process had so far.
     counts: BTreeMap<usize, u64>,
     pub(super) troubles: BTreeMap<usize, Troubles>,
 }
 
-/// What happens at a moment of the plan.
+/// An event of the plan.
 enum Event {
     Begin(usize),
     End(usize),
@@ -173,7 +173,7 @@ impl Driver {
         slots.living.values().chain(&slots.leaving).cloned().collect()
     }
 
-    /// Takes a process out of those that are given work and have bounds.
+    /// Removes a process from those that get work and must keep the bounds.
     pub(super) fn let_leave(&self, slot: usize) -> Option<Arc<Life>> {
         let mut slots = self.slots();
         let life = slots.living.remove(&slot)?;
@@ -218,7 +218,7 @@ impl Driver {
         }
     }
 
-    /// Looks whether calls end in time, for as long as the run lasts.
+    /// Checks that calls end in time, for as long as the run lasts.
     async fn look_at_calls(&self) {
         loop {
             sleep(LOOK * 2).await;
@@ -234,7 +234,7 @@ impl Driver {
         }
     }
 
-    /// Lets nothing go wrong for a while, and looks whether everything happens in time.
+    /// Runs a while without faults, and checks that everything happens in time.
     async fn stay_quiet(&self) {
         self.environment.note(Actor::Plan, format_args!("quiet begins"));
         let quiet_from = Instant::now();
@@ -248,7 +248,7 @@ impl Driver {
         self.environment.state().strict_from = None;
     }
 
-    /// Lets nothing go wrong any more until every job has ended, and looks that somebody goes on.
+    /// Runs without faults until every job has ended, and checks that the keys are used.
     async fn let_all_end(&self) {
         self.environment.note(Actor::Plan, format_args!("quiet begins"));
         let quiet_from = Instant::now();
@@ -282,7 +282,7 @@ impl Driver {
         // The tasks end when they run the next time.
         sleep(Duration::from_millis(2)).await;
         let tasks = life.tasks();
-        if report.untold == 0 && !life.jobs.is_paused() {
+        if report.unreleased == 0 && !life.jobs.is_paused() {
             self.environment.check(invariants::nothing_is_left("tasks of a manager", tasks));
         }
         life.die();
@@ -296,7 +296,7 @@ impl Driver {
         state.store.settle();
         let now = state.store.clock.now();
         let leases = state.store.keys().values().flat_map(|key| key.leases(now));
-        // What never ends stays when its holder died.
+        // A lease that never expires outlives its dead holder.
         let leases = leases.filter(|lease| lease.ttl != Ttl::Never).count();
         let held = state.store.keys().values().filter(|key| key.leases(now).next().is_some());
         let held = held.count();

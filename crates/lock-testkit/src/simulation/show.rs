@@ -1,11 +1,11 @@
-//! Answers and requests as the history tells them: short, and the same in every run.
+//! Answers and requests as the history shows them: short, and the same in every run.
 
 use lock_core::{
     Acquisition, Cancellation, Eviction, Heard, Inspection, InvalidInput, Lease, LeaseName, Notice,
     QueuePosition, Release, Renewal, RequestId, Timed, Timestamp, Transfer,
 };
 
-/// What the history tells of an answer.
+/// The text of an answer in the history.
 pub(super) trait Show {
     fn show(&self) -> String;
 }

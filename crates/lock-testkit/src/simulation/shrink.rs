@@ -53,7 +53,7 @@ fn without<T>(
     smallest
 }
 
-/// Ends the busy time with the last thing that happens.
+/// Ends the busy time with the last event.
 fn shorter(plan: Plan, fails: &mut impl FnMut(&Plan) -> bool) -> Plan {
     let jobs = plan.jobs.iter().map(|job| job.at);
     let faults = plan.faults.iter().map(|fault| fault.at + fault.lasts);

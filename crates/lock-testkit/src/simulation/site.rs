@@ -1,4 +1,5 @@
-//! The programs of the simulation on a real store: what the processes see of it must fit together.
+//! The programs of the simulation on a real store: the observations of the processes must be
+//! consistent.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -17,32 +18,32 @@ use super::run::{self, Ran};
 use super::violation::Violation;
 use super::{Broken, Failure, Outcome, invariants};
 
-/// The most processes of a program.
+/// The largest number of processes of a program.
 pub const PROCESSES: usize = 8;
-/// How much sooner everything happens where time cannot be skipped.
+/// The factor by which a plan is faster where time cannot be skipped.
 const PACE: u32 = 20;
-/// How many programs run at one time.
+/// The number of programs that run at the same time.
 const SIDE_BY_SIDE: u64 = 8;
-/// How often it is looked whether anything is left.
+/// The interval between checks for leftovers.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A real store, and what lies between it and the processes of a program.
+/// A real store, and the network between it and the processes of a program.
 #[async_trait]
 pub trait Site: Debug + Send + Sync + 'static {
     /// Connects a process, by its number, which is below [`PROCESSES`].
     async fn connect(&self, process: usize) -> Arc<dyn LockStore>;
 
-    /// Lets something go wrong between a process and the store, instead of what went wrong before.
+    /// Begins a trouble between a process and the store, in place of an earlier one.
     fn trouble(&self, process: usize, trouble: Trouble);
 
-    /// Ends what goes wrong between a process and the store.
+    /// Ends the trouble between a process and the store.
     fn heal(&self, process: usize);
 
-    /// How late everything may be: nothing where time is virtual.
+    /// The allowance for delays: zero where time is virtual.
     fn slack(&self) -> Duration;
 }
 
-/// What goes wrong between a process and a real store.
+/// A trouble between a process and a real store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trouble {
@@ -65,7 +66,7 @@ pub enum Trouble {
 /// Runs the program of a seed on a real store.
 ///
 /// # Errors
-/// The sentence that was broken, with the history.
+/// The violated sentence, with the history.
 pub async fn check_on(site: Arc<dyn Site>, seed: u64) -> std::result::Result<Outcome, Failure> {
     let pace = if site.slack().is_zero() { 1 } else { PACE };
     let plan = Plan::for_a_store(seed, pace);
@@ -84,7 +85,7 @@ pub async fn check_on(site: Arc<dyn Site>, seed: u64) -> std::result::Result<Out
 /// on keys of its own.
 ///
 /// # Panics
-/// With the history of the first that breaks a sentence.
+/// With the history of the first that violates a sentence.
 pub async fn check_programs<T: Site>(programs: u64, mut site: impl AsyncFnMut(u64) -> T) {
     let mut running = JoinSet::new();
     for seed in 0..programs {
@@ -142,7 +143,7 @@ impl Trouble {
     }
 }
 
-/// Waits until the leases and the waiters of the dead are over, for so long at the most.
+/// Waits until the leases and waiters of dead processes are over, for at most this long.
 pub(super) async fn check_remains(
     store: &dyn LockStore,
     plan: &Plan,
@@ -160,7 +161,7 @@ pub(super) async fn check_remains(
     }
 }
 
-/// How many leases and waiters there are of the keys of a plan.
+/// The number of leases and waiters of the plan's keys.
 async fn remains(store: &dyn LockStore, plan: &Plan) -> Result<usize> {
     let mut left = 0;
     let keys: BTreeSet<usize> = plan.jobs.iter().map(|job| job.key).collect();

@@ -1,4 +1,4 @@
-//! The simulated store: the machine's states of all keys, and a clock of its own.
+//! The simulated store: the machine's state of every key, and a clock of its own.
 
 use std::collections::BTreeMap;
 
@@ -16,20 +16,20 @@ use super::planted::Planted;
 
 /// The simulated store.
 ///
-/// It does what the machine does, unless a fault is planted in it.
+/// It behaves as the machine, unless a fault is planted.
 #[derive(Debug)]
 pub(super) struct Store {
     keys: BTreeMap<LockKey, KeyState>,
     last_token: Option<FencingToken>,
     pub(super) clock: StoreClock,
-    /// Whether the store lost its token and has not written one since.
+    /// True if the store lost its token and has not written one since.
     pub(super) token_is_missing: bool,
     pub(super) is_down: bool,
-    /// What mailboxes are to be told.
+    /// The notices to send, each with its mailbox.
     pub(super) outbox: Vec<(MailboxId, Notice)>,
     pub(super) ledger: Ledger,
     planted: Option<Planted>,
-    /// The state before the last command, for a fail-over that loses it.
+    /// The state before the last command, for a failover that loses it.
     before: Option<(LockKey, KeyState, Option<FencingToken>)>,
 }
 
@@ -105,7 +105,7 @@ impl Store {
         let outstanding = request.answer_outstanding && !self.has(Planted::LateAcquireIsGranted);
         let cancel = request.clone().with_answer_outstanding(outstanding);
         let answer = self.run(&request.key, |state, step| state.cancel(step, &cancel));
-        // What its own step grants, it gives back.
+        // It returns the lease that its own step granted.
         self.ledger.note_cancel(request);
         answer
     }
@@ -132,12 +132,12 @@ impl Store {
         }
     }
 
-    /// The states of all keys about which there is something to know.
+    /// The states of all keys that are not empty.
     pub(super) const fn keys(&self) -> &BTreeMap<LockKey, KeyState> {
         &self.keys
     }
 
-    /// The requests that would be granted the key if it were looked at now.
+    /// The requests that would be granted the key if it were inspected now.
     pub(super) fn would_grant(&self, key: &LockKey) -> Vec<lock_core::Lease> {
         let Some(state) = self.keys.get(key).filter(|state| state.has_waiters()) else {
             return Vec::new();
@@ -152,10 +152,10 @@ impl Store {
         granted.collect()
     }
 
-    /// Loses everything, as a store in memory does that is started again.
+    /// Loses everything, as a restarted store in memory does.
     pub(super) fn lose_everything(&mut self) {
         if self.has(Planted::FailoverLosesTokens) {
-            // The last write did not reach the successor, and its clock is behind.
+            // The last write did not reach the new primary, and its clock is behind.
             if let Some((key, state, token)) = self.before.take() {
                 self.keys.insert(key, state);
                 self.last_token = token;
@@ -169,7 +169,7 @@ impl Store {
         self.ledger.note_flush();
     }
 
-    /// Lets every lease and its end be seen again, after the clock changed.
+    /// Records every lease and its end again, after the clock changed.
     pub(super) fn observe_all(&mut self) {
         for key in self.keys.keys().cloned().collect::<Vec<_>>() {
             self.observe(&key);
@@ -206,7 +206,7 @@ impl Store {
         Timed::new(now, reply)
     }
 
-    /// The time at which a command takes place: the present.
+    /// The time at which a command takes effect: the present.
     fn settling_time(&self, state: &KeyState, now: lock_core::Timestamp) -> lock_core::Timestamp {
         if !self.has(Planted::ExpiredLeaseCounts) || !state.has_waiters() {
             return now;
@@ -217,7 +217,7 @@ impl Store {
         })
     }
 
-    /// The position as the store tells it.
+    /// The position as the store reports it.
     fn told(
         &mut self,
         key: &LockKey,

@@ -1,4 +1,4 @@
-//! What an observer of the processes knows: who believes that it holds, asks or is waited for.
+//! The processes' observer: a record of all guards, pending requests and running calls.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -13,7 +13,7 @@ use super::ledger::{LeaseRecord, Ledger};
 use super::quiet::Living;
 use super::violation::Violation;
 
-/// What an observer of the processes knows.
+/// The record of the processes' observer.
 #[derive(Debug, Default)]
 pub(super) struct Witness {
     beliefs: BTreeMap<u64, Belief>,
@@ -21,13 +21,13 @@ pub(super) struct Witness {
     pub(super) calls: BTreeMap<u64, Call>,
     /// Leases that were taken out of their guards, and the process that is to adopt each.
     parked: BTreeMap<(LockKey, FencingToken), Arc<Gate>>,
-    /// The process that had each lease last.
+    /// The last holder of each lease.
     keepers: BTreeMap<(LockKey, FencingToken), Arc<Gate>>,
-    /// Since when something is seen that must not last.
+    /// The first sighting of each condition that must not last.
     pub(super) seen_since: BTreeMap<String, Instant>,
-    /// The highest token of each key that a holder has had alone.
+    /// The highest token with which each key was held exclusively.
     highest: BTreeMap<LockKey, FencingToken>,
-    /// What ends leases of each key by force.
+    /// The forced ends of each key's leases.
     forced: BTreeMap<LockKey, Force>,
     /// The last process that used each request.
     used: BTreeMap<RequestId, Arc<Gate>>,
@@ -45,10 +45,10 @@ pub(super) struct Belief {
     guard: Weak<LockGuard>,
 }
 
-/// What ends leases of a key by force.
+/// The forced ends of a key's leases.
 #[derive(Clone, Copy, Debug, Default)]
 struct Force {
-    /// How many commands may still arrive.
+    /// The number of such commands that may still arrive.
     under_way: usize,
     last: Option<Instant>,
 }
@@ -61,7 +61,7 @@ pub(super) struct Asking {
     pub(super) keep_alive: Duration,
     /// The longest time that a message of the process takes one way.
     pub(super) delay: Duration,
-    /// How long after the last fault what was outstanding is over.
+    /// The time after the last fault within which everything outstanding has ended.
     pub(super) settling: Duration,
     pub(super) queues: bool,
 }
@@ -69,7 +69,7 @@ pub(super) struct Asking {
 /// A wait that ended without a grant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
-    /// How long it was to last; `None` is for ever.
+    /// The longest time that it was to last; `None` means for ever.
     pub(super) limit: Option<Duration>,
     pub(super) lasted: Duration,
     pub(super) keep_alive: Duration,
@@ -88,13 +88,13 @@ pub(super) struct Call {
 }
 
 impl Belief {
-    /// Whether the process runs and takes the lease for its own.
+    /// Returns `true` if the process runs and believes in the lease.
     pub(super) fn is_held(&self) -> bool {
         let runs = !self.life.is_dead() && !self.life.is_paused();
         runs && self.guard.upgrade().is_some_and(|guard| !guard.is_lost())
     }
 
-    /// Whether the guard still exists, lost or not, in a process that is not gone.
+    /// Returns `true` if the guard exists, lost or not, in a process that is not gone.
     pub(super) fn is_there(&self) -> bool {
         !self.life.is_dead() && self.guard.strong_count() > 0
     }
@@ -105,7 +105,7 @@ impl Belief {
 }
 
 impl Call {
-    /// How long the call has taken of its process's own time.
+    /// The time that the call has taken, without the pauses of its process.
     pub(super) fn took(&self) -> Duration {
         self.since.elapsed().saturating_sub(self.life.paused() - self.paused_before)
     }
@@ -140,8 +140,8 @@ impl Witness {
         self.parked.remove(&(lease.key.clone(), lease.token));
     }
 
-    /// Whether a lease waits for the process that is to adopt it, or another than its owner had it
-    /// last.
+    /// Returns `true` if the lease awaits the process that is to adopt it, or its last holder was
+    /// not its owner.
     pub(super) fn is_nobodys_fault(
         &self,
         at: &(LockKey, FencingToken),
@@ -171,7 +171,7 @@ impl Witness {
         self.calls.remove(&call)
     }
 
-    /// Whether the request may be used by this process: whoever used it before must be gone.
+    /// Decides whether this process may use the request: its previous user must be gone.
     pub(super) fn may_use(&mut self, request: RequestId, life: &Arc<Gate>) -> bool {
         let is_free = self.used.get(&request).is_none_or(|user| user.is_dead());
         if is_free {
@@ -180,7 +180,7 @@ impl Witness {
         is_free
     }
 
-    /// Checks what every process believes against what the store has.
+    /// Compares the beliefs of every process with the store.
     pub(super) fn check_beliefs(&self, ledger: &Ledger) -> Result<(), Violation> {
         let held: Vec<(&Belief, &LeaseRecord)> = self
             .beliefs()
@@ -200,7 +200,7 @@ impl Witness {
         Ok(())
     }
 
-    /// Checks what every process believes against what the others believe.
+    /// Compares the beliefs of every process with those of the others.
     pub(super) fn check_beliefs_alone(&mut self) -> Result<(), Violation> {
         let held: Vec<&Belief> = self.beliefs().filter(|belief| belief.is_held()).collect();
         let mut highest = self.highest.clone();
@@ -225,20 +225,20 @@ impl Witness {
         self.forced.entry(key.clone()).or_default().under_way += 1;
     }
 
-    /// Notes that a force on a key certainly took place, or never will.
+    /// Notes that a forced end certainly took place, or never will.
     pub(super) fn end_force(&mut self, key: &LockKey) {
         let forced = self.forced.entry(key.clone()).or_default();
         forced.under_way -= 1;
         forced.last = Some(Instant::now());
     }
 
-    /// Whether one of the two may have lost its lease by force and not know it yet.
+    /// Returns `true` if one of the two may have lost its lease by force without knowing yet.
     fn may_be_forced(&self, one: &Belief, other: &Belief) -> bool {
         let forced = self.forced.get(&one.key);
         forced.is_some_and(|it| it.under_way > 0 || it.last >= Some(one.since.min(other.since)))
     }
 
-    /// For how long this has been seen, since `from` at the earliest.
+    /// The time for which this has been seen, since `from` at the earliest.
     pub(super) fn seen_for(&mut self, what: String, from: Instant) -> Duration {
         let since = *self.seen_since.entry(what).or_insert_with(Instant::now);
         since.max(from).elapsed()

@@ -1,4 +1,4 @@
-//! What must hold in every history: one promise, one function.
+//! The checks of every history: one function for each promise.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,10 +7,10 @@ use super::clock::{Moment, millis};
 use super::history::{History, Request};
 use super::stall;
 
-/// What ranks differ by at the least before they are compared: the store counts milliseconds.
+/// The smallest difference of ranks that is checked: the store counts milliseconds.
 const RANKS_APART: Moment = millis(10);
 
-/// Which promise was broken.
+/// The broken promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Broken {
     /// Two believed at once in leases that exclude each other.
@@ -23,11 +23,11 @@ pub(super) enum Broken {
     Stall,
     /// Something was left in the store.
     Leftover,
-    /// A worker failed by itself.
+    /// A worker failed on its own.
     Failure,
 }
 
-/// A broken promise, and by whom.
+/// A broken promise, and the requests concerned.
 #[derive(Debug)]
 pub(super) struct Finding {
     pub(super) broken: Broken,
@@ -47,14 +47,14 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     pub(super) findings: Vec<Finding>,
     /// The longest time that a free key was not taken by a living waiter.
     pub(super) longest_stall: Moment,
-    /// How often a key was free while somebody waited and nothing excused it. A notice that comes
-    /// before the answer to the release leaves no time in between.
+    /// The number of times that a key was free while somebody waited, without an excuse. A notice
+    /// that arrives before the answer to the release leaves no time in between.
     pub(super) times_free: usize,
 }
 
@@ -81,7 +81,7 @@ pub(super) fn check(history: &History) -> Verdict {
     verdict
 }
 
-/// Whether the store lost its data in between.
+/// Returns `true` if the store lost its data in between.
 fn is_wiped(wipes: &[Moment], from: Moment, to: Moment) -> bool {
     wipes.iter().any(|wipe| (from..=to).contains(wipe))
 }
@@ -124,7 +124,7 @@ fn overlaps(requests: &[Request], wipes: &[Moment], findings: &mut Vec<Finding>)
 }
 
 /// A request that was asked after another had a guard has a higher token; of exclusive leases the
-/// later guard has the higher token; none has the token of another.
+/// later guard has the higher token; no two have the same token.
 fn tokens(requests: &[Request], wipes: &[Moment], findings: &mut Vec<Finding>) {
     let mut granted: Vec<_> = requests.iter().filter_map(|it| Some((it.granted?, it))).collect();
     let mut broken = |at, first: &Request, second: &Request| {
@@ -153,7 +153,7 @@ fn tokens(requests: &[Request], wipes: &[Moment], findings: &mut Vec<Finding>) {
     for pair in granted.windows(2) {
         let ((first, one), (second, other)) = (pair[0], pair[1]);
         let are_exclusive = one.permits == 0 && other.permits == 0;
-        // A guard whose lease was over when it was made is lost, and nobody relies on it.
+        // A guard whose lease was over when it was made is lost, and not relied on.
         let are_good = first.at < first.until && second.at < second.until;
         if are_exclusive
             && are_good
@@ -194,8 +194,8 @@ fn rank(moment: Moment, request: &Request) -> i128 {
     i128::from(moment) - i128::from(request.head_start)
 }
 
-/// When a waiter certainly had its place, and the last moment at which it certainly still had it.
-/// Nothing where it lost one, and may have another than the first.
+/// The first and the last moment at which a waiter certainly had its queue position. `None` if it
+/// lost one and may have another than the first.
 fn place(waiter: &Request) -> Option<(Moment, Moment)> {
     let (_, place) = *waiter.queued.first()?;
     let (still, _) = *waiter.queued.last()?;

@@ -1,14 +1,14 @@
-//! The history of a round: what the workers noted, and what was done to them.
+//! The history of a round: the workers' records and the faults.
 
 use std::collections::HashMap;
 
 use super::clock::{Moment, millis};
 use super::record::{Event, Record};
 
-/// How long a process takes at the least to work off what came while it did not run.
+/// The least time in which a process works off its backlog after a time in which it did not run.
 const CATCHING_UP: Moment = millis(10);
 
-/// How long things last that nobody looks after, in microseconds.
+/// The lifetimes of leases and waiters that nobody looks after, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
     pub(super) ttl: Moment,
@@ -16,26 +16,26 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    /// How often a waiter is heard.
+    /// The interval between hears of a waiter.
     pub(super) const fn heartbeat(self) -> Moment {
         self.keep_alive / 3
     }
 
-    /// How long what a process asked for may hinder others once nothing is heard of it: a lease of
-    /// full length, or a place and then a claim window.
+    /// The longest time for which the requests of a silent process may block others: a lease of
+    /// full length, or a queue position and then a claim window.
     pub(super) const fn bequest(self) -> Moment {
         let window = 2 * self.keep_alive;
         if self.ttl > window { self.ttl } else { window }
     }
 }
 
-/// One process, and what it noted in its order.
+/// A process, and its records in order.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) records: Vec<Record>,
-    /// When it was killed, if it was.
+    /// The time at which it was killed.
     pub(super) killed: Option<Moment>,
-    /// When it did not run, because the machine was busy, or worked off what came meanwhile.
+    /// The times in which it did not run, because the machine was busy, or worked off a backlog.
     late: Vec<(Moment, Moment)>,
 }
 
@@ -59,10 +59,10 @@ impl Worker {
 /// A time in which a worker, or all of them, could not do as they should.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Disturbance {
-    /// The worker; all of them if none is named.
+    /// The worker; `None` means all.
     pub(super) worker: Option<usize>,
     pub(super) from: Moment,
-    /// When it was over, and how long the worker may take until it is told things again.
+    /// The end, and the time that the worker may take until notices reach it again.
     pub(super) until: Moment,
     pub(super) settling: Moment,
 }
@@ -73,11 +73,11 @@ pub(super) struct History {
     pub(super) terms: Terms,
     pub(super) workers: Vec<Worker>,
     pub(super) disturbances: Vec<Disturbance>,
-    /// When the store lost its data.
+    /// The times at which the store lost its data.
     pub(super) wipes: Vec<Moment>,
-    /// When the store did not answer the observer, or the observer did not run.
+    /// The times in which the store did not answer the observer, or the observer did not run.
     pub(super) silences: Vec<(Moment, Moment)>,
-    /// What was left in the store at the end.
+    /// The leftovers in the store at the end.
     pub(super) leftovers: Vec<String>,
     /// Workers that failed by themselves.
     pub(super) failures: Vec<String>,
@@ -92,17 +92,17 @@ pub(super) struct Request {
     pub(super) permits: u32,
     pub(super) head_start: Moment,
     pub(super) asked: Moment,
-    /// When an acquire was sent.
+    /// The times at which acquires were sent.
     pub(super) sent: Vec<Moment>,
-    /// Answers that it waits: when what they answer was sent, and when they came.
+    /// Answers "queued": the times of the command and of its answer.
     pub(super) queued: Vec<(Moment, Moment)>,
     pub(super) absent: Vec<Moment>,
     pub(super) granted: Option<Grant>,
-    /// When the task did not wait any more without a guard.
+    /// The time at which the task gave up waiting.
     pub(super) gave_up: Option<Moment>,
-    /// When the store had nothing of it any more.
+    /// The time from which the store had nothing of it any more.
     pub(super) gone: Option<Moment>,
-    /// When its process was killed.
+    /// The time at which its process was killed.
     pub(super) killed: Option<Moment>,
 }
 
@@ -110,20 +110,20 @@ pub(super) struct Request {
 pub(super) struct Grant {
     pub(super) token: u64,
     pub(super) at: Moment,
-    /// Until when the guard vouches for the lease, and until when the task believed that.
+    /// The deadlines of the guard, and the end of the task's belief.
     pub(super) until: Moment,
     pub(super) over: Option<Moment>,
 }
 
 impl Request {
-    /// From when on and until when its task believed that it holds the key.
+    /// The time in which its task believed that it holds the key.
     pub(super) fn belief(&self) -> Option<(Moment, Moment)> {
         let grant = self.granted?;
         let ends = [grant.over, self.killed, Some(grant.until)];
         Some((grant.at, ends.into_iter().flatten().min()?))
     }
 
-    /// The last moment that is known of at which it did not yet hold in the store.
+    /// The last known moment at which it did not yet hold in the store.
     pub(super) fn not_before(&self) -> Moment {
         self.queued.last().map_or(self.asked, |(sent, _)| *sent)
     }

@@ -1,12 +1,12 @@
 //! A soak: real processes that take turns on a real store while faults strike, and a check of what
 //! they noted.
 //!
-//! A [`Target`] is what a backend brings; [`main`] makes a program of it. The program runs rounds:
-//! for each it starts a store and two to eight processes, which are the same program again, kills
-//! and stops some of them, and troubles the store and the lines to it. Every process writes what it
-//! does into a file of its own, by the clock that all share. At the end of the round the histories
-//! are checked: no two believed at once that they hold, tokens and turns are in their order, no key
-//! was free while somebody waited, and nothing is left.
+//! A backend implements [`Target`]; [`main`] turns it into a program. The program runs rounds: for
+//! each it starts a store and two to eight processes, which are the same program again, kills and
+//! stops some of them, and troubles the store and the lines to it. Every process writes its actions
+//! into a file of its own, by a clock that all share. At the end of the round the histories are
+//! checked: no two believed at once that they hold, tokens and turns are in their order, no key was
+//! free while somebody waited, and nothing is left.
 //!
 //! A seed draws the same rounds again; what the processes do in them depends on the machine, too.
 
@@ -49,7 +49,7 @@ usage: soak [--seconds N] [--seed S]
   --planted     lose notices that come too early, and fail unless that is found
 ";
 
-/// How many findings of a round are shown.
+/// The number of findings of a round that are printed.
 const SHOWN: usize = 8;
 
 /// The whole program: the supervisor, and each of the processes that it starts.
@@ -80,7 +80,7 @@ fn key(number: u8) -> LockKey {
     LockKey::parse(format!("soak/{number}")).expect("a valid key")
 }
 
-/// What to run.
+/// The options of a soak.
 struct Soak {
     first: u64,
     time: Duration,
@@ -137,7 +137,7 @@ async fn planted<T: Target>(seed: u64) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// A round that was run, and what came of it.
+/// A round that was run, and its result.
 struct Round {
     plan: Plan,
     requests: Vec<Request>,
@@ -145,7 +145,7 @@ struct Round {
 }
 
 impl Round {
-    /// Runs a round, and prints what came of it.
+    /// Runs a round, and prints its result.
     async fn run<T: Target>(plan: Plan) -> Self {
         let start = Instant::now();
         let run = supervisor::run::<T>(&plan).await;
@@ -172,7 +172,7 @@ impl Round {
         round
     }
 
-    /// How long each that was granted had waited.
+    /// The waits of the granted requests.
     fn waits(&self) -> Vec<Moment> {
         let wait = |it: &Request| Some(it.granted?.at - it.asked);
         self.requests.iter().filter_map(wait).collect()
@@ -198,15 +198,14 @@ impl fmt::Display for Round {
     }
 }
 
-/// What all rounds together were.
+/// The totals of all rounds.
 #[derive(Debug, Default)]
 struct Sum {
     rounds: u64,
     requests: usize,
     granted: usize,
     faults: BTreeMap<Fault, usize>,
-    /// How often a key was free while somebody waited and nothing excused it, and for how long at
-    /// the most.
+    /// The number of times that a key was free while somebody waited, without an excuse.
     times_free: usize,
     longest_stall: Moment,
     findings: BTreeMap<Broken, usize>,

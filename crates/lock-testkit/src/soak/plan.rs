@@ -1,4 +1,4 @@
-//! What a round consists of, drawn from a seed.
+//! The plan of a round, drawn from a seed.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,23 +10,23 @@ use super::clock::Moment;
 use super::history::Terms;
 use super::target::Trouble;
 
-/// How long the workers of a round work.
+/// The time for which the workers of a round work.
 const SPAN: Duration = Duration::from_secs(8);
-/// How long nothing is done to them at first and at last.
+/// The time without faults at the beginning and the end of a round.
 const CALM: Duration = Duration::from_millis(1_200);
 
-/// What is done to the workers, or to the store.
+/// A fault of the workers or of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
     /// A process is killed, and another takes its place.
     Kill,
     /// A process is stopped for a while, as if its machine hung.
     Stop,
-    /// Something that the store, or the way to it, brings.
+    /// A trouble of the store, or of the way to it.
     Trouble(Trouble),
 }
 
-/// A fault, how long after the one before it, for which slot, and for how long.
+/// A fault: the delay after the one before it, the slot and the duration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Blow {
     pub(super) after: Duration,
@@ -35,7 +35,7 @@ pub(super) struct Blow {
     pub(super) span: Duration,
 }
 
-/// A round: a store of its own, some processes, and what is done to them.
+/// A round: a store of its own, some processes, and the faults.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
@@ -43,13 +43,13 @@ pub(super) struct Plan {
     pub(super) tasks: usize,
     pub(super) keys: u8,
     pub(super) terms: Terms,
-    /// How much earlier a level of priority ranks, in milliseconds.
+    /// The head start of one level of priority, in milliseconds.
     pub(super) step: u64,
-    /// Whether the store keeps its data over a restart.
+    /// True if the store keeps its data over a restart.
     pub(super) is_durable: bool,
     pub(super) span: Duration,
     pub(super) blows: Vec<Blow>,
-    /// Whether the workers lose notices that come too early.
+    /// True if the workers lose notices that arrive too early: the planted fault.
     pub(super) is_planted: bool,
 }
 
@@ -62,7 +62,7 @@ impl Plan {
         let mut plan = Self {
             seed,
             processes,
-            // One of three rounds has few contenders: what sleeps is seen only there.
+            // One in three rounds has few contenders: only there a lost wake-up shows.
             tasks: if rng.random_bool(0.33) { 1 } else { rng.random_range(1..=20) },
             keys: rng.random_range(1..=5),
             terms: Terms {
@@ -86,14 +86,14 @@ impl Plan {
         }
     }
 
-    /// A short round without faults, whose workers lose notices that come too early.
+    /// A short round without faults, whose workers lose notices that arrive too early.
     pub(super) fn planted(seed: u64) -> Self {
         let calm = Self::of(seed, &[]);
         let span = Duration::from_secs(2);
         Self { blows: Vec::new(), keys: 1, tasks: 1, span, is_planted: true, ..calm }
     }
 
-    /// How often each fault strikes.
+    /// The count of each fault.
     pub(super) fn faults(&self) -> String {
         let mut faults: Vec<_> = self.blows.iter().map(|blow| blow.fault).collect();
         faults.sort_unstable();

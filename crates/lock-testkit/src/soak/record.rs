@@ -1,10 +1,10 @@
-//! The lines that a worker writes into its history, each in one step, so that a kill loses none.
+//! The records that a worker writes into its history, each in one step, so that a kill loses none.
 
 use std::fmt;
 
 use super::clock::Moment;
 
-/// What one worker noted.
+/// A record that a worker wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) at: Moment,
@@ -18,19 +18,19 @@ pub(super) enum Event {
     Asked { key: u8, permits: u32, head_start: u64 },
     /// An acquire is sent to the store.
     Sent,
-    /// The store answered what was sent at that moment: the request waits in the queue.
+    /// The store answered the command sent at that moment: the request is queued.
     Queued { sent: Moment },
     /// The store answered that the request has no place.
     Absent,
-    /// The task has a guard, which vouches for the lease until then.
+    /// The task has a guard with this deadline.
     Granted { token: u64, until: Moment },
-    /// The task still holds, and the guard vouches until then.
+    /// The task still holds, with this deadline.
     Holds { until: Moment },
-    /// The task does not believe any more that it holds; nothing was sent yet.
+    /// The task no longer believes that it holds; nothing was sent yet.
     Over,
     /// The task does not wait any more, and has no guard.
     GaveUp,
-    /// The store answered that it has nothing of the request, or not any more.
+    /// The store answered that it knows nothing of the request, or no longer.
     Gone,
     /// The process did not run from then on until now: the machine was busy. It is of no request.
     Late { since: Moment },

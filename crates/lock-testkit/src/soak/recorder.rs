@@ -1,4 +1,4 @@
-//! A layer that notes what is sent to a store and answered, and can be made to lose notices.
+//! A layer that records commands and answers of a store, and can be made to lose notices.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -41,12 +41,12 @@ impl Log {
     }
 }
 
-/// Enough of a request's identity to tell it from the others of a round.
+/// Enough of a request's identity to distinguish it from the others of a round.
 fn short(request: RequestId) -> u64 {
     request.to_bits() as u64
 }
 
-/// Notes what is sent to a store and answered.
+/// Records commands and answers of a store.
 #[derive(Debug)]
 pub(super) struct Recorder {
     store: Arc<dyn LockStore>,
@@ -54,8 +54,8 @@ pub(super) struct Recorder {
     planted: Option<Arc<Early>>,
 }
 
-/// A planted fault: notices of grants are lost that come before the request is known to wait, or
-/// within a millisecond after that.
+/// A planted fault: notices of grants are lost if they arrive before the request is known to wait,
+/// or within a millisecond after that.
 #[derive(Default)]
 struct Early(Mutex<HashMap<RequestId, Option<Moment>>>);
 

@@ -1,20 +1,20 @@
-//! Keys that are free while somebody waits for them, for longer than a hand-off may take.
+//! Stalls: keys that are free while somebody waits for them, for longer than a hand-off may take.
 
 use super::check::{Broken, Finding, Verdict};
 use super::clock::{Moment, millis};
 use super::history::{Disturbance, History, Request};
 use super::spans::Spans;
 
-/// How long a free key may not be taken by a living waiter while the store answers.
+/// The longest time that a key may stay free while a living waiter waits and the store answers.
 pub(super) const LONGEST: Moment = millis(100);
 
-/// A free key is taken by a living waiter at once.
+/// A living waiter takes a free key at once.
 ///
-/// A key counts as free when nobody has a guard and nobody who is gone or disturbed may have a
-/// lease of it. A waiter that was granted the lock and does not know counts as one that waits: so a
-/// notice that is lost is a stall. A waiter is alive from an answer that it waits on, as long as its
-/// process is well. After a disturbance, the next answer shows that commands arrive; notices may
-/// arrive later, and until then what is granted is noticed at the next heartbeat.
+/// A key counts as free when nobody has a guard and no dead or disturbed process may have a lease
+/// of it. A waiter that was granted the lock and does not know counts as waiting: so a lost notice
+/// is a stall. A waiter is alive from an answer that it waits on, as long as its process is well.
+/// After a disturbance, the next answer shows that commands arrive; notices may arrive later, and
+/// until then what is granted is noticed at the next heartbeat.
 pub(super) fn check(requests: &[Request], history: &History, verdict: &mut Verdict) {
     let taken = requests.iter().flat_map(|request| taken(request, history));
     let waiting = requests.iter().flat_map(|request| waiting(request, history));
@@ -55,7 +55,7 @@ fn disturbances<'a>(
     history.disturbances.iter().filter(hits)
 }
 
-/// When the process of the request did not run while it had to.
+/// The times in which the process of the request did not run while it had to.
 fn late<'a>(
     request: &'a Request,
     history: &'a History,
@@ -64,12 +64,13 @@ fn late<'a>(
     spans.map(|(from, to)| ((*from).max(request.asked), *to))
 }
 
-/// When the request may have the key, or hinder others, without being a waiter that could take it.
+/// The times in which the request may have the key, or block others, without being a waiter that
+/// could take it.
 fn taken(request: &Request, history: &History) -> Vec<(Moment, Moment)> {
     let mut spans = Vec::new();
     let Request { granted, gave_up, gone, killed, .. } = *request;
     let terms = history.terms;
-    // What ends by itself is noticed at a heartbeat.
+    // An expiry is noticed at a heartbeat.
     let lapse = terms.bequest() + terms.heartbeat() + LONGEST;
     if let Some(grant) = granted {
         // Granted at once, it has the key from the sending on.
@@ -89,7 +90,7 @@ fn taken(request: &Request, history: &History) -> Vec<(Moment, Moment)> {
     }
     let ends = gone.or(killed).unwrap_or(Moment::MAX);
     spans.extend(late(request, history).take_while(|span| span.0 < ends));
-    // Whatever was not answered when something happened may have been granted, and not be known.
+    // A request without an answer at that time may have been granted without knowing.
     for it in disturbances(request, history) {
         let is_over = gone.is_some_and(|gone| gone < it.from);
         if is_over || request.asked > it.until {
@@ -102,12 +103,12 @@ fn taken(request: &Request, history: &History) -> Vec<(Moment, Moment)> {
     spans
 }
 
-/// When the request is certainly in the queue again after a disturbance.
+/// The times at which the request is certainly in the queue again after a disturbance.
 fn waits_again(request: &Request, disturbance: &Disturbance) -> Option<Moment> {
     request.queued.iter().find(|(sent, _)| *sent >= disturbance.until).map(|(_, at)| *at)
 }
 
-/// When the process of the request may not be told of grants yet, while it asked for the key.
+/// The times in which the process of the request may miss notices, while it asked for the key.
 fn deaf<'a>(
     request: &'a Request,
     history: &'a History,
@@ -118,7 +119,7 @@ fn deaf<'a>(
     spans.filter(|(from, to)| from < to)
 }
 
-/// When the request certainly waits, and its process would notice what it is told.
+/// The times in which the request certainly waits, and its process would read notices.
 fn waiting<'a>(
     request: &'a Request,
     history: &'a History,

@@ -1,4 +1,4 @@
-//! A round: starts the processes, does to them what the plan says, and collects what they noted.
+//! A round: starts the processes, applies the plan's faults, and collects the records.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,15 +20,15 @@ use super::record::Record;
 use super::target::{Target, Trouble};
 use super::worker::{ORDERS, Orders};
 
-/// How long the processes may take to end, and what is left to go.
+/// The longest wait for the processes to end, and for leftovers to go.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often the store is asked whether it answers, and how late an answer is none.
+/// The interval between probes of the store, and the delay from which an answer counts as none.
 const GLANCE: Duration = Duration::from_millis(10);
 const SILENCE: Moment = millis(40);
-/// How long a process that was stopped may take to notice what went on without it.
+/// The time in which a process that was stopped notices what it missed.
 const AWAKENING: Duration = Duration::from_millis(1_000);
 
-/// A process, and where it writes.
+/// A process, and its file.
 struct Process {
     child: Child,
     history: PathBuf,
@@ -40,14 +40,14 @@ struct Round<'a, T> {
     plan: &'a Plan,
     target: Arc<T>,
     folder: &'a Path,
-    /// All processes that there ever were, and which of them is in each slot.
+    /// All processes so far, and the present one of each slot.
     processes: Vec<Process>,
     slots: Vec<usize>,
     disturbances: Vec<Disturbance>,
     wipes: Vec<Moment>,
 }
 
-/// Runs a round, and returns its history and where it is kept.
+/// Runs a round, and returns its history and the folder of its files.
 pub(super) async fn run<T: Target>(plan: &Plan) -> io::Result<(History, TempDir)> {
     let folder = tempfile::Builder::new().prefix("lock-soak-").tempdir()?;
     let target = Arc::new(T::start(plan.processes, plan.is_durable).await);
@@ -129,13 +129,13 @@ impl<T: Target> Round<'_, T> {
         Ok(())
     }
 
-    /// Notes what disturbed a worker, or all, until now.
+    /// Notes a disturbance of a worker, or of all, until now.
     fn disturb(&mut self, worker: Option<usize>, from: Moment, settling: Duration) {
         let settling = settling.as_micros() as Moment;
         self.disturbances.push(Disturbance { worker, from, until: now(), settling });
     }
 
-    /// Has the processes end, and returns which of them fail.
+    /// Ends the processes, and returns the failures.
     async fn end(&mut self) -> io::Result<Vec<String>> {
         let mut failures = Vec::new();
         let alive = |process: &&mut Process| process.killed.is_none();
@@ -159,7 +159,7 @@ impl<T: Target> Round<'_, T> {
         Ok(failures)
     }
 
-    /// What is left when everything that ends by itself had the time.
+    /// The leftovers, once everything that ends by itself has had time to.
     async fn leftovers(&self) -> Vec<String> {
         let keys: Vec<_> = (0..self.plan.keys).map(super::key).collect();
         let deadline = Instant::now() + Duration::from_micros(self.plan.terms.bequest()) + PATIENCE;
@@ -173,7 +173,7 @@ impl<T: Target> Round<'_, T> {
     }
 }
 
-/// Asks the store all the time, and returns when it did not answer.
+/// Probes the store continuously, and returns the times in which it did not answer.
 async fn observe<T: Target>(
     url: String,
     mut ended: oneshot::Receiver<()>,

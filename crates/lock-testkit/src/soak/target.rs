@@ -1,4 +1,4 @@
-//! What a store brings to be soaked.
+//! The target of a soak.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lock_core::{LockKey, LockStore, Result};
 
-/// What may happen to a store, or to the way to it, while processes use it.
+/// A trouble of a store, or of the way to it, while processes use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Trouble {
@@ -19,20 +19,20 @@ pub enum Trouble {
     Cut,
     /// The connections of a process are closed on the other side only, and silent from then on.
     HalfOpen,
-    /// What is sent either way arrives later.
+    /// Messages in both directions arrive later.
     Stall,
-    /// What is sent either way is lost, until the connections are reset.
+    /// Messages in both directions are lost, until the connections are reset.
     BlackHole,
     /// An answer is lost, and then the connection.
     LoseReply,
     /// Everything takes 20 ms longer.
     Slow,
-    /// Another program keeps all that use the store from writing.
+    /// Another program keeps all users of the store from writing.
     Locked,
 }
 
 impl Trouble {
-    /// Those of a server, and of the lines to it.
+    /// The troubles of a server, and of the lines to it.
     pub const OF_SERVERS: [Self; 8] = [
         Self::Restart,
         Self::HangUp,
@@ -43,26 +43,26 @@ impl Trouble {
         Self::LoseReply,
         Self::Slow,
     ];
-    /// Those of a file.
+    /// The troubles of a file.
     pub const OF_FILES: [Self; 1] = [Self::Locked];
 
-    /// Whether it is the trouble of all processes, and not of one.
+    /// Returns `true` if it affects all processes, not one.
     pub(super) const fn is_of_all(self) -> bool {
         matches!(self, Self::Restart | Self::HangUp | Self::Locked)
     }
 
-    /// Whether it has no duration of its own.
+    /// Returns `true` if it has no duration.
     pub(super) const fn is_instant(self) -> bool {
         matches!(self, Self::Restart | Self::HangUp | Self::Cut | Self::HalfOpen)
     }
 
-    /// How long after its end a process may still not be told everything: it has to notice, and to
-    /// connect again.
+    /// The time after its end in which a process may still miss notices: it must detect the loss
+    /// and reconnect.
     pub(super) const fn settling(self) -> Duration {
         Duration::from_millis(match self {
-            // Nobody but the silence tells.
+            // Only silence shows the loss.
             Self::HalfOpen => 12_000,
-            // What was sent is there, and is told at once.
+            // Notices that were sent have arrived, and are read immediately.
             Self::Slow | Self::Locked => 100,
             _ => 2_500,
         })
@@ -85,20 +85,20 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// What a store brings to be soaked: [`main`](super::main) is the whole program.
+/// A store to soak: [`main`](super::main) is the whole program.
 #[async_trait]
 pub trait Target: Sized + Send + Sync + 'static {
     /// The troubles that the store can [inflict](Self::inflict).
     const TROUBLES: &'static [Trouble];
 
     /// Starts an empty store for a round, with a line of its own for each process, and with or
-    /// without what keeps its data over a restart.
+    /// without durability over a restart.
     async fn start(lines: usize, is_durable: bool) -> Self;
 
-    /// Where the process of this line finds the store.
+    /// The address at which the process of this line finds the store.
     fn url(&self, line: usize) -> String;
 
-    /// Where an observer finds the store, whose line has no trouble.
+    /// The address at which an observer finds the store; its line has no troubles.
     fn direct_url(&self) -> String;
 
     /// Connects to a store, as the processes do.
@@ -107,10 +107,10 @@ pub trait Target: Sized + Send + Sync + 'static {
     /// If the store cannot be reached.
     async fn connect(url: &str) -> Result<Arc<dyn LockStore>>;
 
-    /// Does this to the line, or to the store, lets it last for the span, and ends it.
+    /// Inflicts this trouble on the line or the store for the span.
     async fn inflict(&self, trouble: Trouble, line: usize, span: Duration);
 
-    /// What is left in the store that should not be there when nobody holds or waits, after what is
-    /// over was dropped.
+    /// The leftovers in the store: what remains of the keys when nobody holds or waits and
+    /// everything that is over was dropped.
     async fn leftovers(&self, keys: &[LockKey]) -> Vec<String>;
 }

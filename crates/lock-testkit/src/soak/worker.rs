@@ -1,4 +1,4 @@
-//! One of the processes: tasks that take turns, and note what they know.
+//! One of the processes: tasks that take turns, and record what they know.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -18,18 +18,18 @@ use super::record::Event;
 use super::recorder::{Log, Recorder};
 use super::target::Target;
 
-/// What a process is told, in the variable of this name.
+/// The environment variable with the orders of a process.
 pub(super) const ORDERS: &str = "LOCK_SOAK_WORKER";
 
-/// How often a holder looks at its guard, and the process at the clock.
+/// The interval at which a holder checks its guard, and the process the clock.
 const GLANCE: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_millis(5);
-/// A tick that comes so much later was not for want of anything but the processor.
+/// A tick this late means that the process had no processor.
 const LATE: Moment = super::clock::millis(25);
-/// How long a process tries to connect.
+/// The longest time for which a process tries to connect.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a process is told by its supervisor.
+/// The orders of a process, from its supervisor.
 #[derive(Debug)]
 pub(super) struct Orders {
     url: String,
@@ -44,7 +44,7 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    /// The text for a worker of this number, in a round.
+    /// The orders of a worker of a round, as text.
     pub(super) fn write(
         plan: &Plan,
         url: &str,
@@ -129,7 +129,7 @@ struct Worker {
 }
 
 impl Worker {
-    /// Notes when the process did not run.
+    /// Records the times in which the process did not run.
     async fn watch(self: Arc<Self>) {
         let mut last = now();
         loop {
@@ -186,7 +186,7 @@ impl Worker {
         self.log.note(id, Event::Holds { until: vouched(&guard) });
         self.log.note(id, Event::Over);
         if rng.random_bool(0.9) {
-            // Whether it was lost meanwhile is in the history.
+            // The history shows whether it was lost meanwhile.
             let _ = guard.release().await;
         }
     }
@@ -202,7 +202,7 @@ impl Worker {
     }
 }
 
-/// Until when the guard vouches, or vouched, for its lease.
+/// The deadline of the guard.
 fn vouched(guard: &LockGuard) -> Moment {
     let Some(end) = guard.deadline() else { return Moment::MAX };
     let (moment, instant) = (now(), Instant::now());

@@ -1,4 +1,4 @@
-//! Short ways to change something.
+//! Short forms of the commands that change something.
 
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, End, EvictRequest, Eviction,
@@ -10,12 +10,12 @@ use super::{TestContext, ToLeaseName, words};
 use crate::cases::expect_eq;
 
 impl TestContext {
-    /// Asks, and answers what became of it.
+    /// Acquires, and returns the answer.
     pub async fn acquire(&self, request: &AcquireRequest) -> Timed<Acquisition> {
         self.store.acquire(request).await.expect("acquire answers")
     }
 
-    /// Asks, and must be granted.
+    /// Acquires, which must be granted.
     pub async fn granted(&self, request: &AcquireRequest) -> Lease {
         let answer = self.acquire(request).await;
         match answer.value {
@@ -24,7 +24,7 @@ impl TestContext {
         }
     }
 
-    /// Asks, and must be queued.
+    /// Acquires, which must be queued.
     pub async fn queued(&self, request: &AcquireRequest) -> QueuePosition {
         let answer = self.acquire(request).await;
         match answer.value {
@@ -33,7 +33,7 @@ impl TestContext {
         }
     }
 
-    /// Asks, and must be refused.
+    /// Acquires, which must be refused.
     pub async fn refused(&self, request: &AcquireRequest) -> QueuePosition {
         let answer = self.acquire(request).await;
         match answer.value {
@@ -42,7 +42,7 @@ impl TestContext {
         }
     }
 
-    /// Asks, and must find the queue full.
+    /// Acquires, which must find the queue full.
     pub async fn full(&self, request: &AcquireRequest) -> QueuePosition {
         let answer = self.acquire(request).await;
         match answer.value {
@@ -51,7 +51,7 @@ impl TestContext {
         }
     }
 
-    /// Asks, and must be told that the request was ended.
+    /// Acquires, which must be answered with the end of the request.
     pub async fn ended(&self, request: &AcquireRequest) -> End {
         let answer = self.acquire(request).await;
         match answer.value {
@@ -74,7 +74,7 @@ impl TestContext {
         self.hear_one(request).await
     }
 
-    /// Hears the request, which is told in `mailbox` from then on.
+    /// Hears the request, and moves its notices to `mailbox`.
     pub async fn hear_in(&self, request: &AcquireRequest, mailbox: MailboxId) -> Timed<Heard> {
         let request = HearRequest::new(request.key.clone(), request.id);
         self.hear_one(request.with_mailbox(mailbox)).await
@@ -104,37 +104,37 @@ impl TestContext {
         }
     }
 
-    /// Gives the lease back.
+    /// Releases the lease.
     pub async fn release(&self, lease: &impl ToLeaseName) -> Release {
         let request = ReleaseRequest::new(lease.lease_name());
         self.store.release(&request).await.expect("release answers").value
     }
 
-    /// Gives the lease back, which must be held.
+    /// Releases the lease, which must be held.
     pub async fn released(&self, lease: &impl ToLeaseName) {
         expect_eq!(self.release(lease).await, Release::Released);
     }
 
-    /// Ends the request.
+    /// Cancels the request.
     pub async fn cancel(&self, request: &AcquireRequest) -> Cancellation {
         let request = CancelRequest::new(request.key.clone(), request.id);
         self.store.cancel(&request).await.expect("cancel answers").value
     }
 
-    /// Ends the request, of which an answer is outstanding.
+    /// Cancels the request, with an outstanding answer.
     pub async fn cancel_unanswered(&self, request: &AcquireRequest) -> Cancellation {
         let request = CancelRequest::new(request.key.clone(), request.id);
         let request = request.with_answer_outstanding(true);
         self.store.cancel(&request).await.expect("cancel answers").value
     }
 
-    /// Ends the request, which must wait.
+    /// Cancels the request, which must wait.
     pub async fn dequeued(&self, request: &AcquireRequest) {
         expect_eq!(self.cancel(request).await, Cancellation::Dequeued);
     }
 
-    /// Releases the lease, then lets each of the waiters have its key, of which each must hold in
-    /// its turn; then the key must be free.
+    /// Releases the lease, then lets each of the waiters hold the key in turn and release it; then
+    /// the key must be free.
     pub async fn served(&self, lease: &Lease, turns: &[&AcquireRequest]) {
         let mut last = lease.clone();
         for next in turns {
@@ -146,12 +146,12 @@ impl TestContext {
         self.free(lease.key.as_str()).await;
     }
 
-    /// Makes the lease last `ttl` from now.
+    /// Renews the lease for `ttl`.
     pub async fn renew(&self, lease: &impl ToLeaseName, ttl: Ttl) -> Renewal {
         self.renew_one(RenewRequest::new(lease.lease_name(), ttl)).await
     }
 
-    /// Makes the lease last its ttl from now, and tells of its end in `mailbox` from then on.
+    /// Renews the lease for its ttl, and moves its notices to `mailbox`.
     pub async fn renew_in(&self, lease: &Lease, mailbox: MailboxId) -> Renewal {
         self.renew_one(RenewRequest::new(lease.name(), lease.ttl).with_mailbox(mailbox)).await
     }
@@ -162,12 +162,12 @@ impl TestContext {
         renewals.remove(0).expect("renew answers").value
     }
 
-    /// Makes the lease last its ttl from now, which it must; answers the lease that it is now.
+    /// Renews the lease for its ttl, which must succeed; returns the renewed lease.
     pub async fn renewed(&self, lease: &Lease) -> Lease {
         self.renewed_for(lease, lease.ttl).await
     }
 
-    /// Makes the lease last `ttl` from now, which it must; answers the lease that it is now.
+    /// Renews the lease for `ttl`, which must succeed; returns the renewed lease.
     pub async fn renewed_for(&self, lease: &Lease, ttl: Ttl) -> Lease {
         match self.renew(lease, ttl).await {
             Renewal::Renewed { expires_at } => {
@@ -179,13 +179,13 @@ impl TestContext {
         }
     }
 
-    /// Hands the lease over, by its owner.
+    /// Transfers the lease, by its owner.
     pub async fn transfer(&self, lease: &impl ToLeaseName, to: TransferTo) -> Transfer {
         let request = TransferRequest::new(lease.lease_name(), Self::owner("alice"), to);
         self.store.transfer(&request).await.expect("transfer answers").value
     }
 
-    /// Hands the lease over, which must succeed.
+    /// Transfers the lease, which must succeed.
     pub async fn transferred(&self, lease: &impl ToLeaseName, to: TransferTo) -> Lease {
         match self.transfer(lease, to).await {
             Transfer::Transferred(lease) => lease,
@@ -193,38 +193,38 @@ impl TestContext {
         }
     }
 
-    /// Takes away every lease of `key`, by `admin` for `maintenance`.
+    /// Evicts every lease of `key`, by `admin` for `maintenance`.
     pub async fn evict(&self, key: &str) -> Eviction {
         let request = EvictRequest::all(Self::key(key), Self::owner("admin"), Self::reason());
         self.store.evict(&request).await.expect("evict answers").value
     }
 
-    /// Takes away this lease alone, by `admin` for `maintenance`.
+    /// Evicts this lease alone, by `admin` for `maintenance`.
     pub async fn evict_lease(&self, lease: &impl ToLeaseName) -> Eviction {
         let request = EvictRequest::lease(lease.lease_name(), Self::owner("admin"), Self::reason());
         self.store.evict(&request).await.expect("evict answers").value
     }
 
-    /// Takes the request out of the queue, by `admin` for `maintenance`.
+    /// Evicts the waiter, by `admin` for `maintenance`.
     pub async fn evict_waiter(&self, request: &AcquireRequest) -> Eviction {
         let (key, by) = (request.key.clone(), Self::owner("admin"));
         let request = EvictRequest::waiter(key, request.id, by, Self::reason());
         self.store.evict(&request).await.expect("evict answers").value
     }
 
-    /// Takes away this lease alone, which must be held.
+    /// Evicts this lease alone, which must be held.
     pub async fn evicted_lease(&self, lease: &Lease) {
         let leases = self.evict_lease(lease).await.leases;
         expect_eq!(leases.iter().map(Lease::name).collect::<Vec<_>>(), [lease.name()]);
     }
 
-    /// Takes the request out of the queue, in which it must wait.
+    /// Evicts the waiter, which must wait.
     pub async fn evicted_waiter(&self, request: &AcquireRequest) {
         let waiter = self.evict_waiter(request).await.waiter;
         expect_eq!(waiter.map(|waiter| waiter.request), Some(request.id));
     }
 
-    /// How a request ends that `admin` evicts for `maintenance`.
+    /// The end of a request that `admin` evicts for `maintenance`.
     #[must_use]
     pub fn end_by_eviction() -> End {
         End::Evicted { by: Self::owner("admin"), reason: Self::reason() }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use lock_core::{FencingToken, Grant, LockStore, MailboxId, Notice, NoticeStream, RequestId};
 
-/// How long a notice may take that must come.
+/// The longest wait for an expected notice.
 const SOON: Duration = Duration::from_secs(5);
 
 /// The notices of one mailbox.
 pub struct Mail {
-    /// Which mailbox.
+    /// The mailbox.
     pub mailbox: MailboxId,
     notices: NoticeStream,
     /// The connection, since a stream may end with it.
@@ -25,12 +25,12 @@ impl Mail {
         Self { mailbox, notices, _store: Arc::clone(store) }
     }
 
-    /// The next notice about a request, which must come soon.
+    /// The next notice about a request, which must arrive soon.
     pub async fn next(&mut self) -> Notice {
         loop {
             let next = poll_fn(|cx| self.notices.as_mut().poll_next(cx));
             match tokio::time::timeout(SOON, next).await {
-                // It is always allowed, and tells of no request.
+                // It is always allowed, and names no request.
                 Ok(Some(Notice::MayHaveMissed)) => {}
                 Ok(Some(notice)) => return notice,
                 Ok(None) => panic!("expected a notice, got the end of the stream"),

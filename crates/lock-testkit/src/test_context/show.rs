@@ -1,4 +1,4 @@
-//! Short ways to look.
+//! Short forms of the queries.
 
 use std::num::NonZeroU32;
 
@@ -24,7 +24,7 @@ impl TestContext {
         leases
     }
 
-    /// The requests of `owner` that wait, in the order of their keys and then their requests.
+    /// The waiting requests of `owner`, in the order of their keys and then their requests.
     pub async fn waits_of(&self, owner: &str) -> Vec<Waiter> {
         self.waits(WaitsQuery::new(Self::owner(owner))).await
     }
@@ -42,14 +42,14 @@ impl TestContext {
         waiters
     }
 
-    /// Looks at `key`, together with the time of the look.
+    /// Inspects `key`, with the time of the reply.
     pub async fn look(&self, key: &str) -> Timed<Inspection> {
         let limit = NonZeroU32::new(InspectQuery::MAX_LIMIT).expect("the limit is not zero");
         let query = InspectQuery::new(Self::key(key)).with_limit(limit);
         self.store.inspect(&query).await.expect("inspect answers")
     }
 
-    /// Looks at `key`.
+    /// Inspects `key`.
     pub async fn inspect(&self, key: &str) -> Inspection {
         self.look(key).await.value
     }
@@ -59,37 +59,37 @@ impl TestContext {
         self.look("a key that nobody ever asks for").await.observed_at
     }
 
-    /// The requests that hold `key`, the first to end first.
+    /// The holding requests of `key`, the first to end first.
     pub async fn holding(&self, key: &str) -> Vec<RequestId> {
         self.inspect(key).await.leases.iter().map(|lease| lease.request).collect()
     }
 
-    /// The requests that wait for `key`, the next first.
+    /// The waiting requests of `key`, the next first.
     pub async fn waiting(&self, key: &str) -> Vec<RequestId> {
         self.inspect(key).await.waiters.items.iter().map(|waiter| waiter.request).collect()
     }
 
-    /// The lease of `key`, of which there must be one.
+    /// The only lease of `key`.
     pub async fn only_lease(&self, key: &str) -> Lease {
         let mut seen = self.inspect(key).await;
         expect_eq!((seen.holders, seen.leases.len()), (1, 1));
         seen.leases.remove(0)
     }
 
-    /// The waiter of `key`, of which there must be one.
+    /// The only waiter of `key`.
     pub async fn only_waiter(&self, key: &str) -> Waiter {
         let mut seen = self.inspect(key).await;
         expect_eq!((seen.waiting, seen.waiters.items.len()), (1, 1));
         seen.waiters.items.remove(0)
     }
 
-    /// Looks at `key`, which nobody may hold or wait for.
+    /// Inspects `key`, which must have no holder and no waiter.
     pub async fn free(&self, key: &str) {
         expect_eq!(self.inspect(key).await, Inspection::free(Self::key(key)));
     }
 }
 
-/// Adds a page to what was found before, and answers where the next begins.
+/// Appends a page, and returns the cursor of the next.
 fn turn<T>(page: Page<T>, limit: u32, found: &mut Vec<T>) -> Option<lock_core::Cursor> {
     assert!(page.items.len() <= limit as usize, "a page of {limit} has {}", page.items.len());
     found.extend(page.items);

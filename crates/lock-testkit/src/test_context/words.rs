@@ -2,7 +2,7 @@
 
 use lock_core::{Acquisition, Heard, Lease, QueuePosition, Timed};
 
-/// What came of an acquire.
+/// The answer to an acquire.
 pub(super) fn acquisition(answer: &Timed<Acquisition>) -> String {
     let at = |position: &QueuePosition| Timed::new(answer.observed_at, position.clone());
     match &answer.value {
@@ -15,7 +15,7 @@ pub(super) fn acquisition(answer: &Timed<Acquisition>) -> String {
     }
 }
 
-/// What came of a hearing.
+/// The answer to a hear.
 pub(super) fn heard(answer: &Timed<Heard>) -> String {
     match &answer.value {
         Heard::Granted(lease) => granted(lease),

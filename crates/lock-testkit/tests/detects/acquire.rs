@@ -1,4 +1,4 @@
-//! How a broken store grants, queues and refuses.
+//! Broken stores: grants, queues and refusals.
 
 use lock_core::{
     AcquireRequest, Acquisition, Holder, KeepAlive, Lease, LockBackend, Mode, OnHeld,
@@ -9,7 +9,7 @@ use super::Broken;
 use crate::fault::Fault;
 use crate::scenario::Ending;
 
-/// How many may wait in a store that refuses long queues or keeps their dead.
+/// The longest queue of a store that refuses long queues or keeps dead waiters.
 const LONG: usize = 100;
 
 impl Broken {
@@ -50,7 +50,7 @@ impl Broken {
         self.twist(request, &bent, told, is_new).await
     }
 
-    /// Grants what looked free before it was asked for.
+    /// Grants a key that was free when it was checked earlier.
     async fn check_then_act(&self, bent: &AcquireRequest) -> Result<Acquisition> {
         let looked_free = self.leases(&bent.key).await?.is_empty();
         tokio::task::yield_now().await;
@@ -60,7 +60,7 @@ impl Broken {
         })
     }
 
-    /// Goes on although the caller may not wait any more.
+    /// Continues although the caller may have dropped the call.
     async fn act_late(&self, bent: &AcquireRequest) -> Result<Acquisition> {
         let (inner, bent) = (self.inner.clone(), bent.clone());
         let acting = tokio::spawn(async move { inner.acquire(&bent).await });
@@ -75,7 +75,7 @@ impl Broken {
         }
     }
 
-    /// Takes the key from a waiter that was handed it and did not claim it yet.
+    /// Takes the key from a waiter that has not claimed it yet.
     async fn barge(&self, bent: &AcquireRequest) -> Result<Acquisition> {
         for held in self.leases(&bent.key).await? {
             let is_unclaimed = self.story().unclaimed.contains(&held.request);
@@ -134,7 +134,7 @@ impl Broken {
         }
     }
 
-    /// What the faults do to requests that cannot be granted at once.
+    /// Applies the faults to requests that cannot be granted at once.
     async fn ask_to_queue(&self, bent: &AcquireRequest) -> Result<Acquisition> {
         let key = &bent.key;
         let waiting = self.waiters(key).await?;
@@ -189,7 +189,7 @@ impl Broken {
         }
     }
 
-    /// What the faults make of an answer.
+    /// Applies the faults to an answer.
     async fn twist(
         &self,
         request: &AcquireRequest,
@@ -235,7 +235,7 @@ impl Broken {
     }
 }
 
-/// Another request for the same.
+/// Another request with the same terms.
 fn stranger(request: &AcquireRequest) -> AcquireRequest {
     let mut stranger = request.clone();
     stranger.id = RequestId::random();

@@ -1,4 +1,4 @@
-//! How a broken store understands what it is asked.
+//! Broken stores: requests that are misread.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use lock_core::{
 use super::Broken;
 use crate::fault::Fault;
 
-/// By how much leases end too early or too late.
+/// The span by which leases end too early or too late.
 const OFF: Duration = Duration::from_millis(100);
 
 impl Broken {
-    /// The key that this one is taken for.
+    /// The key under which this one is read.
     pub(super) fn key(&self, key: &LockKey) -> LockKey {
         let text = key.as_str();
         let taken_for = match self.fault {
@@ -28,7 +28,7 @@ impl Broken {
         LockKey::parse(taken_for).expect("no text became invalid")
     }
 
-    /// The owner that this one is taken for.
+    /// The owner under which this one is read.
     pub(super) fn owner(&self, owner: &OwnerId) -> OwnerId {
         match self.fault {
             Fault::FoldsOwners => {
@@ -39,7 +39,7 @@ impl Broken {
         }
     }
 
-    /// The request that this one is taken for.
+    /// The request under which this one is read.
     pub(super) fn bend(&self, request: &AcquireRequest) -> AcquireRequest {
         let ttl = self.bend_ttl(request.ttl);
         if ttl != request.ttl && !self.is(Fault::CapsLongTtls) {
@@ -57,7 +57,7 @@ impl Broken {
         bent
     }
 
-    /// The name of the lease that is meant by one that was shown.
+    /// The true name of a lease whose shown name is this.
     pub(super) fn bend_name(&self, name: &LeaseName) -> LeaseName {
         let key = self.key(&name.key);
         let story = self.story();
@@ -68,7 +68,7 @@ impl Broken {
         LeaseName::new(key, name.request, real)
     }
 
-    /// The ttl that this one is taken for.
+    /// The ttl as which this one is read.
     pub(super) fn bend_ttl(&self, ttl: Ttl) -> Ttl {
         let Some(span) = ttl.span() else {
             let second = Ttl::parse(Duration::from_secs(1)).expect("a valid ttl");
@@ -141,7 +141,7 @@ impl Broken {
     }
 }
 
-/// What stands between the first braces, which decides the slot in some stores.
+/// The text between the first braces, which decides the slot in some stores.
 fn tag(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('{')?;
     let (tag, _) = rest.split_once('}')?;

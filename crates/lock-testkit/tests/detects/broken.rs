@@ -34,14 +34,14 @@ use crate::scenario::{Ending, Scenario};
 
 /// A store that is broken in exactly one way, as one connection reaches it.
 ///
-/// It changes what the store in memory below it is asked, or what that answers, or does more or
-/// less than it was asked to, as its fault tells.
+/// It changes the commands to the store in memory below, or the answers, or does more or less than
+/// asked, according to its fault.
 #[derive(Clone)]
 pub(crate) struct Broken {
     fault: Fault,
     clock: Arc<ManualClock>,
     inner: MemoryBackend,
-    /// What happens in the store below, of which the story is made.
+    /// The events of the store below, from which the scenario is built.
     events: Arc<Mutex<EventStream>>,
     story: Arc<Mutex<Scenario>>,
     /// The number of this connection, and how many there are.
@@ -71,7 +71,7 @@ impl Broken {
         self.clock.now()
     }
 
-    /// The reply at the time that the fault makes of the present.
+    /// The reply, stamped with the time that the fault shows.
     fn timed<T>(&self, value: T) -> Timed<T> {
         let now = self.now();
         let mut story = self.story();
@@ -83,7 +83,7 @@ impl Broken {
         self.story.lock().expect("no case is run after a panic")
     }
 
-    /// Learns what happened in the store below; answers the leases that waiters were handed.
+    /// Reads the events of the store below; returns the leases that waiters were handed.
     fn learn(&self) -> Vec<Lease> {
         let mut handed = Vec::new();
         while let Some(event) = self.next_event() {
@@ -141,7 +141,7 @@ impl Broken {
         Ok(self.inner.cancel(&CancelRequest::new(key.clone(), request)).await?.value)
     }
 
-    /// Ends all that wait for the key in the store below, but this one.
+    /// Ends all other waiters of the key in the store below.
     async fn empty_queue(&self, key: &LockKey, but: Option<RequestId>) -> Result<()> {
         for waiter in self.waiters(key).await?.iter().rev() {
             if Some(waiter.request) != but {
@@ -156,7 +156,7 @@ impl Broken {
         Lease::granted(request, FencingToken::following(None, self.now()), self.now())
     }
 
-    /// Settles the key before a command, and spoils what waiters are handed.
+    /// Settles the key before a command, and distorts the leases that waiters are handed.
     async fn before(&self, key: &LockKey) -> Result<()> {
         self.follow_clock_back(key).await?;
         if self.fault.spoils_grants() {
@@ -165,7 +165,7 @@ impl Broken {
         self.after().await
     }
 
-    /// Does what the fault does when the clock jumped back.
+    /// Applies the fault after a jump back of the clock.
     async fn follow_clock_back(&self, key: &LockKey) -> Result<()> {
         let now = self.now();
         let last = std::mem::replace(&mut self.story().last_command, now);
@@ -190,7 +190,7 @@ impl Broken {
         Ok(())
     }
 
-    /// Learns what a command did, and spoils what waiters were handed by it.
+    /// Reads the events of a command, and distorts the leases that waiters were handed.
     async fn after(&self) -> Result<()> {
         for lease in self.learn() {
             self.spoil(&lease).await?;

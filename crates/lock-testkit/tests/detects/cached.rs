@@ -130,7 +130,7 @@ impl Cached {
         self.log.lock().expect("no case is run after a panic")
     }
 
-    /// The replica of this connection, with all commands run that it knows of.
+    /// The replica of this connection, up to date with all commands that it knows.
     fn replica(&self) -> MutexGuard<'_, Replica> {
         let mut replica = self.replica.lock().expect("no case is run after a panic");
         let log = self.log();
@@ -156,7 +156,7 @@ impl Cached {
         answer
     }
 
-    /// Whether the command is of the kind that connections keep to themselves.
+    /// Returns `true` if the command is of the kind that connections keep to themselves.
     fn keeps(&self, command: &Command, answer: &Answer) -> bool {
         matches!(
             (self.fault, command, answer),
@@ -184,7 +184,7 @@ impl Cached {
     }
 }
 
-/// Runs a command and takes its answer out.
+/// Runs a command and unwraps its answer.
 macro_rules! run {
     ($store:ident, $kind:ident, $request:expr) => {
         match $store.run(Command::$kind($request.clone())) {
@@ -258,7 +258,7 @@ impl fmt::Debug for Cached {
     }
 }
 
-/// A mailbox that is told nothing.
+/// A mailbox that receives nothing.
 struct Silence;
 
 impl Stream for Silence {

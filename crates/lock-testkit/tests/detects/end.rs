@@ -1,4 +1,4 @@
-//! How a broken store ends leases and requests, or does not.
+//! Broken stores: ends of leases and requests.
 
 use lock_core::{
     CancelRequest, Cancellation, EvictRequest, EvictTarget, Eviction, LeaseName, LockBackend,
@@ -76,7 +76,7 @@ impl Broken {
         Ok(told)
     }
 
-    /// Ends whatever lease there is.
+    /// Ends any lease of the key.
     async fn free(&self, key: &LockKey) -> Result<Release> {
         let Some(lease) = self.leases(key).await?.into_iter().next() else {
             return Ok(Release::NotHeld);

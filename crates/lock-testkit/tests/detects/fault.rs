@@ -3,7 +3,7 @@
 /// Declares the faults, and lists them with what they do.
 macro_rules! faults {
     ($(#[doc = $does:literal] $fault:ident,)*) => {
-        /// A way of being broken: what the store does that it must not.
+        /// A fault: the way in which the store breaks the contract.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Fault {
             $(#[doc = $does] $fault,)*
@@ -13,7 +13,7 @@ macro_rules! faults {
             /// Every fault.
             pub(crate) const ALL: &[Self] = &[$(Self::$fault,)*];
 
-            /// What the store does.
+            /// The store's misbehaviour, in words.
             pub(crate) const fn does(self) -> &'static str {
                 match self {
                     $(Self::$fault => $does,)*
@@ -24,7 +24,7 @@ macro_rules! faults {
 }
 
 impl Fault {
-    /// Whether the store keeps some commands to the connection that sent them.
+    /// Returns `true` if the store keeps some commands to the connection that sent them.
     pub(crate) const fn caches(self) -> bool {
         matches!(
             self,
@@ -42,7 +42,8 @@ impl Fault {
         )
     }
 
-    /// Whether the fault changes leases that waiters are handed, whoever caused the hand-over.
+    /// Returns `true` if the fault changes leases that waiters are handed, whoever caused the
+    /// hand-over.
     pub(crate) const fn spoils_grants(self) -> bool {
         matches!(
             self,
@@ -55,23 +56,23 @@ impl Fault {
 }
 
 faults! {
-    /// Is not broken.
+    /// Has no fault.
     None,
 
     /// Grants a key that is held.
     GrantsHeldKeys,
-    /// Looks whether the key is free, and grants it a moment later.
+    /// Checks whether the key is free, and grants it a moment later.
     ChecksThenActs,
     /// Grants a key to every request of the owner that holds it.
     OwnersReenter,
     /// Answers a release and does not do it.
     SwallowsReleases,
-    /// Queues those that it refuses.
+    /// Queues the requests that it refuses.
     RefusalsQueue,
 
     /// Gives every lease of a key the token of the first.
     TokensStandStill,
-    /// Gives the lease after one that ran out the same token.
+    /// Gives the lease after an expired one the same token.
     TokensRepeatAfterExpiry,
     /// Counts the tokens of a key from one, and again from one after it was free for a second.
     TokensRestartWhenForgotten,
@@ -79,13 +80,13 @@ faults! {
     PromotionsKeepTheToken,
     /// Gives the receiver of a transfer the token of the giver.
     TransfersKeepTheToken,
-    /// Gives the lease after one that was evicted the same token.
+    /// Gives the lease after an evicted one the same token.
     TokensRepeatAfterEviction,
-    /// Counts tokens on from the highest that a double holds.
+    /// Continues tokens beyond the highest that a double holds.
     TokensBeyondDoubles,
-    /// Makes tokens of its clock alone.
+    /// Makes tokens from its clock alone.
     TokensAreTheClock,
-    /// Makes tokens of its clock alone when that jumped back.
+    /// Makes tokens from its clock alone after that jumped back.
     TokensFollowTheClockBack,
 
     /// Ends leases a little too early.
@@ -96,26 +97,26 @@ faults! {
     RaisesShortTtls,
     /// Makes no lease longer than a day.
     CapsLongTtls,
-    /// Ends a lease that never ends after a second.
+    /// Ends a lease that never expires after a second.
     NeverMeansASecond,
-    /// Lets no lease end for which somebody waits.
+    /// Ends no lease whose key has waiters.
     WaitersProlongLeases,
-    /// Says that every lease has the default ttl.
+    /// Reports the default ttl for every lease.
     TellsADefaultTtl,
     /// Makes leases last whole seconds.
     RoundsTtlsUpToSeconds,
 
     /// Answers a renewal and does not do it.
     RenewsInNameOnly,
-    /// Renews by the ttl that was asked for first.
+    /// Renews by the ttl of the acquire.
     RenewalsKeepTheTtl,
-    /// Lets a late renewal revive a lease that ran out.
+    /// Lets a late renewal revive an expired lease.
     RevivesExpiredLeases,
-    /// Lets a late renewal revive a lease that was released.
+    /// Lets a late renewal revive a released lease.
     RevivesReleasedLeases,
-    /// Lets a late renewal revive a lease that was evicted.
+    /// Lets a late renewal revive an evicted lease.
     RevivesEvictedLeases,
-    /// Renews whatever lease there is for a request that never held.
+    /// Renews any lease of the key for a request that never held.
     RenewsForAnybody,
     /// Lets a late renewal change the lease of the next holder.
     RenewsTheSuccessor,
@@ -134,40 +135,40 @@ faults! {
     AskingAgainQueuesAgain,
     /// Refuses a request that holds and asks again.
     RefusesRepeats,
-    /// Says that a lease was released as often as it is asked to.
+    /// Reports every repetition of a release as a release.
     RepeatedReleasesSucceed,
-    /// Says that a request was cancelled as often as it is asked to.
+    /// Reports every repetition of a cancel as a cancel.
     RepeatedCancelsSucceed,
-    /// Does not know whom a giver gave its lease.
+    /// Does not know to whom a lease was transferred.
     ForgetsTransfers,
 
-    /// Grants to who came last.
+    /// Grants to the last arrival.
     LifoQueue,
-    /// Takes everybody for equally urgent.
+    /// Ignores head starts.
     IgnoresHeadStart,
-    /// Takes a head start for a thousand times as much.
+    /// Multiplies head starts by a thousand.
     StrictPriority,
-    /// Takes head starts for multiples of ten milliseconds.
+    /// Rounds head starts to multiples of ten milliseconds.
     RoundsHeadStarts,
-    /// Grants to the last of those of equal rank.
+    /// Grants to the last of the waiters of equal rank.
     TiesGoToTheLast,
     /// Lets newcomers take a key that a waiter was handed and did not claim yet.
     NewcomersBarge,
-    /// Ranks those who come after the clock jumped back before the others.
+    /// Ranks waiters that arrive after a jump back of the clock before the others.
     RanksByTheClock,
     /// Counts positions from zero.
     TellsPositionsFromZero,
-    /// Tells a waiter the position that it had at first.
+    /// Reports the first position of a waiter for ever.
     PositionsStandStill,
-    /// Tells everybody the last position.
+    /// Reports the last position to every waiter.
     TellsTheEndOfTheQueue,
-    /// Tells those that it refuses that nobody waits.
+    /// Reports an empty queue to requests that it refuses.
     HidesTheQueueFromTheRefused,
     /// Lets a queue grow beyond what a request allows.
     IgnoresQueueLimits,
-    /// Finds a queue full of waiters that fell silent long ago.
+    /// Counts waiters that fell silent long ago towards the limit.
     CountsTheDead,
-    /// Lets no more than two hundred wait.
+    /// Refuses more than two hundred waiters.
     RefusesLongQueues,
     /// Grants readers beyond the first hundred of a queue one at a time.
     LateReadersWaitAlone,
@@ -176,33 +177,33 @@ faults! {
     /// Names the end of the lease as the next change, although the head falls silent before.
     OverlooksTheSilenceOfTheHead,
 
-    /// Leaves a released key with nobody until a waiter asks.
+    /// Leaves a released key without a holder until a waiter asks.
     HandsOverOnlyWhenAsked,
     /// Lets writers that waited hold a key together.
     QueuedWritersShare,
-    /// Tells all waiters of the lease of one.
+    /// Notifies all waiters of the lease of one.
     TellsEverybodyOfTheGrant,
     /// Takes a lease back from a waiter whose mailbox is not open when it is handed to it.
     GrantsAreMessages,
-    /// Tells no waiter of its grant.
+    /// Notifies no waiter of its grant.
     TellsNoGrants,
-    /// Tells of the grants only that the mailbox's own connection caused.
+    /// Notifies only of grants that the mailbox's own connection caused.
     TellsOwnGrants,
-    /// Tells no holder of its eviction.
+    /// Notifies no holder of its eviction.
     TellsNoEvictions,
-    /// Tells no waiter of its eviction.
+    /// Notifies no waiter of its eviction.
     TellsNoEvictedWaiters,
-    /// Tells no waiter to ask.
+    /// Notifies no waiter to ask.
     TellsNobodyToAsk,
-    /// Does not tell the giver of a transfer.
+    /// Does not notify the giver of a transfer.
     TellsGiversNothing,
-    /// Does not tell the receiver of a transfer.
+    /// Does not notify the receiver of a transfer.
     TellsReceiversNothing,
-    /// Tells of the end of a lease in the mailbox of its request, wherever it was renewed from.
+    /// Notifies the mailbox of the acquire of a lease's end, although a renewal moved it.
     RenewalsKeepTheMailbox,
-    /// Tells a waiter in the mailbox of its request, wherever it was heard from.
+    /// Notifies a waiter in the mailbox of its acquire, although a hear moved it.
     HearingsKeepTheMailbox,
-    /// Tells nothing to a mailbox that is opened again.
+    /// Sends nothing to a mailbox that is opened again.
     MailboxesOpenOnce,
 
     /// Keeps waiters that are silent for a day.
@@ -217,17 +218,17 @@ faults! {
     AskingAgainIsNotHeard,
     /// Leaves a lease in its claim window when its request is heard.
     HearingsDoNotClaim,
-    /// Does not know a request any more that was granted, when it is heard.
+    /// Reports a granted request as absent when it is heard.
     HearingsForgetGrants,
-    /// Says of requests that it does not know that they wait, when they are heard.
+    /// Reports unknown requests as waiting when they are heard.
     HearsTheUnknown,
-    /// Takes a waiter that fell silent back into the queue when it is heard.
+    /// Re-queues a silent waiter when it is heard.
     HearingsTakeTheSilentBack,
-    /// Answers a batch of hearings in reverse.
+    /// Answers a batch of hears in reverse.
     AnswersHearingsInReverse,
-    /// Gives a waiter that it hands a lease the whole ttl at once.
+    /// Gives a waiter the whole ttl without a claim window.
     GrantsNeedNoClaim,
-    /// Gives a waiter at once a lease that never ends.
+    /// Gives a waiter a lease that never expires without a claim window.
     NeverEndingGrantsNeedNoClaim,
     /// Gives a waiter the whole claim window, however short its ttl.
     ClaimWindowsIgnoreTheTtl,
@@ -238,13 +239,13 @@ faults! {
 
     /// Answers a cancel of a waiter and does not do it.
     SwallowsCancels,
-    /// Does not cancel what was granted.
+    /// Does not cancel granted requests.
     CancelOnlyDequeues,
-    /// Says that requests were cancelled that it does not know.
+    /// Reports unknown requests as cancelled.
     CancelsAlwaysSucceed,
-    /// Takes waiters that cancel out of the queue at the next release.
+    /// Removes cancelled waiters from the queue only at the next release.
     CancelledHeadsBlock,
-    /// Acts on a request although the call was dropped and the request cancelled.
+    /// Executes a request although the call was dropped and the request cancelled.
     DroppedAcquiresActLate,
     /// Cancels all waiters with one.
     CancelsEmptyTheQueue,
@@ -253,15 +254,15 @@ faults! {
     /// Cancels the requests of an owner for other keys with one.
     CancelsTheOwnersOtherKeys,
 
-    /// Releases whatever lease there is.
+    /// Releases any lease of the key.
     ReleasesForAnybody,
     /// Lets a late release end the lease of the next holder.
     ReleasesTheSuccessor,
-    /// Says that a lease was released that had run out.
+    /// Reports an expired lease as released.
     ReleasesWhatIsOver,
     /// Lets a waiter release the lease that it waits for.
     WaitersMayRelease,
-    /// Says that a lease was released where there was none.
+    /// Reports a release where there was no lease.
     ReleasesOfFreeKeysSucceed,
 
     /// Grants readers one at a time.
@@ -276,24 +277,24 @@ faults! {
     IgnoresPermits,
     /// Takes a semaphore of two permits for one of three.
     MixesPermits,
-    /// Grants those that share a key one at a time when they waited.
+    /// Grants waiters that could share a key one at a time.
     QueuedReadersWaitAlone,
 
     /// Hands a transferred lease to the head of the queue.
     TransfersGoToTheHead,
     /// Hands leases to waiters only.
     TransfersOnlyToWaiters,
-    /// Hands the lease of the holder over for anybody.
+    /// Transfers the holder's lease for any request.
     TransfersForAnybody,
-    /// Releases a lease that could not be handed over.
+    /// Releases a lease that could not be transferred.
     FailedTransfersRelease,
-    /// Releases a lease that was to be handed to one that holds.
+    /// Releases a lease whose receiver already holds.
     TransfersToHoldersRelease,
-    /// Lets who gave its lease away renew it.
+    /// Lets the giver of a lease renew it.
     GiversGoOnRenewing,
-    /// Gives a waiter that a lease is transferred to the whole ttl at once.
+    /// Gives the receiver of a transfer the whole ttl without a claim window.
     TransfersNeedNoClaim,
-    /// Hands a lease to a waiter that asked for another mode.
+    /// Transfers a lease to a waiter of another mode.
     TransfersIgnoreModes,
 
     /// Answers an eviction and does not do it.
@@ -304,18 +305,18 @@ faults! {
     EvictsAll,
     /// Evicts a named request that waits.
     EvictsWaiters,
-    /// Does not evict a lease that never ends.
+    /// Does not evict a lease that never expires.
     EvictsOnlyWhatEnds,
     /// Cancels all waiters when one is evicted.
     EvictedWaitersTakeAllAlong,
-    /// Says of every eviction that nothing is left.
+    /// Reports that nothing is left after every eviction.
     NeverSaysThatMoreAreLeft,
 
     /// Renews the lease that the request holds, whatever token is named.
     RenewsByRequest,
     /// Releases the lease that the request holds, whatever token is named.
     ReleasesByRequest,
-    /// Hands over the lease that the request holds, whatever token is named.
+    /// Transfers the lease that the request holds, whatever token is named.
     TransfersByRequest,
     /// Evicts the lease that the request holds, whatever token is named.
     EvictsByRequest,
@@ -330,30 +331,30 @@ faults! {
     ReleasesHideTheEnd,
     /// Answers a transfer after an eviction without the end.
     TransfersHideTheEnd,
-    /// Answers a hearing after an eviction without the end.
+    /// Answers a hear after an eviction without the end.
     HearingsHideTheEnd,
-    /// Does not remember who handed a lease over.
+    /// Does not remember the giver of a lease.
     TransfersLeaveNoMark,
     /// Refuses all requests of an owner of which one was evicted.
     MarksHitTheOwner,
-    /// Refuses a request that was evicted for ever.
+    /// Refuses an evicted request for ever.
     MarksLastForEver,
-    /// Refuses a request that was evicted for five minutes, however long its lease was.
+    /// Refuses an evicted request for five minutes, however long its lease was.
     MarksLastFiveMinutes,
-    /// Hands leases to requests that were ended.
+    /// Transfers leases to requests that were ended.
     TransfersPassMarksBy,
-    /// Does not remember a cancel that says that an answer is outstanding.
+    /// Does not remember a cancel with an outstanding answer.
     CancelsLeaveNoMark,
 
     /// Hears a request only by the connection that sent it first.
     ConnectionsOwnRequests,
-    /// Is not broken, although each connection has a replica.
+    /// Has no fault, although each connection has a replica.
     CachesNothing,
-    /// Keeps what a connection was granted at once to the connection.
+    /// Keeps immediate grants to the connection.
     CachesAcquires,
-    /// Keeps what a connection queued to the connection.
+    /// Keeps queued requests to the connection.
     CachesWaiters,
-    /// Keeps hearings of waiters to the connection.
+    /// Keeps hears of waiters to the connection.
     CachesHearings,
     /// Keeps claims to the connection.
     CachesClaims,
@@ -376,15 +377,15 @@ faults! {
     ShowsOneHolder,
     /// Shows the waiters in reverse.
     ShowsWaitersBackwards,
-    /// Stamps what it shows by a clock that is an hour fast.
+    /// Stamps inspections by a clock that is an hour fast.
     StampsLooksByAnotherClock,
-    /// Shows leases that ran out.
+    /// Shows expired leases.
     ShowsTheDead,
-    /// Shows a key as it was before what was due.
+    /// Shows a key without settling it first.
     LooksWithoutSettling,
     /// Finds one wait of an owner.
     FindsOneWait,
-    /// Finds the waiters of the whole owner for one of its sessions.
+    /// Finds all waiters of the owner for one of its sessions.
     FindsTheWholeOwner,
     /// Leaves out the first waiter of every page of an owner's but the first.
     SkipsTheFirstWaitOfAPage,

@@ -1,4 +1,4 @@
-//! The broken store as a case meets it.
+//! The fixture of the broken store.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ thread_local! {
     static FAULT: Cell<Fault> = const { Cell::new(Fault::None) };
 }
 
-/// Makes the stores that this thread starts have this fault.
+/// Sets the fault of the stores that this thread starts.
 pub(crate) fn plant(fault: Fault) {
     FAULT.set(fault);
 }

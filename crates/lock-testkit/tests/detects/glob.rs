@@ -1,6 +1,6 @@
 //! Patterns as some stores know them: `*` is any text, `?` any character.
 
-/// Whether the text matches the pattern.
+/// Returns `true` if the text matches the pattern.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let mut rest = pattern.chars();
     match rest.next() {

@@ -1,4 +1,4 @@
-//! How a broken store hears waiters, or does not.
+//! Broken stores: hears.
 
 use lock_core::{
     AcquireRequest, HearRequest, Heard, LockBackend, OnHeld, QueuePosition, Result, Timed,
@@ -61,7 +61,7 @@ impl Broken {
         })
     }
 
-    /// What the faults answer that do not hear.
+    /// The answers of the faults that do not keep the waiter alive.
     async fn hear_without_effect(
         &self,
         request: &HearRequest,

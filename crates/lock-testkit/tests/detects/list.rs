@@ -1,4 +1,4 @@
-//! How a broken store lists leases.
+//! Broken stores: listings of leases.
 
 use std::num::NonZeroU32;
 
@@ -68,7 +68,7 @@ impl Broken {
         page
     }
 
-    /// Lists the leases in the order of their ends, and goes on after the last end listed.
+    /// Lists the leases in the order of their ends, and continues after the last end listed.
     async fn list_by_end(&self, query: ListQuery) -> Result<Page<Lease>> {
         let limit = query.limit.get() as usize;
         let after = query.cursor.as_ref().and_then(read_end);

@@ -1,4 +1,4 @@
-//! What a broken store shows of a key and of an owner's waits.
+//! Broken stores: inspections of a key and of an owner's waits.
 
 use std::time::Duration;
 

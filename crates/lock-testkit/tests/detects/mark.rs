@@ -1,4 +1,4 @@
-//! How a broken store remembers ends by force, or does not.
+//! Broken stores: marks of forced ends.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use lock_core::{
 use super::Broken;
 use crate::fault::Fault;
 
-/// How long a short mark lasts.
+/// The lifetime of a short mark.
 const SHORT: Duration = Duration::from_secs(5 * 60);
 
 impl Broken {
@@ -28,7 +28,7 @@ impl Broken {
         }
     }
 
-    /// What the faults make of an answer to a request that was ended by force, or was not.
+    /// Applies the faults to the answer to a request that was ended by force, or was not.
     pub(super) fn twist_marks(&self, request: &AcquireRequest, told: Acquisition) -> Acquisition {
         let story = self.story();
         let evicted = story.evicted.get(&request.id);
@@ -60,7 +60,7 @@ impl Broken {
         }
     }
 
-    /// The end as it is told, if it is.
+    /// The end as reported, if it is.
     pub(super) fn twist_end(&self, end: End) -> Option<End> {
         match end {
             End::Transferred { .. } if self.is(Fault::TransfersLeaveNoMark) => None,

@@ -1,4 +1,4 @@
-//! What a broken store tells mailboxes.
+//! Broken stores: notices.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -20,7 +20,7 @@ impl Broken {
         Ok(Box::pin(Notices { store: self.clone(), notices, told: 0 }))
     }
 
-    /// The notice as it is told, if it is.
+    /// The notice as sent, if it is.
     fn tell_notice(&self, notice: Notice) -> Option<Notice> {
         self.learn();
         let story = self.story();
@@ -43,7 +43,7 @@ impl Broken {
         (!is_hidden).then_some(notice)
     }
 
-    /// The next grant that everybody is told.
+    /// The next grant that all mailboxes receive.
     fn shout(&self, told: &mut usize) -> Option<Notice> {
         if !self.is(Fault::TellsEverybodyOfTheGrant) {
             return None;
@@ -55,11 +55,11 @@ impl Broken {
     }
 }
 
-/// What one mailbox is told.
+/// The notices of one mailbox.
 struct Notices {
     store: Broken,
     notices: NoticeStream,
-    /// The number of grants that everybody is told that this mailbox was.
+    /// The number of such grants that this mailbox has received.
     told: usize,
 }
 

@@ -1,4 +1,4 @@
-//! How a broken store makes leases last longer, or does not.
+//! Broken stores: renewals.
 
 use lock_core::{
     FencingToken, LeaseName, OnHeld, RenewRequest, Renewal, Result, Timed, Timestamp, Ttl,
@@ -59,13 +59,13 @@ impl Broken {
         Ok(told)
     }
 
-    /// Says that a lease was renewed.
+    /// Reports that a lease was renewed.
     fn pretend(&self, ttl: Ttl) -> Renewal {
         let expires_at: Option<Timestamp> = ttl.span().map(|span| self.now().after(span));
         Renewal::Renewed { expires_at }
     }
 
-    /// The ttl that the renewal is taken to ask for.
+    /// The ttl as which that of the renewal is read.
     fn bend_renewal(&self, renewal: &RenewRequest) -> Ttl {
         let story = self.story();
         let asked = story.asked.get(&renewal.lease.request);
@@ -85,7 +85,7 @@ impl Broken {
         }
     }
 
-    /// What the fault does for a lease that is not held.
+    /// Applies the fault to a lease that is not held.
     async fn renew_what_is_not_held(
         &self,
         renewal: &RenewRequest,

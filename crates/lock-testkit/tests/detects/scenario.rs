@@ -1,4 +1,4 @@
-//! What a broken store remembers beside the store below it.
+//! The memory of a broken store, beside the store below it.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use lock_core::{
 
 use crate::fault::Fault;
 
-/// How a lease ended.
+/// The end of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Released,
@@ -19,12 +19,12 @@ pub(crate) enum Ending {
     Evicted,
 }
 
-/// What happened in the store so far.
+/// The history of the store so far.
 #[derive(Debug, Default)]
 pub(crate) struct Scenario {
-    /// What each request asked for first.
+    /// The first acquire of each request.
     pub(crate) asked: HashMap<RequestId, AcquireRequest>,
-    /// The last lease of each request, as it began, and how it ended if it did.
+    /// The last lease of each request, as it began, and its end.
     pub(crate) leases: HashMap<RequestId, (Lease, Option<Ending>)>,
     /// The last lease of each key that ended.
     pub(crate) ended: HashMap<LockKey, RequestId>,
@@ -39,27 +39,27 @@ pub(crate) struct Scenario {
     /// The connections that sent each request first, and that caused each hand-over.
     pub(crate) seats: HashMap<RequestId, u64>,
     pub(crate) granted_by: HashMap<RequestId, u64>,
-    /// How and when requests were evicted, and whose they were.
+    /// The end and the time of each evicted request.
     pub(crate) evicted: HashMap<RequestId, (End, Timestamp)>,
     pub(crate) evicted_owners: HashMap<OwnerId, End>,
     /// The time of the first reply.
     pub(crate) first_reply: Option<Timestamp>,
-    /// How long the leases of a request really last, and how long they are said to.
+    /// The true and the reported lifetime of each request's leases.
     pub(crate) lies: HashMap<RequestId, (Ttl, Ttl)>,
-    /// The requests whose cancel is put off until the next release.
+    /// The requests whose cancel is delayed until the next release.
     pub(crate) put_off: Vec<(LockKey, RequestId)>,
     /// The requests that were cancelled.
     pub(crate) cancelled: HashSet<RequestId>,
-    /// The requests that were handed a lease by name.
+    /// The requests to which a lease was transferred.
     pub(crate) transferred: HashSet<RequestId>,
-    /// How many waiters of each key fell silent, and how many left.
+    /// The number of waiters of each key that fell silent or left.
     pub(crate) lapsed: HashMap<LockKey, u64>,
     pub(crate) left: HashMap<LockKey, u64>,
-    /// The position that each request was first told.
+    /// The first position reported to each request.
     pub(crate) positions: HashMap<RequestId, u64>,
     /// The key of the lease that was listed last.
     pub(crate) listed: Option<LockKey>,
-    /// How often a key was asked for and released so far.
+    /// The number of acquires and releases so far.
     pub(crate) arrivals: u32,
     pub(crate) releases: u32,
     /// The highest time at which anything happened, and the time of the last command.
@@ -71,7 +71,7 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    /// Notes what happened; answers the lease that a waiter was handed.
+    /// Records an event; returns the lease that a waiter was handed.
     pub(crate) fn learn(&mut self, fault: Fault, event: &LockEvent) -> Option<Lease> {
         let handed = match &event.change {
             Change::Queued(waiter) => {
@@ -97,7 +97,7 @@ impl Scenario {
         handed
     }
 
-    /// How the last lease of the request ended, if it did.
+    /// The end of the request's last lease, if it has ended.
     pub(crate) fn end_of(&self, request: RequestId) -> Option<Ending> {
         self.leases.get(&request).and_then(|(_, end)| *end)
     }
@@ -114,7 +114,7 @@ impl Scenario {
         self.leases.values().map(|(lease, _)| lease).find(is_meant).cloned()
     }
 
-    /// The token that this lease is shown with.
+    /// The token with which this lease is shown.
     pub(crate) fn token(&self, lease: &Lease) -> FencingToken {
         let real = (lease.key.clone(), lease.token);
         self.shown.get(&real).copied().unwrap_or(lease.token)
@@ -165,7 +165,7 @@ impl Scenario {
         None
     }
 
-    /// The token that the fault makes of the one that a new lease has.
+    /// The token that the fault gives a new lease.
     fn broken_token(
         &mut self,
         fault: Fault,

@@ -1,4 +1,4 @@
-//! How a broken store shows what the store below it answered.
+//! Broken stores: answers of the store below, distorted.
 
 use lock_core::{
     AcquireRequest, Acquisition, Change, Holder, Inspection, Lease, QueuePosition, RequestId,
@@ -9,7 +9,7 @@ use super::Broken;
 use crate::fault::Fault;
 
 impl Broken {
-    /// The lease as it is shown: what was asked for, although it was understood otherwise.
+    /// The lease as it is shown: the terms of the request, although it was read otherwise.
     pub(super) fn show(&self, lease: Lease) -> Lease {
         if self.is(Fault::None) {
             return lease;
@@ -148,7 +148,7 @@ impl Broken {
     }
 }
 
-/// When a lease is said to end that really lasts `real` and not `told`.
+/// The reported end of a lease that lasts `real` and not `told`.
 fn lie(end: Option<Timestamp>, real: Ttl, told: Ttl) -> Option<Timestamp> {
     let (Some(end), Some(real), Some(told)) = (end, real.span(), told.span()) else { return None };
     let begun = end.since(Timestamp::default()).saturating_sub(real);

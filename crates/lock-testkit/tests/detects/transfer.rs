@@ -1,4 +1,4 @@
-//! How a broken store hands leases over, or does not.
+//! Broken stores: transfers.
 
 use lock_core::{
     Acquisition, LockBackend, Metadata, ReleaseRequest, RequestId, Result, Transfer,

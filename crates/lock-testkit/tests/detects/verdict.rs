@@ -1,4 +1,4 @@
-//! Runs a case on a broken store, and tells how that ended.
+//! Runs a case on a broken store, and returns the outcome.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,20 +10,20 @@ use lock_testkit::{Case, Skipped};
 use crate::fault::Fault;
 use crate::fixture::{self, BrokenStore};
 
-/// How a case ended.
+/// The outcome of a case.
 pub(crate) enum Verdict {
-    /// It did not notice anything.
+    /// The case passed.
     Passed,
-    /// It did not run.
+    /// The case did not run.
     Skipped(Skipped),
-    /// It failed, saying this.
+    /// The case failed with this message.
     Failed(String),
     /// The broken store itself panicked, which proves nothing.
     Spoiled(String),
 }
 
 thread_local! {
-    /// Where the case that this thread runs panicked and what it said; `None` when it runs none.
+    /// The location and the message of the panic of this thread's case; `None` if it runs none.
     static PANICS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn verdict(case: Case, fault: Fault) -> Verdict {
     }
 }
 
-/// Keeps what running cases panic with instead of printing it; other threads panic as ever.
+/// Records the panics of running cases instead of printing them; other threads panic as usual.
 fn keep_panics_quiet() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

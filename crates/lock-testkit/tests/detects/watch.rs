@@ -1,4 +1,4 @@
-//! What a broken store tells those who watch.
+//! Broken stores: events.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -26,7 +26,7 @@ impl Broken {
         Ok(Box::pin(Events { store: self.clone(), events }))
     }
 
-    /// The event as it is told, if it is.
+    /// The event as sent, if it is.
     fn tell(&self, event: LockEvent) -> Option<LockEvent> {
         let change = match (self.fault, self.show_change(event.change)) {
             (Fault::ReleasesAreNoEvents, Change::Released(_))
@@ -43,7 +43,7 @@ impl Broken {
     }
 }
 
-/// What one watcher is told.
+/// The events of one watcher.
 struct Events {
     store: Broken,
     events: EventStream,

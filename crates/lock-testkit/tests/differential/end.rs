@@ -1,4 +1,4 @@
-//! How leases and waits end in the simplest form of the rules, and what they leave.
+//! Ends of leases and waits, and the marks they leave, in the naive form of the rules.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ impl Command<'_> {
         Some(self.key.held.remove(at))
     }
 
-    /// Leaves a mark of a request that would have lasted so long.
+    /// Leaves a mark of a request that would have lasted this long.
     pub(super) fn mark(
         &mut self,
         request: RequestId,
@@ -38,7 +38,7 @@ impl Command<'_> {
         }
     }
 
-    /// How the request was ended, or the lease of it that has this token.
+    /// The end of the request, or of its lease with this token.
     pub(super) fn end_of(&self, request: RequestId, token: Option<FencingToken>) -> Option<End> {
         let mark = self.key.marks.iter().find(|mark| mark.request == request)?;
         let is_meant = token.is_none() || mark.token.is_none() || mark.token == token;

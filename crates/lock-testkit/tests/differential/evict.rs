@@ -1,4 +1,4 @@
-//! How leases and waiters are ended by force in the simplest form of the rules.
+//! Evictions of leases and waiters, in the naive form of the rules.
 
 use lock_core::{
     Change, End, EvictRequest, EvictTarget, Eviction, FencingToken, LeaseName, Notice,
@@ -57,7 +57,7 @@ impl Command<'_> {
         Eviction::of_waiter(waiter)
     }
 
-    /// Tells the end of a request, and marks it.
+    /// Notifies of the end of a request, and marks it.
     fn force(
         &mut self,
         eviction: &EvictRequest,

@@ -1,9 +1,9 @@
-//! The ways in which a naive store can be wrong, each of them rarely seen.
+//! The faults of the naive store, each rarely visible.
 
 /// Declares the faults, and the list of all but none.
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// How a naive store is wrong.
+        /// A fault of the naive store.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Fault {
             None,
@@ -19,7 +19,7 @@ macro_rules! faults {
 faults! {
     /// A lease handed to a waiter lasts a microsecond more.
     ClaimWindowsAreLonger,
-    /// A waiter is still heard of at the very end of its keep-alive.
+    /// A waiter is still alive at the very end of its keep-alive.
     SilenceBeginsLate,
     /// A lease is still alive at its very end.
     LeasesEndLate,
@@ -29,7 +29,7 @@ faults! {
     SweepsSpareTheHead,
     /// Of equal ranks the last goes first.
     TiesGoToTheLast,
-    /// A repeated transfer is not known for one.
+    /// A repeated transfer is not recognised.
     TransfersForgetTheGiver,
     /// A queue of dead waiters is never full.
     LimitsCountTheLiving,
@@ -43,15 +43,15 @@ faults! {
     ArrivalsJumpBack,
     /// A head start of more than three minutes counts as three.
     HeadStartsAreCapped,
-    /// Evicted leases are told in the order of their grants.
+    /// Evicted leases are reported in the order of their grants.
     EvictionsAreInOrderOfGrants,
     /// Metadata ends at its first zero.
     MetadataEndsAtZero,
     /// A waiter with the mode of the lease is handed it although it is of another owner.
     TransfersIgnoreTheOwner,
-    /// A cancel that finds nobody waiting drops the dead once more.
+    /// A cancel that finds no waiter drops the dead once more.
     CancelsSettleTwice,
-    /// A lease that runs out in the command that grants its key on is told of after the grant.
+    /// The expiry of a lease in the command that grants its key on is an event after the grant.
     ExpiriesAreToldLate,
     /// A release ends any lease of the request.
     ReleasesIgnoreTheToken,
@@ -59,7 +59,7 @@ faults! {
     RenewalsIgnoreTheToken,
     /// A transfer hands a lease to a request that was ended.
     TransfersPassMarksBy,
-    /// A transfer hands any lease of the giver over.
+    /// A transfer gives away any lease of the giver.
     TransfersIgnoreTheToken,
     /// An evicted lease is any of the request.
     EvictionsIgnoreTheToken,
@@ -69,31 +69,31 @@ faults! {
     CancelsLeaveNoMark,
     /// A mark of a lease lasts five minutes, however long the lease would have lasted.
     MarksAreShort,
-    /// A mark tells its end to commands of any lease of its request.
+    /// A mark reports its end to commands of any lease of its request.
     MarksIgnoreTheToken,
-    /// A hearing shows a granted lease and leaves it in its claim window.
+    /// A hear shows a granted lease and leaves it in its claim window.
     HearsDoNotClaim,
-    /// A hearing of a waiter leaves its mailbox as it was.
+    /// A hear of a waiter leaves its mailbox as it was.
     HearsForgetTheMailbox,
     /// A renewal leaves the mailbox as it was.
     RenewalsForgetTheMailbox,
     /// One eviction ends all leases of a key, however many.
     EvictionsAreUnbounded,
-    /// An eviction of exactly as many as fit says that more are left.
+    /// An eviction of exactly the bound reports that more are left.
     EvictionsAlwaysSayMore,
     /// The next change leaves out the silence of the head.
     NextChangeIgnoresTheHead,
     /// The next change is that of the last lease to end.
     NextChangeIsTheLast,
-    /// The mailbox of a receiver that waits is not told of a transfer.
+    /// The mailbox of a waiting receiver is not notified of a transfer.
     TransfersAreNotTold,
-    /// A grant by a cancel is not told.
+    /// A grant by a cancel is not notified.
     GrantsByCancelAreNotTold,
-    /// A grant is told twice.
+    /// A grant is notified twice.
     GrantsAreToldTwice,
-    /// The head that is left is not told to ask.
+    /// The remaining head is not notified to ask.
     HeadsAreNotToldToAsk,
-    /// A grant is told where the request asked from first.
+    /// A grant is notified to the mailbox of the first acquire.
     GrantsAreToldWhereJoined,
     /// One command grants all that fit, however many.
     GrantsAreUnbounded,

@@ -1,4 +1,4 @@
-//! What can be seen of a key in the simplest form of the rules.
+//! Inspection of a key, in the naive form of the rules.
 
 use lock_core::{Cursor, Holder, InspectQuery, Inspection, Page, QueuePosition, Timestamp, Waiter};
 
@@ -51,7 +51,7 @@ impl Command<'_> {
     }
 }
 
-/// A page that begins so many before the number of items in the cursor.
+/// A page that begins this many items before the cursor.
 pub(crate) fn page<T>(
     items: Vec<T>,
     cursor: Option<&Cursor>,

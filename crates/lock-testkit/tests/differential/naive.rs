@@ -16,14 +16,14 @@ use lock_core::{
 
 use crate::fault::Fault;
 
-/// What one command does of each kind for others.
+/// The number of changes of each kind that one command makes for others.
 const BOUND: usize = 64;
 
-/// What a key has. Nothing in here is fast.
+/// The state of a key. Nothing in here is fast.
 #[derive(Debug, Default)]
 pub(crate) struct Key {
     pub(crate) held: Vec<Held>,
-    /// The next first.
+    /// The waiters, the next first.
     pub(crate) queue: Vec<Waiting>,
     marks: Vec<Mark>,
     last_arrival: Timestamp,
@@ -42,7 +42,7 @@ pub(crate) struct Waiting {
     request: AcquireRequest,
     keep_alive: Duration,
     pub(crate) shown: Waiter,
-    /// Where the request is told.
+    /// The mailbox of the request.
     mailbox: Option<MailboxId>,
 }
 
@@ -54,7 +54,7 @@ struct Mark {
     until: Timestamp,
 }
 
-/// What a command finds around it.
+/// The context of a command.
 #[derive(Debug)]
 pub(crate) struct Command<'a> {
     pub(crate) key: &'a mut Key,
@@ -66,7 +66,7 @@ pub(crate) struct Command<'a> {
     left: Left,
 }
 
-/// What the command may still do for others.
+/// The remaining number of changes that the command may make for others.
 #[derive(Debug)]
 struct Left {
     leases: usize,
@@ -153,7 +153,7 @@ impl<'a> Command<'a> {
         self.key.marks.retain(|mark| mark.until > now);
     }
 
-    /// Settles the key, and drops what the request lost by time.
+    /// Settles the key, and drops what the request lost by expiry.
     fn settle_for(&mut self, request: RequestId) {
         self.settle();
         if let Some(at) = self.key.held.iter().position(|it| it.lease.request == request)
@@ -227,7 +227,7 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// Adds a lease, in the place of one of the same request that is over.
+    /// Adds a lease, replacing one of the same request that is over.
     fn put(&mut self, held: Held) {
         self.key.held.retain(|other| other.lease.request != held.lease.request);
         self.key.held.push(held);
@@ -298,7 +298,7 @@ impl<'a> Command<'a> {
         Some(held.lease.clone())
     }
 
-    /// Keeps the request waiting, and answers at which position.
+    /// Keeps the request waiting, and returns its position.
     fn keep_waiting(&mut self, request: RequestId, mailbox: Option<MailboxId>) -> Option<usize> {
         let now = self.now;
         let at = self.key.queue.iter().position(|it| it.shown.request == request)?;

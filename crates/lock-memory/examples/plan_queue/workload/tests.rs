@@ -46,7 +46,7 @@ fn the_shipped_workload_is_good() {
 }
 
 #[test]
-fn every_kind_of_bad_line_is_told_with_its_field() {
+fn every_kind_of_bad_line_is_reported_with_its_field() {
     let lines = [
         GOOD.to_owned(),
         but("}", ""),
@@ -88,8 +88,8 @@ fn every_kind_of_bad_line_is_told_with_its_field() {
     w.jsonl:14: field `key` has a control character at byte 4
     w.jsonl:15: field `id` is not 1 to 12 visible ASCII characters
     w.jsonl:16: field `id` is not 1 to 12 visible ASCII characters
-    w.jsonl:17: field `kind` is none of plan, apply
-    w.jsonl:18: field `priority` is none of low, normal, high, critical; field `arrival_s` is negative
+    w.jsonl:17: field `kind` is not one of plan, apply
+    w.jsonl:18: field `priority` is not one of low, normal, high, critical; field `arrival_s` is negative
     w.jsonl:19: field `arrival_s` is above 86400 seconds
     w.jsonl:20: field `hold_s` is above 3600 seconds
     w.jsonl:21: field `id` repeats that of line 1

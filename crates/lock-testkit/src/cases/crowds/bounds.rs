@@ -14,7 +14,7 @@ fn readers() -> impl Iterator<Item = AcquireRequest> {
     TestContext::patient(MANY).into_iter().map(|request| request.with_mode(Mode::READER))
 }
 
-/// Leases that are over count nowhere, although one command cannot drop them all.
+/// Leases that are over do not count, even if one command cannot drop them all.
 pub async fn many_leases_that_are_over_count_nowhere(context: TestContext) {
     for reader in readers() {
         context.granted(&reader.with_ttl(TestContext::ttl(TestContext::BRIEF))).await;
@@ -47,8 +47,8 @@ pub async fn long_queue_of_readers_is_granted(context: TestContext) {
     }
 }
 
-/// An eviction of many leases ends some of them and says that more are left, until none is.
-pub async fn eviction_of_many_says_whether_more_are_left(context: TestContext) {
+/// An eviction of many leases ends some of them and reports that more are left, until none are.
+pub async fn eviction_of_many_reports_whether_more_are_left(context: TestContext) {
     let mut held = Vec::new();
     for reader in readers() {
         held.push(context.granted(&reader).await.request);

@@ -1,4 +1,4 @@
-//! Ends by force and by time alone.
+//! Forced ends and expiry.
 
 use std::slice;
 
@@ -40,7 +40,7 @@ pub async fn transfer_event_names_both(context: TestContext) -> Outcome {
     Ok(())
 }
 
-/// A lease that runs out is an event as soon as anybody looks, before the grant that follows.
+/// The expiry of a lease is an event at the next command, before the grant that follows.
 pub async fn expiry_is_an_event(context: TestContext) -> Outcome {
     context.needs_events()?;
     let held = context
@@ -55,7 +55,7 @@ pub async fn expiry_is_an_event(context: TestContext) -> Outcome {
     Ok(())
 }
 
-/// A waiter that leaves and one that falls silent are events.
+/// Cancelled waiters and silent waiters are events.
 pub async fn lapsed_and_cancelled_waiters_are_events(context: TestContext) -> Outcome {
     context.needs_events()?;
     context.granted(&TestContext::ask("key", "alice")).await;

@@ -6,7 +6,7 @@ use super::limit;
 use crate::TestContext;
 use crate::cases::expect_eq;
 
-/// Every request of an owner that waits is found, whatever key it waits for.
+/// Every waiting request of an owner is found, on any key.
 pub async fn waits_of_an_owner_are_found(context: TestContext) {
     let mut expected = Vec::new();
     for key in ["a", "b", "c"] {
@@ -21,7 +21,7 @@ pub async fn waits_of_an_owner_are_found(context: TestContext) {
     expect_eq!(context.waits_of("alice").await, []);
 }
 
-/// Every request of a session that waits is found, and none of another session of its owner.
+/// Every waiting request of a session is found, and none of another session of its owner.
 pub async fn waits_of_a_session_are_found(context: TestContext) {
     let session = SessionId::random();
     let mut expected = Vec::new();

@@ -1,4 +1,4 @@
-//! The claim window: what a waiter is handed lasts for a short time until it is claimed.
+//! The claim window: a lease granted to a waiter is short until it is claimed.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{SHORT, brief};
 use crate::TestContext;
 use crate::cases::expect_eq;
 
-/// Hands `key` to the waiting request by a release, and answers how long that lasts at first.
+/// Hands `key` to the waiting request by a release, and returns the first lifetime of its lease.
 async fn window(context: &TestContext, waiter: &AcquireRequest) -> Duration {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     context.queued(waiter).await;
@@ -18,7 +18,7 @@ async fn window(context: &TestContext, waiter: &AcquireRequest) -> Duration {
     lease.remaining(lease.granted_at).expect("an unclaimed lease ends")
 }
 
-/// A waiter that was granted and says nothing holds the key for its keep-alive and no longer.
+/// A silent waiter that was granted holds the key for its keep-alive and no longer.
 pub async fn claim_window_ends_an_unclaimed_grant(context: TestContext) {
     let (silent, next) = (brief("bob"), TestContext::queueing("key", "carol"));
     expect_eq!(window(&context, &silent).await, SHORT);
@@ -29,7 +29,7 @@ pub async fn claim_window_ends_an_unclaimed_grant(context: TestContext) {
     expect_eq!((position.position, position.waiting), (1, 1));
 }
 
-/// The first renewal makes a lease that was handed to a waiter full length, as asking again would.
+/// The first renewal makes a waiter's lease full length, as asking again would.
 pub async fn renewal_claims_the_grant(context: TestContext) {
     let waiter = brief("bob");
     expect_eq!(window(&context, &waiter).await, SHORT);
@@ -40,7 +40,7 @@ pub async fn renewal_claims_the_grant(context: TestContext) {
     expect_eq!(context.granted(&waiter).await, claimed);
 }
 
-/// A hearing makes a lease that was handed to a waiter full length, once.
+/// A hear makes a waiter's lease full length, once.
 pub async fn hearing_claims_the_grant(context: TestContext) {
     let waiter = brief("bob");
     expect_eq!(window(&context, &waiter).await, SHORT);
@@ -51,7 +51,7 @@ pub async fn hearing_claims_the_grant(context: TestContext) {
     expect_eq!(context.only_lease("key").await, claimed);
 }
 
-/// Asking again makes a lease that was handed to a waiter full length, once.
+/// Asking again makes a waiter's lease full length, once.
 pub async fn asking_again_claims_the_grant(context: TestContext) {
     let waiter = brief("bob");
     expect_eq!(window(&context, &waiter).await, SHORT);
@@ -63,7 +63,7 @@ pub async fn asking_again_claims_the_grant(context: TestContext) {
     expect_eq!(context.granted(&waiter).await, claimed);
 }
 
-/// A lease that never ends does end while the waiter it was handed to has not claimed it.
+/// A lease that never expires does end while the waiter it was granted to has not claimed it.
 pub async fn unclaimed_never_ending_lease_ends(context: TestContext) {
     let silent = brief("bob").with_ttl(Ttl::Never);
     expect_eq!(window(&context, &silent).await, SHORT);

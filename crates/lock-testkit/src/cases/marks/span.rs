@@ -1,4 +1,4 @@
-//! How long a mark lasts.
+//! The lifetime of marks.
 
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ pub async fn mark_ends(context: TestContext) -> Outcome {
     Ok(())
 }
 
-/// The mark of a long lease or of a patient waiter lasts until its end, at most an hour.
+/// The mark of a long lease or of a patient waiter lasts until the end of the lease or the
+/// patience, at most an hour.
 pub async fn mark_lasts_as_long_as_the_lease(context: TestContext) -> Outcome {
     let minutes = |count: u64| Duration::from_secs(60 * count);
     let long = TestContext::ask("long", "alice").with_ttl(TestContext::ttl(minutes(20)));

@@ -1,4 +1,4 @@
-//! Positions: where a request stands, and what is in its way.
+//! Positions: the place of a request in the queue, and the holder that blocks it.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use super::ahead;
 use crate::TestContext;
 use crate::cases::expect_eq;
 
-/// A position tells the rank, how many wait, and the holder that is in the way, to requests that
-/// are queued, heard and refused.
-pub async fn position_tells_rank_and_holder(context: TestContext) {
+/// A position reports the place, the length of the queue and the holder, to requests that are
+/// queued, heard and refused.
+pub async fn position_reports_rank_and_holder(context: TestContext) {
     let lease = context.granted(&TestContext::ask("key", "alice")).await;
     let holder = Some(Holder::from(&lease));
     for number in 1..=3 {
@@ -58,7 +58,7 @@ pub async fn position_names_the_next_change(context: TestContext) {
     expect_eq!(context.refused(&endless("carol")).await.next_change_at, silent_at);
 }
 
-/// When somebody ahead leaves, whether granted or cancelled, everybody behind moves up.
+/// When a waiter leaves, granted or cancelled, all waiters behind it move up.
 pub async fn positions_move_up(context: TestContext) {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     let waiters = TestContext::patient(4);
@@ -75,7 +75,8 @@ pub async fn positions_move_up(context: TestContext) {
     expect_eq!(context.queued(&waiters[2]).await.position, 1);
 }
 
-/// A newcomer of better rank stands before those of worse, and a refused one is told that it would.
+/// A newcomer of better rank stands before waiters of worse rank; a refused one learns that it
+/// would.
 pub async fn better_rank_takes_a_better_position(context: TestContext) {
     let held = context.granted(&TestContext::ask("key", "alice")).await;
     let (first, second) =

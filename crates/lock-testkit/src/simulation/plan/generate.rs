@@ -10,31 +10,31 @@ use super::{Fault, FaultKind, HoldEnd, Job, Patience, Plan, ProcessPlan, Terms, 
 
 /// The ttls in milliseconds that jobs choose from.
 const TTLS: [u64; 8] = [60, 300, 1_000, 3_000, 10_000, 30_000, 30_000, 120_000];
-/// How long after the last fault the last job begins.
+/// The latest start of a job, counted from the last fault, in milliseconds.
 const LATEST: u64 = 25_000;
 /// The keep-alives in milliseconds that jobs choose from.
 const KEEP_ALIVES: [u64; 6] = [600, 1_500, 3_000, 10_000, 10_000, 30_000];
-/// How long jobs hold, in milliseconds.
+/// The times for which jobs hold, in milliseconds.
 const HOLDS: [u64; 7] = [0, 50, 400, 2_000, 2_000, 8_000, 20_000];
-/// How long jobs hold where many are to meet, in milliseconds.
+/// The times for which jobs hold in crowded plans, in milliseconds.
 const SHORT_HOLDS: [u64; 4] = [0, 20, 50, 150];
 
-/// What a plan is about.
+/// The theme of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Theme {
     /// Anything.
     All,
-    /// Faults that end together, after which little is needed to go on, and long heartbeats, so that
-    /// it shows who waits for the next.
+    /// Faults that end together, and long heartbeats, so that a waiter that missed something waits
+    /// visibly long.
     Aftermath,
-    /// Many short turns on a slow network, most of them when nothing goes wrong any more.
+    /// Many short turns on a slow network, most of them after the last fault.
     Rush,
-    /// Many short gaps in what is told, among short turns on a slow network.
+    /// Many short gaps in the notices, among short turns on a slow network.
     Gaps,
 }
 
 impl Theme {
-    /// Most plans are of anything: what chance hardly ever brings together is made of the others.
+    /// Most plans are of anything; the other themes create what rarely occurs by chance.
     const fn of(seed: u64) -> Self {
         match seed % 8 {
             2 => Self::Aftermath,
@@ -104,7 +104,7 @@ impl Generator {
         let count = self.rng.random_range(3 + more..=12 + 6 * self.processes as u128 + more);
         let mut jobs: Vec<Job> = (1..=count).map(|number| self.job(number)).collect();
         jobs.sort_by_key(|job| job.at);
-        // A successor asks for what a job before it asked for.
+        // A successor repeats the request of an earlier job.
         for index in 1..jobs.len() {
             if self.rng.random_bool(0.1) {
                 let before = self.rng.random_range(0..index);
@@ -138,7 +138,7 @@ impl Generator {
             _ => self.pick(&TTLS),
         };
         let ttl = Ttl::parse(millis(ttl)).unwrap_or_default();
-        // An answer to a hear is waited for a third of the keep-alive at the most.
+        // A manager waits for the answer to a hear for at most a third of the keep-alive.
         let keep_alives = match self.theme {
             Theme::Aftermath => [10_000, 10_000, 30_000, 30_000, 30_000, 30_000],
             _ => KEEP_ALIVES,
@@ -196,15 +196,15 @@ impl Generator {
             5..8 => self.rng.random_range(1..=6),
             _ => self.rng.random_range(4..=14),
         };
-        // After a clock that was set back, a store that lost everything has no means to go on
-        // with higher tokens: a run has the one or the other.
+        // A store that lost everything after its clock was set back cannot continue with higher
+        // tokens: a run has one or the other.
         let shakes_clock = self.rng.random_bool(0.5);
         let mut faults: Vec<Fault> = (0..count).map(|_| self.fault(shakes_clock)).collect();
         faults.sort_by_key(|fault| fault.at);
         faults
     }
 
-    /// A fault of the network that lasts until all end.
+    /// A fault of the network that lasts until the last fault ends.
     fn lasting_fault(&mut self) -> Fault {
         let last = self.busy / 2;
         let at = self.busy - millis(self.rng.random_range(1..=last.as_millis() as u64));
@@ -275,12 +275,12 @@ impl Generator {
 
     /// A moment at which something begins.
     fn moment(&mut self) -> Duration {
-        // Some things meet only if they come close together.
+        // Some events interact only if they are close together.
         let end = if self.rng.random_bool(0.5) { self.busy / 8 } else { self.busy };
         millis(self.rng.random_range(0..end.as_millis() as u64))
     }
 
-    /// A moment at which a job begins: some do when nothing goes wrong any more.
+    /// A moment at which a job begins: some begin after the last fault.
     fn beginning(&mut self) -> Duration {
         let (quiet, latest) = match self.theme {
             Theme::Rush => (0.6, 8_000),

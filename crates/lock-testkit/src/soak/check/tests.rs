@@ -184,7 +184,7 @@ fn planted_stall_is_found() {
 }
 
 #[test]
-fn stall_while_the_store_is_silent_or_the_waiter_does_not_run_is_none() {
+fn time_while_the_store_is_silent_or_the_waiter_does_not_run_is_no_stall() {
     let mut recording = late_handoff(150);
     recording.history.silences.push((60 * MS, 130 * MS));
     assert_eq!(recording.broken(), []);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::invalid::{InvalidInput, check_span};
 
-/// Declares a validated span with its field name, minimum and maximum.
-macro_rules! span {
+/// Declares a validated duration with its field name, minimum and maximum.
+macro_rules! duration {
     ($(#[$doc:meta])* $name:ident, $field:literal, $least:expr, $most:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,29 +73,29 @@ macro_rules! span {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-span! {
+duration! {
     /// Time to live of a lease that expires: 1 millisecond to 366 days, stored in milliseconds.
     LeaseTime, "ttl", Duration::from_millis(1), DAY.saturating_mul(366)
 }
 
-span! {
+duration! {
     /// Maximum silence of a waiter before it loses its position, and claim window of a lease
     /// granted to it: 1 millisecond to 1 day, stored in milliseconds.
     KeepAlive, "keep_alive", Duration::from_millis(1), DAY
 }
 
-span! {
+duration! {
     /// Head start of a request over its arrival: 0 to 3,660 days, stored in milliseconds.
     HeadStart, "head_start", Duration::ZERO, DAY.saturating_mul(3660)
 }
 
-span! {
+duration! {
     /// Head start per level of priority: 0 to 1,220 days, stored in milliseconds. Zero is first
     /// come, first served.
     AgeingStep, "ageing_step", Duration::ZERO, DAY.saturating_mul(1220)
 }
 
-span! {
+duration! {
     /// Time-out: 1 millisecond to 1 day, stored in milliseconds.
     Timeout, "timeout", Duration::from_millis(1), DAY
 }
