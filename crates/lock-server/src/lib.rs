@@ -3,6 +3,7 @@
 mod api;
 mod config;
 mod problem;
+mod serve;
 mod service;
 mod terraform;
 
