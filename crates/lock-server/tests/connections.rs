@@ -1,7 +1,5 @@
 //! Connections of hostile and of slow clients, and the end of the service.
 
-#![expect(clippy::unwrap_used, reason = "a failed test panics")]
-
 mod common;
 
 use std::sync::Arc;
