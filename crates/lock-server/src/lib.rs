@@ -2,6 +2,7 @@
 
 mod api;
 mod config;
+mod extract;
 mod problem;
 mod serve;
 mod service;
