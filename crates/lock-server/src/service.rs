@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use lock_core::{LockManager, LockStore, OwnerId, Result};
+use tokio_util::sync::CancellationToken;
 
 use crate::problem::Problem;
 use crate::{ServiceConfig, api};
@@ -22,6 +23,8 @@ pub struct Service {
     pub(crate) manager: LockManager,
     pub(crate) store: Arc<dyn LockStore>,
     pub(crate) config: Arc<ServiceConfig>,
+    /// Ends the connections that would never end by themselves.
+    pub(crate) closing: CancellationToken,
 }
 
 impl Service {
@@ -31,7 +34,7 @@ impl Service {
     pub fn new(store: Arc<dyn LockStore>, config: ServiceConfig) -> Self {
         let owner = OwnerId::parse(OWNER).expect("a valid owner");
         let manager = LockManager::new(Arc::clone(&store), owner);
-        Self { manager, store, config: Arc::new(config) }
+        Self { manager, store, config: Arc::new(config), closing: CancellationToken::new() }
     }
 
     /// The routes, to be served by [`axum::serve`] or nested into others.
@@ -40,8 +43,10 @@ impl Service {
     }
 
     /// Ends the waits for keys: their clients are answered `shut_down`, and keep their places in the
-    /// store. Leases are left as they are, but those of connections that hold them are released.
+    /// store. Leases are left as they are, but those of connections that hold them are released. The
+    /// connections that watch events end, and their clients go on elsewhere after the last one.
     pub async fn shutdown(&self) {
+        self.closing.cancel();
         let report = self.manager.shutdown().await;
         tracing::debug!(?report, "the service is shut down");
     }

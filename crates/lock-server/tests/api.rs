@@ -223,6 +223,14 @@ async fn events_go_on_after_the_last_one_seen() {
 }
 
 #[tokio::test]
+async fn watch_ends_with_the_service() {
+    let server = Server::start().await;
+    let events = server.request(Method::GET, "/v1/events").send().await.unwrap();
+    server.service.shutdown().await;
+    assert_eq!(events.text().await.unwrap(), "");
+}
+
+#[tokio::test]
 async fn service_says_whether_it_serves() {
     let server = Server::start().await;
     assert_eq!(server.get("/v1/live").await.0, StatusCode::NO_CONTENT);
