@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -11,11 +12,11 @@ const EXIT_CODES: &str = "\
 Exit codes:
   the command's own, or 128+N when signal N ended it
    64  wrong usage
-   69  the store is unavailable
+   69  the store is unavailable, or the address of `serve` is taken
    74  the output cannot be written
    75  others hold the key, or the wait was over (-E changes it)
    77  not permitted
-   78  wrong configuration: a foreign, damaged or newer file
+   78  wrong configuration: a foreign, damaged or newer file, or an address that is open to others
    79  the lock was lost; the command was ended
   126  the command cannot be executed
   127  the command was not found";
@@ -113,6 +114,9 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: AtlantisVerb,
     },
+    /// Serve the store over HTTP, for any language
+    #[cfg(feature = "serve")]
+    Serve(ServeArgs),
     /// Print completions for a shell
     Completions { shell: Shell },
     /// Print the manual page
@@ -170,6 +174,23 @@ pub(crate) struct RunArgs {
     /// The command and its arguments
     #[arg(last = true, required = true)]
     pub(crate) command: Vec<OsString>,
+}
+
+#[cfg(feature = "serve")]
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// Address and port; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7420")]
+    pub(crate) listen: String,
+    /// Listen where other machines can reach it, although nobody is asked for a password
+    #[arg(long)]
+    pub(crate) without_authentication: bool,
+    /// Folder of Terraform states, which are served under /terraform/NAME
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) states: Option<PathBuf>,
+    /// Longest wait of Terraform's LOCK before it is told its place; for ever if not given
+    #[arg(long, value_parser = wait, requires = "states")]
+    pub(crate) patience: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

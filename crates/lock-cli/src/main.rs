@@ -10,12 +10,15 @@ mod leases;
 mod look;
 mod output;
 mod run;
+#[cfg(feature = "serve")]
+mod serve;
 mod store;
 mod table;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tokio::runtime::Builder;
 
 use cli::{Cli, Verb};
 use exit::{Exit, Failure};
@@ -57,7 +60,12 @@ fn start(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Verb::Man => return generate::man(),
         _ => {}
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let mut runtime = match &cli.verb {
+        #[cfg(feature = "serve")]
+        Verb::Serve(_) => Builder::new_multi_thread(),
+        _ => Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Unavailable, error.to_string()))?;
     runtime.block_on(dispatch(cli, output))
 }
@@ -85,6 +93,8 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
         }
         Verb::Repair { key } => admin::repair(&store, key, output).await,
         Verb::Doctor => doctor::examine(&store, output).await,
+        #[cfg(feature = "serve")]
+        Verb::Serve(args) => serve::serve(&store, args, output).await,
         Verb::Atlantis { .. }
         | Verb::Completions { .. }
         | Verb::Man

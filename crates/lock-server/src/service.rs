@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use lock_core::{LockManager, LockStore, OwnerId, Result};
+use tokio_util::sync::CancellationToken;
 
 use crate::problem::Problem;
 use crate::{ServiceConfig, StateStore, api, terraform};
@@ -24,6 +25,8 @@ pub struct Service {
     pub(crate) store: Arc<dyn LockStore>,
     pub(crate) config: Arc<ServiceConfig>,
     terraform: Option<Terraform>,
+    /// Ends the connections that would never end by themselves.
+    pub(crate) closing: CancellationToken,
 }
 
 /// The part of the service that serves states of Terraform.
@@ -42,7 +45,8 @@ impl Service {
     pub fn new(store: Arc<dyn LockStore>, config: ServiceConfig) -> Self {
         let owner = OwnerId::parse(OWNER).expect("a valid owner");
         let manager = LockManager::new(Arc::clone(&store), owner);
-        Self { manager, store, config: Arc::new(config), terraform: None }
+        let (config, closing) = (Arc::new(config), CancellationToken::new());
+        Self { manager, store, config, terraform: None, closing }
     }
 
     /// Serves Terraform's `http` backend under `/terraform/STATE`, with its states in this store.
@@ -63,8 +67,10 @@ impl Service {
     }
 
     /// Ends the waits for keys: their clients are answered `shut_down`, and keep their places in the
-    /// store. Leases are left as they are, but those of connections that hold them are released.
+    /// store. Leases are left as they are, but those of connections that hold them are released. The
+    /// connections that watch events end, and their clients go on elsewhere after the last one.
     pub async fn shutdown(&self) {
+        self.closing.cancel();
         let report = self.manager.shutdown().await;
         tracing::debug!(?report, "the service is shut down");
     }

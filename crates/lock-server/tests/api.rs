@@ -223,6 +223,27 @@ async fn events_go_on_after_the_last_one_seen() {
 }
 
 #[tokio::test]
+async fn connection_that_holds_ends_with_the_service() {
+    let store: Arc<dyn LockStore> = Arc::new(MemoryBackend::new());
+    let server = Server::on(Arc::clone(&store), ServiceConfig::new()).await;
+    let held = server.request(Method::POST, "/v1/hold").json(&asks("deploy", "alice"));
+    let held = held.send().await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), server.service.shutdown()).await.unwrap();
+    let lines = held.text().await.unwrap();
+    assert!(lines.contains("shut down"), "{lines}");
+    let server = Server::on(store, ServiceConfig::new()).await;
+    acquired(&server, &asks("deploy", "bob")).await;
+}
+
+#[tokio::test]
+async fn watch_ends_with_the_service() {
+    let server = Server::start().await;
+    let events = server.request(Method::GET, "/v1/events").send().await.unwrap();
+    server.service.shutdown().await;
+    assert_eq!(events.text().await.unwrap(), "");
+}
+
+#[tokio::test]
 async fn service_says_whether_it_serves() {
     let server = Server::start().await;
     assert_eq!(server.get("/v1/live").await.0, StatusCode::NO_CONTENT);

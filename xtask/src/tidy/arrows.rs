@@ -20,9 +20,10 @@ const BINARY: &str = "lock-cli";
 /// Atlantis' interfaces, which its own stores offer.
 const COMPAT: &str = "lock-compat";
 const ATLANTIS: &str = "lock-atlantis";
-const SERVER: &str = "lock-server";
 /// The crate of documents, kept beside locks in the store of a backend or of Atlantis.
 const DOCUMENTS: &str = "lock-documents";
+/// The HTTP service, over any backend.
+const SERVER: &str = "lock-server";
 /// Any other crate is a backend.
 const NOT_BACKENDS: [&str; 10] =
     [CORE, SERVER, DOCUMENTS, CLIENT, TESTKIT, TESTKIT_REDIS, HOST, BINARY, COMPAT, ATLANTIS];
@@ -94,7 +95,7 @@ fn objection(from: &str, to: &str, kind: DependencyKind, is_ours: bool) -> Optio
         | (_, CORE)
         | (REDIS, CLIENT)
         | (ATLANTIS, CLIENT | COMPAT | DOCUMENTS)
-        | (COMPAT, DOCUMENTS) => None,
+        | (COMPAT | SERVER, DOCUMENTS) => None,
         (_, HOST | DOCUMENTS) if is_backend(from) => None,
         _ => Some("a library depends on lock-core only, a backend on lock-host and documents, too"),
     }
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn documents_are_below_backends_and_the_adapter() {
-        for above in ["lock-compat", "lock-sqlite"] {
+        for above in ["lock-compat", "lock-server", "lock-sqlite"] {
             assert!(!refused(above, "lock-documents", DependencyKind::Normal), "{above}");
         }
         assert!(refused("lock-documents", "lock-core", DependencyKind::Normal));
@@ -166,6 +167,13 @@ mod tests {
         assert!(refused("lock-sqlite", "lock-redis-client", DependencyKind::Normal));
         assert!(refused("lock-compat", "lock-redis-client", DependencyKind::Normal));
         assert!(refused("lock-redis-client", "lock-redis", DependencyKind::Normal));
+    }
+
+    #[test]
+    fn service_knows_no_backend() {
+        assert!(refused("lock-server", "lock-memory", DependencyKind::Normal));
+        assert!(!refused("lock-server", "lock-memory", DependencyKind::Development));
+        assert!(refused("lock-memory", "lock-server", DependencyKind::Normal));
     }
 
     #[test]

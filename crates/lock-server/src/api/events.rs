@@ -1,6 +1,7 @@
 //! `GET /v1/events`: what happens, as server-sent events.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,6 +12,7 @@ use axum::response::{IntoResponse, Response, Sse};
 use futures_core::Stream;
 use lock_core::{EventCursor, EventFilter, EventStream, Watched};
 use serde::Deserialize;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::Service;
 use crate::extract::Asked;
@@ -33,17 +35,24 @@ pub(super) async fn events(
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let after = last.or(after).map(EventCursor::new);
     let events = service.bounded(service.store.watch(&filter, after.as_ref())).await?;
-    Ok(Sse::new(Events(events)).keep_alive(KeepAlive::default()).into_response())
+    let closing = Box::pin(service.closing.cancelled_owned());
+    Ok(Sse::new(Events { events, closing }).keep_alive(KeepAlive::default()).into_response())
 }
 
-/// The events as they are sent.
-struct Events(EventStream);
+/// The events as they are sent, until the service ends.
+struct Events {
+    events: EventStream,
+    closing: Pin<Box<WaitForCancellationFutureOwned>>,
+}
 
 impl Stream for Events {
     type Item = Result<Event, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(cx).map(|watched| watched.map(|watched| Ok(sent(&watched))))
+        if self.closing.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        self.events.as_mut().poll_next(cx).map(|watched| watched.map(|watched| Ok(sent(&watched))))
     }
 }
 

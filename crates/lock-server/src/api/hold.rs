@@ -14,6 +14,7 @@ use futures_core::Stream;
 use lock_core::{Attempt, LockGuard, LossReason};
 use serde_json::json;
 use tokio::time::{Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
 
 use super::acquire::Asks;
 use crate::Service;
@@ -37,7 +38,7 @@ pub(super) async fn hold(
         asks.queued(&service, request).wait(wait).await
     };
     let guard = guard.map_err(Problem::from)?;
-    let lines = Lines::new(guard, service.config.pulse);
+    let lines = Lines::new(guard, service.config.pulse, service.closing);
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     Ok((kind, HttpBody::from_stream(lines)).into_response())
 }
@@ -53,11 +54,13 @@ struct Lines {
 }
 
 impl Lines {
-    fn new(guard: LockGuard, pulse: Duration) -> Self {
+    fn new(guard: LockGuard, pulse: Duration, closing: CancellationToken) -> Self {
         let first = json!({ "lease": guard.lease() }).to_string();
         let mut pulse = tokio::time::interval_at(tokio::time::Instant::now() + pulse, pulse);
         pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let lost = Box::pin(async move { guard.lost().await });
+        let lost = Box::pin(async move {
+            closing.run_until_cancelled(guard.lost()).await.unwrap_or(LossReason::ShutDown)
+        });
         Self { first: Some(first), pulse, lost, is_over: false }
     }
 }
