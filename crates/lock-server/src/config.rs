@@ -12,17 +12,24 @@ pub struct ServiceConfig {
     pub operation_timeout: Duration,
     /// Maximum number of bytes of a request's body.
     pub body_bytes: usize,
+    /// Maximum number of bytes of a Terraform state.
+    pub state_bytes: usize,
+    /// Longest wait of Terraform's `LOCK` before it is answered 423; `None` is for ever.
+    pub terraform_patience: Option<Duration>,
     /// Interval between two lines of a connection that holds a key.
     pub pulse: Duration,
 }
 
 impl Default for ServiceConfig {
-    /// Waits of an hour, 10 s for the store, 1 MiB, a line every 10 s.
+    /// Waits of an hour, 10 s for the store, bodies of 1 MiB, states of 256 MiB, Terraform waits for
+    /// ever, a line every 10 s.
     fn default() -> Self {
         Self {
             longest_wait: Duration::from_secs(3600),
             operation_timeout: Duration::from_secs(10),
             body_bytes: 1024 * 1024,
+            state_bytes: 256 * 1024 * 1024,
+            terraform_patience: None,
             pulse: Duration::from_secs(10),
         }
     }
@@ -51,6 +58,20 @@ impl ServiceConfig {
     #[must_use]
     pub fn with_body_bytes(self, body_bytes: usize) -> Self {
         Self { body_bytes, ..self }
+    }
+
+    /// Limits the body of a Terraform state.
+    #[must_use]
+    pub fn with_state_bytes(self, state_bytes: usize) -> Self {
+        Self { state_bytes, ..self }
+    }
+
+    /// Answers Terraform's `LOCK` after this time: behind a proxy that cuts idle connections, a little
+    /// less than its limit. The place lives for 60 s, in which Terraform asks again with
+    /// `-lock-timeout`.
+    #[must_use]
+    pub fn with_terraform_patience(self, patience: Duration) -> Self {
+        Self { terraform_patience: Some(patience), ..self }
     }
 
     /// Sends a line this often to a client whose connection holds a key.

@@ -4,7 +4,9 @@ mod api;
 mod config;
 mod problem;
 mod service;
+mod terraform;
 
 pub use config::ServiceConfig;
 pub use problem::{Outcome, Problem};
 pub use service::Service;
+pub use terraform::{FileStates, Refused, StateError, StateName, StateStore, Write};

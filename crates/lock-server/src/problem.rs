@@ -5,8 +5,10 @@ use std::error::Error as StdError;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use lock_core::{End, Error, ErrorKind, LossReason, QueuePosition, RequestId, Timed};
+use lock_core::{End, Error, ErrorKind, InvalidInput, LossReason, QueuePosition, RequestId, Timed};
 use serde::Serialize;
+
+use crate::StateError;
 
 /// An error as a client sees it.
 #[derive(Clone, Debug, Serialize)]
@@ -82,6 +84,21 @@ impl Problem {
 
     pub(crate) fn with_request(self, request: RequestId) -> Self {
         Self { request: Some(request), ..self }
+    }
+}
+
+impl From<InvalidInput> for Problem {
+    fn from(input: InvalidInput) -> Self {
+        Self::invalid(input.to_string())
+    }
+}
+
+impl From<StateError> for Problem {
+    fn from(error: StateError) -> Self {
+        tracing::error!(%error, "a state could not be read or written");
+        let problem =
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "state_store", error.to_string());
+        Self { outcome: Outcome::Unknown, ..problem }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use lock_core::{LockManager, LockStore, OwnerId, Result};
 
 use crate::problem::Problem;
-use crate::{ServiceConfig, api};
+use crate::{ServiceConfig, StateStore, api, terraform};
 
 /// Owner of the requests whose clients name none.
 const OWNER: &str = "lock-server";
@@ -22,6 +23,16 @@ pub struct Service {
     pub(crate) manager: LockManager,
     pub(crate) store: Arc<dyn LockStore>,
     pub(crate) config: Arc<ServiceConfig>,
+    terraform: Option<Terraform>,
+}
+
+/// The part of the service that serves states of Terraform.
+#[derive(Clone, Debug)]
+pub(crate) struct Terraform {
+    pub(crate) states: Arc<dyn StateStore>,
+    /// How long a `LOCK` waits for its turn; `None` is for ever.
+    pub(crate) patience: Option<Duration>,
+    pub(crate) state_bytes: usize,
 }
 
 impl Service {
@@ -31,12 +42,24 @@ impl Service {
     pub fn new(store: Arc<dyn LockStore>, config: ServiceConfig) -> Self {
         let owner = OwnerId::parse(OWNER).expect("a valid owner");
         let manager = LockManager::new(Arc::clone(&store), owner);
-        Self { manager, store, config: Arc::new(config) }
+        Self { manager, store, config: Arc::new(config), terraform: None }
+    }
+
+    /// Serves Terraform's `http` backend under `/terraform/STATE`, with its states in this store.
+    #[must_use]
+    pub fn with_terraform(self, states: Arc<dyn StateStore>) -> Self {
+        let ServiceConfig { terraform_patience: patience, state_bytes, .. } = *self.config;
+        Self { terraform: Some(Terraform { states, patience, state_bytes }), ..self }
     }
 
     /// The routes, to be served by [`axum::serve`] or nested into others.
     pub fn router(&self) -> Router {
-        api::router().layer(DefaultBodyLimit::max(self.config.body_bytes)).with_state(self.clone())
+        let router = api::router().layer(DefaultBodyLimit::max(self.config.body_bytes));
+        let router = match &self.terraform {
+            Some(terraform) => router.merge(terraform::router(terraform.clone())),
+            None => router,
+        };
+        router.with_state(self.clone())
     }
 
     /// Ends the waits for keys: their clients are answered `shut_down`, and keep their places in the

@@ -20,11 +20,12 @@ const BINARY: &str = "lock-cli";
 /// Atlantis' interfaces, which its own stores offer.
 const COMPAT: &str = "lock-compat";
 const ATLANTIS: &str = "lock-atlantis";
+const SERVER: &str = "lock-server";
 /// The crate of documents, kept beside locks in the store of a backend or of Atlantis.
 const DOCUMENTS: &str = "lock-documents";
 /// Any other crate is a backend.
-const NOT_BACKENDS: [&str; 9] =
-    [CORE, DOCUMENTS, CLIENT, TESTKIT, TESTKIT_REDIS, HOST, BINARY, COMPAT, ATLANTIS];
+const NOT_BACKENDS: [&str; 10] =
+    [CORE, SERVER, DOCUMENTS, CLIENT, TESTKIT, TESTKIT_REDIS, HOST, BINARY, COMPAT, ATLANTIS];
 /// The drivers, which only backends may use.
 const DRIVERS: [&str; 2] = ["redis", "rusqlite"];
 

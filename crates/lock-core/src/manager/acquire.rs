@@ -15,9 +15,9 @@ use super::pending_request::{Answer, PendingRequest};
 use super::queue::Queue;
 use super::{LockGuard, LockManager};
 use crate::{
-    AcquireRequest, Acquisition, Error, ErrorKind, HeadStart, InvalidInput, KeepAlive, Lease,
-    LockKey, LossReason, Metadata, Mode, OnHeld, Operation, OwnerId, Priority, QueuePosition,
-    RequestId, Result, SessionId, Timed, Ttl,
+    AcquireRequest, Acquisition, Error, ErrorKind, HeadStart, InvalidInput, KeepAlive, LockKey,
+    LossReason, Metadata, Mode, OnHeld, Operation, OwnerId, Priority, QueuePosition, RequestId,
+    Result, SessionId, Timed, Ttl,
 };
 
 /// Builder of a request for a key; await it to send the request.
@@ -27,7 +27,7 @@ use crate::{
 #[must_use = "a request does nothing until it is awaited"]
 #[derive(Debug)]
 pub struct Acquire<Patience> {
-    manager: LockManager,
+    pub(super) manager: LockManager,
     request: Result<AcquireRequest, InvalidInput>,
     head_start: HeadStart,
     keep_alive: KeepAlive,
@@ -279,54 +279,7 @@ async fn attempt(pending: &mut PendingRequest) -> Result<Attempt> {
 }
 
 impl Acquire<Wait> {
-    /// Acquires the key for another program and returns the lease, which nobody renews.
-    ///
-    /// A service that acquires for its clients uses this: a client that lost its connection asks again
-    /// with the same [`request`](Self::request), perhaps at another instance of the service, and gets
-    /// the lease or goes on at its place. So the request is never cancelled here. It leaves the queue
-    /// when nobody asks for the keep-alive, and a grant that nobody takes up is over with the claim
-    /// window or the ttl.
-    ///
-    /// # Errors
-    /// As [`LockManager::acquire`]; with [`ErrorKind::WaitOver`] the request keeps its place.
-    /// [`ErrorKind::NotHeld`] when the lease was over before it was claimed.
-    ///
-    /// # Cancel safety
-    /// If dropped, the request keeps its place or its lease, as above.
-    ///
-    /// # Examples
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use std::time::Duration;
-    ///
-    /// use lock_core::{ErrorKind, LockManager, OwnerId, RequestId};
-    /// use lock_memory::MemoryBackend;
-    ///
-    /// let manager = LockManager::new(MemoryBackend::new(), OwnerId::parse("service")?);
-    /// let held = manager.acquire("deploy").await?;
-    ///
-    /// let client = RequestId::random();
-    /// let ask = || manager.acquire("deploy").request(client).owner("alice");
-    /// let waited = ask().wait(Duration::from_millis(10)).lease().await;
-    /// assert_eq!(waited.unwrap_err().kind(), ErrorKind::WaitOver);
-    ///
-    /// held.release().await?;
-    /// // It was the next in the queue all the time.
-    /// assert_eq!(ask().lease().await?.owner.as_str(), "alice");
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn lease(self) -> Result<Lease> {
-        let manager = self.manager.clone();
-        let (mut queue, span) = self.queue()?;
-        queue.pending.keep();
-        let guard = queue.until_granted().instrument(span.clone()).await?;
-        span.record("lock.token", guard.token().get());
-        manager.claim(guard.leave()).await
-    }
-
-    fn queue(self) -> Result<(Queue, tracing::Span)> {
+    pub(super) fn queue(self) -> Result<(Queue, tracing::Span)> {
         let (keep_alive, queue_limit) = (self.keep_alive, self.queue_limit);
         let give_up_at = self.wait.and_then(|wait| Instant::now().checked_add(wait));
         let (pending, span) = self.pending(OnHeld::Queue { keep_alive, queue_limit })?;

@@ -295,21 +295,6 @@ impl LockManager {
         }
     }
 
-    /// Gives a lease its full length, if it still has the claim window.
-    pub(super) async fn claim(&self, (lease, is_claimed): (Lease, bool)) -> Result<Lease> {
-        if is_claimed {
-            return Ok(lease);
-        }
-        let requests = [RenewRequest::new(lease.name(), lease.ttl)];
-        let limit = self.shared.config.operation_timeout.span();
-        let call = self.shared.store.renew(&requests);
-        match one(limit, Operation::Acquire, &lease.key, call).await?.value {
-            Renewal::Renewed { expires_at } => Ok(lease.with_expires_at(expires_at)),
-            Renewal::Ended(end) => Err(not_held(&lease).with_loss(LossReason::Ended(end))),
-            Renewal::NotHeld => Err(not_held(&lease)),
-        }
-    }
-
     async fn bounded<T>(
         &self,
         operation: Operation,
@@ -327,6 +312,6 @@ where
     value.try_into().map_err(|error| Error::invalid(operation, error.into()))
 }
 
-fn not_held(lease: &Lease) -> Error {
+pub(super) fn not_held(lease: &Lease) -> Error {
     Error::new(ErrorKind::NotHeld, Operation::Adopt).with_key(lease.key.clone())
 }

@@ -181,7 +181,7 @@ impl LockGuard {
         let reply = bounded(limit, Operation::Transfer, Some(&self.lease.key), call).await;
         match reply.map(|reply| reply.value) {
             Ok(Transfer::Transferred(lease)) => {
-                self.leave_to_others();
+                self.leave();
                 Ok(lease)
             }
             Ok(Transfer::Ended(end)) => {
@@ -295,21 +295,15 @@ impl LockGuard {
             let error = self.not_held(Operation::Renew).with_loss(reason);
             return Err(GuardError { guard: self, error });
         }
-        self.leave_to_others();
+        self.leave();
         Ok(lease)
     }
 
-    /// The lease, as another program has it from now on, and whether it is claimed.
-    pub(super) fn leave(self) -> (Lease, bool) {
-        let left = (self.lease.clone(), self.validity.is_claimed());
-        self.leave_to_others();
-        left
-    }
-
-    /// Drops the guard without a command to the store.
-    fn leave_to_others(mut self) {
+    /// Drops the guard without a command to the store, and returns the lease and whether it is claimed.
+    pub(super) fn leave(mut self) -> (Lease, bool) {
         self.is_held = false;
         self.shared.renewals.remove(&self.lease.name(), &self.validity);
+        (self.lease.clone(), self.validity.is_claimed())
     }
 }
 

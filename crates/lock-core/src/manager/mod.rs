@@ -1,6 +1,7 @@
 //! The front: one type for programs that take turns, over any store.
 
 mod acquire;
+mod acquire_lease;
 mod admin;
 mod agenda;
 mod backoff;

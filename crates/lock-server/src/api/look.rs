@@ -53,7 +53,7 @@ pub(super) async fn inspect(
     Path(key): Path<String>,
     Asked(Pages { limit, after }): Asked<Pages>,
 ) -> Result<Json<Timed<Inspection>>, Problem> {
-    let key = LockKey::parse(key).map_err(|input| Problem::invalid(input.to_string()))?;
+    let key = LockKey::parse(key)?;
     let mut query = InspectQuery::new(key);
     if let Some(limit) = limit {
         query = query.with_limit(limit);

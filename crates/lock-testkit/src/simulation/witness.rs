@@ -13,6 +13,10 @@ use super::ledger::{LeaseRecord, Ledger};
 use super::quiet::Living;
 use super::violation::Violation;
 
+/// Longest time for which a process may be late to notice that it holds: the answer to a command
+/// that ends the lease by force may overtake the one that granted it.
+const LATE: Duration = Duration::from_millis(250);
+
 /// The record of the processes' observer.
 #[derive(Debug, Default)]
 pub(super) struct Witness {
@@ -41,6 +45,7 @@ pub(super) struct Belief {
     pub(super) key: LockKey,
     pub(super) token: FencingToken,
     pub(super) mode: Mode,
+    /// When the lease may have been granted.
     since: Instant,
     guard: Weak<LockGuard>,
 }
@@ -115,12 +120,13 @@ impl Witness {
     /// Remembers a guard.
     pub(super) fn believe(&mut self, life: &Arc<Gate>, guard: &Arc<LockGuard>) {
         self.beliefs.retain(|_, belief| belief.guard.strong_count() > 0);
+        let now = Instant::now();
         let belief = Belief {
             life: Arc::clone(life),
             key: guard.key().clone(),
             token: guard.token(),
             mode: guard.lease().mode,
-            since: Instant::now(),
+            since: now.checked_sub(LATE).unwrap_or(now),
             guard: Arc::downgrade(guard),
         };
         self.next += 1;
