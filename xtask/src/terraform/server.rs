@@ -53,14 +53,14 @@ impl Server {
         format!("terraform/{STATE}")
     }
 
-    /// Returns the address of the state.
-    pub(super) fn state_url(&self) -> String {
-        format!("http://{}/terraform/{STATE}", self.address)
+    /// Returns the state's URL at an address.
+    pub(super) fn state_url(address: &str) -> String {
+        format!("http://{address}/terraform/{STATE}")
     }
 
     /// Returns the requests for the lock, in the order of the queue, the holder first.
     pub(super) fn queue(&self) -> Result<Vec<String>> {
-        let lock = self.call("GET", &format!("/v1/locks/{}", Self::key()), None)?;
+        let lock = self.call("GET", &format!("/v1/locks/{}?limit=1000", Self::key()), None)?;
         let leases = lock["value"]["leases"].as_array().context("no leases")?;
         let waiters = lock["value"]["waiters"]["items"].as_array().context("no waiters")?;
         let request = |entry: &Value| entry["request"].as_str().map(str::to_owned);

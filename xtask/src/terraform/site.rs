@@ -53,11 +53,11 @@ impl Site {
         Ok(Self { tools: tools.clone(), folder, server })
     }
 
-    /// Makes a working folder that is initialised by [`Self::init`].
-    pub(super) fn workspace(&self, name: &str) -> Result<Workspace> {
+    /// Makes a working folder whose state is at `address`, which leads to the server.
+    pub(super) fn workspace(&self, name: &str, address: &str) -> Result<Workspace> {
         let folder = self.folder.join(name);
         fs::create_dir_all(&folder)?;
-        let url = self.server.state_url();
+        let url = Server::state_url(address);
         let configuration = format!(
             r#"terraform {{
   backend "http" {{
@@ -92,9 +92,10 @@ resource "terraform_data" "{name}" {{
     }
 
     /// Makes and initialises this many working folders.
-    pub(super) fn workspaces(&self, number: usize) -> Result<Vec<Workspace>> {
+    pub(super) fn workspaces(&self, number: usize, address: &str) -> Result<Vec<Workspace>> {
         let names = (1..=number).map(|number| format!("run_{number:03}"));
-        let all: Vec<_> = names.map(|name| self.workspace(&name)).collect::<Result<_>>()?;
+        let all: Vec<_> =
+            names.map(|name| self.workspace(&name, address)).collect::<Result<_>>()?;
         let inits: Vec<_> = all.iter().map(Workspace::init).collect::<Result<_>>()?;
         inits.into_iter().try_for_each(Run::succeed)?;
         Ok(all)

@@ -1,5 +1,7 @@
 //! The turns that the applies took, by their own notes.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 
 /// One apply's turn, in nanoseconds of the machine's clock.
@@ -42,27 +44,27 @@ pub(super) fn check(turns: &[Turn], queue: &[String]) -> Result<()> {
     gaps(turns).map(drop)
 }
 
-/// Returns the nanoseconds from each end to the next begin.
-pub(super) fn gaps(turns: &[Turn]) -> Result<Vec<u64>> {
+/// Returns the times from each end to the next begin. In each of them an apply writes the state and
+/// ends, and the next one is granted the lock, reads, plans and starts a program.
+pub(super) fn gaps(turns: &[Turn]) -> Result<Vec<Duration>> {
     let gap = |pair: &[Turn]| {
         let [turn, next] = pair else { unreachable!("windows of two") };
         let end = turn.end.with_context(|| format!("{} has no end", turn.name))?;
         let gap = next.begin.checked_sub(end);
-        gap.with_context(|| format!("{} and {} overlap", turn.name, next.name))
+        let gap = gap.with_context(|| format!("{} and {} overlap", turn.name, next.name))?;
+        Ok(Duration::from_nanos(gap))
     };
     turns.windows(2).map(gap).collect()
 }
 
-/// Describes the gaps: in each one an apply writes the state and ends, and the next one is granted
-/// the lock, reads, plans and starts a program.
-pub(super) fn figures(turns: &[Turn]) -> Result<String> {
-    let mut gaps = gaps(turns)?;
-    gaps.sort_unstable();
+/// Describes some times: the middle one, the 95th of a hundred and the longest.
+pub(super) fn figures(mut spans: Vec<Duration>) -> String {
+    spans.sort_unstable();
     let at = |percent: usize| {
-        let gap = gaps.get((gaps.len() * percent).div_ceil(100).saturating_sub(1));
-        gap.map_or_else(|| "-".to_owned(), |gap| format!("{} ms", gap / 1_000_000))
+        let span = spans.get((spans.len() * percent).div_ceil(100).saturating_sub(1));
+        span.map_or_else(|| "-".to_owned(), |span| format!("{:.1} ms", span.as_secs_f64() * 1e3))
     };
-    Ok(format!("from end to begin p50 {}, p95 {}, max {}", at(50), at(95), at(100)))
+    format!("p50 {}, p95 {}, max {}", at(50), at(95), at(100))
 }
 
 #[cfg(test)]
@@ -78,7 +80,14 @@ mod tests {
     fn turns_in_the_order_of_the_queue_are_accepted() {
         let notes = "begin 1 a A\nend 3 a\nbegin 7 b B\nend 9 b\n";
         checked(notes, &["A", "B"]).unwrap();
-        assert_eq!(gaps(&parse(notes).unwrap()).unwrap(), [4]);
+        assert_eq!(gaps(&parse(notes).unwrap()).unwrap(), [Duration::from_nanos(4)]);
+    }
+
+    #[test]
+    fn figures_are_of_the_sorted_times() {
+        let spans = (1..=20).rev().map(Duration::from_millis).collect();
+        assert_eq!(figures(spans), "p50 10.0 ms, p95 19.0 ms, max 20.0 ms");
+        assert_eq!(figures(Vec::new()), "p50 -, p95 -, max -");
     }
 
     #[test]
