@@ -17,7 +17,6 @@ struct Suite {
     name: &'static str,
     package: &'static str,
     bench: &'static str,
-    features: &'static str,
     judge: Judge,
 }
 
@@ -46,43 +45,16 @@ const BASELINE: &str = "lockable";
 /// The segment of a benchmark's id that is replaced to find its baseline.
 const CONTESTANTS: [&str; 5] = ["trait", "guard", BASELINE, "keyed-lock", "dashmap-mutex"];
 
+/// The package of the benchmarks that need no program of another.
+const BENCHES: &str = "lock-benches";
+
 const SUITES: &[Suite] = &[
-    Suite {
-        name: "memory",
-        package: "lock-memory",
-        bench: "memory",
-        features: "",
-        judge: Judge::Here(MEMORY),
-    },
-    Suite {
-        name: "held",
-        package: "lock-memory",
-        bench: "held",
-        features: "",
-        judge: Judge::Itself,
-    },
-    Suite {
-        name: "sqlite",
-        package: "lock-sqlite",
-        bench: "sqlite",
-        features: "",
-        judge: Judge::Itself,
-    },
-    Suite { name: "cli", package: "lock-cli", bench: "cli", features: "", judge: Judge::Itself },
-    Suite {
-        name: "redis",
-        package: "lock-redis",
-        bench: "redis",
-        features: "",
-        judge: Judge::Redis,
-    },
-    Suite {
-        name: "compat",
-        package: "lock-atlantis",
-        bench: "compat",
-        features: "",
-        judge: Judge::Redis,
-    },
+    Suite { name: "memory", package: BENCHES, bench: "memory", judge: Judge::Here(MEMORY) },
+    Suite { name: "held", package: BENCHES, bench: "held", judge: Judge::Itself },
+    Suite { name: "sqlite", package: BENCHES, bench: "sqlite", judge: Judge::Itself },
+    Suite { name: "cli", package: "lock-cli", bench: "cli", judge: Judge::Itself },
+    Suite { name: "redis", package: BENCHES, bench: "redis", judge: Judge::Redis },
+    Suite { name: "compat", package: BENCHES, bench: "compat", judge: Judge::Redis },
 ];
 
 /// Tells a benchmark to keep its tables and charts.
@@ -156,7 +128,6 @@ pub(crate) fn run(sh: &Sh, name: &str, charts: bool) -> Result<()> {
         bail!("no benchmark {name}; there is: {}", names.join(", "));
     };
     let bench = sh.cargo(&["bench", "--package", suite.package, "--bench", suite.bench]);
-    let bench = bench.args(["--features", suite.features]);
     match suite.judge {
         Judge::Here(figures) => compare(sh, &bench, figures),
         Judge::Itself => Ok(bench.run()?),

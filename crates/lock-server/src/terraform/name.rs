@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use lock_core::LockKey;
-
-use crate::problem::Problem;
+use lock_core::{InvalidInput, LockKey, Violation};
 
 /// Maximum number of bytes of a name.
 const LONGEST: usize = 200;
@@ -16,19 +14,22 @@ const LONGEST: usize = 200;
 pub struct StateName(String);
 
 impl StateName {
-    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
+    /// Parses a name.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when it is too long or not of that form.
+    pub fn parse(text: &str) -> Result<Self, InvalidInput> {
+        let refused = |violation| Err(InvalidInput::new("name of the state", violation));
         if text.len() > LONGEST {
-            let problem =
-                format!("the name of the state has {} bytes, at most {LONGEST}", text.len());
-            return Err(Problem::invalid(problem));
+            return refused(Violation::TooLong { length: text.len(), limit: LONGEST });
         }
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let is_part = |part: &str| !matches!(part, "" | "." | "..") && part.chars().all(is_plain);
         match text.split('/').all(is_part) {
             true => Ok(Self(text.to_owned())),
-            false => Err(Problem::invalid(
-                "the name of a state has parts of letters, digits, `-`, `_` and `.`, separated by `/`",
-            )),
+            false => refused(Violation::Malformed {
+                expected: "parts of letters, digits, `-`, `_` and `.`, separated by `/`",
+            }),
         }
     }
 
@@ -61,7 +62,11 @@ mod tests {
         }
         let long = "x".repeat(LONGEST + 1);
         for name in ["", "/", "a//b", "..", "a/../b", "a/.", "a b", "a\\b", "é", "a\n", &long] {
-            assert_eq!(StateName::parse(name).unwrap_err().status, 400, "{name:?}");
+            assert_eq!(
+                StateName::parse(name).unwrap_err().field(),
+                "name of the state",
+                "{name:?}"
+            );
         }
     }
 }

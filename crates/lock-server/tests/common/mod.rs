@@ -34,7 +34,10 @@ impl Server {
     }
 
     pub(crate) async fn on(store: Arc<dyn LockStore>, config: ServiceConfig) -> Self {
-        let service = Service::new(store, config);
+        Self::of(Service::new(store, config)).await
+    }
+
+    pub(crate) async fn of(service: Service) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = service.router();

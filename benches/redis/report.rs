@@ -14,7 +14,7 @@ use crate::table::{Table, short};
 use crate::{contention, distance};
 
 /// Where the tables and the charts are kept.
-pub(crate) const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/bench");
+pub(crate) const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/bench");
 
 /// The columns of a table of single values.
 const HEADS: [&str; 2] = ["", "value"];

@@ -1,0 +1,1 @@
+//! Benchmarks of the workspace; `cargo xtask bench` runs them.
