@@ -68,7 +68,10 @@ impl Scenario {
         match self {
             Self::Applies(number) => applies_take_turns(&site, number),
             Self::Kill => places_outlive_the_server(&mut site),
-            Self::Evict => evicted_apply_cannot_write(&site),
+            Self::Evict => {
+                evicted_apply_cannot_write(&site)?;
+                refused_state_can_be_pushed(&Site::new(tools, "push")?)
+            }
             Self::ForceUnlock => force_unlock_frees_the_state(&site),
         }
     }
@@ -186,15 +189,37 @@ fn lock_is_lost(site: &Site, take: impl FnOnce() -> Result<()>) -> Result<()> {
     site.begun(2)?;
     site.open_gate()?;
 
-    let Outcome { success, output } = losing.outcome()?;
-    ensure!(!success, "the apply without its lock succeeded:\n{output}");
-    ensure!(output.contains("HTTP error: 409"), "no refused write in:\n{output}");
-    ensure!(loser.has_errored_state(), "no errored.tfstate of {}", loser.name);
+    was_refused(losing, loser)?;
     winning.succeed()?;
     let resources = site.server.resources()?;
     ensure!(resources == [winner.name.as_str()], "the state has {resources:?}");
     ensure!(site.server.queue()?.is_empty(), "the lock is not free afterwards");
     println!("the write of {} was refused with 409, {} went on", loser.name, winner.name);
+    Ok(())
+}
+
+/// Where nobody wrote in between, what Terraform kept of a refused write is not lost.
+fn refused_state_can_be_pushed(site: &Site) -> Result<()> {
+    let workspace = site.workspace("alone", &site.server.address)?;
+    workspace.init()?.succeed()?;
+    let run = workspace.apply()?;
+    site.begun(1)?;
+    site.server.evict()?;
+    site.open_gate()?;
+    was_refused(run, &workspace)?;
+    workspace.terraform(&["state", "push", "errored.tfstate"])?.succeed()?;
+    let resources = site.server.resources()?;
+    ensure!(resources == [workspace.name.as_str()], "the state has {resources:?}");
+    println!("what was refused is in the state after a state push");
+    Ok(())
+}
+
+/// Waits for an apply that has lost its lock: its write must have failed.
+fn was_refused(run: Run, workspace: &Workspace) -> Result<()> {
+    let Outcome { success, output } = run.outcome()?;
+    ensure!(!success, "the apply without its lock succeeded:\n{output}");
+    ensure!(output.contains("HTTP error: 409"), "no refused write in:\n{output}");
+    ensure!(workspace.has_errored_state(), "no errored.tfstate of {}", workspace.name);
     Ok(())
 }
 
