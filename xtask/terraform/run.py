@@ -24,7 +24,10 @@ def terraform(command, *arguments):
 def hold(name):
     """Works until the gate is open, and notes the begin and the end."""
     note("begin", name, holder())
+    deadline = time.monotonic() + 120
     while not os.path.exists(os.environ["GATE"]):
+        if time.monotonic() > deadline:
+            sys.exit("nobody opened the gate")
         time.sleep(0.01)
     time.sleep(0.1)
     note("end", name)
