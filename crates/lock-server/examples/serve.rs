@@ -27,6 +27,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let service = service.with_terraform(Arc::new(FileStates::new(folder)));
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, service.router()).await?;
+    service.serve(listener, std::future::pending()).await;
     Ok(())
 }

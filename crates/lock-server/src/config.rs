@@ -10,6 +10,12 @@ pub struct ServiceConfig {
     pub longest_wait: Duration,
     /// Time-out of a call to the store.
     pub operation_timeout: Duration,
+    /// Maximum number of connections at a time; further ones wait to be accepted.
+    pub connections: usize,
+    /// Time-out of the head of a request.
+    pub header_timeout: Duration,
+    /// Time-out for open connections at the end.
+    pub shutdown_timeout: Duration,
     /// Maximum number of bytes of a request's body.
     pub body_bytes: usize,
     /// Maximum number of bytes of a Terraform state.
@@ -21,12 +27,16 @@ pub struct ServiceConfig {
 }
 
 impl Default for ServiceConfig {
-    /// Waits of an hour, 10 s for the store, bodies of 1 MiB, states of 256 MiB, Terraform waits for
-    /// ever, a line every 10 s.
+    /// Waits of an hour, 10 s for the store, 16,384 connections, 10 s for the head of a request, 5 s
+    /// for connections at the end, bodies of 1 MiB, states of 256 MiB, Terraform waits for ever, a line
+    /// every 10 s.
     fn default() -> Self {
         Self {
             longest_wait: Duration::from_secs(3600),
             operation_timeout: Duration::from_secs(10),
+            connections: 16_384,
+            header_timeout: Duration::from_secs(10),
+            shutdown_timeout: Duration::from_secs(5),
             body_bytes: 1024 * 1024,
             state_bytes: 256 * 1024 * 1024,
             terraform_patience: None,
@@ -52,6 +62,24 @@ impl ServiceConfig {
     #[must_use]
     pub fn with_operation_timeout(self, operation_timeout: Duration) -> Self {
         Self { operation_timeout, ..self }
+    }
+
+    /// Limits the number of connections.
+    #[must_use]
+    pub fn with_connections(self, connections: usize) -> Self {
+        Self { connections, ..self }
+    }
+
+    /// Limits the time in which the head of a request arrives.
+    #[must_use]
+    pub fn with_header_timeout(self, header_timeout: Duration) -> Self {
+        Self { header_timeout, ..self }
+    }
+
+    /// Limits the time for which open connections are waited for at the end.
+    #[must_use]
+    pub fn with_shutdown_timeout(self, shutdown_timeout: Duration) -> Self {
+        Self { shutdown_timeout, ..self }
     }
 
     /// Limits the body of a request.

@@ -2,7 +2,9 @@
 
 mod api;
 mod config;
+mod extract;
 mod problem;
+mod serve;
 mod service;
 mod terraform;
 

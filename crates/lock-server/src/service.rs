@@ -52,7 +52,7 @@ impl Service {
         Self { terraform: Some(Terraform { states, patience, state_bytes }), ..self }
     }
 
-    /// The routes, to be served by [`axum::serve`] or nested into others.
+    /// The routes, to be nested into others; [`serve`](Self::serve) serves them.
     pub fn router(&self) -> Router {
         let router = api::router().layer(DefaultBodyLimit::max(self.config.body_bytes));
         let router = match &self.terraform {

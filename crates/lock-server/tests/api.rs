@@ -273,6 +273,9 @@ async fn broken_requests_are_refused() {
     let get = |path| server.request(Method::GET, path);
     assert_eq!(status(get("/v1/acquire")).await, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(status(get("/v2/locks")).await, StatusCode::NOT_FOUND);
+    assert_eq!(status(get("/v1/locks/%ff")).await, StatusCode::BAD_REQUEST);
+    assert_eq!(status(get("/v1/locks/%00")).await, StatusCode::BAD_REQUEST);
+    assert_eq!(status(get("/v1/locks?after=mine")).await, StatusCode::BAD_REQUEST);
     assert_eq!(status(get("/v1/waits")).await, StatusCode::BAD_REQUEST);
     assert_eq!(status(get("/v1/locks?limit=0")).await, StatusCode::BAD_REQUEST);
 }

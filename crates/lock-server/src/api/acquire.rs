@@ -10,8 +10,8 @@ use lock_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::extract::Body;
 use crate::Service;
+use crate::extract::Body;
 use crate::problem::Problem;
 
 /// How long a place lives after its last call, unless the client says otherwise.

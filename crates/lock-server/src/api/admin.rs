@@ -7,8 +7,8 @@ use lock_core::{
 };
 use serde::Deserialize;
 
-use super::extract::Body;
 use crate::Service;
+use crate::extract::Body;
 use crate::problem::Problem;
 
 /// Who ends what, and why.

@@ -12,8 +12,8 @@ use futures_core::Stream;
 use lock_core::{EventCursor, EventFilter, EventStream, Watched};
 use serde::Deserialize;
 
-use super::extract::Asked;
 use crate::Service;
+use crate::extract::Asked;
 use crate::problem::Problem;
 
 #[derive(Debug, Deserialize)]

@@ -16,8 +16,8 @@ use serde_json::json;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::acquire::Asks;
-use super::extract::Body;
 use crate::Service;
+use crate::extract::Body;
 use crate::problem::Problem;
 
 /// Acquires the key and renews the lease as long as the client keeps the connection open. One line

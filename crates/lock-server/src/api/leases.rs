@@ -9,8 +9,8 @@ use lock_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::extract::Body;
 use crate::Service;
+use crate::extract::Body;
 use crate::problem::Problem;
 
 /// A lease by its name; the other fields of a lease may be there, too.

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use lock_core::{
     Cursor, Health, InspectQuery, Inspection, Lease, ListQuery, LockKey, OwnerId, Page, SessionId,
@@ -11,8 +11,8 @@ use lock_core::{
 };
 use serde::Deserialize;
 
-use super::extract::Asked;
 use crate::Service;
+use crate::extract::{Asked, Named};
 use crate::problem::Problem;
 
 #[derive(Debug, Deserialize)]
@@ -50,7 +50,7 @@ pub(super) struct Pages {
 
 pub(super) async fn inspect(
     State(service): State<Service>,
-    Path(key): Path<String>,
+    Named(key): Named,
     Asked(Pages { limit, after }): Asked<Pages>,
 ) -> Result<Json<Timed<Inspection>>, Problem> {
     let key = LockKey::parse(key)?;

@@ -3,7 +3,6 @@
 mod acquire;
 mod admin;
 mod events;
-mod extract;
 mod hold;
 mod leases;
 mod look;

@@ -1,16 +1,17 @@
 //! The routes of the `http` backend, with methods of its own or with `POST` alone.
 
+use axum::RequestExt as _;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use axum::routing::any;
-use axum::{RequestExt as _, extract::Query};
 use serde::Deserialize;
 
 use super::{StateName, lock, state};
 use crate::Service;
+use crate::extract::{Asked, Named};
 use crate::problem::Problem;
 use crate::service::Terraform;
 
@@ -35,8 +36,8 @@ pub(crate) fn router(terraform: Terraform) -> Router<Service> {
 async fn serve(
     State(service): State<Service>,
     terraform: Terraform,
-    Path(name): Path<String>,
-    Query(asks): Query<Asks>,
+    Named(name): Named,
+    Asked(asks): Asked<Asks>,
     request: Request,
 ) -> Result<Response, Problem> {
     let name = StateName::parse(&name)?;

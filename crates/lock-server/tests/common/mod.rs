@@ -40,8 +40,10 @@ impl Server {
     pub(crate) async fn of(service: Service) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = service.router();
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let serves = service.clone();
+        let serving = tokio::spawn(async move {
+            serves.serve(listener, std::future::pending()).await;
+        });
         Self { address, service, client: Client::new(), serving }
     }
 
