@@ -106,7 +106,10 @@ fn scenarios(mut args: &[&str]) -> Option<Vec<Scenario>> {
     let mut scenarios = Vec::new();
     while !args.is_empty() {
         let (scenario, rest) = match args {
-            ["--applies", number, rest @ ..] => (Scenario::Applies(number.parse().ok()?), rest),
+            ["--applies", number, rest @ ..] => {
+                let number = number.parse().ok().filter(|&number| number > 0);
+                (Scenario::Applies(number?), rest)
+            }
             ["--kill", rest @ ..] => (Scenario::Kill, rest),
             ["--evict", rest @ ..] => (Scenario::Evict, rest),
             ["--force-unlock", rest @ ..] => (Scenario::ForceUnlock, rest),
@@ -171,7 +174,7 @@ mod tests {
         let lines = ["", "sing", "ci --fix", "fmt --bless", "bench", "bench --memory", "api x"];
         let lines = lines.into_iter().chain(["simulate --seeds", "simulate --seeds x"]);
         let lines = lines.chain(["soak", "soak redis", "soak --target redis --seconds x"]);
-        let lines = lines.chain(["terraform 3", "terraform --applies", "terraform --applies x"]);
+        let lines = lines.chain(["terraform 3", "terraform --applies", "terraform --applies 0"]);
         for line in lines.chain(["bench memory --charts"]) {
             assert_eq!(parsed(line), None, "{line}");
         }

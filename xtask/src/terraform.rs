@@ -112,7 +112,10 @@ fn run_with(sh: &Sh, library: PathBuf, scenarios: &[Scenario]) -> Result<()> {
         folder: target.join("terraform"),
     };
     for scenario in scenarios {
-        section(scenario.name(), || scenario.run(&tools)).with_context(|| scenario.name())?;
+        section(scenario.name(), || scenario.run(&tools)).with_context(|| {
+            let name = scenario.name();
+            format!("{name}, whose logs are in {}", tools.folder.join(name).display())
+        })?;
     }
     Ok(())
 }
