@@ -1,5 +1,7 @@
 //! The command line.
 
+use crate::terraform::Scenario;
+
 /// Printed by `help`, and when the arguments make no sense.
 pub(crate) const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -17,6 +19,10 @@ usage: cargo xtask COMMAND
                  real processes on a real store while faults strike
   soak --target redis|sqlite --planted
                  the same with notices that are lost, which must be found
+  terraform [--applies N] [--kill] [--evict] [--force-unlock]
+                 a real Terraform takes turns at the server: N applies at once, or
+                 8 whose server is killed, or 2 of which one loses its lock;
+                 all of that without options
   doc            the documentation, warnings are errors
   api [--bless]  compare the public API with api/*.txt, or write it there
   features       check the crates under each of their features
@@ -43,6 +49,7 @@ pub(crate) enum Command {
     Test { valkey: bool },
     Simulate { args: Vec<String> },
     Soak { target: String, args: Vec<String> },
+    Terraform { scenarios: Vec<Scenario> },
     Doc,
     Api { bless: bool },
     Features,
@@ -75,6 +82,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Option<Command> {
             let args = args.iter().map(|&arg| arg.to_owned()).collect();
             Command::Soak { target: target.to_owned(), args }
         }
+        ["terraform"] => Command::Terraform { scenarios: Scenario::ALL.to_vec() },
+        ["terraform", ref args @ ..] => Command::Terraform { scenarios: scenarios(args)? },
         ["doc"] => Command::Doc,
         ["api"] => Command::Api { bless: false },
         ["api", "--bless"] => Command::Api { bless: true },
@@ -90,6 +99,26 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Option<Command> {
         ["help" | "--help" | "-h"] => Command::Help,
         _ => return None,
     })
+}
+
+/// Reads the scenarios of a real Terraform.
+fn scenarios(mut args: &[&str]) -> Option<Vec<Scenario>> {
+    let mut scenarios = Vec::new();
+    while !args.is_empty() {
+        let (scenario, rest) = match args {
+            ["--applies", number, rest @ ..] => {
+                let number = number.parse().ok().filter(|&number| number > 0);
+                (Scenario::Applies(number?), rest)
+            }
+            ["--kill", rest @ ..] => (Scenario::Kill, rest),
+            ["--evict", rest @ ..] => (Scenario::Evict, rest),
+            ["--force-unlock", rest @ ..] => (Scenario::ForceUnlock, rest),
+            _ => return None,
+        };
+        scenarios.push(scenario);
+        args = rest;
+    }
+    Some(scenarios)
 }
 
 /// Returns `true` if these are options of these names, each with its number.
@@ -123,6 +152,15 @@ mod tests {
         let numbers = ["--seconds", "600", "--seed", "7"];
         assert_eq!(parsed("soak --target redis --seconds 600 --seed 7"), soak(&numbers));
         assert_eq!(parsed("soak --target redis --planted"), soak(&["--planted"]));
+        let terraform = |scenarios: &[Scenario]| {
+            let scenarios = scenarios.to_vec();
+            Some(Command::Terraform { scenarios })
+        };
+        assert_eq!(parsed("terraform"), terraform(&Scenario::ALL));
+        let asked = [Scenario::Kill, Scenario::Applies(3)];
+        assert_eq!(parsed("terraform --kill --applies 3"), terraform(&asked));
+        let asked = [Scenario::Evict, Scenario::ForceUnlock];
+        assert_eq!(parsed("terraform --evict --force-unlock"), terraform(&asked));
         assert_eq!(parsed("api"), Some(Command::Api { bless: false }));
         assert_eq!(parsed("instructions --bless"), Some(Command::Instructions { bless: true }));
         let bench = |name: &str, charts| Some(Command::Bench { name: name.to_owned(), charts });
@@ -136,6 +174,7 @@ mod tests {
         let lines = ["", "sing", "ci --fix", "fmt --bless", "bench", "bench --memory", "api x"];
         let lines = lines.into_iter().chain(["simulate --seeds", "simulate --seeds x"]);
         let lines = lines.chain(["soak", "soak redis", "soak --target redis --seconds x"]);
+        let lines = lines.chain(["terraform 3", "terraform --applies", "terraform --applies 0"]);
         for line in lines.chain(["bench memory --charts"]) {
             assert_eq!(parsed(line), None, "{line}");
         }

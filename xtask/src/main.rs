@@ -16,6 +16,7 @@ mod redis;
 mod sh;
 mod simulate;
 mod soak;
+mod terraform;
 mod test;
 mod tidy;
 
@@ -59,6 +60,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Simulate { args } => simulate::run(&sh, &args)?,
         Command::Soak { target, args } => soak::run(&sh, &target, &args)?,
+        Command::Terraform { scenarios } => terraform::run(&sh, &scenarios)?,
         Command::Bench { name, charts } => bench::run(&sh, &name, charts)?,
     }
     Ok(ExitCode::SUCCESS)

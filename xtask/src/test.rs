@@ -29,7 +29,7 @@ impl Tally {
     /// One failure: a step that is not a test.
     pub(crate) const FAILED_STEP: Self = Self { passed: 0, failed: 1, skipped: 0 };
     /// A step that could not be made on this machine.
-    const SKIPPED_STEP: Self = Self { passed: 0, failed: 0, skipped: 1 };
+    pub(crate) const SKIPPED_STEP: Self = Self { passed: 0, failed: 0, skipped: 1 };
 
     /// Prints the line that every run ends with, and returns the exit code that goes with it.
     pub(crate) fn conclude(self) -> ExitCode {
