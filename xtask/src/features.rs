@@ -1,15 +1,16 @@
-//! `features`: the libraries compile under each of their features.
+//! `features`: the crates compile under each of their features.
 
 use anyhow::Result;
 
-use crate::sh::{Sh, libraries};
+use crate::sh::{Sh, crates, is_library};
 
-/// Checks every library alone with its default features, and with none and each of them. That they
-/// go together, the whole build shows.
+/// Checks every crate alone with its default features, and with none and each of them. That they go
+/// together, the whole build shows.
 pub(crate) fn run(sh: &Sh) -> Result<()> {
-    for package in libraries(&sh.metadata()?) {
+    for package in crates(&sh.metadata()?) {
+        let target = if is_library(package) { "--lib" } else { "--bins" };
         for flags in combinations(package.features.keys().map(String::as_str)) {
-            let cmd = sh.cargo(&["check", "--package", &package.name, "--lib"]);
+            let cmd = sh.cargo(&["check", "--package", &package.name, target]);
             cmd.args(flags).run()?;
         }
     }

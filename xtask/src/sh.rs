@@ -85,13 +85,20 @@ impl Sh {
     }
 }
 
+/// Returns the packages under `crates/`.
+pub(crate) fn crates(metadata: &Metadata) -> impl Iterator<Item = &Package> {
+    let crates = metadata.workspace_root.join("crates");
+    let packages = metadata.workspace_packages().into_iter();
+    packages.filter(move |package| package.manifest_path.starts_with(&crates))
+}
+
 /// Returns the packages under `crates/` that are libraries.
 pub(crate) fn libraries(metadata: &Metadata) -> impl Iterator<Item = &Package> {
-    let crates = metadata.workspace_root.join("crates");
-    metadata.workspace_packages().into_iter().filter(move |package| {
-        package.manifest_path.starts_with(&crates)
-            && package.targets.iter().any(cargo_metadata::Target::is_lib)
-    })
+    crates(metadata).filter(|package| is_library(package))
+}
+
+pub(crate) fn is_library(package: &Package) -> bool {
+    package.targets.iter().any(cargo_metadata::Target::is_lib)
 }
 
 /// Runs one step under its name, and prints how long it took.

@@ -224,6 +224,7 @@ fn errors_are_json_where_it_is_asked_for() {
 #[test]
 fn help_says_what_there_is() {
     let scene = Scene::new();
+    #[cfg(feature = "serve")]
     insta::assert_snapshot!("help", said(&mut scene.lockctl("--help")));
     insta::assert_snapshot!("help-run", said(&mut scene.lockctl("run --help")));
     assert!(said(&mut scene.lockctl("completions bash")).contains("lockctl"));
