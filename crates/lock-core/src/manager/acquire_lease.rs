@@ -18,8 +18,8 @@ impl Acquire<Wait> {
     /// window or the ttl.
     ///
     /// # Errors
-    /// As [`LockManager::acquire`]; with [`ErrorKind::WaitOver`] the request keeps its place.
-    /// [`ErrorKind::NotHeld`] when the lease was over before it was claimed.
+    /// As [`LockManager::acquire`]; with [`ErrorKind::WaitOver`](crate::ErrorKind::WaitOver) the request keeps its place.
+    /// [`ErrorKind::NotHeld`](crate::ErrorKind::NotHeld) when the lease was over before it was claimed.
     ///
     /// # Cancel safety
     /// If dropped, the request keeps its place or its lease, as above.
