@@ -37,7 +37,7 @@ impl Service {
         Self { manager, store, config: Arc::new(config), closing: CancellationToken::new() }
     }
 
-    /// The routes, to be served by [`axum::serve`] or nested into others.
+    /// The routes, to be served by [`axum::serve()`] or nested into others.
     pub fn router(&self) -> Router {
         api::router().layer(DefaultBodyLimit::max(self.config.body_bytes)).with_state(self.clone())
     }
