@@ -129,12 +129,11 @@ fn waiters_keep_their_places_when_the_service_is_killed() {
         scene.shows("deploy", body["owner"].as_str().unwrap());
         waiting
     });
-    let address = serving.address.clone();
     drop(serving);
     for waiting in waiting {
         assert_eq!(waiting.join().unwrap().0, None, "the connection is broken");
     }
-    let serving = Serving::start(&scene, &format!("--listen {address}"));
+    let serving = Serving::on_a_free_port(&scene);
     // Who asks again first is not served first.
     for (body, position) in [(&carol, 2), (&bob, 1)] {
         let (status, problem) = serving.post("/v1/acquire", &again(body));

@@ -190,15 +190,19 @@ async fn answers_are_as_described() {
 async fn held(at: &Described) {
     let asks = json!({ "key": "c", "owner": "alice" });
     let mut held = at.sent(Method::POST, "/v1/hold", "/v1/hold", Some(&asks)).await;
-    let mut seen = BTreeSet::new();
-    while let Some(line) = held.chunk().await.unwrap() {
-        let line: Value = serde_json::from_slice(&line).unwrap();
-        at.fits(&Method::POST, "/v1/hold", 200, &line);
-        let kind = line.as_object().unwrap().keys().next().unwrap().clone();
-        if kind == "held" {
-            at.post("/v1/evict", &json!({ "key": "c", "by": "ops", "reason": "stuck" })).await;
+    let (mut seen, mut text) = (BTreeSet::new(), String::new());
+    while let Some(chunk) = held.chunk().await.unwrap() {
+        text += str::from_utf8(&chunk).unwrap();
+        while let Some((line, rest)) = text.split_once('\n') {
+            let line: Value = serde_json::from_str(line).unwrap();
+            at.fits(&Method::POST, "/v1/hold", 200, &line);
+            let kind = line.as_object().unwrap().keys().next().unwrap().clone();
+            if kind == "held" {
+                at.post("/v1/evict", &json!({ "key": "c", "by": "ops", "reason": "stuck" })).await;
+            }
+            seen.insert(kind);
+            text = rest.to_owned();
         }
-        seen.insert(kind);
     }
     assert_eq!(seen, ["held", "lease", "lost"].map(str::to_owned).into());
 }
