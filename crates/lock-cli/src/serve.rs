@@ -31,6 +31,7 @@ pub(crate) async fn serve(store: &Store, args: ServeArgs, output: Output) -> Res
         Some(patience) => ServiceConfig::new().with_terraform_patience(patience),
         None => ServiceConfig::new(),
     };
+    let config = if address.ip().is_loopback() { config } else { config.with_any_name() };
     let service = Service::new(store.locks.clone(), config.with_shutdown_timeout(DRAIN));
     let service = match args.states {
         Some(folder) => service.with_terraform(Arc::new(FileStates::new(folder))),

@@ -47,7 +47,7 @@ impl Serving {
     fn sent(&self, method: &str, path: &str, body: &Value) -> TcpStream {
         let body = body.to_string();
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: lock\r\nconnection: close\r\n");
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
         let length = body.len();
         let kind = "content-type: application/json";
         write!(stream, "{head}{kind}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
@@ -181,7 +181,7 @@ fn client_that_is_silent_does_not_keep_the_service_from_its_end() {
     let scene = Scene::new();
     let serving = Serving::on_a_free_port(&scene);
     let mut silent = TcpStream::connect(&serving.address).unwrap();
-    let head = "POST /v1/acquire HTTP/1.1\r\nhost: lock\r\nexpect: 100-continue\r\n";
+    let head = "POST /v1/acquire HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n";
     write!(silent, "{head}content-type: application/json\r\ncontent-length: 9\r\n\r\n").unwrap();
     // The service waits for the body now.
     silent.read_exact(&mut [0; 12]).unwrap();

@@ -10,6 +10,8 @@ pub struct ServiceConfig {
     pub longest_wait: Duration,
     /// Time-out of a call to the store.
     pub operation_timeout: Duration,
+    /// `true` if only requests are answered whose `Host` is a name of this machine for itself.
+    pub local_names_only: bool,
     /// Maximum number of connections at a time; further ones wait to be accepted.
     pub connections: usize,
     /// Time-out of the head of a request.
@@ -27,13 +29,15 @@ pub struct ServiceConfig {
 }
 
 impl Default for ServiceConfig {
-    /// Waits of an hour, 10 s for the store, 16,384 connections, 10 s for the head of a request, 5 s
+    /// Waits of an hour, 10 s for the store, names of this machine only, 16,384
+    /// connections, 10 s for the head of a request, 5 s
     /// for connections at the end, bodies of 1 MiB, states of 256 MiB, Terraform waits for ever, a line
     /// every 10 s.
     fn default() -> Self {
         Self {
             longest_wait: Duration::from_secs(3600),
             operation_timeout: Duration::from_secs(10),
+            local_names_only: true,
             connections: 16_384,
             header_timeout: Duration::from_secs(10),
             shutdown_timeout: Duration::from_secs(5),
@@ -62,6 +66,13 @@ impl ServiceConfig {
     #[must_use]
     pub fn with_operation_timeout(self, operation_timeout: Duration) -> Self {
         Self { operation_timeout, ..self }
+    }
+
+    /// Answers requests for any name, for a service that other machines reach. While it has no
+    /// authentication, a page in a browser may then reach it by a name that leads here.
+    #[must_use]
+    pub fn with_any_name(self) -> Self {
+        Self { local_names_only: false, ..self }
     }
 
     /// Limits the number of connections.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod browser;
 mod config;
 mod extract;
 mod problem;

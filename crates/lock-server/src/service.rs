@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware;
 use lock_core::{LockManager, LockStore, OwnerId, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::problem::Problem;
-use crate::{ServiceConfig, StateStore, api, terraform};
+use crate::{ServiceConfig, StateStore, api, browser, terraform};
 
 /// Owner of the requests whose clients name none.
 const OWNER: &str = "lock-server";
@@ -63,7 +64,8 @@ impl Service {
             Some(terraform) => router.merge(terraform::router(terraform.clone())),
             None => router,
         };
-        router.with_state(self.clone())
+        let guard = middleware::from_fn_with_state(self.clone(), browser::guard);
+        router.layer(guard).with_state(self.clone())
     }
 
     /// Ends the waits for keys: their clients are answered `shut_down`, and keep their places in the

@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::Server;
+use common::{Server, answer};
 use lock_memory::MemoryBackend;
 use lock_server::{Service, ServiceConfig};
 use reqwest::{Method, StatusCode};
@@ -49,6 +49,17 @@ async fn connections_beyond_the_limit_wait() {
     assert!(!third.is_finished());
     idle.pop();
     assert_eq!(third.await.unwrap().unwrap().status(), StatusCode::NO_CONTENT);
+}
+
+/// A page on another site cannot make a browser unlock a state, or read by a name that leads here.
+#[tokio::test]
+async fn pages_of_others_are_refused() {
+    let server = start(ServiceConfig::new()).await;
+    let forced = server.request(Method::POST, "/terraform/prod?unlock");
+    let forced = forced.header("origin", "http://evil.example");
+    assert_eq!(answer(forced).await.0, StatusCode::FORBIDDEN);
+    let rebound = server.request(Method::GET, "/v1/locks").header("host", "evil.example:7420");
+    assert_eq!(answer(rebound).await.0, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
