@@ -1,15 +1,26 @@
 //! `features`: the crates compile under each of their features.
 
 use anyhow::Result;
+use cargo_metadata::Package;
 
 use crate::sh::{Sh, crates, is_library};
 
 /// Checks every crate alone with its default features, and with none and each of them. That they go
 /// together, the whole build shows.
 pub(crate) fn run(sh: &Sh) -> Result<()> {
-    for package in crates(&sh.metadata()?) {
+    alone(sh, |_| true)
+}
+
+/// Checks the crates with several features, for a check of everything: with one, all and each are the
+/// same, and that a crate compiles alone its package shows.
+pub(crate) fn check(sh: &Sh) -> Result<()> {
+    alone(sh, |package| features(package).count() > 1)
+}
+
+fn alone(sh: &Sh, wanted: impl Fn(&Package) -> bool) -> Result<()> {
+    for package in crates(&sh.metadata()?).filter(|package| wanted(package)) {
         let target = if is_library(package) { "--lib" } else { "--bins" };
-        for flags in combinations(package.features.keys().map(String::as_str)) {
+        for flags in combinations(features(package)) {
             let cmd = sh.cargo(&["check", "--package", &package.name, target]);
             cmd.args(flags).run()?;
         }
@@ -17,10 +28,15 @@ pub(crate) fn run(sh: &Sh) -> Result<()> {
     Ok(())
 }
 
+/// The features of a package beside the default.
+fn features(package: &Package) -> impl Iterator<Item = &str> {
+    package.features.keys().map(String::as_str).filter(|feature| *feature != "default")
+}
+
 /// Returns the flags to try; one run is enough for a crate without features.
 fn combinations<'a>(features: impl Iterator<Item = &'a str>) -> Vec<Vec<String>> {
     let mut runs = vec![Vec::new()];
-    for feature in features.filter(|feature| *feature != "default") {
+    for feature in features {
         runs.push(words(&["--no-default-features", "--features", feature]));
     }
     if runs.len() > 1 {
@@ -44,7 +60,7 @@ mod tests {
     #[test]
     fn every_feature_is_tried_alone() {
         assert_eq!(
-            joined(&["default", "serde", "test-util"]),
+            joined(&["serde", "test-util"]),
             [
                 "",
                 "--no-default-features --features serde",

@@ -7,7 +7,7 @@ use crate::test::Tally;
 
 /// The number of fixed seeds that a full check runs.
 const SEEDS: &str = "2000";
-const SECONDS: &str = "15";
+const SECONDS: &str = "5";
 
 /// Runs the seeds that `args` tell: `--seed S`, `--seeds N`, `--seconds T`.
 pub(crate) fn run(sh: &Sh, args: &[String]) -> Result<()> {

@@ -40,12 +40,12 @@ fn part(divisor: u32) -> Settings {
 
 /// Fewer, where most is the same.
 fn some() -> Settings {
-    part(8)
+    part(16)
 }
 
 #[tokio::test]
 async fn functions_agree_with_the_machine() {
-    agrees(part(4), "", |config| config).await;
+    agrees(part(8), "", |config| config).await;
 }
 
 #[tokio::test]
