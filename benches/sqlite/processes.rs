@@ -81,7 +81,10 @@ async fn contend(path: &Path, name: &str) {
 }
 
 fn wait_for_line() {
-    std::io::stdin().read_line(&mut String::new()).expect("a line");
+    if std::io::stdin().read_line(&mut String::new()).expect("its input") == 0 {
+        // Whoever started it is gone.
+        std::process::exit(1);
+    }
 }
 
 /// Waits for the key and reports when it has it, repeatedly; it releases on command, and says when
