@@ -1,85 +1,57 @@
 #![doc = include_str!("../README.md")]
 
-mod clock;
-mod duration;
-mod identity;
-mod invalid;
-mod key;
-mod metadata;
-mod mode;
-mod owner;
-mod priority;
-mod random;
-mod reason;
-mod text;
-mod timed;
-mod token;
-mod ttl;
-
-mod error;
-mod event;
-mod health;
-mod lease;
-mod loss_reason;
-mod notice;
-mod position;
-mod query;
-mod reply;
-mod request;
-mod waiter;
-
-mod backend;
-mod inspector;
+mod contract;
 pub mod layer;
 pub mod machine;
 pub mod manager;
+mod model;
 
 #[doc(no_inline)]
 pub use async_trait::async_trait;
-pub use backend::LockBackend;
-#[cfg(feature = "test-util")]
-pub use clock::ManualClock;
-pub use clock::{Clock, Timestamp, TokioClock};
-pub use duration::{AgeingStep, HeadStart, KeepAlive, LeaseTime, Timeout};
-pub use error::{Error, ErrorKind, Operation, Result};
-pub use event::{Change, ChangeKind, ChangeKinds, EventFilter, LockEvent, Watched};
+pub use contract::backend::LockBackend;
+pub use contract::error::{Error, ErrorKind, Operation, Result};
+pub use contract::event::{Change, ChangeKind, ChangeKinds, EventFilter, LockEvent, Watched};
+pub use contract::health::{Capabilities, Health};
+pub use contract::inspector::{EventStream, LockInspector, LockStore};
+pub use contract::lease::{Grant, Lease, LeaseName};
+pub use contract::loss_reason::LossReason;
+pub use contract::notice::{End, Notice, NoticeStream};
+pub use contract::position::{Holder, QueuePosition};
+pub use contract::query::{
+    Cursor, EventCursor, InspectQuery, Inspection, ListQuery, Page, WaitsOf, WaitsQuery,
+};
+pub use contract::reply::{Acquisition, Cancellation, Eviction, Heard, Release, Renewal, Transfer};
+pub use contract::request::{
+    AcquireRequest, CancelRequest, EvictRequest, EvictTarget, HearRequest, OnHeld, ReleaseRequest,
+    RenewRequest, TransferRequest, TransferTo,
+};
+pub use contract::waiter::Waiter;
 #[doc(no_inline)]
 pub use futures_core::Stream;
-pub use health::{Capabilities, Health};
-pub use identity::{MailboxId, RequestId, SessionId};
-pub use inspector::{EventStream, LockInspector, LockStore};
-pub use invalid::{InvalidInput, Violation};
-pub use key::LockKey;
-pub use lease::{Grant, Lease, LeaseName};
-pub use loss_reason::LossReason;
 pub use manager::{
     Acquire, Attempt, GuardError, LeaseStream, LockGuard, LockManager, ManagerConfig,
     ShutdownReport, Try, Wait,
 };
 #[cfg(feature = "test-util")]
 pub use manager::{ManagerFault, plant};
-pub use metadata::Metadata;
-pub use mode::Mode;
-pub use notice::{End, Notice, NoticeStream};
-pub use owner::OwnerId;
-pub use position::{Holder, QueuePosition};
-pub use priority::Priority;
-pub use query::{
-    Cursor, EventCursor, InspectQuery, Inspection, ListQuery, Page, WaitsOf, WaitsQuery,
-};
 #[cfg(feature = "test-util")]
-pub use random::seed_random;
-pub use reason::Reason;
-pub use reply::{Acquisition, Cancellation, Eviction, Heard, Release, Renewal, Transfer};
-pub use request::{
-    AcquireRequest, CancelRequest, EvictRequest, EvictTarget, HearRequest, OnHeld, ReleaseRequest,
-    RenewRequest, TransferRequest, TransferTo,
-};
-pub use timed::Timed;
-pub use token::FencingToken;
+pub use model::clock::ManualClock;
+pub use model::clock::{Clock, Timestamp, TokioClock};
+pub use model::duration::{AgeingStep, HeadStart, KeepAlive, LeaseTime, Timeout};
+pub use model::identity::{MailboxId, RequestId, SessionId};
+pub use model::invalid::{InvalidInput, Violation};
+pub use model::key::LockKey;
+pub use model::metadata::Metadata;
+pub use model::mode::Mode;
+pub use model::owner::OwnerId;
+pub use model::priority::Priority;
+#[cfg(feature = "test-util")]
+pub use model::random::seed_random;
+pub use model::reason::Reason;
+pub use model::timed::Timed;
+pub use model::token::FencingToken;
+pub use model::ttl::Ttl;
 #[doc(no_inline)]
 pub use tokio::runtime::Handle;
 #[doc(no_inline)]
 pub use tokio::time::Instant;
-pub use ttl::Ttl;
-pub use waiter::Waiter;

@@ -12,14 +12,14 @@ use lock_core::{
 use crate::command;
 use crate::config::RedisConfig;
 use crate::connection::Connection;
-use crate::dialer::Dialer;
+use crate::connection::dialer::Dialer;
+use crate::connection::supervised::Supervised;
 use crate::health;
-use crate::layout::Layout;
+use crate::keyspace::Keyspace;
 use crate::notify::Mailboxes;
 use crate::script::Time;
 use crate::store::Store;
 use crate::subscription::Subscription;
-use crate::supervised::Supervised;
 
 /// A lock store in Redis or Valkey.
 ///
@@ -91,19 +91,19 @@ impl RedisBackend {
             let violation = Violation::Malformed { expected: "a server that this build can reach" };
             Error::invalid(Operation::Connect, InvalidInput::new("url", violation))
         })?;
-        let layout = Arc::new(Layout::new(&config.prefix));
+        let keyspace = Arc::new(Keyspace::new(&config.prefix));
         let mailboxes = Arc::<Mailboxes>::default();
         let connected = async {
-            let (layout, mailboxes) = (Arc::clone(&layout), Arc::clone(&mailboxes));
+            let (keyspace, mailboxes) = (Arc::clone(&keyspace), Arc::clone(&mailboxes));
             let scripts = command::scripts(time);
             let connection =
-                Connection::open(client.clone(), &config, layout, mailboxes, scripts).await?;
+                Connection::open(client.clone(), &config, keyspace, mailboxes, scripts).await?;
             let capabilities = health::capabilities(&connection, &config).await?;
             Ok((connection, capabilities))
         };
         let at_server = |error: Error| error.with_server(config.address());
         let (connection, capabilities) = connected.await.map_err(at_server)?;
-        let store = Store::new(connection, client, config, layout, capabilities, mailboxes);
+        let store = Store::new(connection, client, config, keyspace, capabilities, mailboxes);
         let store = Arc::new(store);
         let (weak, interval) = (Arc::downgrade(&store), store.config.sweep_interval);
         let sweeper = Supervised::spawn("sweeper", move || command::sweep(weak.clone(), interval));
@@ -118,7 +118,7 @@ impl LockBackend for RedisBackend {
         let store = &*self.store;
         let subscription = store.subscription.get_or_init(|| {
             let dialer = Dialer::new(store.client.clone(), store.config.clone());
-            Subscription::start(dialer, Arc::clone(&store.layout), Arc::clone(&store.mailboxes))
+            Subscription::start(dialer, Arc::clone(&store.keyspace), Arc::clone(&store.mailboxes))
         });
         let opened = subscription.open(mailbox, store.config.timeout).await;
         opened.map_err(|error| error.with_server(store.config.address()))

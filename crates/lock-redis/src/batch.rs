@@ -120,12 +120,12 @@ impl Store {
         items: &[Item],
         groups: &[Vec<usize>],
     ) -> Result<(Timestamp, Vec<Value>), Error> {
-        let mut keys = self.layout.shared().to_vec();
+        let mut keys = self.keyspace.shared().to_vec();
         let mut args = vec![Arg::Number(self.journal()), Arg::Text("")];
         for group in groups {
             let Some(first) = group.first() else { continue };
             let key = &items[*first].key;
-            keys.extend(self.layout.lock(key));
+            keys.extend(self.keyspace.lock(key));
             args.extend([Arg::Text(key.as_str()), Arg::Number(group.len() as u64)]);
             for at in group {
                 args.extend(items[*at].args.iter().map(|arg| Arg::Bytes(arg)));

@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::command_queue::{Call, CommandQueue, Due, Entry, Work};
 use crate::command_state::{Capacity, CommandState};
 use crate::connection::Connection;
-use crate::connection_handle::ConnectionHandle;
+use crate::connection::handle::ConnectionHandle;
+use crate::connection::supervised::Supervised;
 use crate::contended::Contended;
-use crate::supervised::Supervised;
 
 /// Batcher of short commands. Its task stops when it is dropped.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::command_state::{Capacity, CommandState, Sent};
-use crate::connection_handle::ConnectionHealth;
+use crate::connection::handle::ConnectionHealth;
 use crate::error;
 use crate::reply::Answer;
 use crate::script::{Arg, Packed, Script};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::connection_handle::ConnectionHealth;
+use crate::connection::handle::ConnectionHealth;
 
 /// State of a command.
 #[derive(Debug, Default)]

@@ -48,7 +48,7 @@ impl Store {
         let (sender, events) = mpsc::channel(BUFFER);
         let reader = Reader {
             client: self.client.clone(),
-            journal: self.layout.journal(),
+            journal: self.keyspace.journal(),
             filter: filter.clone(),
             after,
             sender,
@@ -59,7 +59,7 @@ impl Store {
 
     async fn last_entry(&self) -> Result<String> {
         let mut last = redis::cmd("XREVRANGE");
-        last.arg(self.layout.journal()).arg("+").arg("-").arg("COUNT").arg(1);
+        last.arg(self.keyspace.journal()).arg("+").arg("-").arg("COUNT").arg(1);
         let answer = self.connection.command(Operation::Watch, &last).await?;
         let last = entries(answer).ok_or_else(|| self.corrupt(Operation::Watch))?.pop();
         Ok(last.map_or_else(|| START.to_owned(), |entry| entry.id))

@@ -15,7 +15,7 @@ use crate::config::RedisConfig;
 use crate::connection::Connection;
 use crate::contended::Contended;
 use crate::error::corrupt;
-use crate::layout::Layout;
+use crate::keyspace::Keyspace;
 use crate::notify::Mailboxes;
 use crate::record;
 use crate::reply::Answer;
@@ -31,7 +31,7 @@ pub(crate) struct Store {
     pub(crate) batcher: Batcher,
     pub(crate) client: redis::Client,
     pub(crate) config: RedisConfig,
-    pub(crate) layout: Arc<Layout>,
+    pub(crate) keyspace: Arc<Keyspace>,
     pub(crate) capabilities: Capabilities,
     pub(crate) mailboxes: Arc<Mailboxes>,
     /// The connection of the mailboxes, from the first that is opened on.
@@ -46,7 +46,7 @@ impl Store {
         connection: Connection,
         client: redis::Client,
         config: RedisConfig,
-        layout: Arc<Layout>,
+        keyspace: Arc<Keyspace>,
         capabilities: Capabilities,
         mailboxes: Arc<Mailboxes>,
     ) -> Self {
@@ -54,7 +54,7 @@ impl Store {
         let batcher = Batcher::start(
             Arc::clone(&connection),
             Arc::clone(&contended),
-            layout.token(),
+            keyspace.token(),
             #[cfg(feature = "test-util")]
             config.is_always_batched,
         );
@@ -63,7 +63,7 @@ impl Store {
             batcher,
             client,
             config,
-            layout,
+            keyspace,
             capabilities,
             mailboxes,
             subscription: OnceLock::new(),
@@ -91,7 +91,7 @@ impl Store {
         args: &[Arg<'_>],
         read: impl FnOnce(Answer) -> Option<T>,
     ) -> Result<Timed<T>> {
-        let keys = [&self.layout.shared()[..], &self.layout.lock(key)].concat();
+        let keys = [&self.keyspace.shared()[..], &self.keyspace.lock(key)].concat();
         let mut all = vec![Arg::Number(self.journal()), Arg::Text(key.as_str())];
         all.extend(args.iter().copied());
         let answer = if self.batcher.has(key) {
@@ -116,10 +116,10 @@ impl Store {
         many: &'static BatchScript,
         args: &[Arg<'_>],
     ) -> Result<Value> {
-        let state = self.layout.state(key.as_str());
+        let state = self.keyspace.state(key.as_str());
         let answer = match self.batcher.alone() {
             Some(_on_its_way) => {
-                let token = many.needs_token.then(|| self.layout.token());
+                let token = many.needs_token.then(|| self.keyspace.token());
                 let keys: Vec<_> = std::iter::once(state).chain(token).collect();
                 self.connection.run(operation, script, &keys, args).await
             }

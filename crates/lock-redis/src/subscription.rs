@@ -9,12 +9,12 @@ use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::connection_handle::send;
-use crate::dialer::{Backoff, Connect, Dialed, Dialer, Pushes, connect_failed, within};
+use crate::connection::dialer::{Backoff, Connect, Dialed, Dialer, Pushes, connect_failed, within};
+use crate::connection::handle::send;
+use crate::connection::supervised::Supervised;
 use crate::error;
-use crate::layout::Layout;
+use crate::keyspace::Keyspace;
 use crate::notify::{self, Mailboxes};
-use crate::supervised::Supervised;
 
 /// Mean time between two looks at whether the connection still answers.
 const PULSE: Duration = Duration::from_secs(5);
@@ -40,14 +40,14 @@ impl Subscription {
     /// Begins to connect, and to keep the connection up.
     pub(crate) fn start(
         dialer: Dialer,
-        layout: Arc<Layout>,
+        keyspace: Arc<Keyspace>,
         mailboxes: Arc<Mailboxes>,
     ) -> Arc<Self> {
         let (sender, changes) = mpsc::unbounded_channel();
         let cause = Arc::default();
         let supervisor = SubscriptionSupervisor {
             dialer,
-            layout,
+            keyspace,
             changes: Arc::new(tokio::sync::Mutex::new(changes)),
             mailboxes: Arc::clone(&mailboxes),
             cause: Arc::clone(&cause),
@@ -97,7 +97,7 @@ impl Connect for SubscriptionSupervisor {
 #[derive(Clone)]
 struct SubscriptionSupervisor {
     dialer: Dialer,
-    layout: Arc<Layout>,
+    keyspace: Arc<Keyspace>,
     changes: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Change>>>,
     mailboxes: Arc<Mailboxes>,
     cause: Arc<Mutex<Option<String>>>,
@@ -128,8 +128,8 @@ impl SubscriptionSupervisor {
     async fn attempt(&mut self) -> Result<(MultiplexedConnection, Pushes)> {
         let Dialed { mut connection, pushes, .. } = self.dialer.dial().await?;
         self.expected = 0;
-        let open = self.mailboxes.all().into_iter().map(|mailbox| self.layout.channel(mailbox));
-        let channels = open.chain([self.layout.store_channel()]).collect();
+        let open = self.mailboxes.all().into_iter().map(|mailbox| self.keyspace.channel(mailbox));
+        let channels = open.chain([self.keyspace.store_channel()]).collect();
         let subscribed = self.subscribe(&mut connection, channels).await;
         subscribed.map_err(|error| connect_failed(&error))?;
         Ok((connection, pushes))
@@ -197,14 +197,14 @@ impl SubscriptionSupervisor {
 
     /// Reads a message, whose sender is not authenticated.
     fn read(&self, channel: &[u8], message: &[u8]) {
-        match self.layout.mailbox_of_channel(channel) {
+        match self.keyspace.mailbox_of_channel(channel) {
             // An unreadable message may have been any notice.
             Some(mailbox) => {
                 let notice = notify::parse(message).unwrap_or(Notice::MayHaveMissed);
                 self.mailboxes.tell(mailbox, notice);
             }
             // Something of the store was lost, whatever the message says.
-            None if channel == self.layout.store_channel() => self.mailboxes.tell_missed(),
+            None if channel == self.keyspace.store_channel() => self.mailboxes.tell_missed(),
             None => {}
         }
     }
@@ -214,14 +214,14 @@ impl SubscriptionSupervisor {
         let limit = self.dialer.config.timeout;
         let (answer, told) = match change {
             Change::Opened(mailbox, told) => {
-                let channels = vec![self.layout.channel(mailbox)];
+                let channels = vec![self.keyspace.channel(mailbox)];
                 let subscribe = self.subscribe(connection, channels);
                 (tokio::time::timeout(limit, subscribe).await, Some(told))
             }
             // It may have been opened again, by a change that is still to come.
             Change::Closed(mailbox) if self.mailboxes.is_open(mailbox) => return true,
             Change::Closed(mailbox) => {
-                let unsubscribe = connection.unsubscribe(self.layout.channel(mailbox));
+                let unsubscribe = connection.unsubscribe(self.keyspace.channel(mailbox));
                 (tokio::time::timeout(limit, unsubscribe).await, None)
             }
         };

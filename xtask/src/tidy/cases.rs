@@ -7,7 +7,7 @@ use super::{File, Tree, Violation};
 const CASES: &str = "crates/lock-testkit/src/cases/";
 const TABLE: &str = "crates/lock-testkit/src/table.rs";
 const CONTRACTS: [&str; 2] =
-    ["crates/lock-core/src/backend.rs", "crates/lock-core/src/inspector.rs"];
+    ["crates/lock-core/src/contract/backend.rs", "crates/lock-core/src/contract/inspector.rs"];
 
 /// A promise of the contract: where it begins, its sentence as the table has it, and the cases it
 /// ends in.

@@ -23,7 +23,7 @@ impl Default for Backoff {
 impl Backoff {
     /// The next pause.
     pub(super) fn next(&mut self) -> Duration {
-        let pause = self.next.mul_f64(crate::random::random());
+        let pause = self.next.mul_f64(crate::model::random::random());
         self.next = (self.next * 2).min(PAUSES.1);
         pause
     }

@@ -169,7 +169,7 @@ impl Store {
     ) -> Result<(u64, Vec<LockKey>)> {
         let failed = || self.corrupt(Operation::List);
         let mut scan = redis::cmd("SCAN");
-        scan.arg(at).arg("MATCH").arg(self.layout.states(prefix)).arg("COUNT").arg(stride);
+        scan.arg(at).arg("MATCH").arg(self.keyspace.states(prefix)).arg("COUNT").arg(stride);
         let Value::Array(answer) = self.connection.command(Operation::List, &scan).await? else {
             return Err(failed());
         };
@@ -177,7 +177,7 @@ impl Store {
         let next = reply::bytes(next).and_then(|text| str::from_utf8(&text).ok()?.parse().ok());
         let states = reply::list(states).ok_or_else(failed)?;
         let name = |state: &Vec<u8>| {
-            LockKey::parse(self.layout.key_of_state(str::from_utf8(state).ok()?)?).ok()
+            LockKey::parse(self.keyspace.key_of_state(str::from_utf8(state).ok()?)?).ok()
         };
         // The server may name a key twice.
         let mut keys: Vec<_> = states.iter().filter_map(name).collect();
@@ -189,7 +189,7 @@ impl Store {
     /// The states of the first of these keys, as many as fit one answer.
     async fn states(&self, keys: &[LockKey]) -> Result<Vec<Option<Vec<u8>>>> {
         let failed = || self.corrupt(Operation::List);
-        let names: Vec<_> = keys.iter().map(|key| self.layout.state(key.as_str())).collect();
+        let names: Vec<_> = keys.iter().map(|key| self.keyspace.state(key.as_str())).collect();
         let args = [Arg::Number(BYTES as u64)];
         let answer = self.connection.run(Operation::List, &STATES, &names, &args).await?;
         let mut answer = Answer::new(answer).ok_or_else(failed)?;

@@ -15,7 +15,7 @@ mod waits;
 
 use std::sync::LazyLock;
 
-use crate::connection_supervisor;
+use crate::connection::supervisor;
 use crate::script::{Library, Script, Scripts, Time};
 
 pub use repair::Repair;
@@ -41,8 +41,8 @@ const ALL: &[&Script] = &[
     &settle::SETTLE,
     &transfer::TRANSFER,
     &waits::WAITERS,
-    &connection_supervisor::CONNECT,
-    &connection_supervisor::PROBE,
+    &supervisor::CONNECT,
+    &supervisor::PROBE,
 ];
 
 static ON_SERVER_TIME: LazyLock<Library> = LazyLock::new(|| Library::new(ALL, &Time::Server));

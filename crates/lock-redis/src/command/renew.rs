@@ -62,7 +62,7 @@ impl Store {
         let mut keys = Vec::with_capacity(requests.len());
         let mut args = Vec::with_capacity(3 * requests.len());
         for RenewRequest { lease, ttl, mailbox: told, .. } in requests {
-            keys.push(self.layout.state(lease.key.as_str()));
+            keys.push(self.keyspace.state(lease.key.as_str()));
             args.push(alone_under(lease));
             args.push(ttl_millis(*ttl).to_string().into_bytes());
             args.push(mailbox(*told).to_vec());

@@ -61,7 +61,7 @@ impl Store {
     async fn take_sweep(&self) -> Result<bool> {
         let mut take = redis::cmd("SET");
         let millis = millis(self.config.sweep_interval);
-        take.arg(self.layout.sweep()).arg("").arg("NX").arg("PX").arg(millis);
+        take.arg(self.keyspace.sweep()).arg("").arg("NX").arg("PX").arg(millis);
         Ok(self.connection.command(Operation::List, &take).await? == Value::Okay)
     }
 

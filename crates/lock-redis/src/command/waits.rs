@@ -70,7 +70,7 @@ impl Store {
         // No key begins with this byte, which is none of UTF-8.
         let end = [b"(", &prefix[..], b"\xff"].concat();
         let mut range = redis::cmd("ZRANGEBYLEX");
-        range.arg(self.layout.waits()).arg(first).arg(end);
+        range.arg(self.keyspace.waits()).arg(first).arg(end);
         range.arg("LIMIT").arg(0).arg(limit);
         let entries = self.connection.command(Operation::WaitsOf, &range).await?;
         let entries = reply::list(entries).ok_or_else(corrupt)?;

@@ -1,6 +1,6 @@
 //! The key of a lock.
 
-use crate::text::text;
+use crate::model::text::text;
 
 text! {
     /// Key of a lock: 1 to 1,024 bytes of UTF-8 without control characters.

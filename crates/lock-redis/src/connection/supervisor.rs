@@ -6,23 +6,24 @@ use std::time::Duration;
 use lock_core::{MailboxId, Operation, Result};
 use redis::{Cmd, PushKind, RedisResult, ServerErrorKind, Value};
 
-use crate::connection_handle::{ConnectionHandle, ConnectionSlot, is_over, send};
-use crate::dialer::{Backoff, Connect, Dialed, Dialer, Pushes, connect_failed, within};
+use crate::connection::dialer::{Backoff, Connect, Dialed, Dialer, Pushes, connect_failed, within};
+use crate::connection::handle::{ConnectionHandle, ConnectionSlot, is_over, send};
 use crate::error;
-use crate::layout::Layout;
+use crate::keyspace::Keyspace;
 use crate::notify::Mailboxes;
 use crate::record::LAYOUT_VERSION;
 use crate::script::{Arg, Form, Script};
 
-pub(crate) static CONNECT: Script = Script::short("connect", include_str!("scripts/connect.lua"));
+pub(crate) static CONNECT: Script =
+    Script::short("connect", include_str!("../scripts/connect.lua"));
 pub(crate) static PROBE: Script =
-    Script::short("probe", include_str!("scripts/probe.lua")).taking_memory();
+    Script::short("probe", include_str!("../scripts/probe.lua")).taking_memory();
 
 /// Supervisor of the command connection.
 #[derive(Clone)]
 pub(crate) struct ConnectionSupervisor {
     pub(crate) dialer: Dialer,
-    pub(crate) layout: Arc<Layout>,
+    pub(crate) keyspace: Arc<Keyspace>,
     pub(crate) mailboxes: Arc<Mailboxes>,
     pub(crate) slot: Arc<ConnectionSlot>,
 }
@@ -91,8 +92,8 @@ impl ConnectionSupervisor {
 
     /// Finds the store as it should be, or begins it.
     async fn enter(&self, handle: &mut ConnectionHandle) -> RedisResult<Value> {
-        let keys = [self.layout.token(), self.layout.layout()];
-        let channel = self.layout.store_channel();
+        let keys = [self.keyspace.token(), self.keyspace.keyspace()];
+        let channel = self.keyspace.store_channel();
         let args = [Arg::Text(LAYOUT_VERSION), Arg::Bytes(&channel)];
         handle.call(&self.slot.scripts, &CONNECT, &keys, &args).await
     }
@@ -100,8 +101,8 @@ impl ConnectionSupervisor {
     /// Finds out whether the user may do all that is ever done, and listen to a mailbox.
     pub(crate) async fn probe(&self, handle: &ConnectionHandle) -> Result<()> {
         let mut handle = handle.clone();
-        let channel = self.layout.channel(MailboxId::from_bits(0));
-        let (keys, args) = ([self.layout.probe()], [Arg::Bytes(&channel)]);
+        let channel = self.keyspace.channel(MailboxId::from_bits(0));
+        let (keys, args) = ([self.keyspace.probe()], [Arg::Bytes(&channel)]);
         let limit = self.dialer.config.timeout;
         let probed = tokio::time::timeout(limit, async {
             handle.call(&self.slot.scripts, &PROBE, &keys, &args).await?;
@@ -132,8 +133,8 @@ impl ConnectionSupervisor {
             command.arg(&words[1..]);
             command
         };
-        let (probe, waits) = (&*self.layout.probe(), &*self.layout.waits());
-        let states = self.layout.states("");
+        let (probe, waits) = (&*self.keyspace.probe(), &*self.keyspace.waits());
+        let states = self.keyspace.states("");
         let mut commands = vec![
             command(&["PING"]),
             command(&["SCAN", "0", "MATCH", &states, "COUNT", "1"]),
@@ -141,7 +142,7 @@ impl ConnectionSupervisor {
             command(&["SET", probe, "", "NX", "PX", "1"]),
         ];
         if self.dialer.config.journal.is_some() {
-            let journal = &*self.layout.journal();
+            let journal = &*self.keyspace.journal();
             commands.push(command(&["XRANGE", journal, "+", "-", "COUNT", "1"]));
             commands.push(command(&["XREVRANGE", journal, "-", "+", "COUNT", "1"]));
             commands.push(command(&["XREAD", "COUNT", "1", "STREAMS", journal, "$"]));

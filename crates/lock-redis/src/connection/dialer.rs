@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::config::RedisConfig;
-use crate::connection_handle::send;
+use crate::connection::handle::send;
 use crate::error;
 use crate::reply::{field, text};
 

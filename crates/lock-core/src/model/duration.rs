@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::invalid::{InvalidInput, check_span};
+use crate::model::invalid::{InvalidInput, check_span};
 
 /// Declares a validated duration with its field name, minimum and maximum.
 macro_rules! duration {

@@ -19,7 +19,7 @@ macro_rules! text {
             /// [`InvalidInput`](crate::InvalidInput) when the text is empty, too long, or has a control character.
             pub fn parse(text: impl AsRef<str>) -> Result<Self, $crate::InvalidInput> {
                 let text = text.as_ref();
-                $crate::invalid::check_text($field, Self::MAX_BYTES, text)?;
+                $crate::model::invalid::check_text($field, Self::MAX_BYTES, text)?;
                 Ok(Self(std::sync::Arc::from(text)))
             }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::invalid::{InvalidInput, Violation};
+use crate::model::invalid::{InvalidInput, Violation};
 
 /// Declares an identity of 128 bits: one line says the name of the field.
 macro_rules! identity {
@@ -21,7 +21,7 @@ macro_rules! identity {
             /// Makes a new identity.
             #[must_use]
             pub fn random() -> Self {
-                Self::from_bits(crate::random::random())
+                Self::from_bits(crate::model::random::random())
             }
 
             /// The identity with these bits.

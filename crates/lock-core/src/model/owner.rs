@@ -1,6 +1,6 @@
 //! The owner of a lock.
 
-use crate::text::text;
+use crate::model::text::text;
 
 text! {
     /// Owner of leases and waiters, such as a pull request, a process or a person: 1 to 1,024 bytes of

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::invalid::InvalidInput;
+use crate::model::invalid::InvalidInput;
 use crate::{End, LockKey, LossReason, QueuePosition, Timed};
 
 /// The result of an operation on locks.

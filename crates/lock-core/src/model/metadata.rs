@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::invalid::{InvalidInput, Violation, check_text};
+use crate::model::invalid::{InvalidInput, Violation, check_text};
 
 /// Named texts that a lease carries, at most 1 MiB in all: enough for the description of a pull
 /// request wherever it is.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::invalid::{InvalidInput, Violation};
+use crate::model::invalid::{InvalidInput, Violation};
 use crate::{AgeingStep, HeadStart};
 
 /// Priority of a request.

@@ -5,11 +5,11 @@ use lock_redis_client::escape_glob;
 
 /// Names the keys of one store, which all lie in one slot.
 #[derive(Debug)]
-pub(crate) struct Layout {
+pub(crate) struct Keyspace {
     base: String,
 }
 
-impl Layout {
+impl Keyspace {
     pub(crate) fn new(prefix: &str) -> Self {
         // There is one shard: the part in braces alone decides on the slot.
         Self { base: format!("{{{prefix}:0}}:") }
@@ -27,8 +27,8 @@ impl Layout {
         format!("{}journal", self.base)
     }
 
-    pub(crate) fn layout(&self) -> String {
-        format!("{}layout", self.base)
+    pub(crate) fn keyspace(&self) -> String {
+        format!("{}keyspace", self.base)
     }
 
     /// The key that one process holds while it sweeps.
@@ -56,7 +56,7 @@ impl Layout {
 
     /// Keys that every command takes besides those of its lock.
     pub(crate) fn shared(&self) -> [String; 4] {
-        [self.token(), self.waits(), self.journal(), self.layout()]
+        [self.token(), self.waits(), self.journal(), self.keyspace()]
     }
 
     /// The keys of one lock, in the order in which the scripts take them.

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use crate::invalid::{InvalidInput, Violation};
+use crate::model::invalid::{InvalidInput, Violation};
 
 /// Lock mode: exclusive or shared.
 ///

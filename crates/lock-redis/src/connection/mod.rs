@@ -1,5 +1,10 @@
 //! The command connection: supervised, re-established after failures, and never trusted.
 
+pub(crate) mod dialer;
+pub(crate) mod handle;
+pub(crate) mod supervised;
+pub(crate) mod supervisor;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,15 +16,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::RedisConfig;
-use crate::connection_handle::{ConnectionHandle, ConnectionHealth, ConnectionSlot, is_over, send};
-use crate::connection_supervisor::ConnectionSupervisor;
-use crate::dialer::{Connect, Dialer};
+use crate::connection::dialer::{Connect, Dialer};
+use crate::connection::handle::{
+    ConnectionHandle, ConnectionHealth, ConnectionSlot, is_over, send,
+};
+use crate::connection::supervised::Supervised;
+use crate::connection::supervisor::ConnectionSupervisor;
 use crate::error;
-use crate::layout::Layout;
+use crate::keyspace::Keyspace;
 use crate::notify::Mailboxes;
 use crate::reply;
 use crate::script::{Arg, Script, Scripts};
-use crate::supervised::Supervised;
 
 /// Maximum number of operations that are on their way at once. The others wait for their turn, and
 /// their time does not run as long as operations are answered.
@@ -60,14 +67,14 @@ impl Connection {
     pub(crate) async fn open(
         client: Client,
         config: &RedisConfig,
-        layout: Arc<Layout>,
+        keyspace: Arc<Keyspace>,
         mailboxes: Arc<Mailboxes>,
         scripts: Scripts,
     ) -> Result<Self> {
         let slot = Arc::new(ConnectionSlot::new(config.address(), scripts));
         let mut supervisor = ConnectionSupervisor {
             dialer: Dialer::new(client, config.clone()),
-            layout,
+            keyspace,
             mailboxes: Arc::clone(&mailboxes),
             slot: Arc::clone(&slot),
         };
