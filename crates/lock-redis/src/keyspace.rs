@@ -27,8 +27,8 @@ impl Keyspace {
         format!("{}journal", self.base)
     }
 
-    pub(crate) fn keyspace(&self) -> String {
-        format!("{}keyspace", self.base)
+    pub(crate) fn layout(&self) -> String {
+        format!("{}layout", self.base)
     }
 
     /// The key that one process holds while it sweeps.
@@ -56,7 +56,7 @@ impl Keyspace {
 
     /// Keys that every command takes besides those of its lock.
     pub(crate) fn shared(&self) -> [String; 4] {
-        [self.token(), self.waits(), self.journal(), self.keyspace()]
+        [self.token(), self.waits(), self.journal(), self.layout()]
     }
 
     /// The keys of one lock, in the order in which the scripts take them.

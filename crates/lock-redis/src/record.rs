@@ -1,6 +1,6 @@
-//! Keyspace of the records on the server: defined here, and inserted into the scripts by name.
+//! Layout of the records on the server: defined here, and inserted into the scripts by name.
 
-/// The version of the keyspace: stores of another are refused.
+/// The version of the layout: stores of another are refused.
 pub(crate) const LAYOUT_VERSION: &str = "1";
 /// Expiry of a lease that never expires: the largest exact integer of a double.
 pub(crate) const NEVER: u64 = 9_007_199_254_740_992;

@@ -92,7 +92,7 @@ impl ConnectionSupervisor {
 
     /// Finds the store as it should be, or begins it.
     async fn enter(&self, handle: &mut ConnectionHandle) -> RedisResult<Value> {
-        let keys = [self.keyspace.token(), self.keyspace.keyspace()];
+        let keys = [self.keyspace.token(), self.keyspace.layout()];
         let channel = self.keyspace.store_channel();
         let args = [Arg::Text(LAYOUT_VERSION), Arg::Bytes(&channel)];
         handle.call(&self.slot.scripts, &CONNECT, &keys, &args).await
