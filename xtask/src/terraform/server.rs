@@ -102,8 +102,9 @@ impl Server {
         // By version 1.0 the answer comes in one piece and ends with the connection.
         write!(
             stream,
-            "{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
+            self.address,
             body.len(),
         )?;
         let mut answer = String::new();
