@@ -80,7 +80,7 @@ impl<S: StateStore> HostBackend<S> {
     ) -> Result<Timed<R>> {
         self.check(operation, key)?;
         let may_grow = matches!(operation, Operation::Acquire | Operation::Transfer);
-        let (work, answer) = command(key.clone(), may_grow, run);
+        let (work, answer) = command(key.clone(), may_grow, |_| false, run);
         let sent = self.thread.run(work);
         let answered = match sent {
             Ok(()) => answered(answer).await,
@@ -93,6 +93,7 @@ impl<S: StateStore> HostBackend<S> {
     pub(crate) async fn run_all<R, F>(
         &self,
         operation: Operation,
+        is_heartbeat: fn(&R) -> bool,
         commands: impl Iterator<Item = (LockKey, F)>,
     ) -> Vec<Result<Timed<R>>>
     where
@@ -102,7 +103,7 @@ impl<S: StateStore> HostBackend<S> {
         let (mut works, mut answers) = (Vec::new(), Vec::new());
         for (key, run) in commands {
             let answer = self.check(operation, &key).map(|()| {
-                let (work, answer) = command(key.clone(), false, run);
+                let (work, answer) = command(key.clone(), false, is_heartbeat, run);
                 works.push(work);
                 (key, answer)
             });
@@ -171,7 +172,8 @@ impl<S: StateStore> LockBackend for HostBackend<S> {
             let key = request.key.clone();
             (key, move |state: &mut KeyState, step: &mut Step| state.hear(step, &request))
         };
-        self.run_all(Operation::Hear, requests.iter().cloned().map(hear)).await
+        let is_heartbeat = |heard: &Heard| matches!(heard, Heard::Queued(_));
+        self.run_all(Operation::Hear, is_heartbeat, requests.iter().cloned().map(hear)).await
     }
 
     async fn renew(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>> {
@@ -179,7 +181,7 @@ impl<S: StateStore> LockBackend for HostBackend<S> {
             let key = request.lease.key.clone();
             (key, move |state: &mut KeyState, step: &mut Step| state.renew(step, &request))
         };
-        self.run_all(Operation::Renew, requests.iter().cloned().map(renew)).await
+        self.run_all(Operation::Renew, |_| false, requests.iter().cloned().map(renew)).await
     }
 
     async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>> {

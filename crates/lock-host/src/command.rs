@@ -16,6 +16,8 @@ pub(crate) trait Work: Send {
     fn may_grow(&self) -> bool;
     /// Runs the command, again if need be; the last run counts.
     fn run(&mut self, state: &mut KeyState, step: &mut Step);
+    /// Returns `true` if the run changed nothing but the time at which a waiter was heard of.
+    fn is_heartbeat(&self) -> bool;
     /// Undoes the run: the command is refused.
     fn refuse(&mut self, error: StoreError);
     /// Answers, as the update that the command was in ended at this time.
@@ -25,19 +27,25 @@ pub(crate) trait Work: Send {
 struct Command<F, R> {
     key: LockKey,
     may_grow: bool,
+    is_heartbeat: fn(&R) -> bool,
     run: F,
     reply: Option<Result<R, StoreError>>,
     answer: oneshot::Sender<Result<Timed<R>, StoreError>>,
 }
 
-/// A command on a key, and what comes back of it.
-pub(crate) fn command<F, R>(key: LockKey, may_grow: bool, run: F) -> (Box<dyn Work>, Answer<R>)
+/// A command on a key, and the receiver of its answer.
+pub(crate) fn command<F, R>(
+    key: LockKey,
+    may_grow: bool,
+    is_heartbeat: fn(&R) -> bool,
+    run: F,
+) -> (Box<dyn Work>, Answer<R>)
 where
     F: FnMut(&mut KeyState, &mut Step) -> R + Send + 'static,
     R: Send + 'static,
 {
     let (answer, answered) = oneshot::channel();
-    (Box::new(Command { key, may_grow, run, reply: None, answer }), answered)
+    (Box::new(Command { key, may_grow, is_heartbeat, run, reply: None, answer }), answered)
 }
 
 impl<F, R> Work for Command<F, R>
@@ -55,6 +63,10 @@ where
 
     fn run(&mut self, state: &mut KeyState, step: &mut Step) {
         self.reply = Some(Ok((self.run)(state, step)));
+    }
+
+    fn is_heartbeat(&self) -> bool {
+        matches!(&self.reply, Some(Ok(reply)) if (self.is_heartbeat)(reply))
     }
 
     fn refuse(&mut self, error: StoreError) {

@@ -15,6 +15,7 @@ pub struct Draft<'a> {
     read: &'a mut Read<'a>,
     writes: Vec<Write>,
     events: Vec<Vec<u8>>,
+    needs_durability: bool,
 }
 
 /// A cell and what it is to be.
@@ -62,7 +63,7 @@ impl<'a> Draft<'a> {
     /// transactions.
     #[must_use]
     pub fn new(now: Timestamp, read: &'a mut Read<'a>) -> Self {
-        Self { now, read, writes: Vec::new(), events: Vec::new() }
+        Self { now, read, writes: Vec::new(), events: Vec::new(), needs_durability: true }
     }
 
     /// The store's time.
@@ -86,6 +87,17 @@ impl<'a> Draft<'a> {
 
     pub(crate) fn publish(&mut self, event: Vec<u8>) {
         self.events.push(event);
+    }
+
+    pub(crate) fn set_needs_durability(&mut self, needs_durability: bool) {
+        self.needs_durability = needs_durability;
+    }
+
+    /// Returns `false` if the update need not be durable: it only notes that waiters are alive, and
+    /// has answered nothing that an earlier update might lose.
+    #[must_use]
+    pub const fn needs_durability(&self) -> bool {
+        self.needs_durability
     }
 
     /// The cells to write, of which none is there twice, and the events to publish.

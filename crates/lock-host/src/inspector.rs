@@ -49,7 +49,7 @@ impl<S: StateStore> LockInspector for HostBackend<S> {
             };
             (key, look)
         });
-        let seen = self.run_all(Operation::List, look).await;
+        let seen = self.run_all(Operation::List, |_| false, look).await;
         let seen: Vec<Timed<Vec<Lease>>> = seen.into_iter().collect::<Result<_>>()?;
         let now = match seen.last() {
             Some(last) => last.observed_at,
@@ -84,7 +84,7 @@ impl<S: StateStore> LockInspector for HostBackend<S> {
             };
             (key.clone(), look)
         });
-        let seen = self.run_all(Operation::WaitsOf, look).await;
+        let seen = self.run_all(Operation::WaitsOf, |_| false, look).await;
         let seen: Vec<_> = seen.into_iter().collect::<Result<_>>()?;
         let now = match seen.last() {
             Some(last) => last.observed_at,

@@ -14,14 +14,16 @@ pub type Step<'a> = dyn FnMut(&mut Draft<'_>) -> Result<(), StoreError> + 'a;
 /// A store that keeps bytes under names.
 ///
 /// Every method but [`try_update`](Self::try_update) blocks until it is done. The host calls them one at
-/// a time: `try_update` on the thread of whoever asks, the others on a thread of its own. Several hosts, in one process or in many, may use the same store at once.
+/// a time: `try_update` on the thread of the calling task, the others on a thread of its own. Several
+/// hosts, in one process or in many, may use the same store at once.
 ///
 /// # What a store promises
 /// - Updates of one cell take effect one after another, from any number of hosts, and an update
 ///   sees every update of the cell that ended before it began.
 /// - An update whose error is not [unknown](StoreError::unknown) changed nothing.
 /// - A cell is read as it was written, byte by byte, under exactly its name.
-/// - Writes are durable when `update` returns, as far as [`Properties`] say.
+/// - Writes are durable when `update` returns, as far as [`Properties`] say, unless the draft
+///   [does not need that](Draft::needs_durability).
 pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     /// Properties of the store. They do not change.
     fn properties(&self) -> Properties;

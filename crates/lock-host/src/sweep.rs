@@ -85,7 +85,7 @@ impl<S: StateStore> Worker<S> {
 
 /// A turn that looks at a key as any command does, and says whether it is idle.
 fn sweeping(key: LockKey) -> Turn {
-    let (settle, _) = command(key.clone(), false, KeyState::settle);
+    let (settle, _) = command(key.clone(), false, |_| false, KeyState::settle);
     Turn { works: vec![settle], is_sweep: true, ..Turn::new(key) }
 }
 

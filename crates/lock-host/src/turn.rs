@@ -174,6 +174,13 @@ impl Turn {
         record.write()
     }
 
+    /// Returns `true` if the last run changed nothing but the times at which waiters were heard of,
+    /// and told nobody of anything else.
+    pub(crate) fn is_heartbeat(&self) -> bool {
+        let is_quiet = self.failed.is_none() && self.notices.is_empty() && self.changes.is_empty();
+        is_quiet && !self.is_sweep && self.works.iter().all(|work| work.is_heartbeat())
+    }
+
     /// Answers the commands.
     pub(crate) fn answer(self, end: &Result<Timestamp, StoreError>) {
         let end = self.failed.map_or_else(|| end.clone(), Err);

@@ -167,6 +167,7 @@ impl<S: StateStore> Worker<S> {
                 turn.run(draft, terms, wanted)?;
                 journal::publish(draft, &turn.changes);
             }
+            draft.set_needs_durability(turns.is_empty() || !turns.iter().all(Turn::is_heartbeat));
             Ok(())
         })?;
         Ok(*now)

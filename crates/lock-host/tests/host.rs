@@ -13,9 +13,9 @@ use std::time::Duration;
 use common::{Manners, Map, START};
 use lock_core::{
     AcquireRequest, Acquisition, Change, ErrorKind, EventFilter, EventStream, EvictRequest,
-    KeepAlive, Lease, LockBackend, LockInspector, LockKey, LockManager, ManualClock, Metadata,
-    OwnerId, Reason, ReleaseRequest, RequestId, Timed, Timestamp, TokioClock, Ttl, Violation,
-    Watched,
+    HearRequest, Heard, KeepAlive, Lease, LockBackend, LockInspector, LockKey, LockManager,
+    ManualClock, Metadata, OwnerId, Reason, ReleaseRequest, RenewRequest, RequestId, Timed,
+    Timestamp, TokioClock, Ttl, Violation, Watched,
 };
 use lock_host::{HostBackend, HostConfig};
 
@@ -67,6 +67,29 @@ async fn lone_command_runs_on_the_thread_of_its_task() {
         turn(&store, "key").await;
         is_missing[usize::from(map.updated_by() == Some(here))] = false;
     }
+}
+
+/// Waiters keep no disk busy while nothing happens.
+#[tokio::test]
+async fn only_heartbeats_need_no_durability() {
+    let (clock, map) = map(Manners::rough());
+    let store = map.host(&HostConfig::new());
+    let span = Duration::from_secs(10);
+    let ttl = Ttl::parse(span).unwrap();
+    let holder = granted(&store, &ask("key").with_ttl(ttl)).await;
+    let waiter = queueing("key");
+    let hear = [HearRequest::new(waiter.key.clone(), waiter.id)];
+    let _ = store.acquire(&waiter).await.unwrap();
+    assert!(map.needs_durability(), "a new place");
+    let heard = store.hear(&hear).await;
+    assert!(matches!(heard[..], [Ok(Timed { value: Heard::Queued(_), .. })]), "{heard:?}");
+    assert!(!map.needs_durability(), "a heartbeat");
+    let _ = store.renew(&[RenewRequest::new(holder.name(), ttl)]).await;
+    assert!(map.needs_durability(), "a renewal");
+    clock.advance(span);
+    let heard = store.hear(&hear).await;
+    assert!(matches!(heard[..], [Ok(Timed { value: Heard::Granted(_), .. })]), "{heard:?}");
+    assert!(map.needs_durability(), "a grant");
 }
 
 /// Commands and work on the store take effect in the order of their first polls.

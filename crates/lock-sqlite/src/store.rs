@@ -97,14 +97,22 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.commit(|connection| Ok((work(connection)?, true)))
+    }
+
+    /// The same for work that returns whether its transaction needs to be durable.
+    fn commit<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<(T, bool), StoreError>,
+    ) -> Result<T, StoreError> {
         let connection = self.connection();
         let path = self.file.path();
         let turn = self.folder.turn().map_err(|error| SqliteError::io(path, &error))?;
-        let done = self.transaction_in(&turn, &connection, work)?;
+        let (done, needs_durability) = self.transaction_in(&turn, &connection, work)?;
         // The next process commits meanwhile, and its sync covers this commit: what it saw of it is on
         // the disk before it answers.
         drop(turn);
-        if self.synchronous == Synchronous::Full {
+        if self.synchronous == Synchronous::Full && needs_durability {
             self.log
                 .sync()
                 .map_err(|error| StoreError::from(SqliteError::io(path, &error)).unknown())?;
@@ -168,8 +176,8 @@ impl SqliteStore {
         SqliteError::sqlite(self.file.path(), error).into()
     }
 
-    /// Runs the step in a transaction that has begun.
-    fn run(&self, connection: &Connection, step: &mut Step<'_>) -> Result<(), StoreError> {
+    /// Runs the step in a transaction that has begun, and returns whether that needs to be durable.
+    fn run(&self, connection: &Connection, step: &mut Step<'_>) -> Result<bool, StoreError> {
         let sqlite = |error| self.failed(&error);
         let select = "SELECT state, waits, due FROM cells WHERE name = ?1";
         let mut select = connection.prepare_cached(select).map_err(sqlite)?;
@@ -184,6 +192,7 @@ impl SqliteStore {
         };
         let mut draft = Draft::new(self.clock.now(), &mut read);
         step(&mut draft)?;
+        let needs_durability = draft.needs_durability();
         let (writes, events) = draft.into_parts();
         for write in writes {
             let was = found.get(&write.name).copied();
@@ -192,7 +201,7 @@ impl SqliteStore {
         if !events.is_empty() {
             self.publish(connection, &events).map_err(sqlite)?;
         }
-        Ok(())
+        Ok(needs_durability)
     }
 
     fn publish(&self, connection: &Connection, events: &[Vec<u8>]) -> rusqlite::Result<()> {
@@ -244,11 +253,11 @@ impl StateStore for SqliteStore {
     }
 
     fn update(&self, _names: &[&str], step: &mut Step<'_>) -> Result<(), StoreError> {
-        self.transaction(|connection| self.run(connection, step))
+        self.commit(|connection| Ok(((), self.run(connection, step)?)))
     }
 
     fn try_update(&self, _names: &[&str], step: &mut Step<'_>) -> Result<(), StoreError> {
-        self.try_transaction(|connection| self.run(connection, step))
+        self.try_transaction(|connection| self.run(connection, step).map(drop))
     }
 
     fn scan(&self, scan: &Scan<'_>) -> Result<Vec<String>, StoreError> {
@@ -343,6 +352,19 @@ mod tests {
             let again = write(&store);
             assert_eq!(again.is_err_and(|error| !error.is_unknown()), is_synced);
         }
+    }
+
+    /// A commit of heartbeats does not wait for the disk.
+    #[test]
+    fn commit_that_may_be_lost_does_not_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = SqliteConfig::new(folder.path().join("locks.db"));
+        let mut store = SqliteStore::open(&config).unwrap();
+        // A device without a disk refuses to sync.
+        let device = File::open("/dev/null").unwrap();
+        store.log = Log::new(device, store.connection.get_mut().unwrap()).unwrap();
+        store.commit(|_| Ok(((), false))).unwrap();
+        store.commit(|_| Ok(((), true))).unwrap_err();
     }
 
     /// A process that commits without a pause does not let the log grow without bound.

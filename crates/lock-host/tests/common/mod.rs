@@ -1,7 +1,7 @@
 //! A map in memory that compares and sets, conflicts on purpose and may lose notices.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::ThreadId;
 
@@ -44,6 +44,7 @@ struct Shared {
     attempts: AtomicU64,
     tries: AtomicU64,
     updated_by: Mutex<Option<ThreadId>>,
+    needs_durability: AtomicBool,
     conflicts: AtomicU64,
     notices: AtomicU64,
 }
@@ -70,6 +71,7 @@ impl Map {
             attempts: AtomicU64::new(0),
             tries: AtomicU64::new(0),
             updated_by: Mutex::default(),
+            needs_durability: AtomicBool::default(),
             conflicts: AtomicU64::new(0),
             notices: AtomicU64::new(0),
         };
@@ -89,6 +91,11 @@ impl Map {
     /// The thread of the last update.
     pub(crate) fn updated_by(&self) -> Option<ThreadId> {
         *lock(&self.shared.updated_by)
+    }
+
+    /// Returns `true` if the last update had to be durable.
+    pub(crate) fn needs_durability(&self) -> bool {
+        self.shared.needs_durability.load(Ordering::SeqCst)
     }
 
     /// Number of lost notices.
@@ -161,6 +168,7 @@ impl StateStore for Map {
             };
             let mut draft = Draft::new(self.clock.now(), &mut read);
             step(&mut draft)?;
+            self.shared.needs_durability.store(draft.needs_durability(), Ordering::SeqCst);
             let (writes, events) = draft.into_parts();
             let attempt = self.shared.attempts.fetch_add(1, Ordering::SeqCst);
             if attempt.is_multiple_of(self.shared.manners.conflict_every) {

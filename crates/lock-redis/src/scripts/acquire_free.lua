@@ -3,8 +3,8 @@
 -- KEYS  1 state  2 token
 -- ARGV  1 the letter 1 and the request  2 ttl in us, 0 is never
 --       3 the flag 0, the mailbox and the terms  4 time in ms for which the state is kept, or 0
--- Answers the time, which is the token too; or the time and the token; or nothing when there is
--- anything, marks included, or no last token or next one, and the whole command has to decide.
+-- Answers the time, which is the token too; or the time and the token; or nothing where the key is
+-- in use, has marks, or the last or the next token is missing: the full command decides then.
 
 local ends = ARGV[2] == '0' and NEVER or now + ARGV[2]
 local state = ARGV[1] .. struct.pack(TERM_FORMAT, now, now, ends) .. ARGV[3]
@@ -14,7 +14,7 @@ if ARGV[4] == '0' then
 else
   set = redis.pcall('SET', KEYS[1], state, 'PX', ARGV[4], 'NX')
 end
--- What a server refuses, the whole command is refused by its word.
+-- A refusal by the server is returned as the answer of the full command would be.
 if not set or set.err then
   return false
 end

@@ -3,7 +3,7 @@
 -- KEYS  1 token, then the state of each
 -- ARGV  of each: the letter 1 and the request, ttl in us, the flag 0 with mailbox and terms, and the
 --       time in ms for which the state is kept, as for acquire_free
--- Answers the time, then the token of each; or nothing for each that the whole command has to decide.
+-- Answers the time, then the token of each; or nothing for each that the full command decides.
 
 local answers, last = { now }, redis.pcall('GET', KEYS[1])
 if type(last) ~= 'string' or now >= LAST_CLOCK then
@@ -19,7 +19,7 @@ for at = 2, #KEYS do
   if token < NEVER then
     local state = ARGV[arg] .. packed(TERM_FORMAT, token, now, ttl == '0' and NEVER or now + ttl)
       .. ARGV[arg + 2]
-    -- What fails here fails alone.
+    -- A failure of one leaves the others alone.
     if kept == '0' then
       granted = set('SET', KEYS[at], state, 'NX')
     else

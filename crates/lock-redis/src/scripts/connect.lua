@@ -1,13 +1,13 @@
--- Finds out whether this is a store of ours, and begins one where there is none.
+-- Checks the layout of the store, and creates the store if it is missing.
 --
 -- KEYS  1 token  2 layout
 -- ARGV  1 version of the layout  2 channel of the store
 -- Answers the time.
 
--- Writing to what is there already asks the server whether it takes writes at all.
+-- The write is repeated on an existing store, as it shows whether the server takes writes.
 local asked = redis.pcall('PERSIST', KEYS[1])
 if type(asked) == 'table' then
-  -- Servers before version 7 put where it happened before the word of what they refuse.
+  -- Before version 7 the place of an error stands before its code.
   local word = string.match(' ' .. asked.err, '[ -](%u%u%u+) ') or 'ERR'
   return redis.error_reply(word .. ' ' .. asked.err)
 end

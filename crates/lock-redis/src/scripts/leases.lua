@@ -1,9 +1,9 @@
--- Shows a part of the leases of a key that are alive.
+-- Returns a part of the live leases of a key.
 --
--- ARGV  3 where the walk over the leases stands, 0 at first  4 maximum number of leases
---       5 number of the requests that follow, whose leases of this part were shown before
--- Answers the time, leases, and where the walk goes on, 0 after the last; or nothing when there is
--- more of this part to be shown.
+-- ARGV  3 cursor of the walk over the leases, 0 at first  4 maximum number of leases
+--       5 number of the requests that follow: those of this part that were shown before
+-- Answers the time, leases, and the cursor of the next part, 0 after the last; or nothing while this
+-- part has more leases.
 
 local STEP = 100
 

@@ -23,7 +23,7 @@
 --       9 ends     zset: expiry: request by the end of its lease, of several
 --      10 marks    hash: request -> mark   11 fading  zset: request by the end of its mark
 --                  both expire after the last of them
---       The records in the details are what counts: queue, silence and ends are made of them.
+--       The details are the source: queue, silence and ends are derived from them.
 -- ARGV  1 number of entries that the journal keeps, 0 is no journal   2 the key
 --
 -- lease   request (16 bytes), token, time of the grant and end (doubles), flag, mailbox (16 bytes),
@@ -42,14 +42,13 @@
 -- Every answer begins with the time.
 
 -- Here and in the commands, `call`, `sub`, `now`, KEYS and ARGV are there already; nothing else
--- outlives a command: `begin` and `open` set all that follows anew. While a library is loaded, no
--- function of Lua is there to be called. What stands in capitals and is not below, the
--- forms of records among it, is put in its place by record.rs: FORMAT is a form for struct, and the
--- name of a part is where it begins.
+-- outlives a command: `begin` and `open` set all that follows anew. While a library is loaded, Lua's
+-- own functions cannot be called. Names in capitals that are not defined below come from record.rs:
+-- FORMAT is a form for struct, and the name of a part is its offset.
 
 local SWEEP_LIMIT, EVICT_LIMIT = 64, 64
--- Maximum number of leases that are over that a command drops, of bytes of leases that it reads, and
--- of bytes of a page.
+-- Maximum number of ended leases that a command drops, of bytes of leases that it reads, and of bytes
+-- of a page.
 local LEASE_LIMIT, BYTE_LIMIT, PAGE_BYTES = 256, 262144, 131072
 local MARK_SPAN, MARK_MAX_SPAN, MARK_LIMIT = 300000000, 3600000000, 1024
 local SHARED_KEYS, LOCK_KEYS = 4, 7
@@ -131,7 +130,7 @@ local function record(event, first, second)
   end
 end
 
--- Tells a mailbox, by a message on its channel, which is named like the token's key.
+-- Notifies a mailbox: a message on its channel, which is named like the token's key.
 local function tell(mailbox, message)
   if mailbox ~= NOWHERE then
     call('PUBLISH', sub(TOKEN, 1, -6) .. 'mailbox:' .. mailbox, message)
@@ -147,14 +146,14 @@ local function tell_end(mailbox, request, token, ending)
   tell(mailbox, 'e' .. request .. struct.pack(ENDED_FORMAT, token, #ending) .. ending .. KEY)
 end
 
--- Tells everybody that something of the store was lost: who holds or waits has to ask.
+-- Notifies every mailbox that the store lost data: holders and waiters ask for their state.
 local function tell_lost()
   call('PUBLISH', sub(TOKEN, 1, -6) .. 'store', 'lost')
 end
 
--- The next token. Where the last one is missing, leases are missing, too: then it is written,
--- everybody is told, and there is none, so that this command grants nothing. There is none either
--- after the last that can be told from others.
+-- The next token; nil where the last one is missing, and leases with it: it is then written anew and
+-- every mailbox is notified, and this command grants nothing. Nil as well after 2^53, the last exact
+-- number.
 local function next_token()
   if grants_left < 0 then
     return nil
@@ -179,7 +178,7 @@ local function next_token()
   return last + 1
 end
 
--- What a command answers that has no token to grant with.
+-- The answer of a command without a token for its grant.
 local function no_token()
   if used_up then
     return redis.error_reply('CORRUPT the last token is ' .. call('GET', TOKEN) .. ': none is left')

@@ -1,7 +1,7 @@
--- Does once whatever the other scripts do, so that a user who may not is told when it connects.
+-- Calls each command of the other scripts once, so that connecting fails where a permission is missing.
 --
--- KEYS  1 a key that nobody uses
--- ARGV  1 a channel that nobody listens to
+-- KEYS  1 an unused key
+-- ARGV  1 an unused channel
 
 local key = KEYS[1]
 call('SET', key, '')

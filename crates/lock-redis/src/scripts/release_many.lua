@@ -1,12 +1,12 @@
--- Ends leases that are alone and that nobody waits for: release_alone for many, none of them twice.
+-- Ends lone leases without waiters: release_alone for many, none of them twice.
 --
 -- KEYS  the state of each
 -- ARGV  of each the letter 1, the request and the token
 -- Answers the time, then of each 1 when the lease ended or 0 when it was over; or nothing for each
--- that another command has to decide.
+-- that another command decides.
 
 local answers, ended, unpacked = { now }, {}, struct.unpack
--- What is no string reads as nothing: by itself, it is found to be damaged.
+-- A key of another type reads as missing: its own command reports the damage.
 local states = call('MGET', unpack(KEYS))
 for at = 1, #KEYS do
   local state = states[at]
@@ -17,7 +17,7 @@ for at = 1, #KEYS do
     answers[at + 1] = false
   end
 end
--- What a server refuses, each whole command is refused by its word.
+-- A refusal by the server is returned as the answer of each full command would be.
 if #ended > 0 and type(redis.pcall('DEL', unpack(ended))) == 'table' then
   for at = 1, #KEYS do
     answers[at + 1] = false

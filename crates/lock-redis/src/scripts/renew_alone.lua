@@ -1,15 +1,15 @@
--- Makes leases that are alone, and that nobody waits for, last their ttl from now.
+-- Extends lone leases without waiters to their ttl from now.
 --
 -- KEYS  the state of each
 -- ARGV  of each the letter 1, the request and the token; the ttl in ms, 0 is never; and the mailbox
--- Answers the time, then the end of each; or nothing for each that the whole command has to decide.
+-- Answers the time, then the end of each; or nothing for each that the full command decides.
 
 local BYTE_LIMIT = 262144
 local answers, bytes = { now }, 0
 for at = 1, #KEYS do
   local arg = 3 * at - 2
   local ttl = ARGV[arg + 1]
-  -- What fails here fails alone.
+  -- A failure of one leaves the others alone.
   local state = bytes < BYTE_LIMIT and redis.pcall('GET', KEYS[at])
   answers[at + 1] = false
   if type(state) == 'string' and sub(state, 1, ALONE_GRANTED - 1) == ARGV[arg] then

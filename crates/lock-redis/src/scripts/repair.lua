@@ -1,4 +1,4 @@
--- Repairs a lock whose structures do not match, whatever it costs.
+-- Repairs a lock whose structures do not match; its cost is not bounded.
 --
 -- Answers the time, and the numbers of leases and of waiters that were kept, and of those that were
 -- dropped.
