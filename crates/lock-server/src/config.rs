@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::TerraformPolicy;
+
 /// Limits of the service.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -24,15 +26,16 @@ pub struct ServiceConfig {
     pub state_bytes: usize,
     /// Longest wait of Terraform's `LOCK` before it is answered 423; `None` is for ever.
     pub terraform_patience: Option<Duration>,
+    /// Terms of the runs of Terraform.
+    pub terraform_policy: TerraformPolicy,
     /// Interval between two lines of a connection that holds a key.
     pub pulse: Duration,
 }
 
 impl Default for ServiceConfig {
-    /// Waits of an hour, 10 s for the store, names of this machine only, 16,384
-    /// connections, 10 s for the head of a request, 5 s
-    /// for connections at the end, bodies of 1 MiB, states of 256 MiB, Terraform waits for ever, a line
-    /// every 10 s.
+    /// Waits of an hour, 10 s for the store, names of this machine only, 16,384 connections, 10 s for
+    /// the head of a request, 5 s for connections at the end, bodies of 1 MiB, states of 256 MiB,
+    /// Terraform waits for ever without rules, a line every 10 s.
     fn default() -> Self {
         Self {
             longest_wait: Duration::from_secs(3600),
@@ -44,6 +47,7 @@ impl Default for ServiceConfig {
             body_bytes: 1024 * 1024,
             state_bytes: 256 * 1024 * 1024,
             terraform_patience: None,
+            terraform_policy: TerraformPolicy::default(),
             pulse: Duration::from_secs(10),
         }
     }
@@ -111,6 +115,12 @@ impl ServiceConfig {
     #[must_use]
     pub fn with_terraform_patience(self, patience: Duration) -> Self {
         Self { terraform_patience: Some(patience), ..self }
+    }
+
+    /// Gives the locks of Terraform's states the terms of this policy.
+    #[must_use]
+    pub fn with_terraform_policy(self, terraform_policy: TerraformPolicy) -> Self {
+        Self { terraform_policy, ..self }
     }
 
     /// Sends a line this often to a client whose connection holds a key.

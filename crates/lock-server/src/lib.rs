@@ -12,4 +12,7 @@ mod terraform;
 pub use config::ServiceConfig;
 pub use problem::{Outcome, Problem};
 pub use service::Service;
-pub use terraform::{FileStates, Refused, StateError, StateName, StateStore, Write};
+pub use terraform::{
+    DocumentStates, FileStates, Refused, StateError, StateName, StateStore, TerraformPolicy,
+    TerraformRule, Write,
+};

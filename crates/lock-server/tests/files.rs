@@ -1,10 +1,10 @@
-//! States in files: fenced, checked, and never half written.
+//! States in files: checked, and kept in versions.
 
 use std::fs;
 use std::path::PathBuf;
 
 use lock_core::FencingToken;
-use lock_server::{FileStates, StateName, StateStore, Write};
+use lock_server::{FileStates, StateName, StateStore};
 use tempfile::TempDir;
 
 fn store() -> (FileStates, StateName, TempDir) {
@@ -19,20 +19,6 @@ fn token(number: u64) -> FencingToken {
 
 fn of(folder: &TempDir, file: &str) -> PathBuf {
     folder.path().join("prod.state~").join(file)
-}
-
-#[tokio::test]
-async fn write_below_the_highest_token_is_refused() {
-    let (states, name, _folder) = store();
-    assert_eq!(states.replace(&name, token(5), Some("old".into())).await.unwrap(), Write::Done);
-    // The next holder has only been granted the lock.
-    assert_eq!(states.fence(&name, token(7)).await.unwrap(), Write::Done);
-    let late = states.replace(&name, token(5), Some("late".into())).await.unwrap();
-    assert_eq!(late, Write::Outdated { highest: token(7) });
-    assert_eq!(states.replace(&name, token(5), None).await.unwrap(), late);
-    assert_eq!(states.load(&name).await.unwrap().unwrap(), "old");
-    assert_eq!(states.replace(&name, token(7), Some("new".into())).await.unwrap(), Write::Done);
-    assert_eq!(states.load(&name).await.unwrap().unwrap(), "new");
 }
 
 #[tokio::test]
@@ -66,28 +52,4 @@ async fn last_versions_are_kept() {
     assert_eq!(versions, (10..30).collect::<Vec<_>>());
     let oldest = fs::read_to_string(of(&folder, "versions/10")).unwrap();
     assert!(oldest.ends_with("\n10"), "{oldest}");
-}
-
-/// Two servers that share the folder lose no write of each other, and no reader sees a half of one.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_of_one_folder_take_turns() {
-    let (states, name, folder) = store();
-    let others = FileStates::new(folder.path());
-    let writers = [(states.clone(), 'a'), (others, 'b')].map(|(states, letter)| {
-        let name = name.clone();
-        tokio::spawn(async move {
-            let body = letter.to_string().repeat(100_000);
-            for _ in 0..20 {
-                let _ = states.replace(&name, token(5), Some(body.clone().into())).await.unwrap();
-            }
-        })
-    });
-    while writers.iter().any(|writer| !writer.is_finished()) {
-        if let Some(body) = states.load(&name).await.unwrap() {
-            assert!(body.len() == 100_000 && body.iter().all(|byte| *byte == body[0]));
-        }
-    }
-    for writer in writers {
-        writer.await.unwrap();
-    }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Server, answer};
-use lock_core::{LockStore, ManualClock, RequestId, Timestamp};
+use lock_core::{LockStore, ManualClock, Priority, RequestId, Timestamp};
 use lock_memory::MemoryBackend;
-use lock_server::{FileStates, Service, ServiceConfig};
+use lock_server::{FileStates, Service, ServiceConfig, TerraformPolicy, TerraformRule};
 use lock_sqlite::SqliteConfig;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -89,6 +89,78 @@ async fn locks_are_granted_in_the_order_of_the_queue() {
     assert_eq!(last.await.expect("no panic"), StatusCode::OK);
     assert_eq!(call(&server, "UNLOCK", &third).await.0, StatusCode::OK);
     assert_eq!(call(&server, "UNLOCK", &third).await.0, StatusCode::OK);
+}
+
+/// A `LockInfo` of a plan.
+fn plan(who: &str) -> Value {
+    let mut info = info(who);
+    info["Operation"] = "OperationTypePlan".into();
+    info
+}
+
+#[tokio::test]
+async fn plans_share_the_lock_where_the_policy_says_so() {
+    let plans = TerraformRule::new().with_operations(["plan"]).shared();
+    let policy = TerraformPolicy::new([plans]);
+    let (server, _folder) = start(ServiceConfig::new().with_terraform_policy(policy)).await;
+    let (plans, apply) = ([plan("first"), plan("second")], info("apply"));
+    for plan in &plans {
+        assert_eq!(call(&server, "LOCK", plan).await.0, StatusCode::OK);
+    }
+    let applying = spawn_lock(&server, &apply);
+    server.waiting(KEY, 1).await;
+    // Fair: a plan that comes later waits behind the apply.
+    let late = plan("late");
+    let planning = spawn_lock(&server, &late);
+    server.waiting(KEY, 2).await;
+    let (status, problem) = write(&server, &plans[0], "{}").await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert!(problem["detail"].as_str().unwrap().contains("is shared"), "{problem}");
+    assert_eq!(call(&server, "UNLOCK", &plans[0]).await.0, StatusCode::OK);
+    assert!(!applying.is_finished());
+    assert_eq!(call(&server, "UNLOCK", &plans[1]).await.0, StatusCode::OK);
+    assert_eq!(applying.await.unwrap(), StatusCode::OK);
+    assert_eq!(write(&server, &apply, "{}").await.0, StatusCode::OK);
+    assert!(!planning.is_finished());
+    assert_eq!(call(&server, "UNLOCK", &apply).await.0, StatusCode::OK);
+    assert_eq!(planning.await.unwrap(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn priority_follows_the_policy() {
+    let rules = Priority::ALL.map(|priority| {
+        TerraformRule::new().with_users([priority.as_str()]).with_priority(priority)
+    });
+    let policy = TerraformPolicy::new(rules);
+    let (server, _folder) = start(ServiceConfig::new().with_terraform_policy(policy)).await;
+    let holder = info("anybody");
+    assert_eq!(call(&server, "LOCK", &holder).await.0, StatusCode::OK);
+    for (count, priority) in (1..).zip(Priority::ALL) {
+        drop(spawn_lock(&server, &info(&format!("{}@runner", priority.as_str()))));
+        server.waiting(KEY, count).await;
+    }
+    let (_, seen) = server.get(&format!("/v1/locks/{KEY}")).await;
+    let waiters = seen["value"]["waiters"]["items"].as_array().unwrap();
+    let owners: Vec<_> = waiters.iter().map(|waiter| waiter["owner"].as_str().unwrap()).collect();
+    assert_eq!(owners, ["critical@runner", "high@runner", "normal@runner", "low@runner"]);
+}
+
+/// A policy may end locks that nobody unlocks; the writer that comes back too late is refused.
+#[tokio::test]
+async fn lease_of_a_policy_ends_by_itself() {
+    let hour = Duration::from_secs(3600);
+    let rule = TerraformRule::new().with_lease(hour).unwrap();
+    let config = ServiceConfig::new().with_terraform_policy(TerraformPolicy::new([rule]));
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1)));
+    let store = MemoryBackend::with_clock(Arc::<ManualClock>::clone(&clock));
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(Arc::new(store), config, folder.path()).await;
+    let (gone, next) = (info("gone"), info("next"));
+    assert_eq!(call(&server, "LOCK", &gone).await.0, StatusCode::OK);
+    clock.advance(hour);
+    assert_eq!(call(&server, "LOCK", &next).await.0, StatusCode::OK);
+    assert_eq!(write(&server, &gone, "{}").await.0, StatusCode::CONFLICT);
+    assert_eq!(write(&server, &next, "{}").await.0, StatusCode::OK);
 }
 
 #[tokio::test]

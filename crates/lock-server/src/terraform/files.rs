@@ -187,7 +187,7 @@ fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn checksum(body: &[u8]) -> String {
+pub(super) fn checksum(body: &[u8]) -> String {
     let mut line: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
     line.push('\n');
     line

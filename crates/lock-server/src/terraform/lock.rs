@@ -7,9 +7,9 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lock_core::{
-    CancelRequest, Cancellation, ErrorKind, EvictRequest, FencingToken, HearRequest, Heard,
-    InspectQuery, Inspection, Lease, OwnerId, Reason, ReleaseRequest, RenewRequest, Renewal,
-    RequestId, Timed, Ttl,
+    CancelRequest, Cancellation, ErrorKind, EvictRequest, HearRequest, Heard, InspectQuery,
+    Inspection, Lease, Mode, OwnerId, Reason, ReleaseRequest, RenewRequest, Renewal, RequestId,
+    Timed, Ttl,
 };
 
 use super::lock_info::LockInfo;
@@ -32,7 +32,8 @@ pub(super) async fn lock(
     let request = info.request()?;
     let acquire = service.manager.acquire(state.key()).request(request);
     let acquire = acquire.owner(info.owner()?);
-    let acquire = acquire.metadata(info.metadata()?);
+    let rule = service.config.terraform_policy.rule(state, &info);
+    let acquire = acquire.metadata(info.metadata()?).mode(rule.mode()).priority(rule.priority());
     // Should nobody be there any more when it is granted, it is over with this.
     let acquire = acquire.ttl(KEEP).keep_alive(KEEP);
     let acquire = match terraform.patience {
@@ -40,21 +41,23 @@ pub(super) async fn lock(
         None => acquire,
     };
     match acquire.lease().await {
-        Ok(lease) => granted(service, terraform, state, &lease).await,
+        Ok(lease) => granted(service, terraform, state, &lease, rule.lease()).await,
         Err(error) if error.kind() == ErrorKind::WaitOver => held(service, state, request).await,
         Err(error) => Err(Problem::from(error)),
     }
 }
 
-/// Fences the state, and lets the lock last until it is unlocked: Terraform renews nothing.
+/// Fences the state, and lets the lock last as long as the policy says: Terraform renews nothing.
 async fn granted(
     service: &Service,
     terraform: &Terraform,
     state: &StateName,
     lease: &Lease,
+    ttl: Ttl,
 ) -> Result<Response, Problem> {
     let fenced = terraform.states.fence(state, lease.token).await?;
-    if let Write::Outdated { highest } = fenced {
+    // Of several that share the lock, an earlier one may come later.
+    if let (Mode::Exclusive, Write::Outdated { highest }) = (lease.mode, fenced) {
         let detail = format!(
             "the state was written under token {highest}, above {} of this lock: \
              the store of locks is another, or has lost its last writes",
@@ -62,7 +65,7 @@ async fn granted(
         );
         return Err(Problem::new(StatusCode::CONFLICT, "outdated", detail));
     }
-    let renews = [RenewRequest::new(lease.name(), Ttl::Never)];
+    let renews = [RenewRequest::new(lease.name(), ttl)];
     match service.one(service.store.renew(&renews)).await?.value {
         Renewal::Renewed { .. } => Ok(Json(LockInfo::of(lease)).into_response()),
         Renewal::Ended(end) => Err(Problem::not_held(Some(end))),
@@ -145,15 +148,14 @@ async fn force_unlock(service: &Service, state: &StateName) -> Result<Response, 
     }
 }
 
-/// The token of the lock that an `ID` holds now.
-pub(super) async fn token(
+/// The lock that an `ID` holds now.
+pub(super) async fn lock_of(
     service: &Service,
     state: &StateName,
     request: RequestId,
-) -> Result<Option<FencingToken>, Problem> {
+) -> Result<Option<Lease>, Problem> {
     let seen = inspect(service, state).await?.value;
-    let lease = seen.leases.iter().find(|lease| lease.request == request);
-    Ok(lease.map(|lease| lease.token))
+    Ok(seen.leases.into_iter().find(|lease| lease.request == request))
 }
 
 /// Returns the first holder of a state's lock, if it is held.

@@ -3,8 +3,9 @@
 use axum::body::Bytes;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use lock_core::Mode;
 
-use super::lock::{holder, token};
+use super::lock::{holder, lock_of};
 use super::lock_info;
 use super::{Refused, StateName, Write};
 use crate::Service;
@@ -27,17 +28,19 @@ pub(super) async fn write(
     body: Option<Bytes>,
 ) -> Result<Response, Problem> {
     let held = match id {
-        Some(id) => token(service, state, lock_info::request(id)?).await?,
+        Some(id) => lock_of(service, state, lock_info::request(id)?).await?,
         None => None,
     };
     let reason = match held {
-        Some(token) => match terraform.states.replace(state, token, body.clone()).await? {
+        Some(lease) if lease.mode != Mode::Exclusive => {
+            format!("lock {} is shared, by the policy for {}", lease.request, lease.owner)
+        }
+        Some(lease) => match terraform.states.replace(state, lease.token, body.clone()).await? {
             Write::Done => return Ok(StatusCode::OK.into_response()),
-            Write::Outdated { highest } => {
-                format!(
-                    "token {token} of the lock is below {highest}, which holds the state by now"
-                )
-            }
+            Write::Outdated { highest } => format!(
+                "token {} of the lock is below {highest}, which holds the state by now",
+                lease.token
+            ),
         },
         None => match (id, holder(service, state).await?) {
             (Some(id), None) => format!("lock {id} is not held any more"),
