@@ -9,6 +9,7 @@ mod model;
 #[doc(no_inline)]
 pub use async_trait::async_trait;
 pub use contract::backend::LockBackend;
+pub use contract::deadlock::{Deadlock, DeadlockMember};
 pub use contract::error::{Error, ErrorKind, Operation, Result};
 pub use contract::event::{Change, ChangeKind, ChangeKinds, EventFilter, LockEvent, Watched};
 pub use contract::health::{Capabilities, Health};
@@ -29,8 +30,8 @@ pub use contract::waiter::Waiter;
 #[doc(no_inline)]
 pub use futures_core::Stream;
 pub use manager::{
-    Acquire, Attempt, GuardError, LeaseStream, LockGuard, LockManager, ManagerConfig,
-    ShutdownReport, Try, Wait,
+    Acquire, Attempt, DeadlockPolicy, GuardError, LeaseStream, LockGuard, LockManager,
+    ManagerConfig, Session, ShutdownReport, Try, VictimChoice, Wait,
 };
 #[cfg(feature = "test-util")]
 pub use manager::{ManagerFault, plant};

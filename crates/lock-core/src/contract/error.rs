@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::model::invalid::InvalidInput;
-use crate::{End, LockKey, LossReason, QueuePosition, Timed};
+use crate::{Deadlock, End, LockKey, LossReason, QueuePosition, Timed};
 
 /// The result of an operation on locks.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -45,7 +45,7 @@ pub enum ErrorKind {
     NotHeld,
     /// The lease was lost while it was in use.
     Lost,
-    /// The request is part of a deadlock. Reserved: nothing detects deadlocks in this version.
+    /// The request was the victim of a [deadlock](Error::deadlock) between sessions.
     Deadlock,
     /// The receiver of a transfer cannot receive the lease.
     Refused,
@@ -221,6 +221,12 @@ impl Error {
             Some(LossReason::Ended(end)) => Some(end),
             _ => self.0.end.as_ref(),
         }
+    }
+
+    /// Which sessions wait for one another, if the request was the victim of a deadlock.
+    #[must_use]
+    pub fn deadlock(&self) -> Option<&Deadlock> {
+        self.0.source.as_ref()?.downcast_ref()
     }
 
     /// The address of the server, for a store on a network; it names no password.

@@ -1,6 +1,7 @@
 //! The contract: the two backend traits, their requests and replies.
 
 pub(crate) mod backend;
+pub(crate) mod deadlock;
 pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod health;

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::{AgeingStep, InvalidInput, KeepAlive, Timeout, Ttl};
+use crate::{AgeingStep, DeadlockPolicy, InvalidInput, KeepAlive, Timeout, Ttl};
 
 /// The settings of a manager, from which each request may differ.
 ///
@@ -21,6 +21,8 @@ pub struct ManagerConfig {
     pub queue_limit: Option<NonZeroU32>,
     /// Default head start per level of priority: 2 minutes.
     pub ageing_step: AgeingStep,
+    /// Choice of the victim of a deadlock between sessions: the lowest priority, then the youngest.
+    pub deadlock_policy: DeadlockPolicy,
     /// Default time-out of a command: 5 seconds.
     pub operation_timeout: Timeout,
     /// Default time-out of a shutdown, for guards in use and for the store: 30 seconds.
@@ -34,6 +36,7 @@ impl Default for ManagerConfig {
             keep_alive: KeepAlive::default(),
             queue_limit: None,
             ageing_step: AgeingStep::default(),
+            deadlock_policy: DeadlockPolicy::default(),
             operation_timeout: Timeout::OPERATION,
             shutdown_timeout: Timeout::SHUTDOWN,
         }
@@ -78,6 +81,12 @@ impl ManagerConfig {
         T: TryInto<AgeingStep, Error: Into<InvalidInput>>,
     {
         Ok(Self { ageing_step: step.try_into().map_err(T::Error::into)?, ..self })
+    }
+
+    /// The victim of a deadlock between sessions is chosen like this.
+    #[must_use]
+    pub fn with_deadlock_policy(self, deadlock_policy: DeadlockPolicy) -> Self {
+        Self { deadlock_policy, ..self }
     }
 
     /// The store may take this long to answer one command.

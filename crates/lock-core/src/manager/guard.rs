@@ -16,7 +16,7 @@ use super::renewal::RenewedOnce;
 use super::{Shared, TrackerToken};
 use crate::{
     CancelRequest, Error, ErrorKind, FencingToken, Lease, LockKey, LossReason, Operation, Release,
-    ReleaseRequest, RequestId, Result, Timestamp, Transfer, TransferRequest, TransferTo,
+    ReleaseRequest, RequestId, Result, SessionId, Timestamp, Transfer, TransferRequest, TransferTo,
 };
 
 /// A held lock.
@@ -312,6 +312,7 @@ struct Successor {
     shared: Arc<Shared>,
     request: CancelRequest,
     gone_by: Option<Instant>,
+    session: SessionId,
     may_hold: bool,
 }
 
@@ -320,7 +321,8 @@ impl Successor {
         let cancel = CancelRequest::new(guard.lease.key.clone(), request);
         let request = cancel.with_answer_outstanding(true);
         let gone_by = guard.lease.ttl.span().map(|span| Instant::now() + span);
-        Self { shared: Arc::clone(&guard.shared), request, gone_by, may_hold: true }
+        let (shared, session) = (Arc::clone(&guard.shared), guard.lease.session);
+        Self { shared, request, gone_by, session, may_hold: true }
     }
 }
 
@@ -328,7 +330,8 @@ impl Drop for Successor {
     fn drop(&mut self) {
         if self.may_hold {
             let command = ReleaseCommand::Request(self.request.clone());
-            ReleaseJob::new(TrackerToken::new(&self.shared), command, self.gone_by).leave();
+            let tracker = TrackerToken::new(&self.shared);
+            ReleaseJob::new(tracker, command, self.gone_by, self.session).leave();
         }
     }
 }
@@ -354,7 +357,7 @@ impl Drop for LockGuard {
             ReleaseCommand::Lease(ReleaseRequest::new(self.lease.name()))
         };
         let gone_by = self.lease.ttl.span().map(|span| Instant::now() + span);
-        ReleaseJob::new(tracker, command, gone_by).leave();
+        ReleaseJob::new(tracker, command, gone_by, self.lease.session).leave();
     }
 }
 

@@ -8,6 +8,8 @@ mod backoff;
 mod bounded;
 mod clock_bound;
 mod config;
+mod deadlock;
+mod departures;
 mod guard;
 mod lease_validity;
 mod life;
@@ -20,15 +22,18 @@ mod queue;
 mod releaser;
 mod renewal;
 mod rounds;
+mod session;
 mod waiter_entry;
 mod waiter_registry;
 
 pub use acquire::{Acquire, Attempt, Try, Wait};
 pub use config::ManagerConfig;
+pub use deadlock::{DeadlockPolicy, VictimChoice};
 pub use guard::{GuardError, LockGuard};
 pub use listing::LeaseStream;
 #[cfg(feature = "test-util")]
 pub use planted::{ManagerFault, plant};
+pub use session::Session;
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,6 +45,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{InvalidInput, LockKey, LockStore, MailboxId, Operation, OwnerId, Result};
+use departures::Departures;
 use life::{Life, Task};
 use mailbox::Mailbox;
 #[cfg(not(feature = "test-util"))]
@@ -98,6 +104,8 @@ struct Shared {
     life: Arc<Life>,
     /// Requests that are pending or being released.
     tracker: TaskTracker,
+    /// Releases on their way, by session.
+    departures: Arc<Departures>,
     /// Number of releases abandoned before they reached the store.
     unreleased: AtomicUsize,
 }
@@ -164,6 +172,7 @@ impl LockManager {
             mailbox: Arc::new(mailbox),
             life: Arc::new(life),
             tracker: TaskTracker::new(),
+            departures: Arc::default(),
             unreleased: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared) }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::bounded::bounded;
 use super::clock_bound::ClockBound;
+use super::deadlock::Detector;
 use super::notification::{EarlyNotice, Notification, QueueStatus};
 use super::planted::{self, ManagerFault};
 use super::releaser::{ReleaseCommand, ReleaseJob};
@@ -46,6 +47,26 @@ impl PendingRequest {
 
     pub(super) const fn key(&self) -> &LockKey {
         &self.request.key
+    }
+
+    /// The detector of deadlocks, if the request is in a session with others.
+    pub(super) fn detector(&self, heartbeat: Duration) -> Option<Detector> {
+        let AcquireRequest { id: request, session, ref key, .. } = self.request;
+        let is_alone = session == request.into();
+        let (shared, key) = (Arc::clone(&self.tracker.shared), key.clone());
+        (!is_alone).then_some(Detector { shared, key, request, session, heartbeat })
+    }
+
+    /// Waits until what the session has dropped has reached the store, as long as that may take.
+    pub(super) async fn until_departed(&self, limit: Duration) {
+        let departed = self.tracker.shared.departures.until_none(self.request.session);
+        let _ = tokio::time::timeout(limit, departed).await;
+    }
+
+    /// Returns `true` if something that the session has dropped is on its way to the store.
+    pub(super) fn has_departures(&self) -> bool {
+        let AcquireRequest { id, session, .. } = self.request;
+        session != id.into() && self.tracker.shared.departures.has(session)
     }
 
     /// The manager that the request is of.
@@ -193,6 +214,6 @@ impl Drop for PendingRequest {
         let cancel = CancelRequest::new(self.request.key.clone(), self.request.id);
         let command = ReleaseCommand::Request(cancel.with_answer_outstanding(answer_outstanding));
         let gone_by = longest.map(|longest| Instant::now() + longest);
-        ReleaseJob::new(self.tracker.clone(), command, gone_by).leave();
+        ReleaseJob::new(self.tracker.clone(), command, gone_by, self.request.session).leave();
     }
 }

@@ -1,5 +1,6 @@
 //! The acquire loop: send the request, wait for notifications, rejoin the queue.
 
+use std::future::{Future, pending};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
@@ -10,7 +11,9 @@ use super::clock_bound::ClockBound;
 use super::notification::{Notification, QueueStatus};
 use super::pending_request::{Answer, PendingRequest};
 use super::planted::{self, ManagerFault};
-use crate::{Acquisition, End, Error, ErrorKind, Operation, QueuePosition, Result, Timed};
+use crate::{
+    Acquisition, Deadlock, End, Error, ErrorKind, Operation, QueuePosition, Result, Timed,
+};
 
 /// Delay after which the heartbeat task counts as stopped.
 const STALL: Duration = Duration::from_secs(2);
@@ -40,6 +43,9 @@ impl Queue {
         // The request itself needs time, too.
         let half = self.until_time_is_up(longest * 2) / 2;
         self.pending.shared().mailbox.until_opened(half).await;
+        if self.pending.has_departures() {
+            Box::pin(self.pending.until_departed(half)).await;
+        }
         loop {
             // However short the wait, a store on a network is given the time for one answer.
             let limit = self.until_time_is_up(longest).max(SHORTEST_ANSWER.min(longest));
@@ -89,6 +95,9 @@ impl Queue {
     /// Waits for the end of the request; nothing when it lost its place.
     async fn in_queue(&mut self) -> Option<Result<LockGuard>> {
         let closed = self.pending.shared().life.closed().clone();
+        let detector = self.pending.detector(self.heartbeat);
+        let position = self.pending.status().map(|status| status.position);
+        let mut deadlock = detector.map(|detector| Box::pin(detector.until_victim(position)));
         let mut look_at = self.stalls_at()?;
         let mut is_late = false;
         loop {
@@ -97,6 +106,7 @@ impl Queue {
                 biased;
                 () = closed.cancelled() => return Some(Err(self.closed())),
                 news = self.pending.news() => Some(news),
+                deadlock = until_some(&mut deadlock) => return Some(Err(self.deadlock(deadlock))),
                 () = sleep_until(wake_at) => None,
             };
             match news {
@@ -201,6 +211,11 @@ impl Queue {
         self.error(ErrorKind::Ended).with_end(end)
     }
 
+    fn deadlock(&mut self, deadlock: Deadlock) -> Error {
+        self.last = self.pending.status();
+        self.error(ErrorKind::Deadlock).with_source(deadlock)
+    }
+
     fn closed(&mut self) -> Error {
         self.last = self.pending.status();
         let error = self.pending.shared().life.error(Operation::Acquire);
@@ -228,5 +243,13 @@ impl Queue {
             }
             None => error,
         }
+    }
+}
+
+/// Completes with the future, if there is one.
+async fn until_some<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
     }
 }

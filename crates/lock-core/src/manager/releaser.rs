@@ -13,7 +13,7 @@ use super::backoff::Backoff;
 use super::bounded::{bounded, unwinding};
 use super::planted::{self, ManagerFault};
 use super::{Shared, TrackerToken};
-use crate::{CancelRequest, LockKey, Operation, ReleaseRequest, Result};
+use crate::{CancelRequest, LockKey, Operation, ReleaseRequest, Result, SessionId};
 
 /// Command that ends an abandoned lease or request.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub(super) struct ReleaseJob {
     command: ReleaseCommand,
     /// Time of expiry in the store; `None` if it does not expire.
     gone_by: Option<Instant>,
+    session: SessionId,
     is_told: bool,
 }
 
@@ -44,8 +45,9 @@ impl ReleaseJob {
         tracker: TrackerToken,
         command: ReleaseCommand,
         gone_by: Option<Instant>,
+        session: SessionId,
     ) -> Self {
-        Self { tracker, command, gone_by, is_told: false }
+        Self { tracker, command, gone_by, session, is_told: false }
     }
 
     /// Sends the release: immediately if that does not wait, otherwise in the background. Never
@@ -54,6 +56,7 @@ impl ReleaseJob {
         let shared = Arc::clone(&self.tracker.shared);
         // Elsewhere the store might start what only works there.
         let is_at_home = shared.life.is_at_home();
+        let session = self.session;
         let mut telling: ReleaseFuture = Box::pin(self.tell());
         if is_at_home {
             let mut cx = Context::from_waker(Waker::noop());
@@ -61,7 +64,11 @@ impl ReleaseJob {
                 return;
             }
         }
-        shared.life.hand_over(telling);
+        let departure = shared.departures.enter(session);
+        shared.life.hand_over(Box::pin(async move {
+            telling.await;
+            drop(departure);
+        }));
     }
 
     /// Sends the release until the store confirms it or the request has expired.
