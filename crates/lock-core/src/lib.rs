@@ -30,8 +30,8 @@ pub use contract::waiter::Waiter;
 #[doc(no_inline)]
 pub use futures_core::Stream;
 pub use manager::{
-    Acquire, Attempt, DeadlockPolicy, GuardError, LeaseStream, LockGuard, LockManager,
-    ManagerConfig, Session, ShutdownReport, Try, VictimChoice, Wait,
+    Acquire, AcquireAll, Attempt, DeadlockPolicy, GuardError, LeaseStream, LockGuard, LockManager,
+    LockSet, ManagerConfig, Session, ShutdownReport, Try, VictimChoice, Wait,
 };
 #[cfg(feature = "test-util")]
 pub use manager::{ManagerFault, plant};

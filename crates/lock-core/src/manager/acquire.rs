@@ -279,6 +279,42 @@ async fn attempt(pending: &mut PendingRequest) -> Result<Attempt> {
 }
 
 impl Acquire<Wait> {
+    /// The key, if all values are within their limits.
+    pub(super) fn key(&self) -> Result<&LockKey> {
+        match &self.request {
+            Ok(request) => Ok(&request.key),
+            Err(input) => Err(Error::invalid(Operation::Acquire, input.clone())),
+        }
+    }
+
+    /// The same request with another identity.
+    pub(super) fn again(&self) -> Self {
+        self.with_new_identity()
+    }
+
+    /// The same request with another identity, which tries once.
+    pub(super) fn again_once(&self) -> Acquire<Try> {
+        self.with_new_identity()
+    }
+
+    fn with_new_identity<P>(&self) -> Acquire<P> {
+        let Self { manager, request, head_start, keep_alive, queue_limit, wait, .. } = self;
+        let id = RequestId::random();
+        Acquire {
+            manager: manager.clone(),
+            request: request.clone().map(|request| AcquireRequest { id, ..request }),
+            head_start: *head_start,
+            keep_alive: *keep_alive,
+            queue_limit: *queue_limit,
+            wait: *wait,
+            patience: PhantomData,
+        }
+    }
+
+    pub(super) fn wait_at_most(self, wait: Option<Duration>) -> Self {
+        Self { wait, ..self }
+    }
+
     pub(super) fn queue(self) -> Result<(Queue, tracing::Span)> {
         let (keep_alive, queue_limit) = (self.keep_alive, self.queue_limit);
         let give_up_at = self.wait.and_then(|wait| Instant::now().checked_add(wait));

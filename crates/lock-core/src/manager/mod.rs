@@ -1,6 +1,7 @@
 //! The front: one type for programs that take turns, over any store.
 
 mod acquire;
+mod acquire_all;
 mod acquire_lease;
 mod admin;
 mod agenda;
@@ -14,6 +15,7 @@ mod guard;
 mod lease_validity;
 mod life;
 mod listing;
+mod lock_set;
 mod mailbox;
 mod notification;
 mod pending_request;
@@ -27,10 +29,12 @@ mod waiter_entry;
 mod waiter_registry;
 
 pub use acquire::{Acquire, Attempt, Try, Wait};
+pub use acquire_all::AcquireAll;
 pub use config::ManagerConfig;
 pub use deadlock::{DeadlockPolicy, VictimChoice};
 pub use guard::{GuardError, LockGuard};
 pub use listing::LeaseStream;
+pub use lock_set::LockSet;
 #[cfg(feature = "test-util")]
 pub use planted::{ManagerFault, plant};
 pub use session::Session;

@@ -44,6 +44,10 @@ impl Session {
         self.id
     }
 
+    pub(super) const fn manager(&self) -> &LockManager {
+        &self.manager
+    }
+
     /// As [`LockManager::acquire`], in this session.
     pub fn acquire<K>(&self, key: K) -> Acquire<Wait>
     where
