@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use lock_core::{LockKey, OwnerId, Priority, Reason, RequestId};
+use lock_core::{LockKey, OwnerId, Priority, Reason, RequestId, SessionId};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -14,7 +14,7 @@ Exit codes:
    64  wrong usage
    69  the store is unavailable, or the address of `serve` is taken
    74  the output cannot be written
-   75  others hold the key, or the wait was over (-E changes it)
+   75  others hold the key, the wait was over, or there was a deadlock (-E changes it)
    77  not permitted
    78  wrong configuration: a foreign, damaged or newer file, or an address that is open to others
    79  the lock was lost; the command was ended
@@ -41,11 +41,16 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Hold a key while a command runs
+    /// Hold a key, or several, while a command runs
     #[command(after_help = format!("{RUN_HELP}\n\n{EXIT_CODES}"))]
     Run(RunArgs),
     /// Acquire a key and print the lease as JSON, for `renew` and `release`
-    Acquire(AcquireArgs),
+    Acquire {
+        #[arg(value_parser = key)]
+        key: LockKey,
+        #[command(flatten)]
+        args: AcquireArgs,
+    },
     /// Renew the lease on standard input and print it
     Renew,
     /// Release the lease on standard input
@@ -136,8 +141,6 @@ pub(crate) enum Verb {
 /// The options of an acquire.
 #[derive(Args, Debug)]
 pub(crate) struct AcquireArgs {
-    #[arg(value_parser = key)]
-    pub(crate) key: LockKey,
     /// Longest wait; for ever if not given, and 0 asks once
     #[arg(long, value_parser = wait)]
     pub(crate) wait: Option<Duration>,
@@ -156,6 +159,10 @@ pub(crate) struct AcquireArgs {
     /// Who holds it, for others to see; user@machine:process if not given
     #[arg(long, value_parser = owner)]
     pub(crate) owner: Option<OwnerId>,
+    /// The line of work that holds other keys meanwhile, as `run` puts it into `LOCK_SESSION`: a deadlock
+    /// between such lines is found, and one of them ends with 75
+    #[arg(long, value_parser = session)]
+    pub(crate) session: Option<SessionId>,
     /// Exit code when others hold the key or the wait is over
     #[arg(short = 'E', long, value_name = "CODE")]
     pub(crate) contended_exit: Option<u8>,
@@ -163,6 +170,9 @@ pub(crate) struct AcquireArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
+    /// The keys; of several, none is held before all are
+    #[arg(value_parser = key, required = true, value_name = "KEY")]
+    pub(crate) keys: Vec<LockKey>,
     #[command(flatten)]
     pub(crate) acquire: AcquireArgs,
     /// What to do when others hold the key
@@ -243,6 +253,10 @@ fn reason(text: &str) -> Result<Reason, String> {
 
 fn request(text: &str) -> Result<RequestId, String> {
     RequestId::parse(text).map_err(|error| error.to_string())
+}
+
+fn session(text: &str) -> Result<SessionId, String> {
+    SessionId::parse(text).map_err(|error| error.to_string())
 }
 
 /// A lease that is long enough to be renewed.

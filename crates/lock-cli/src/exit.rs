@@ -101,9 +101,12 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let message = format!("{error:?}");
         let exit = match error.kind() {
-            ErrorKind::WaitOver | ErrorKind::QueueFull | ErrorKind::Refused => Exit::Contended,
+            ErrorKind::WaitOver
+            | ErrorKind::QueueFull
+            | ErrorKind::Refused
+            | ErrorKind::Deadlock => Exit::Contended,
             ErrorKind::Lost | ErrorKind::NotHeld | ErrorKind::Ended => Exit::Lost,
-            ErrorKind::InvalidInput | ErrorKind::Deadlock => Exit::Usage,
+            ErrorKind::InvalidInput => Exit::Usage,
             ErrorKind::Unsupported => Exit::Configuration,
             _ => match error.source().map(ToString::to_string) {
                 Some(cause) if NOT_PERMITTED.iter().any(|word| cause.contains(word)) => {

@@ -1,8 +1,8 @@
 //! `acquire`, `renew`, `release` and `transfer`: leases that scripts pass around as JSON.
 
 use lock_core::{
-    LockBackend, Metadata, OwnerId, ReleaseRequest, RenewRequest, Renewal, RequestId, Transfer,
-    TransferTo,
+    ErrorKind, Lease, LockBackend, LockKey, LockSet, Metadata, Operation, OwnerId, ReleaseRequest,
+    RenewRequest, Renewal, RequestId, Transfer, TransferTo,
 };
 
 use crate::cli::{AcquireArgs, IfHeld};
@@ -14,15 +14,16 @@ use crate::store::Store;
 /// Acquires a key, prints the lease, and leaves it to the script.
 pub(crate) async fn acquire(
     store: &Store,
+    key: LockKey,
     args: AcquireArgs,
     output: Output,
 ) -> Result<Exit, Failure> {
     let mut signals = crate::run::signals()?;
     let manager = store.manager(args.owner.clone())?;
-    let turn = turn::acquire(&manager, &args, IfHeld::Wait, &mut signals, output).await;
+    let turn = turn::acquire(&manager, &[key], &args, IfHeld::Wait, &mut signals, output).await;
     let acquired = turn.and_then(turn::acquired);
     let printed = match acquired {
-        Ok(guard) => match guard.into_lease().await {
+        Ok(set) => match lease(set).await {
             Ok(lease) => match print_json(&lease) {
                 Ok(()) => Ok(Exit::Done),
                 // The lease is unknown to others, so nothing would release it.
@@ -37,6 +38,14 @@ pub(crate) async fn acquire(
     };
     crate::run::shut_down(&manager, &mut signals).await;
     printed
+}
+
+/// Takes the lease out of a set of one.
+async fn lease(set: LockSet) -> Result<Lease, lock_core::Error> {
+    match set.into_guards().pop() {
+        Some(guard) => guard.into_lease().await.map_err(|failed| failed.error),
+        None => Err(lock_core::Error::new(ErrorKind::NotHeld, Operation::Acquire)),
+    }
 }
 
 pub(crate) async fn renew(store: &Store, _output: Output) -> Result<Exit, Failure> {
@@ -83,7 +92,7 @@ pub(crate) async fn transfer(store: &Store, to: OwnerId, _output: Output) -> Res
     }
 }
 
-fn over(lease: &lock_core::Lease, why: Option<String>) -> Failure {
+fn over(lease: &Lease, why: Option<String>) -> Failure {
     let why = why.map_or_else(String::new, |why| format!(": {why}"));
     Failure::new(Exit::Lost, format!("the lease of {} is over{why}", lease.key))
 }

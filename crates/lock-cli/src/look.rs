@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use lock_core::{
-    Change, EventFilter, Inspection, Lease, ListQuery, LockKey, Mode, RequestId, Timed, Timestamp,
+    Change, EventFilter, Inspection, Lease, ListQuery, LockKey, Mode, SessionId, Timed, Timestamp,
     Ttl, Watched,
 };
 use tokio::time::{Instant, sleep};
@@ -181,10 +181,10 @@ fn shown(seen: &Timed<Inspection>) -> String {
 }
 
 /// Describes in one line the holder or waiter that blocks a request.
-pub(crate) fn in_the_way(seen: &Timed<Inspection>, request: Option<RequestId>) -> String {
+pub(crate) fn in_the_way(seen: &Timed<Inspection>, session: Option<SessionId>) -> String {
     let (now, seen) = (seen.observed_at, &seen.value);
     let mut text = format!("waiting for {}", seen.key);
-    let place = request.and_then(|id| seen.waiters.items.iter().position(|it| it.request == id));
+    let place = session.and_then(|id| seen.waiters.items.iter().position(|it| it.session == id));
     // Writing to a string does not fail.
     if let Some(place) = place {
         let _ = write!(text, ", place {} of {}", place + 1, seen.waiting);

@@ -77,7 +77,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
     let store = store::open(cli.url.as_deref()).await?;
     match cli.verb {
         Verb::Run(args) => run::run(&store, args, output).await,
-        Verb::Acquire(args) => leases::acquire(&store, args, output).await,
+        Verb::Acquire { key, args } => leases::acquire(&store, key, args, output).await,
         Verb::Renew => leases::renew(&store, output).await,
         Verb::Release => leases::release(&store, output).await,
         Verb::Transfer { to } => leases::transfer(&store, to, output).await,

@@ -10,7 +10,7 @@ mod terminal;
 pub(crate) mod turn;
 mod watch;
 
-use lock_core::{LockGuard, LockManager};
+use lock_core::{LockManager, LockSet};
 
 use crate::cli::RunArgs;
 use crate::exit::{Exit, Failure};
@@ -34,10 +34,13 @@ pub(crate) async fn run(store: &Store, args: RunArgs, output: Output) -> Result<
     let mut signals = Signals::listen()?;
     let manager = store.manager(args.acquire.owner.clone())?;
     let contended = args.acquire.contended_exit;
-    let turn = turn::acquire(&manager, &args.acquire, args.if_held, &mut signals, output).await;
+    let turn = {
+        let RunArgs { keys, acquire, if_held, .. } = &args;
+        turn::acquire(&manager, keys, acquire, *if_held, &mut signals, output).await
+    };
     let turn = turn.map_err(|failure| failure.with_contended(contended));
     let ended = match turn {
-        Ok(Turn::Acquired(guard)) => hold(*guard, &args, &mut signals, output).await,
+        Ok(Turn::Acquired(set)) => hold(set, &args, &mut signals, output).await,
         Ok(Turn::Skipped) => Ok(Exit::Done),
         Ok(Turn::Interrupted(signal)) => Ok(Exit::of_signal(signal as i32)),
         Err(failure) => Err(failure),
@@ -56,16 +59,16 @@ pub(crate) async fn shut_down(manager: &LockManager, signals: &mut Signals) {
 }
 
 async fn hold(
-    guard: LockGuard,
+    set: LockSet,
     args: &RunArgs,
     signals: &mut Signals,
     output: Output,
 ) -> Result<Exit, Failure> {
     let gate = Gate::new()?;
-    let mark = Mark::new(guard.lease().request);
+    let mark = Mark::new(&set);
     let guardian = Guardian::start(mark.clone())?;
-    let job = Job::start(&args.command, &guard, &gate, mark)?;
-    let mut watch = Watch::new(guard, guardian, job, args.grace.min(args.acquire.ttl / 2));
+    let job = Job::start(&args.command, &set, &gate, mark)?;
+    let mut watch = Watch::new(set, guardian, job, args.grace.min(args.acquire.ttl / 2));
     // While this process was stopped, the lease may have ended: then the command never starts.
     if watch.begin() {
         gate.open();

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use common::{Scene, children, eventually, failed, guardian, is_alive, now, said, send};
+use lock_testkit_redis::server::RedisServer;
 use nix::sys::signal::Signal;
 
 #[test]
@@ -331,6 +332,58 @@ fn nested_command_is_asked_once_to_end() {
     assert_eq!(outer.wait().unwrap().code(), Some(79));
     assert_eq!(std::fs::read_to_string(scene.path("asked")).unwrap(), "\n");
     assert!(scene.is_free("inner"));
+}
+
+#[test]
+fn several_keys_are_held_together_or_not_at_all() {
+    let scene = Scene::new();
+    let mut holder = scene.run("b", "echo > held; while [ ! -e go ]; do sleep 0.02; done");
+    let mut holder = holder.spawn().unwrap();
+    scene.file("held");
+    let script = "printf '%s\n' \"$LOCK_KEY\" > keys; echo \"$LOCK_TOKEN\" | wc -l > tokens";
+    let waiting = scene.run("c b a --owner alice", script).stderr(Stdio::piped()).spawn().unwrap();
+    scene.shows("b", "WAITER");
+    assert!(scene.is_free("a") && scene.is_free("c"));
+    std::fs::write(scene.path("go"), "").unwrap();
+    assert!(holder.wait().unwrap().success());
+    assert!(waiting.wait_with_output().unwrap().status.success());
+    assert_eq!((scene.file("keys").as_str(), scene.file("tokens").as_str()), ("a\nb\nc", "3"));
+    assert!(["a", "b", "c"].iter().all(|key| scene.is_free(key)));
+    let (code, said) = failed(&mut scene.run("a a", "true"));
+    assert_eq!(code, 64, "{said}");
+}
+
+/// Two lines of work, each a process that waits for what the other holds.
+fn deadlock(scene: &Scene) {
+    let program = env!("CARGO_BIN_EXE_lockctl");
+    let line = |name: &str, own: &str, other: &str| {
+        let script = format!(
+            "echo > {own}; while [ ! -e {other} ]; do sleep 0.02; done; \
+             {program} run {other} --owner {name} --session $LOCK_SESSION -- true"
+        );
+        let mut command = scene.run(&format!("{own} --owner {name}"), &script);
+        command.stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let lines = [line("alice", "a", "b"), line("bob", "b", "a")];
+    let ended = lines.map(|line| line.wait_with_output().unwrap());
+    let codes = ended.each_ref().map(|ended| ended.status.code().unwrap());
+    let said = ended.map(|ended| String::from_utf8(ended.stderr).unwrap()).concat();
+    assert!(codes == [0, 75] || codes == [75, 0], "{codes:?} {said}");
+    assert!(said.contains("deadlock"), "{said}");
+    assert!(said.contains("`alice` waits for `b`, held by `bob`"), "{said}");
+    assert!(said.contains("`bob` waits for `a`, held by `alice`"), "{said}");
+}
+
+#[test]
+fn deadlock_of_two_processes_ends_one_of_them() {
+    deadlock(&Scene::new());
+}
+
+#[tokio::test]
+async fn deadlock_of_two_processes_on_redis_ends_one_of_them() {
+    let server = RedisServer::start().await;
+    let scene = Scene::at(server.url());
+    tokio::task::spawn_blocking(move || deadlock(&scene)).await.unwrap();
 }
 
 /// It would wait for ever.

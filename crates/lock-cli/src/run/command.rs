@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command};
 
-use lock_core::LockGuard;
+use lock_core::{Lease, LockGuard, LockSet};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
@@ -35,20 +35,28 @@ impl Job {
     /// Starts a command under a lease, which waits before the gate.
     pub(crate) fn start(
         words: &[OsString],
-        guard: &LockGuard,
+        set: &LockSet,
         gate: &Gate,
         mark: Mark,
     ) -> Result<Self, Failure> {
-        let lease = guard.lease();
+        let leases: Vec<&Lease> = set.guards().iter().map(LockGuard::lease).collect();
+        // Of several keys, a line for each.
+        let lines = |text: &dyn Fn(&Lease) -> String| {
+            leases.iter().map(|lease| text(lease)).collect::<Vec<_>>().join("\n")
+        };
+        let end = |lease: &Lease| lease.expires_at.map_or_else(String::new, time);
+        let owner = leases.first().map_or("", |lease| lease.owner.as_str());
+        let session = leases.first().map_or_else(String::new, |lease| lease.session.to_string());
         let (name, value) = mark.variable();
         let mut command = Command::new(PROGRAM);
         command
             .args(["__gate", &gate.name(), "--"])
             .args(words)
-            .env("LOCK_KEY", lease.key.as_str())
-            .env("LOCK_OWNER", lease.owner.as_str())
-            .env("LOCK_TOKEN", lease.token.to_string())
-            .env("LOCK_EXPIRES_AT", lease.expires_at.map_or_else(String::new, time))
+            .env("LOCK_KEY", lines(&|lease| lease.key.to_string()))
+            .env("LOCK_OWNER", owner)
+            .env("LOCK_SESSION", session)
+            .env("LOCK_TOKEN", lines(&|lease| lease.token.to_string()))
+            .env("LOCK_EXPIRES_AT", lines(&end))
             .env(name, value)
             .process_group(0);
         let process = command.spawn();

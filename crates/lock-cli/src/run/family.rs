@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::{env, fs};
 
-use lock_core::RequestId;
+use lock_core::{LockSet, RequestId};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -25,8 +25,9 @@ impl From<String> for Mark {
 }
 
 impl Mark {
-    pub(crate) fn new(request: RequestId) -> Self {
-        Self(request.to_string())
+    pub(crate) fn new(set: &LockSet) -> Self {
+        let requests = set.guards().iter().map(|guard| guard.lease().request.to_string());
+        Self(requests.collect::<Vec<_>>().join("+"))
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -47,7 +48,7 @@ impl Mark {
 /// Whether the run of this request is around this process.
 pub(crate) fn is_within(request: RequestId) -> bool {
     let request = request.to_string();
-    env::var(VARIABLE).is_ok_and(|marks| marks.split(' ').any(|mark| mark == request))
+    env::var(VARIABLE).is_ok_and(|marks| marks.split([' ', '+']).any(|mark| mark == request))
 }
 
 fn within_outer(mark: &str) -> String {

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lock_core::{Acquire, Inspection, LockGuard, LockKey, LockManager, RequestId};
+use lock_core::{Acquire, Inspection, LockKey, LockManager, LockSet, SessionId, Wait};
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
@@ -24,26 +24,24 @@ const SOON: Duration = Duration::from_millis(300);
 
 /// The outcome of a request.
 pub(crate) enum Turn {
-    Acquired(Box<LockGuard>),
+    Acquired(LockSet),
     Skipped,
     /// A signal asked this process to end; the place in the queue is given back.
     Interrupted(Signal),
 }
 
-/// Acquires a key as the arguments tell.
+/// Acquires keys as the arguments tell.
 pub(crate) async fn acquire(
     manager: &LockManager,
+    keys: &[LockKey],
     args: &AcquireArgs,
     if_held: IfHeld,
     signals: &mut Signals,
     output: Output,
 ) -> Result<Turn, Failure> {
-    let request = RequestId::random();
-    let mut asks = manager.acquire(args.key.clone()).ttl(args.ttl).request(request);
-    asks = with_mode(asks, args);
-    if let Some(priority) = args.priority {
-        asks = asks.priority(priority);
-    }
+    let session = manager.session_of(args.session.unwrap_or_else(SessionId::random));
+    let asks = keys.iter().map(|key| with_terms(manager.acquire(key.clone()), args));
+    let mut asks = session.acquire_all(asks);
     let wait = if if_held == IfHeld::Skip { Some(Duration::ZERO) } else { args.wait };
     if let Some(wait) = wait {
         asks = asks.wait(wait);
@@ -51,12 +49,12 @@ pub(crate) async fn acquire(
     let mut granted = pin!(asks.into_future());
     let mut line = Line::new(output);
     // Beside the request, so that a store that stalls delays neither the turn nor a signal.
-    let mut telling = pin!(line.tell(manager, &args.key, request));
+    let mut telling = pin!(line.tell(manager, keys, session.id()));
     tokio::select! {
         biased;
         signal = signals.next_to_end() => Ok(Turn::Interrupted(signal)),
-        guard = &mut granted => match guard {
-            Ok(guard) => Ok(Turn::Acquired(Box::new(guard))),
+        set = &mut granted => match set {
+            Ok(set) => Ok(Turn::Acquired(set)),
             Err(error) if if_held == IfHeld::Skip && error.position().is_some() => {
                 output.warn(&format!("skipped: {error}"));
                 Ok(Turn::Skipped)
@@ -67,7 +65,12 @@ pub(crate) async fn acquire(
     }
 }
 
-fn with_mode<P>(asks: Acquire<P>, args: &AcquireArgs) -> Acquire<P> {
+fn with_terms(asks: Acquire<Wait>, args: &AcquireArgs) -> Acquire<Wait> {
+    let asks = asks.ttl(args.ttl);
+    let asks = match args.priority {
+        Some(priority) => asks.priority(priority),
+        None => asks,
+    };
     match args.permits {
         Some(permits) => asks.permits(permits),
         None if args.shared => asks.shared(),
@@ -93,21 +96,33 @@ impl Line {
         Self { bar, output, complaint: None }
     }
 
-    /// Tells for whom the request waits, until it is dropped or the wait is found to be for itself.
-    async fn tell(&mut self, manager: &LockManager, key: &LockKey, request: RequestId) -> Failure {
+    /// Tells for whom the session waits, until it is dropped or the wait is found to be for itself.
+    async fn tell(
+        &mut self,
+        manager: &LockManager,
+        keys: &[LockKey],
+        session: SessionId,
+    ) -> Failure {
         let mut pause = SOON;
         loop {
             sleep(pause).await;
-            match manager.inspect(key.clone()).await {
-                Ok(seen) if is_held_around(&seen.value) => {
-                    let message = format!(
-                        "`{key}` is held by a run around this one, which waits for this one to end"
-                    );
-                    return Failure::new(Exit::Usage, message);
+            for key in keys {
+                match manager.inspect(key.clone()).await {
+                    Ok(seen) if is_held_around(&seen.value) => {
+                        let message = format!(
+                            "`{key}` is held by a run around this one, which waits for this one to end"
+                        );
+                        return Failure::new(Exit::Usage, message);
+                    }
+                    // It may hold some of the keys already.
+                    Ok(seen) if is_in_the_way(&seen.value, session) => {
+                        self.show(&in_the_way(&seen, Some(session)));
+                        break;
+                    }
+                    Ok(_) => {}
+                    // With its causes, which name what to do.
+                    Err(error) => self.complain(format!("{error:?}")),
                 }
-                Ok(seen) => self.show(&in_the_way(&seen, Some(request))),
-                // With its causes, which name what to do.
-                Err(error) => self.complain(format!("{error:?}")),
             }
             pause = if self.bar.is_some() { LIVE } else { SELDOM };
         }
@@ -137,6 +152,11 @@ impl Line {
     }
 }
 
+/// Whether others hold a key.
+fn is_in_the_way(seen: &Inspection, session: SessionId) -> bool {
+    seen.leases.iter().all(|lease| lease.session != session)
+}
+
 /// Whether all that hold a key are runs around this process.
 fn is_held_around(seen: &Inspection) -> bool {
     let is_all = seen.leases.len() as u64 == seen.holders && seen.holders > 0;
@@ -152,9 +172,9 @@ impl Drop for Line {
 }
 
 /// A failure when the key is not acquired, for commands that only succeed or fail.
-pub(crate) fn acquired(turn: Turn) -> Result<LockGuard, Failure> {
+pub(crate) fn acquired(turn: Turn) -> Result<LockSet, Failure> {
     match turn {
-        Turn::Acquired(guard) => Ok(*guard),
+        Turn::Acquired(set) => Ok(set),
         Turn::Skipped => Err(Failure::new(Exit::Contended, "others hold the key")),
         Turn::Interrupted(signal) => {
             Err(Failure::new(Exit::of_signal(signal as i32), format!("ended by {signal}")))

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, stdin};
 use std::time::Duration;
 
-use lock_core::{LockGuard, LossReason};
+use lock_core::{LockSet, LossReason};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::getpgrp;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -28,7 +28,7 @@ const CHECK: Duration = Duration::from_millis(800);
 
 /// A command that runs under a lease.
 pub(crate) struct Watch {
-    guard: LockGuard,
+    set: LockSet,
     guardian: Guardian,
     job: Job,
     terminal: Terminal,
@@ -53,11 +53,11 @@ struct End {
 }
 
 impl Watch {
-    pub(crate) fn new(guard: LockGuard, guardian: Guardian, job: Job, grace: Duration) -> Self {
+    pub(crate) fn new(set: LockSet, guardian: Guardian, job: Job, grace: Duration) -> Self {
         let (terminal, end, ended) = (Terminal::new(), None, None);
         let (tried, cause, passed_on) = (None, None, None);
         let is_told = false;
-        Self { guard, guardian, job, terminal, grace, end, ended, tried, cause, passed_on, is_told }
+        Self { set, guardian, job, terminal, grace, end, ended, tried, cause, passed_on, is_told }
     }
 
     /// Tells the guardian of the command, which may start if this is `true`.
@@ -65,7 +65,7 @@ impl Watch {
         self.guardian.tell(Word::Group(self.job.family.group.as_raw()));
         self.tell_deadline();
         self.terminal.give(self.job.family.group);
-        !self.guard.is_lost()
+        !self.set.is_lost()
     }
 
     pub(crate) async fn until_ended(&mut self, signals: &mut Signals, output: Output) -> Exit {
@@ -94,7 +94,7 @@ impl Watch {
             let look_at = self.next_look();
             tokio::select! {
                 signal = signals.next() => self.pass_on(signal),
-                reason = self.guard.lost(), if self.end.is_none() => self.lost(reason, output),
+                reason = lost(&self.set), if self.end.is_none() => self.lost(reason, output),
                 () = sleep_until(look_at) => {}
             }
         }
@@ -163,7 +163,7 @@ impl Watch {
         let glance = Instant::now() + glance;
         match &self.end {
             Some(end) if !end.is_killed => end.kill_at.min(glance),
-            _ => match self.guard.deadline() {
+            _ => match self.set.deadline() {
                 Some(deadline) if self.end.is_none() && self.tried != Some(deadline) => {
                     glance.min(deadline - self.grace - self.last())
                 }
@@ -181,14 +181,14 @@ impl Watch {
     /// Tries a last renewal just before the command would be asked to end, and keeps the cause if it
     /// fails.
     async fn renew_at_last(&mut self) {
-        let Some(deadline) = self.guard.deadline() else { return };
+        let Some(deadline) = self.set.deadline() else { return };
         let (now, ask_at) = (Instant::now(), deadline - self.grace);
         let is_due = now < ask_at && now + self.last() >= ask_at;
         if !is_due || self.end.is_some() || self.tried == Some(deadline) {
             return;
         }
         self.tried = Some(deadline);
-        self.cause = match timeout_at(ask_at, self.guard.renew_now()).await {
+        self.cause = match timeout_at(ask_at, self.set.renew_now()).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("{error:?}")),
             Err(_) => Some("the store does not answer".to_owned()),
@@ -199,7 +199,7 @@ impl Watch {
     fn act(&mut self, output: Output) {
         let now = Instant::now();
         if self.end.is_none()
-            && let Some(deadline) = self.guard.deadline()
+            && let Some(deadline) = self.set.deadline()
             && now + self.grace >= deadline
         {
             let cause = self.cause.iter().map(|cause| format!(" ({cause})")).collect::<String>();
@@ -208,7 +208,7 @@ impl Watch {
             ));
             self.ask(LossReason::Overdue, deadline);
         }
-        let deadline = self.guard.deadline();
+        let deadline = self.set.deadline();
         if let Some(end) = &mut self.end {
             // The store may answer again in the last moment; the command is ended all the same.
             let kill_at = deadline.map_or(end.kill_at, |deadline| end.kill_at.min(deadline));
@@ -250,7 +250,7 @@ impl Watch {
         if self.end.is_some() {
             return;
         }
-        if let Some(deadline) = self.guard.deadline() {
+        if let Some(deadline) = self.set.deadline() {
             let left = deadline.saturating_duration_since(Instant::now());
             self.guardian.tell_deadline(left, self.grace);
         }
@@ -284,10 +284,10 @@ impl Watch {
                 let _ = killpg(getpgrp(), Signal::SIGSTOP);
             }
             // Here, this process goes on. The lease comes first.
-            let renewed = timeout(CHECK, self.guard.renew_now()).await;
-            if !matches!(renewed, Ok(Ok(()))) && self.guard.is_lost() {
+            let renewed = timeout(CHECK, self.set.renew_now()).await;
+            if !matches!(renewed, Ok(Ok(()))) && self.set.is_lost() {
                 self.job.family.kill();
-                let reason = self.guard.lost().await;
+                let reason = lost(&self.set).await;
                 self.end = Some(End { reason, kill_at: Instant::now(), is_killed: true });
                 return;
             }
@@ -303,10 +303,12 @@ impl Watch {
         output: Output,
     ) -> Result<Exit, Failure> {
         self.terminal.take();
-        let key = self.guard.key().clone();
+        let keys: Vec<_> =
+            self.set.guards().iter().map(|guard| format!("`{}`", guard.key())).collect();
+        let keys = keys.join(", ");
         // So late, the guardian has asked the command to end, while this process was stopped.
         let is_late =
-            self.guard.deadline().is_some_and(|deadline| Instant::now() + self.grace >= deadline);
+            self.set.deadline().is_some_and(|deadline| Instant::now() + self.grace >= deadline);
         let lost = match self.end {
             Some(end) => Some(end.reason),
             None => is_late.then_some(LossReason::Overdue),
@@ -319,12 +321,12 @@ impl Watch {
         let limit = if lost.is_some() { CHECK } else { RELEASE };
         let released = tokio::select! {
             biased;
-            released = timeout(limit, self.guard.release()) => released.ok(),
+            released = timeout(limit, self.set.release()) => released.ok(),
             () = signals.until_impatient() => None,
         };
         if let Some(reason) = lost {
             let cause = self.cause.iter().map(|cause| format!(": {cause}")).collect::<String>();
-            let message = format!("the lock of `{key}` was lost: {reason}{cause}");
+            let message = format!("the lock of {keys} was lost: {reason}{cause}");
             return Err(Failure::new(Exit::Lost, message));
         }
         match released {
@@ -340,4 +342,9 @@ impl Watch {
             }
         }
     }
+}
+
+/// Why a lease of the set is lost.
+async fn lost(set: &LockSet) -> LossReason {
+    set.lost().await.1
 }

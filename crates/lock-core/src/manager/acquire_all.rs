@@ -122,7 +122,8 @@ impl AcquireAll {
         let requests = requests?;
         let until = wait.and_then(|wait| Instant::now().checked_add(wait));
         let left = || until.map(|until| until.saturating_duration_since(Instant::now()));
-        let mut missing: Option<&LockKey> = None;
+        // A lone key is waited for at once.
+        let mut missing = requests.keys().next().filter(|_| requests.len() == 1);
         for _ in 0..ROUNDS {
             let mut guards = Vec::with_capacity(requests.len());
             if let Some(key) = missing.take() {

@@ -46,6 +46,26 @@ impl LockSet {
         self.guards.iter().filter_map(LockGuard::deadline).min()
     }
 
+    /// Returns `true` if a lease is known to be lost; see [`LockGuard::is_lost`].
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.guards.iter().any(LockGuard::is_lost)
+    }
+
+    /// Renews all leases now, and waits for that.
+    ///
+    /// # Errors
+    /// The first error of [`LockGuard::renew_now`].
+    ///
+    /// # Cancel safety
+    /// Some leases may have been renewed.
+    pub async fn renew_now(&self) -> Result<()> {
+        for guard in &self.guards {
+            guard.renew_now().await?;
+        }
+        Ok(())
+    }
+
     /// Waits until a lease is lost, and returns its key and the reason. It completes before the store
     /// grants the key to another request.
     ///
