@@ -147,7 +147,7 @@ fn client_needs_a_token_that_a_signal_takes_away() {
     let scene = Scene::new();
     let (ci, ci_lines) = token(&scene, "ci --role use --prefix team/");
     let (ops, ops_lines) = token(&scene, "ops --role operate --all-keys");
-    write(&scene, "tokens.toml", &(ci_lines.clone() + &ops_lines));
+    write(&scene, "tokens.toml", &(ci_lines + &ops_lines));
     let mut serving =
         Serving::start(&mut serve(&scene, "--listen 127.0.0.1:0 --tokens tokens.toml"));
     let of = |secret: &str, serving: &Serving| serving.asks("GET /v1/locks", secret, "");

@@ -22,7 +22,8 @@ async fn service_is_ready_while_its_store_answers_in_time() {
     assert_eq!(server.get("/readyz").await.0, StatusCode::NO_CONTENT);
     for fault in [Fault::Hangs, Fault::Refused] {
         store.inject(Operation::Health, fault);
-        let (status, problem) = server.get("/readyz").await;
+        let ready = tokio::time::timeout(Duration::from_secs(5), server.get("/readyz"));
+        let (status, problem) = ready.await.expect("an answer");
         assert_eq!(
             (status, &problem["kind"]),
             (StatusCode::SERVICE_UNAVAILABLE, &json!("unavailable"))

@@ -84,7 +84,7 @@ pub(crate) struct Options {
     /// Format of the log on standard error; json with --json [default: text]
     #[arg(long, value_enum, env = "LOCKCTL_SERVE_LOG_FORMAT", hide_env_values = true)]
     pub(crate) log_format: Option<LogFormat>,
-    /// What is logged, as RUST_LOG has it: debug has a line for each request [default: info]
+    /// Filter of the log, in the form of `RUST_LOG`: debug has a line for each request [default: info]
     #[arg(long, value_name = "FILTER", env = "LOCKCTL_SERVE_LOG_FILTER", hide_env_values = true)]
     pub(crate) log_filter: Option<String>,
 }

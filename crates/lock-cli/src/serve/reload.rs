@@ -29,7 +29,7 @@ impl Reload {
             }
             tracing::info!(failures = failures.len(), "reloaded");
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Takes up each file on its own: what is wrong with one keeps no other from its turn.
