@@ -104,7 +104,12 @@ impl Service {
 
     /// What this client is shown.
     pub(crate) fn veil(&self, caller: Caller) -> access::Veil {
-        access::Veil::new(&self.access, caller)
+        self.veil_of(caller, "")
+    }
+
+    /// What this client is shown of a listing.
+    pub(crate) fn veil_of(&self, caller: Caller, listing: &'static str) -> access::Veil {
+        access::Veil::new(&self.access, caller, listing)
     }
 
     /// Records a forced act.

@@ -6,6 +6,7 @@ mod common;
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::body::Bytes;
@@ -128,7 +129,7 @@ async fn every_forced_act_leaves_a_line() {
         json!({ "act": "evict", "key": "a", "by": "olivia", "reason": "stuck", "ended": [], "outcome": "nothing" }),
         json!({ "act": "write_state", "key": "terraform/prod", "reason": why, "ended": [], "outcome": "refused" }),
         json!({ "act": "delete_state", "key": "terraform/prod", "request": id, "ended": [], "outcome": "done" }),
-        json!({ "act": "force_unlock", "key": "terraform/prod", "by": "terraform force-unlock",
+        json!({ "act": "force_unlock", "key": "terraform/prod", "by": "terraform force-unlock by ops",
                 "reason": "force-unlock", "ended": daves, "outcome": "done" }),
     ].as_slice());
 }
@@ -220,8 +221,11 @@ async fn forced_act_whose_client_hangs_up_leaves_a_line() {
     assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
     assert_eq!(at.lines(), [Value::Null; 0]);
     slow.goes_on.add_permits(1);
-    while at.lines().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let recorded = async {
+        while at.lines().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), recorded).await.expect("a line");
     assert_eq!(at.lines()[0]["act"], "delete_state");
 }

@@ -12,9 +12,6 @@ use super::Role;
 use super::tokens::Entry;
 use crate::problem::Problem;
 
-/// Name of a client of a service without tokens.
-const ANONYMOUS: &str = "anonymous";
-
 /// The client of a request, and what it may do.
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
@@ -31,6 +28,9 @@ pub(crate) enum Caller {
 pub(crate) struct Known(Arc<Entry>);
 
 impl Caller {
+    /// Name of a client of a service without tokens; no token has it.
+    pub(crate) const ANONYMOUS: &str = "anonymous";
+
     pub(super) const fn anonymous() -> Self {
         Self::Anonymous
     }
@@ -46,7 +46,7 @@ impl Caller {
     /// The name of the token, for the audit log.
     pub(crate) fn name(&self) -> &str {
         match self {
-            Self::Anonymous | Self::Unknown => ANONYMOUS,
+            Self::Anonymous | Self::Unknown => Self::ANONYMOUS,
             Self::Known(Known(entry)) => &entry.name,
         }
     }

@@ -27,24 +27,24 @@ impl Seal {
         Self { cursors: LessSafeKey::new(cursors), names, random }
     }
 
-    /// Makes a text unreadable.
-    pub(super) fn closed(&self, text: &str) -> String {
+    /// Makes a text unreadable. It is opened for the same purpose alone.
+    pub(super) fn closed(&self, purpose: &str, text: &str) -> String {
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).expect("the system has random bytes");
         let mut bytes = text.as_bytes().to_vec();
         let sealed = Nonce::assume_unique_for_key(nonce);
-        let sealed = self.cursors.seal_in_place_append_tag(sealed, Aad::empty(), &mut bytes);
+        let sealed = self.cursors.seal_in_place_append_tag(sealed, Aad::from(purpose), &mut bytes);
         sealed.expect("the text is short");
         hex(&[&nonce[..], &bytes].concat())
     }
 
-    /// Reads what this process made unreadable.
-    pub(super) fn opened(&self, text: &str) -> Option<String> {
+    /// Reads what this process made unreadable for this purpose.
+    pub(super) fn opened(&self, purpose: &str, text: &str) -> Option<String> {
         let bytes = unhex(text)?;
         let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut sealed = sealed.to_vec();
-        let plain = self.cursors.open_in_place(nonce, Aad::empty(), &mut sealed).ok()?;
+        let plain = self.cursors.open_in_place(nonce, Aad::from(purpose), &mut sealed).ok()?;
         String::from_utf8(plain.to_vec()).ok()
     }
 
@@ -68,11 +68,11 @@ mod tests {
     #[test]
     fn text_is_read_by_the_process_that_sealed_it_alone() {
         let (seal, other) = (Seal::random(), Seal::random());
-        let closed = seal.closed("secret/key");
-        assert_eq!(seal.opened(&closed).unwrap(), "secret/key");
-        assert_eq!(other.opened(&closed), None);
+        let closed = seal.closed("locks", "secret/key");
+        assert_eq!(seal.opened("locks", &closed).unwrap(), "secret/key");
+        assert_eq!((other.opened("locks", &closed), seal.opened("waits", &closed)), (None, None));
         for text in ["", "00", "secret/key", &closed[2..]] {
-            assert_eq!(seal.opened(text), None, "{text}");
+            assert_eq!(seal.opened("locks", text), None, "{text}");
         }
     }
 

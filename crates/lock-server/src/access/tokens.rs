@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 
 use super::token::{hash, unhex};
-use super::{AccessError, AccessToken, Role};
+use super::{AccessError, AccessToken, Caller, Role};
 
 /// Maximum number of bytes of a token's name.
 const LONGEST_NAME: usize = 64;
@@ -151,6 +151,9 @@ impl Entry {
     fn of(line: Line) -> Result<Arc<Self>, AccessError> {
         let Line { name, role, prefixes, sha256 } = line;
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
+        if name == Caller::ANONYMOUS {
+            return Err(AccessError::new("no token is named `anonymous`"));
+        }
         if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(is_plain) {
             return Err(AccessError::new(format!(
                 "the name of a token has 1 to {LONGEST_NAME} letters, digits, `-`, `_`, `.` and `@`"
@@ -234,6 +237,7 @@ mod tests {
             (good.clone() + "secret = 1\n", "line 6: unknown field `secret`"),
             (good.clone() + &good, "twice"),
             (good.replace("\"ci\"", "\"c i\""), "letters"),
+            (good.replace("\"ci\"", "\"anonymous\""), "named `anonymous`"),
             (good.replace("[]", "[\"\"]"), "covers every key"),
             (good.replace("\"use\"", "\"root\""), "line 3"),
             (

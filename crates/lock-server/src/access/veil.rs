@@ -20,11 +20,13 @@ use crate::problem::Problem;
 pub(crate) struct Veil {
     seal: Arc<Seal>,
     caller: Caller,
+    /// The listing whose pages it shows: a cursor of another is refused.
+    listing: &'static str,
 }
 
 impl Veil {
-    pub(crate) fn new(access: &Access, caller: Caller) -> Self {
-        Self { seal: Arc::clone(&access.seal), caller }
+    pub(crate) fn new(access: &Access, caller: Caller, listing: &'static str) -> Self {
+        Self { seal: Arc::clone(&access.seal), caller, listing }
     }
 
     /// The cursor of a store from that of a client.
@@ -32,14 +34,16 @@ impl Veil {
         if self.caller.sees_all() {
             return Ok(cursor);
         }
-        let opened = self.seal.opened(cursor.as_str()).map(Cursor::new);
+        let opened = self.seal.opened(self.listing, cursor.as_str()).map(Cursor::new);
         opened.ok_or_else(|| Problem::invalid("`after` is of another listing: begin again"))
     }
 
     fn next(&self, cursor: Option<Cursor>) -> Option<Cursor> {
         match self.caller.sees_all() {
             true => cursor,
-            false => cursor.map(|cursor| Cursor::new(self.seal.closed(cursor.as_str()))),
+            false => {
+                cursor.map(|cursor| Cursor::new(self.seal.closed(self.listing, cursor.as_str())))
+            }
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) async fn list(
 ) -> Result<Json<Timed<Page<Lease>>>, Problem> {
     let prefix = caller.narrowed(prefix.unwrap_or_default());
     let mut query = ListQuery::all().with_prefix(prefix);
-    let veil = service.veil(caller);
+    let veil = service.veil_of(caller, "locks");
     if let Some(owner) = owner {
         query = query.with_owner(owner);
     }
@@ -60,7 +60,7 @@ pub(super) async fn inspect(
 ) -> Result<Json<Timed<Inspection>>, Problem> {
     let key = LockKey::parse(key)?;
     caller.needs_key(&key)?;
-    let veil = service.veil(caller);
+    let veil = service.veil_of(caller, "queue");
     let mut query = InspectQuery::new(key);
     if let Some(limit) = limit {
         query = query.with_limit(limit);
@@ -91,7 +91,7 @@ pub(super) async fn waits(
         (None, Some(session)) => WaitsOf::Session(session),
         _ => return Err(Problem::invalid("name either an owner or a session")),
     };
-    let veil = service.veil(caller);
+    let veil = service.veil_of(caller, "waits");
     let mut query = WaitsQuery::new(of);
     if let Some(limit) = limit {
         query = query.with_limit(limit);

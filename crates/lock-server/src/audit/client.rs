@@ -22,6 +22,13 @@ pub(crate) struct Client {
     peer: Option<SocketAddr>,
 }
 
+impl Client {
+    /// Name of its token; `None` where there are no tokens.
+    pub(crate) fn token(&self) -> Option<&str> {
+        Some(self.token.as_str()).filter(|token| *token != Caller::ANONYMOUS)
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Client {
     type Rejection = Infallible;
 

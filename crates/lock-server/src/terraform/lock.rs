@@ -149,7 +149,10 @@ pub(super) async fn force_unlock(
     client: Client,
     state: &StateName,
 ) -> Result<Response, Problem> {
-    let by = OwnerId::parse("terraform force-unlock")?;
+    let by = OwnerId::parse(match client.token() {
+        Some(token) => format!("terraform force-unlock by {token}"),
+        None => "terraform force-unlock".to_owned(),
+    })?;
     let reason = Reason::parse("force-unlock")?;
     let act = Act::new(client, "force_unlock", state.key());
     let mut act = act.by(by.clone()).reason(reason.as_str());
