@@ -10,6 +10,9 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::spawn;
+use std::time::Duration;
 
 use common::{Scene, failed, said, send};
 use nix::sys::signal::Signal;
@@ -19,11 +22,16 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 
+/// The longest that a service lives here: a test that waits for its words in vain then fails.
+const LIFE: Duration = Duration::from_secs(30);
+
 /// A `lockctl serve`, which is killed when it is dropped.
 struct Serving {
     process: Child,
     url: String,
     log: BufReader<ChildStderr>,
+    /// Dropped with it, which calls off its end.
+    _life: Sender<()>,
 }
 
 impl Drop for Serving {
@@ -36,12 +44,19 @@ impl Drop for Serving {
 impl Serving {
     fn start(command: &mut Command) -> Self {
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (life, ends) = channel();
+        let id = process.id();
+        spawn(move || {
+            if ends.recv_timeout(LIFE) == Err(RecvTimeoutError::Timeout) {
+                send(id, Signal::SIGKILL);
+            }
+        });
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let log = BufReader::new(process.stderr.take().unwrap());
         let started: Value = serde_json::from_str(&line).unwrap_or_default();
         let url = started["url"].as_str().unwrap_or_default().to_owned();
-        let mut serving = Self { process, url, log };
+        let mut serving = Self { process, url, log, _life: life };
         if serving.url.is_empty() {
             let mut rest = String::new();
             serving.log.read_to_string(&mut rest).unwrap();
@@ -279,7 +294,9 @@ fn bad_configuration_is_named_before_anything_is_served() {
         ("--listen 0.0.0.0:0", "give --tokens"),
     ] {
         for check in ["", "--check"] {
-            let (code, said) = failed(&mut scene.lockctl(&format!("serve {check} {options}")));
+            let lockctl = env!("CARGO_BIN_EXE_lockctl");
+            let command = format!("20 {lockctl} serve {check} {options}");
+            let (code, said) = failed(scene.command("timeout").args(command.split_whitespace()));
             assert_eq!(code, 78, "{check} {options}: {said}");
             assert!(said.contains(words) && said.lines().count() == 1, "{options}: {said}");
         }
