@@ -205,6 +205,13 @@ fn new_token_is_printed_once_and_kept_as_a_hash() {
 }
 
 #[test]
+fn help_has_every_option_and_its_variable() {
+    let scene = Scene::new();
+    insta::assert_snapshot!("help-serve", said(&mut scene.lockctl("serve --help")));
+    insta::assert_snapshot!("help-serve-token", said(&mut scene.lockctl("serve token --help")));
+}
+
+#[test]
 fn certificate_is_renewed_by_a_signal_and_a_bad_one_is_not_taken() {
     let scene = Scene::new();
     let old = certify(&scene);
