@@ -1,7 +1,6 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -16,7 +15,7 @@ Exit codes:
    74  the output cannot be written
    75  others hold the key, the wait was over, or there was a deadlock (-E changes it)
    77  not permitted
-   78  wrong configuration: a foreign, damaged or newer file, or an address that is open to others
+   78  wrong configuration: a foreign, damaged or newer file, or of `serve`
    79  the lock was lost; the command was ended
   126  the command cannot be executed
   127  the command was not found";
@@ -121,7 +120,7 @@ pub(crate) enum Verb {
     },
     /// Serve the store over HTTP, for any language
     #[cfg(feature = "serve")]
-    Serve(ServeArgs),
+    Serve(crate::serve::ServeArgs),
     /// Print completions for a shell
     Completions { shell: Shell },
     /// Print the manual page
@@ -184,23 +183,6 @@ pub(crate) struct RunArgs {
     /// The command and its arguments
     #[arg(last = true, required = true)]
     pub(crate) command: Vec<OsString>,
-}
-
-#[cfg(feature = "serve")]
-#[derive(Args, Debug)]
-pub(crate) struct ServeArgs {
-    /// Address and port; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7420")]
-    pub(crate) listen: String,
-    /// Listen where other machines can reach it, although nobody is asked for a password
-    #[arg(long)]
-    pub(crate) without_authentication: bool,
-    /// Folder of Terraform states, which are served under /terraform/NAME
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) states: Option<PathBuf>,
-    /// Longest wait of Terraform's LOCK before it is told its place; for ever if not given
-    #[arg(long, value_parser = wait, requires = "states")]
-    pub(crate) patience: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -268,7 +250,7 @@ fn ttl(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration, for which 0 needs no unit.
-fn wait(text: &str) -> Result<Duration, String> {
+pub(crate) fn wait(text: &str) -> Result<Duration, String> {
     match text {
         "0" => Ok(Duration::ZERO),
         text => humantime::parse_duration(text).map_err(|error| error.to_string()),

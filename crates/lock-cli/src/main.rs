@@ -74,6 +74,10 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
     if let Verb::Atlantis { verb } = cli.verb {
         return atlantis::run(cli.url.as_deref(), verb, output).await;
     }
+    #[cfg(feature = "serve")]
+    if let Verb::Serve(args) = cli.verb {
+        return serve::serve(cli.url.as_deref(), args, output).await;
+    }
     let store = store::open(cli.url.as_deref()).await?;
     match cli.verb {
         Verb::Run(args) => run::run(&store, args, output).await,
@@ -94,7 +98,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Verb::Repair { key } => admin::repair(&store, key, output).await,
         Verb::Doctor => doctor::examine(&store, output).await,
         #[cfg(feature = "serve")]
-        Verb::Serve(args) => serve::serve(&store, args, output).await,
+        Verb::Serve(_) => Ok(Exit::Done),
         Verb::Atlantis { .. }
         | Verb::Completions { .. }
         | Verb::Man

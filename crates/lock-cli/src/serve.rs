@@ -1,65 +1,107 @@
 //! `serve`: the store for any language, over HTTP.
 
+mod args;
+mod check;
+mod files;
+mod log;
+mod reload;
+mod setup;
+mod token;
+
 use std::io::{Error, ErrorKind};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lock_server::{FileStates, Service, ServiceConfig};
 use serde_json::json;
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::ServeArgs;
+pub(crate) use args::ServeArgs;
+use args::{Options, ServeVerb};
+use log::Log;
+use reload::Reload;
+use setup::Setup;
+
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
-use crate::store::Store;
+use crate::store;
 
 /// Longest time for the answers that are under way when this process is asked to end.
 const DRAIN: Duration = Duration::from_secs(3);
 
 /// Serves the store until SIGTERM or SIGINT. Those who wait are answered then, and keep their places.
-pub(crate) async fn serve(store: &Store, args: ServeArgs, output: Output) -> Result<Exit, Failure> {
-    let mut signals = Signals::listen().map_err(|error| failed(&args, &error))?;
-    let listener = listen(&args).await?;
-    let address = listener.local_addr().map_err(|error| failed(&args, &error))?;
-    output.warn(&format!("there is no authentication: {}", reach(address)));
-    let url = format!("http://{address}");
+pub(crate) async fn serve(
+    url: Option<&str>,
+    args: ServeArgs,
+    output: Output,
+) -> Result<Exit, Failure> {
+    if let Some(ServeVerb::Token { name, role, prefixes, .. }) = &args.verb {
+        return token::make(name, *role, prefixes, output);
+    }
+    let options = args.options()?;
+    let url = url.or(options.url.as_deref());
+    if args.check {
+        return check::check(url, &options, output).await;
+    }
+    let at = setup::listen(&options);
+    let mut signals = Signals::listen().map_err(|error| failed(at, &error))?;
+    let hangup = signal(SignalKind::hangup()).map_err(|error| failed(at, &error))?;
+    let Setup { access, certificate, audit } = Setup::read(&options)?;
+    let states = setup::states(&options)?;
+    let log = Log::start(&options, output.is_json)?;
+    let store = store::open(url).await?;
+    let addresses = setup::addresses(&options).await?;
+    let listener = TcpListener::bind(&addresses[..]).await.map_err(|error| failed(at, &error))?;
+    let address = listener.local_addr().map_err(|error| failed(at, &error))?;
+    if let Some(warning) = setup::warning(&options, address) {
+        tracing::warn!("{warning}");
+    }
+    if let Err(warning) = files::raise(connections(&options)) {
+        tracing::warn!("{warning}");
+    }
+    let scheme = if certificate.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
     let started = json!({ "store": store.address, "url": url });
     output.show(&started, || format!("serving {} on {url}", store.address))?;
-    let config = match args.patience {
-        Some(patience) => ServiceConfig::new().with_terraform_patience(patience),
-        None => ServiceConfig::new(),
-    };
-    let config = if address.ip().is_loopback() { config } else { config.with_any_name() };
+    let mut config = ServiceConfig::new().with_connections(connections(&options) as usize);
+    if let Some(patience) = options.patience {
+        config = config.with_terraform_patience(patience);
+    }
+    if !address.ip().is_loopback() {
+        config = config.with_any_name();
+    }
     let service = Service::new(store.locks.clone(), config.with_shutdown_timeout(DRAIN));
-    let service = match args.states {
+    let service = service.with_access(access.clone());
+    let service = match &audit {
+        Some(audit) => service.with_audit(audit.clone()),
+        None => service,
+    };
+    let service = match states {
         Some(folder) => service.with_terraform(Arc::new(FileStates::new(folder))),
         None => service,
     };
-    service.serve(listener, signals.next()).await;
-    Ok(Exit::Done)
-}
-
-async fn listen(args: &ServeArgs) -> Result<TcpListener, Failure> {
-    let listen = &args.listen;
-    let addresses = lookup_host(listen).await.map_err(|error| {
-        Failure::new(Exit::Usage, format!("--listen {listen}: {error}; use ADDRESS:PORT"))
-    })?;
-    let addresses: Vec<SocketAddr> = addresses.collect();
-    let is_of_this_machine = addresses.iter().all(|address| address.ip().is_loopback());
-    if !is_of_this_machine && !args.without_authentication {
-        let message = format!(
-            "--listen {listen}: other machines can reach it, and there is no authentication; \
-             use a loopback address, or add --without-authentication"
-        );
-        return Err(Failure::new(Exit::Configuration, message));
+    let served = certificate.clone();
+    let reload = Reload { args, started: options, log, access, certificate, audit };
+    let serving = async {
+        match served {
+            Some(certificate) => service.serve_tls(listener, certificate, signals.next()).await,
+            None => service.serve(listener, signals.next()).await,
+        }
+    };
+    tokio::select! {
+        () = serving => Ok(Exit::Done),
+        () = reload.run(hangup) => Ok(Exit::Done),
     }
-    TcpListener::bind(&addresses[..]).await.map_err(|error| failed(args, &error))
 }
 
-fn failed(args: &ServeArgs, error: &Error) -> Failure {
-    let listen = &args.listen;
+/// The number of connections at a time.
+fn connections(options: &Options) -> u32 {
+    let default = u32::try_from(ServiceConfig::new().connections).unwrap_or(u32::MAX);
+    options.connections.map_or(default, std::num::NonZeroU32::get)
+}
+
+fn failed(listen: &str, error: &Error) -> Failure {
     let (exit, message) = match error.kind() {
         ErrorKind::AddrInUse => (
             Exit::Unavailable,
@@ -72,15 +114,6 @@ fn failed(args: &ServeArgs, error: &Error) -> Failure {
         _ => (Exit::Unavailable, format!("{listen}: {error}")),
     };
     Failure::new(exit, message)
-}
-
-/// Who can do what at this address.
-fn reach(address: SocketAddr) -> String {
-    let who = match address.ip().is_loopback() {
-        true => "every user of this machine".to_owned(),
-        false => format!("everybody who reaches {address}"),
-    };
-    format!("{who} can take and end every lock")
 }
 
 /// The signals that ask this process to end.

@@ -1,7 +1,6 @@
 //! `lockctl run`, as a shell calls it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(dead_code, reason = "other tests use the rest of what they share")]
 
 mod common;
 

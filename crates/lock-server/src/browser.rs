@@ -12,13 +12,15 @@ use crate::problem::Problem;
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// Refuses what a browser sends for a page of another origin, and what it sends to a name that was
-/// made to lead here (DNS rebinding): a service without authentication trusts whoever reaches it.
+/// made to lead here (DNS rebinding): a service without tokens trusts each client that reaches it.
 pub(crate) async fn guard(
     State(service): State<Service>,
     request: Request,
     next: Next,
 ) -> Response {
-    match objection(request.headers(), service.config.local_names_only) {
+    // A page that leads a name here has no token of the client's.
+    let local_names_only = service.config.local_names_only && service.access.is_open();
+    match objection(request.headers(), local_names_only) {
         None => next.run(request).await,
         Some(detail) => Problem::new(StatusCode::FORBIDDEN, "cross_origin", detail).into_response(),
     }

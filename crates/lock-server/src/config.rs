@@ -12,6 +12,8 @@ pub struct ServiceConfig {
     pub longest_wait: Duration,
     /// Time-out of a call to the store.
     pub operation_timeout: Duration,
+    /// Time-out of the store for the answer of `GET /readyz`.
+    pub ready_timeout: Duration,
     /// `true` if only requests are answered whose `Host` is a name of this machine for itself.
     pub local_names_only: bool,
     /// Maximum number of connections at a time; further ones wait to be accepted.
@@ -33,13 +35,14 @@ pub struct ServiceConfig {
 }
 
 impl Default for ServiceConfig {
-    /// Waits of an hour, 10 s for the store, names of this machine only, 16,384 connections, 10 s for
-    /// the head of a request, 5 s for connections at the end, bodies of 1 MiB, states of 256 MiB,
-    /// Terraform waits for ever without rules, a line every 10 s.
+    /// Waits of an hour, 10 s for the store, 2 s to tell that it is ready, names of this machine only,
+    /// 16,384 connections, 10 s for the head of a request, 5 s for connections at the end, bodies of
+    /// 1 MiB, states of 256 MiB, Terraform waits for ever without rules, a line every 10 s.
     fn default() -> Self {
         Self {
             longest_wait: Duration::from_secs(3600),
             operation_timeout: Duration::from_secs(10),
+            ready_timeout: Duration::from_secs(2),
             local_names_only: true,
             connections: 16_384,
             header_timeout: Duration::from_secs(10),
@@ -70,6 +73,12 @@ impl ServiceConfig {
     #[must_use]
     pub fn with_operation_timeout(self, operation_timeout: Duration) -> Self {
         Self { operation_timeout, ..self }
+    }
+
+    /// Limits the time for an answer of the store that shows that the service is ready.
+    #[must_use]
+    pub fn with_ready_timeout(self, ready_timeout: Duration) -> Self {
+        Self { ready_timeout, ..self }
     }
 
     /// Answers requests for any name, for a service that other machines reach. While it has no

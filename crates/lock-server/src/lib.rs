@@ -1,14 +1,21 @@
 #![doc = include_str!("../README.md")]
 
+mod access;
 mod api;
+mod audit;
 mod browser;
 mod config;
+mod connection;
 mod extract;
 mod problem;
+mod request_log;
 mod serve;
 mod service;
 mod terraform;
+mod tls;
 
+pub use access::{Access, AccessError, AccessToken, AccessTokens, Role};
+pub use audit::AuditLog;
 pub use config::ServiceConfig;
 pub use problem::{Outcome, Problem};
 pub use service::Service;
@@ -16,3 +23,4 @@ pub use terraform::{
     DocumentStates, FileStates, Refused, StateError, StateName, StateStore, TerraformPolicy,
     TerraformRule, Write,
 };
+pub use tls::{Certificate, CertificateError};

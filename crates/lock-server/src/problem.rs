@@ -10,6 +10,9 @@ use serde::Serialize;
 
 use crate::StateError;
 
+/// The ways to show a token.
+const SCHEMES: [&str; 2] = ["Bearer realm=\"locks\"", "Basic realm=\"locks\", charset=\"UTF-8\""];
+
 /// An error as a client sees it.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -79,7 +82,23 @@ impl Problem {
             "unavailable",
             "the store did not answer in time",
         );
-        Self { outcome: Outcome::Unknown, ..problem }
+        problem.unknown()
+    }
+
+    /// The client is not known.
+    pub(crate) fn unauthenticated(detail: &str) -> Self {
+        let how = "send `Authorization: Bearer TOKEN`, or the token as the password of basic authentication";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", format!("{detail}: {how}"))
+    }
+
+    /// The client is known, and may not do this.
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    /// The same, when the command may have happened.
+    pub(crate) fn unknown(self) -> Self {
+        Self { outcome: Outcome::Unknown, ..self }
     }
 
     pub(crate) fn with_request(self, request: RequestId) -> Self {
@@ -98,7 +117,7 @@ impl From<StateError> for Problem {
         tracing::error!(%error, "a state could not be read or written");
         let problem =
             Self::new(StatusCode::INTERNAL_SERVER_ERROR, "state_store", error.to_string());
-        Self { outcome: Outcome::Unknown, ..problem }
+        problem.unknown()
     }
 }
 
@@ -150,6 +169,12 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if status == StatusCode::UNAUTHORIZED {
+            for scheme in SCHEMES {
+                let scheme = HeaderValue::from_static(scheme);
+                response.headers_mut().append(header::WWW_AUTHENTICATE, scheme);
+            }
+        }
         response
     }
 }

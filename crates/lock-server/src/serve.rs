@@ -2,19 +2,20 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::Service;
+use crate::connection::Connection;
+use crate::{Certificate, Service};
 
 /// Pause after a failure to accept: the process has no file descriptor left, for example.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -26,12 +27,36 @@ impl Service {
     /// # Cancel safety
     /// If dropped, all connections are closed. Their clients keep their places.
     pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        self.accept(listener, None, shutdown).await;
+    }
+
+    /// The same over TLS. A client that speaks plain HTTP is cut off, and so is one whose handshake
+    /// takes longer than [`header_timeout`](crate::ServiceConfig::header_timeout).
+    ///
+    /// # Cancel safety
+    /// As [`serve`](Self::serve).
+    pub async fn serve_tls(
+        &self,
+        listener: TcpListener,
+        certificate: Certificate,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        self.accept(listener, Some(certificate), shutdown).await;
+    }
+
+    async fn accept(
+        &self,
+        listener: TcpListener,
+        certificate: Option<Certificate>,
+        shutdown: impl Future<Output = ()>,
+    ) {
         let cut = CancellationToken::new();
         let _cut_at_the_end = cut.clone().drop_guard();
         let slots = Arc::new(Semaphore::new(self.config.connections));
         let (router, graceful) = (self.router(), GracefulShutdown::new());
+        let patience = self.config.header_timeout;
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(self.config.header_timeout);
+        http.timer(TokioTimer::new()).header_read_timeout(patience);
         let mut shutdown = pin!(shutdown);
         loop {
             let accepted = tokio::select! {
@@ -39,7 +64,7 @@ impl Service {
                 () = &mut shutdown => break,
                 accepted = accept(&listener, &slots) => accepted,
             };
-            let (stream, slot) = match accepted {
+            let (stream, peer, slot) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -47,15 +72,12 @@ impl Service {
                     continue;
                 }
             };
-            // A notice to a waiter is small, and must not wait for more.
-            let _ = stream.set_nodelay(true);
-            let service = TowerToHyperService::new(router.clone());
-            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-            let cut = cut.clone();
+            let connection = Connection { stream, peer, watcher: graceful.watcher() };
+            let (cut, http, router) = (cut.clone(), http.clone(), router.clone());
+            let certificate = certificate.clone();
             tokio::spawn(async move {
-                if let Some(Err(error)) = cut.run_until_cancelled(connection).await {
-                    tracing::debug!(%error, "a connection broke");
-                }
+                let served = connection.serve(&http, router, certificate, patience);
+                cut.run_until_cancelled(served).await;
                 drop(slot);
             });
         }
@@ -72,8 +94,8 @@ impl Service {
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, slot))
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, slot))
 }

@@ -10,8 +10,12 @@ use axum::middleware;
 use lock_core::{LockManager, LockStore, OwnerId, Result};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Caller;
+use crate::audit::Act;
 use crate::problem::Problem;
-use crate::{ServiceConfig, StateStore, api, browser, terraform};
+use crate::{
+    Access, AuditLog, ServiceConfig, StateStore, access, api, browser, request_log, terraform,
+};
 
 /// Owner of the requests whose clients name none.
 const OWNER: &str = "lock-server";
@@ -25,6 +29,8 @@ pub struct Service {
     pub(crate) manager: LockManager,
     pub(crate) store: Arc<dyn LockStore>,
     pub(crate) config: Arc<ServiceConfig>,
+    pub(crate) access: Access,
+    audit: Option<AuditLog>,
     terraform: Option<Terraform>,
     /// Ends the connections that would never end by themselves.
     pub(crate) closing: CancellationToken,
@@ -47,7 +53,21 @@ impl Service {
         let owner = OwnerId::parse(OWNER).expect("a valid owner");
         let manager = LockManager::new(Arc::clone(&store), owner);
         let (config, closing) = (Arc::new(config), CancellationToken::new());
-        Self { manager, store, config, terraform: None, closing }
+        let (access, audit, terraform) = (Access::open(), None, None);
+        Self { manager, store, config, access, audit, terraform, closing }
+    }
+
+    /// Serves those alone whom this lets in. The names by which clients reach the service are then free.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
+    }
+
+    /// Records what is done by force: evictions, cancellations by those who see the requests of others,
+    /// unlocking by force, deleted states and refused writes of states.
+    #[must_use]
+    pub fn with_audit(self, audit: AuditLog) -> Self {
+        Self { audit: Some(audit), ..self }
     }
 
     /// Serves Terraform's `http` backend under `/terraform/STATE`, with its states in this store.
@@ -64,8 +84,13 @@ impl Service {
             Some(terraform) => router.merge(terraform::router(terraform.clone())),
             None => router,
         };
+        let identify = middleware::from_fn_with_state(self.clone(), access::identify);
         let guard = middleware::from_fn_with_state(self.clone(), browser::guard);
-        router.layer(guard).with_state(self.clone())
+        router
+            .layer(identify)
+            .layer(guard)
+            .layer(middleware::from_fn(request_log::log))
+            .with_state(self.clone())
     }
 
     /// Ends the waits for keys: their clients are answered `shut_down`, and keep their places in the
@@ -75,6 +100,30 @@ impl Service {
         self.closing.cancel();
         let report = self.manager.shutdown().await;
         tracing::debug!(?report, "the service is shut down");
+    }
+
+    /// What this client is shown.
+    pub(crate) fn veil(&self, caller: Caller) -> access::Veil {
+        self.veil_of(caller, "")
+    }
+
+    /// What this client is shown of a listing.
+    pub(crate) fn veil_of(&self, caller: Caller, listing: &'static str) -> access::Veil {
+        access::Veil::new(&self.access, caller, listing)
+    }
+
+    /// Records a forced act.
+    pub(crate) fn record(&self, act: &Act) {
+        if let Some(audit) = &self.audit {
+            audit.write(act);
+        }
+    }
+
+    /// Goes on to the end when the client hangs up: a forced act is recorded all the same.
+    pub(crate) async fn to_its_end<T: Send + 'static>(
+        work: impl Future<Output = std::result::Result<T, Problem>> + Send + 'static,
+    ) -> std::result::Result<T, Problem> {
+        tokio::spawn(work).await.unwrap_or_else(|_| Err(Problem::timed_out()))
     }
 
     /// Waits for a call to the store, for as long as that may take.

@@ -246,8 +246,8 @@ async fn watch_ends_with_the_service() {
 #[tokio::test]
 async fn service_says_whether_it_serves() {
     let server = Server::start().await;
-    assert_eq!(server.get("/v1/live").await.0, StatusCode::NO_CONTENT);
-    assert_eq!(server.get("/v1/ready").await.0, StatusCode::NO_CONTENT);
+    assert_eq!(server.get("/livez").await.0, StatusCode::NO_CONTENT);
+    assert_eq!(server.get("/readyz").await.0, StatusCode::NO_CONTENT);
     let (_, health) = server.get("/v1/health").await;
     assert!(health["store"].as_str().unwrap().starts_with("memory"), "{health}");
 }

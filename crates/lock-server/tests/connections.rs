@@ -28,7 +28,7 @@ async fn slow_head_is_cut_off() {
     let mut rest = Vec::new();
     // Without an answer, or with one that says that it took too long.
     let _ = slow.read_to_end(&mut rest).await;
-    assert_eq!(server.get("/v1/live").await.0, StatusCode::NO_CONTENT);
+    assert_eq!(server.get("/livez").await.0, StatusCode::NO_CONTENT);
 }
 
 /// Connections beyond the limit wait until others are closed, and then are served.
@@ -38,12 +38,12 @@ async fn connections_beyond_the_limit_wait() {
     let mut idle = Vec::new();
     for _ in 0..2 {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
-        stream.write_all(b"GET /v1/live HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         // Its slot is taken when it is answered.
         assert_ne!(stream.read(&mut [0; 1024]).await.unwrap(), 0);
         idle.push(stream);
     }
-    let third = server.request(Method::GET, "/v1/live").send();
+    let third = server.request(Method::GET, "/livez").send();
     let third = tokio::spawn(third);
     tokio::task::yield_now().await;
     assert!(!third.is_finished());
@@ -73,7 +73,7 @@ async fn nonsense_is_answered_or_cut_off() {
         let _ = stream.read_to_end(&mut answer).await;
         assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{answer:?}");
     }
-    assert_eq!(server.get("/v1/live").await.0, StatusCode::NO_CONTENT);
+    assert_eq!(server.get("/livez").await.0, StatusCode::NO_CONTENT);
 }
 
 /// The end of the service ends waits, which keep their places, and streams, which have no end.
@@ -102,5 +102,5 @@ async fn service_ends_in_bounded_time() {
     serving.await.unwrap();
     assert_eq!(waits.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     while let Ok(Some(_)) = events.chunk().await {}
-    client.get(url("/v1/live")).send().await.unwrap_err();
+    client.get(url("/livez")).send().await.unwrap_err();
 }

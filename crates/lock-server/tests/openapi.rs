@@ -167,7 +167,7 @@ async fn answers_are_as_described() {
         assert_eq!(at.post(path, &lease).await["kind"], "not_held");
     }
     held(&at).await;
-    for path in ["/v1/health", "/v1/live", "/v1/ready", "/v1/openapi.json"] {
+    for path in ["/v1/health", "/livez", "/readyz", "/v1/openapi.json"] {
         at.get(path, path).await;
     }
     for (path, query) in [("/v1/locks", "limit=0"), ("/v1/waits", ""), ("/v1/events", "a=b")] {

@@ -1,6 +1,5 @@
 //! Stores of states: fenced, and never half written.
 
-#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use lock_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::Service;
+use crate::access::Caller;
 use crate::extract::Body;
 use crate::problem::Problem;
 
@@ -46,6 +47,10 @@ pub(super) struct Granted {
 impl Asks {
     pub(super) fn request(&self) -> RequestId {
         self.request.unwrap_or_else(RequestId::random)
+    }
+
+    pub(super) fn is_allowed(&self, caller: &Caller) -> Result<(), Problem> {
+        caller.needs_key(&self.key)
     }
 
     pub(super) fn wait(&self, service: &Service) -> Result<Duration, Problem> {
@@ -99,8 +104,10 @@ impl Asks {
 
 pub(super) async fn acquire(
     State(service): State<Service>,
+    caller: Caller,
     Body(asks): Body<Asks>,
 ) -> Result<Json<Granted>, Problem> {
+    asks.is_allowed(&caller)?;
     let (request, wait) = (asks.request(), asks.wait(&service)?);
     let lease = if wait.is_zero() {
         match asks.once(&service, request).await {
@@ -113,6 +120,9 @@ pub(super) async fn acquire(
     };
     match lease {
         Ok(lease) => Ok(Json(Granted { lease })),
-        Err(error) => Err(Problem::from(error).with_request(request)),
+        Err(error) => {
+            let problem = Problem::from(error).with_request(request);
+            Err(service.veil(caller).problem(problem))
+        }
     }
 }

@@ -8,6 +8,8 @@ use lock_core::{
 use serde::Deserialize;
 
 use crate::Service;
+use crate::access::Caller;
+use crate::audit::{Act, Client};
 use crate::extract::Body;
 use crate::problem::Problem;
 
@@ -36,8 +38,17 @@ enum Target {
 
 pub(super) async fn evict(
     State(service): State<Service>,
+    caller: Caller,
+    client: Client,
     Body(Evicts { key, by, reason, target }): Body<Evicts>,
 ) -> Result<Json<Timed<Eviction>>, Problem> {
+    caller.needs_key(&key)?;
+    let named = match &target {
+        Target::AllLeases => None,
+        Target::Lease { request, .. } | Target::Waiter(request) => Some(*request),
+    };
+    let act = Act::new(client, "evict", key.clone()).by(by.clone()).reason(reason.as_str());
+    let mut act = act.request(named);
     let request = match target {
         Target::AllLeases => EvictRequest::all(key, by, reason),
         Target::Lease { request, token } => {
@@ -45,5 +56,16 @@ pub(super) async fn evict(
         }
         Target::Waiter(request) => EvictRequest::waiter(key, request, by, reason),
     };
-    Ok(Json(service.bounded(service.store.evict(&request)).await?))
+    Service::to_its_end(async move {
+        let result = service.bounded(service.store.evict(&request)).await;
+        if let Ok(evicted) = &result {
+            evicted.value.leases.iter().for_each(|lease| act.lease(lease));
+            evicted.value.waiter.iter().for_each(|waiter| act.waiter(waiter));
+            let is_empty = evicted.value.leases.is_empty() && evicted.value.waiter.is_none();
+            act = if is_empty { act.outcome("nothing") } else { act };
+        }
+        service.record(&act.ended(&result));
+        result.map(Json)
+    })
+    .await
 }

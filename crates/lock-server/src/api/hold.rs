@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::acquire::Asks;
 use crate::Service;
+use crate::access::Caller;
 use crate::extract::Body;
 use crate::problem::Problem;
 
@@ -25,8 +26,10 @@ use crate::problem::Problem;
 /// says what was granted, one now and then that it is held, and the last how it was lost.
 pub(super) async fn hold(
     State(service): State<Service>,
+    caller: Caller,
     Body(asks): Body<Asks>,
 ) -> Result<Response, Problem> {
+    asks.is_allowed(&caller)?;
     let (request, wait) = (asks.request(), asks.wait(&service)?);
     let guard = if wait.is_zero() {
         match asks.once(&service, request).await {
@@ -37,13 +40,16 @@ pub(super) async fn hold(
     } else {
         asks.queued(&service, request).wait(wait).await
     };
-    let guard = guard.map_err(Problem::from)?;
-    let lines = Lines::new(guard, service.config.pulse, service.closing);
+    let revoked = caller.revoked();
+    let veil = service.veil(caller);
+    let guard = guard.map_err(|error| veil.problem(Problem::from(error)))?;
+    let lines = Lines::new(guard, service.config.pulse, service.closing, revoked);
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     Ok((kind, HttpBody::from_stream(lines)).into_response())
 }
 
-type Lost = Pin<Box<dyn Future<Output = LossReason> + Send>>;
+/// Says why the lease was lost.
+type Lost = Pin<Box<dyn Future<Output = String> + Send>>;
 
 /// The lines of a connection that holds a key. Dropped, it releases the lease.
 struct Lines {
@@ -54,12 +60,21 @@ struct Lines {
 }
 
 impl Lines {
-    fn new(guard: LockGuard, pulse: Duration, closing: CancellationToken) -> Self {
+    fn new(
+        guard: LockGuard,
+        pulse: Duration,
+        closing: CancellationToken,
+        revoked: CancellationToken,
+    ) -> Self {
         let first = json!({ "lease": guard.lease() }).to_string();
         let mut pulse = tokio::time::interval_at(tokio::time::Instant::now() + pulse, pulse);
         pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let lost = Box::pin(async move {
-            closing.run_until_cancelled(guard.lost()).await.unwrap_or(LossReason::ShutDown)
+            let lost = closing.run_until_cancelled(guard.lost());
+            match revoked.run_until_cancelled(lost).await {
+                Some(lost) => lost.unwrap_or(LossReason::ShutDown).to_string(),
+                None => "the token was revoked".to_owned(),
+            }
         });
         Self { first: Some(first), pulse, lost, is_over: false }
     }
@@ -78,7 +93,7 @@ impl Stream for Lines {
         }
         if let Poll::Ready(reason) = self.lost.as_mut().poll(cx) {
             self.is_over = true;
-            return line(json!({ "lost": reason.to_string() }).to_string());
+            return line(json!({ "lost": reason }).to_string());
         }
         match self.pulse.poll_tick(cx) {
             Poll::Ready(_) => line(json!({ "held": true }).to_string()),

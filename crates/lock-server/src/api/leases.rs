@@ -10,6 +10,8 @@ use lock_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::Service;
+use crate::access::{Caller, Role};
+use crate::audit::{Act, Client};
 use crate::extract::Body;
 use crate::problem::Problem;
 
@@ -30,8 +32,10 @@ pub(super) struct Renewed {
 
 pub(super) async fn renew(
     State(service): State<Service>,
+    caller: Caller,
     Body(Renews { lease, ttl }): Body<Renews>,
 ) -> Result<Json<Renewed>, Problem> {
+    caller.needs_key(&lease.key)?;
     let requests = [RenewRequest::new(lease, ttl)];
     let renewed = service.one(service.store.renew(&requests)).await?;
     match renewed.value {
@@ -50,8 +54,10 @@ pub(super) struct Released {
 
 pub(super) async fn release(
     State(service): State<Service>,
+    caller: Caller,
     Body(lease): Body<LeaseName>,
 ) -> Result<Json<Released>, Problem> {
+    caller.needs_key(&lease.key)?;
     let key = lease.key.clone();
     let request = ReleaseRequest::new(lease);
     match service.bounded(service.store.release(&request)).await?.value {
@@ -74,18 +80,31 @@ pub(super) struct Cancelled {
 }
 
 /// Cancels a request: it leaves the queue, or its lease is released. A call that is still on its way
-/// takes no lock after that.
+/// takes no lock after that. A client that sees the requests of others may cancel them, and leaves a
+/// line in the audit log.
 pub(super) async fn cancel(
     State(service): State<Service>,
+    caller: Caller,
+    client: Client,
     Body(Cancels { key, request }): Body<Cancels>,
 ) -> Result<Json<Cancelled>, Problem> {
+    caller.needs_key(&key)?;
+    let act = Act::new(client, "cancel", key.clone()).request(Some(request));
     let request = CancelRequest::new(key, request).with_answer_outstanding(true);
-    let cancelled = match service.bounded(service.store.cancel(&request)).await?.value {
-        Cancellation::Dequeued => "dequeued",
-        Cancellation::Released => "released",
-        _ => "absent",
-    };
-    Ok(Json(Cancelled { cancelled }))
+    Service::to_its_end(async move {
+        let result = service.bounded(service.store.cancel(&request)).await;
+        let cancelled = result.as_ref().map_or("", |answer| match answer.value {
+            Cancellation::Dequeued => "dequeued",
+            Cancellation::Released => "released",
+            _ => "absent",
+        });
+        if caller.needs(Role::Operate).is_ok() {
+            let act = if cancelled == "absent" { act.outcome("nothing") } else { act };
+            service.record(&act.ended(&result));
+        }
+        result.map(|_| Json(Cancelled { cancelled }))
+    })
+    .await
 }
 
 #[derive(Debug, Deserialize)]
@@ -118,8 +137,10 @@ pub(super) struct Transferred {
 
 pub(super) async fn transfer(
     State(service): State<Service>,
+    caller: Caller,
     Body(Transfers { lease, by, to }): Body<Transfers>,
 ) -> Result<Json<Transferred>, Problem> {
+    caller.needs_key(&lease.key)?;
     let to = match to {
         Receiver::Owner { owner, request, metadata } => {
             let request = request.unwrap_or_else(RequestId::random);

@@ -1,10 +1,9 @@
-//! What there is: locks, queues, the waits of an owner, and the health of the store.
+//! Locks, queues, the waits of an owner, and the health of the store.
 
 use std::num::NonZeroU32;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use lock_core::{
     Cursor, Health, InspectQuery, Inspection, Lease, ListQuery, LockKey, OwnerId, Page, SessionId,
     Timed, Waiter, WaitsOf, WaitsQuery,
@@ -12,6 +11,7 @@ use lock_core::{
 use serde::Deserialize;
 
 use crate::Service;
+use crate::access::Caller;
 use crate::extract::{Asked, Named};
 use crate::problem::Problem;
 
@@ -26,9 +26,12 @@ pub(super) struct Lists {
 
 pub(super) async fn list(
     State(service): State<Service>,
+    caller: Caller,
     Asked(Lists { prefix, owner, limit, after }): Asked<Lists>,
 ) -> Result<Json<Timed<Page<Lease>>>, Problem> {
-    let mut query = ListQuery::all().with_prefix(prefix.unwrap_or_default());
+    let prefix = caller.narrowed(prefix.unwrap_or_default());
+    let mut query = ListQuery::all().with_prefix(prefix);
+    let veil = service.veil_of(caller, "locks");
     if let Some(owner) = owner {
         query = query.with_owner(owner);
     }
@@ -36,9 +39,10 @@ pub(super) async fn list(
         query = query.with_limit(limit);
     }
     if let Some(after) = after {
-        query = query.after(after);
+        query = query.after(veil.after(after)?);
     }
-    Ok(Json(service.bounded(service.store.list(&query)).await?))
+    let page = service.bounded(service.store.list(&query)).await?;
+    Ok(Json(page.map(|page| veil.leases(page))))
 }
 
 #[derive(Debug, Deserialize)]
@@ -50,18 +54,22 @@ pub(super) struct Pages {
 
 pub(super) async fn inspect(
     State(service): State<Service>,
+    caller: Caller,
     Named(key): Named,
     Asked(Pages { limit, after }): Asked<Pages>,
 ) -> Result<Json<Timed<Inspection>>, Problem> {
     let key = LockKey::parse(key)?;
+    caller.needs_key(&key)?;
+    let veil = service.veil_of(caller, "queue");
     let mut query = InspectQuery::new(key);
     if let Some(limit) = limit {
         query = query.with_limit(limit);
     }
     if let Some(after) = after {
-        query = query.after(after);
+        query = query.after(veil.after(after)?);
     }
-    Ok(Json(service.bounded(service.store.inspect(&query)).await?))
+    let seen = service.bounded(service.store.inspect(&query)).await?;
+    Ok(Json(seen.map(|seen| veil.inspection(seen))))
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,6 +83,7 @@ pub(super) struct Waits {
 
 pub(super) async fn waits(
     State(service): State<Service>,
+    caller: Caller,
     Asked(Waits { owner, session, limit, after }): Asked<Waits>,
 ) -> Result<Json<Timed<Page<Waiter>>>, Problem> {
     let of = match (owner, session) {
@@ -82,26 +91,18 @@ pub(super) async fn waits(
         (None, Some(session)) => WaitsOf::Session(session),
         _ => return Err(Problem::invalid("name either an owner or a session")),
     };
+    let veil = service.veil_of(caller, "waits");
     let mut query = WaitsQuery::new(of);
     if let Some(limit) = limit {
         query = query.with_limit(limit);
     }
     if let Some(after) = after {
-        query = query.after(after);
+        query = query.after(veil.after(after)?);
     }
-    Ok(Json(service.bounded(service.store.waits_of(&query)).await?))
+    let page = service.bounded(service.store.waits_of(&query)).await?;
+    Ok(Json(page.map(|page| veil.waiters(page))))
 }
 
 pub(super) async fn health(State(service): State<Service>) -> Result<Json<Health>, Problem> {
     Ok(Json(service.bounded(service.store.health()).await?))
-}
-
-/// Whether the process serves at all.
-pub(super) async fn live() -> StatusCode {
-    StatusCode::NO_CONTENT
-}
-
-/// Whether locks can be granted now.
-pub(super) async fn ready(State(service): State<Service>) -> Result<StatusCode, Problem> {
-    service.bounded(service.store.health()).await.map(|_| StatusCode::NO_CONTENT)
 }

@@ -6,6 +6,7 @@ mod events;
 mod hold;
 mod leases;
 mod look;
+mod probe;
 mod routes;
 
 pub(crate) use routes::router;

@@ -15,6 +15,8 @@ use lock_core::{
 use super::lock_info::LockInfo;
 use super::{StateName, Write};
 use crate::Service;
+use crate::access::Caller;
+use crate::audit::{Act, Client};
 use crate::problem::Problem;
 use crate::service::Terraform;
 
@@ -25,6 +27,7 @@ const KEEP: Duration = Duration::from_secs(60);
 pub(super) async fn lock(
     service: &Service,
     terraform: &Terraform,
+    caller: Caller,
     state: &StateName,
     body: &Bytes,
 ) -> Result<Response, Problem> {
@@ -42,8 +45,10 @@ pub(super) async fn lock(
     };
     match acquire.lease().await {
         Ok(lease) => granted(service, terraform, state, &lease, rule.lease()).await,
-        Err(error) if error.kind() == ErrorKind::WaitOver => held(service, state, request).await,
-        Err(error) => Err(Problem::from(error)),
+        Err(error) if error.kind() == ErrorKind::WaitOver => {
+            held(service, caller, state, request).await
+        }
+        Err(error) => Err(service.veil(caller).problem(Problem::from(error))),
     }
 }
 
@@ -76,6 +81,7 @@ async fn granted(
 /// The answer to a request that has waited long enough: it names the holder and the place.
 async fn held(
     service: &Service,
+    caller: Caller,
     state: &StateName,
     request: RequestId,
 ) -> Result<Response, Problem> {
@@ -86,7 +92,7 @@ async fn held(
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "wait_over", detail));
     };
     let ahead = seen.value.waiters.items.iter().position(|waiter| waiter.request == request);
-    let mut info = LockInfo::of(lease);
+    let mut info = shown(service, caller, lease);
     let place = match ahead {
         Some(ahead) => format!("number {} of {} in the queue", ahead + 1, seen.value.waiting),
         None => format!("{} in the queue", seen.value.waiting),
@@ -96,16 +102,13 @@ async fn held(
     Ok((StatusCode::LOCKED, Json(info)).into_response())
 }
 
-/// Releases the lock of an `ID`, or takes it out of the queue; without a body, the lock is taken from
-/// its holder by force.
+/// Releases the lock of an `ID`, or takes it out of the queue.
 pub(super) async fn unlock(
     service: &Service,
+    caller: Caller,
     state: &StateName,
     body: &Bytes,
 ) -> Result<Response, Problem> {
-    if body.is_empty() {
-        return force_unlock(service, state).await;
-    }
     let request = LockInfo::parse(body)?.request()?;
     let seen = inspect(service, state).await?.value;
     if let Some(lease) = seen.leases.iter().find(|lease| lease.request == request) {
@@ -129,23 +132,52 @@ pub(super) async fn unlock(
     match seen.leases.first() {
         // An answer that was lost, and the call again.
         None => Ok(StatusCode::OK.into_response()),
-        Some(lease) => Ok((StatusCode::CONFLICT, Json(LockInfo::of(lease))).into_response()),
+        Some(lease) => {
+            let info = shown(service, caller, lease);
+            Ok((StatusCode::CONFLICT, Json(info)).into_response())
+        }
     }
 }
 
-async fn force_unlock(service: &Service, state: &StateName) -> Result<Response, Problem> {
-    let by = OwnerId::parse("terraform force-unlock")?;
+/// The lock of a lease as a client that does not hold it sees it.
+fn shown(service: &Service, caller: Caller, lease: &Lease) -> LockInfo {
+    let mut lease = lease.clone();
+    service.veil(caller).lease(&mut lease);
+    LockInfo::of(&lease)
+}
+
+/// Takes the lock from its holder by force.
+pub(super) async fn force_unlock(
+    service: &Service,
+    client: Client,
+    state: &StateName,
+) -> Result<Response, Problem> {
+    let by = OwnerId::parse(match client.token() {
+        Some(token) => format!("terraform force-unlock by {token}"),
+        None => "terraform force-unlock".to_owned(),
+    })?;
     let reason = Reason::parse("force-unlock")?;
-    loop {
+    let act = Act::new(client, "force_unlock", state.key());
+    let mut act = act.by(by.clone()).reason(reason.as_str());
+    let mut count = 0;
+    let result = loop {
         let evict = EvictRequest::all(state.key(), by.clone(), reason.clone());
-        let evicted = service.bounded(service.store.evict(&evict)).await?.value;
+        let evicted = match service.bounded(service.store.evict(&evict)).await {
+            Ok(evicted) => evicted.value,
+            Err(problem) => break Err(problem),
+        };
         for lease in &evicted.leases {
+            count += 1;
+            act.lease(lease);
             tracing::warn!(lock.key = %lease.key, lock.owner = %lease.owner, "a lock was unlocked by force");
         }
         if !evicted.more {
-            return Ok(StatusCode::OK.into_response());
+            break Ok(StatusCode::OK.into_response());
         }
-    }
+    };
+    let act = if count == 0 { act.outcome("nothing") } else { act };
+    service.record(&act.ended(&result));
+    result
 }
 
 /// The lock that an `ID` holds now.

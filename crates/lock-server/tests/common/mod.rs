@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 #![allow(dead_code, clippy::allow_attributes, reason = "not every test binary uses everything")]
 
+pub(crate) mod tokens;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
