@@ -4,6 +4,7 @@ mod api;
 mod browser;
 mod config;
 mod extract;
+mod page;
 mod problem;
 mod serve;
 mod service;

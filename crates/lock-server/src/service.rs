@@ -11,7 +11,7 @@ use lock_core::{LockManager, LockStore, OwnerId, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::problem::Problem;
-use crate::{ServiceConfig, StateStore, api, browser, terraform};
+use crate::{ServiceConfig, StateStore, api, browser, page, terraform};
 
 /// Owner of the requests whose clients name none.
 const OWNER: &str = "lock-server";
@@ -60,6 +60,7 @@ impl Service {
     /// The routes, to be nested into others; [`serve`](Self::serve) serves them.
     pub fn router(&self) -> Router {
         let router = api::router().layer(DefaultBodyLimit::max(self.config.body_bytes));
+        let router = router.merge(page::router(self.clone()));
         let router = match &self.terraform {
             Some(terraform) => router.merge(terraform::router(terraform.clone())),
             None => router,

@@ -45,5 +45,13 @@ pub(super) async fn evict(
         }
         Target::Waiter(request) => EvictRequest::waiter(key, request, by, reason),
     };
-    Ok(Json(service.bounded(service.store.evict(&request)).await?))
+    Ok(Json(evicted(&service, &request).await?))
+}
+
+/// Evicts for the API and the page.
+pub(crate) async fn evicted(
+    service: &Service,
+    request: &EvictRequest,
+) -> Result<Timed<Eviction>, Problem> {
+    service.bounded(service.store.evict(request)).await
 }

@@ -8,4 +8,6 @@ mod leases;
 mod look;
 mod routes;
 
+pub(crate) use admin::evicted;
+pub(crate) use leases::transferred;
 pub(crate) use routes::router;
