@@ -41,7 +41,7 @@ impl Scenario {
         self.fill()?;
         let mut pictures = self.list_is_live().context("the list")?;
         pictures.extend(self.key_is_live().context("the key")?);
-        self.keyboard_evicts().context("the keyboard")?;
+        pictures.extend(self.keyboard_evicts().context("the keyboard")?);
         self.console_is_silent()?;
         self.outage_is_seen().context("the outage")?;
         Ok(pictures)
@@ -126,7 +126,7 @@ impl Scenario {
     }
 
     /// From the address line to the notice, without a pointer.
-    fn keyboard_evicts(&self) -> Result<()> {
+    fn keyboard_evicts(&self) -> Result<Pictures> {
         self.show(1280, 900, "light")?;
         self.browser.open(&format!("http://{}/locks/{KEY}", self.address))?;
         self.browser.press([TAB])?;
@@ -144,6 +144,7 @@ impl Scenario {
         self.browser.press("ops".chars())?;
         self.browser.press([TAB])?;
         self.browser.press("the runner is gone".chars())?;
+        let form = self.browser.picture()?;
         self.browser.press([ENTER])?;
         self.browser
             .until("document.querySelector('.done')?.textContent.includes('was evicted')")?;
@@ -152,7 +153,8 @@ impl Scenario {
         ensure!(*holder == "hotfix #1047", "the next holder is {holder}");
         self.browser.until(
             "document.querySelector('.history tbody')?.innerText.includes('the runner is gone')",
-        )
+        )?;
+        Ok(vec![("evict", form)])
     }
 
     /// Neither errors nor violations of the policy.

@@ -68,6 +68,7 @@ pub(super) async fn cancel(
     let facts = html! {
         dt { "Waiting" } dd { bdi { (waiter.owner) } ", for " (time::since(waiter.enqueued_at, now)) }
         dt { "Mode" } dd { (lock_view::mode(waiter.mode)) }
+        dt { "Head start" } dd { (lock_view::words(waiter.head_start)) }
         dt { "Request" } dd.mono { (waiter.request) }
     };
     let fields = html! {

@@ -66,10 +66,10 @@ impl LockView<'_> {
                 thead {
                     tr {
                         th scope="col" { "Owner" }
-                        th scope="col" { "Mode" }
+                        th.mode scope="col" { "Mode" }
                         th.number scope="col" { "Held for" }
                         th.number scope="col" { "Time left" }
-                        th scope="col" { "Request and token" }
+                        th.request scope="col" { "Request and token" }
                         th scope="col" { "Acts" }
                     }
                 }
@@ -89,12 +89,12 @@ impl LockView<'_> {
                     tr {
                         th.number scope="col" { "Place" }
                         th scope="col" { "Owner" }
-                        th scope="col" { "Mode" }
+                        th.mode scope="col" { "Mode" }
                         th.number scope="col" { "Waiting for" }
-                        th.number scope="col" { "Head start" }
-                        th scope="col" { abbr title="Time of arrival less the head start: the order of the queue" { "Rank" } }
+                        th.number.head scope="col" { "Head start" }
+                        th.rank scope="col" { abbr title="Time of arrival less the head start: the order of the queue" { "Rank" } }
                         th scope="col" { "Passed by" }
-                        th scope="col" { "Request" }
+                        th.request scope="col" { "Request" }
                         th scope="col" { "Acts" }
                     }
                 }
@@ -116,10 +116,10 @@ impl LockView<'_> {
             tr {
                 td.number { (place) }
                 th scope="row" { bdi { (waiter.owner) } }
-                td { (mode(waiter.mode)) }
+                td.mode { (mode(waiter.mode)) }
                 td.number { (time::since(waiter.enqueued_at, self.seen.observed_at)) }
-                td.number { (words(*head_start)) }
-                td.clock { (time::clock(Timestamp::from_micros(rank))) }
+                td.number.head { (words(*head_start)) }
+                td.clock.rank { (time::clock(Timestamp::from_micros(rank))) }
                 td.passed {
                     @for pass in passes.iter().take(3) {
                         div {
@@ -129,7 +129,7 @@ impl LockView<'_> {
                     }
                     @if passes.len() > 3 { div { "and " (passes.len() - 3) " more" } }
                 }
-                td.mono { (request) }
+                td.mono.request { (request) }
                 td.acts {
                     a id={ "cancel-" (request) } href=(address::of_waiter("cancel", key, *request)) {
                         "Cancel" span.unseen { " the request of " bdi { (waiter.owner) } }
@@ -190,10 +190,10 @@ fn holder(lease: &Lease, now: Timestamp) -> Markup {
     html! {
         tr {
             th scope="row" { bdi { (lease.owner) } }
-            td { (mode(lease.mode)) }
+            td.mode { (mode(lease.mode)) }
             td.number { (time::since(lease.granted_at, now)) }
             td.number { (time::left(lease.expires_at, now)) }
-            td.mono { (request) br; "token " (token) }
+            td.mono.request { (request) br; "token " (token) }
             td.acts {
                 a id={ "evict-" (request) } href=(act("evict")) {
                     "Evict" span.unseen { " " bdi { (lease.owner) } }
@@ -218,7 +218,7 @@ pub(super) fn mode(mode: Mode) -> Markup {
 }
 
 /// The head start, with the priority that has it by default.
-fn words(head_start: HeadStart) -> String {
+pub(super) fn words(head_start: HeadStart) -> String {
     let step = AgeingStep::default();
     let mut priorities = Priority::ALL.into_iter();
     let span = time::words(head_start.span());
