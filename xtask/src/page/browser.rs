@@ -1,4 +1,4 @@
-//! A headless Chromium, by the WebDriver protocol.
+//! A headless Chromium, by the protocol `WebDriver`.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::PATIENCE;
 use crate::service::{call, until};
 
-/// Keys as WebDriver names them.
+/// Keys as `WebDriver` names them.
 pub(super) const TAB: char = '\u{e004}';
 pub(super) const ENTER: char = '\u{e007}';
 

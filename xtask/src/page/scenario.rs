@@ -56,10 +56,10 @@ impl Scenario {
             ("billing/nightly", "cron@batch-2", json!({ "for": 7_205_000 })),
             ("terraform/network", "alice@laptop", json!({ "for": 60_000 })),
         ] {
-            self.acquire(json!({ "key": key, "owner": owner, "ttl": ttl }))?;
+            self.acquire(&json!({ "key": key, "owner": owner, "ttl": ttl }))?;
         }
         for number in 1..=5 {
-            self.acquire(json!({
+            self.acquire(&json!({
                 "key": "runners/linux-large", "owner": format!("build-{number}"),
                 "mode": { "shared": { "limit": 8 } }, "ttl": { "for": 600_000 },
             }))?;
@@ -69,8 +69,8 @@ impl Scenario {
         self.wait(KEY, "nightly drift check", "low")
     }
 
-    fn acquire(&self, body: Value) -> Result<()> {
-        ask(&self.address, "POST", "/v1/acquire", Some(&body)).map(drop)
+    fn acquire(&self, body: &Value) -> Result<()> {
+        ask(&self.address, "POST", "/v1/acquire", Some(body)).map(drop)
     }
 
     /// Leaves a request in the queue.
@@ -90,7 +90,7 @@ impl Scenario {
         self.becomes("Live")?;
         self.browser.until("document.querySelectorAll('.locks tbody').length === 6")?;
         self.acquire(
-            json!({ "key": "acme/web", "owner": "deploy-7f41", "ttl": { "for": 300_000 } }),
+            &json!({ "key": "acme/web", "owner": "deploy-7f41", "ttl": { "for": 300_000 } }),
         )?;
         self.browser.until("document.querySelector('a[href=\"/locks/acme/web\"]')")?;
         self.browser
