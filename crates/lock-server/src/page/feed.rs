@@ -162,3 +162,86 @@ impl Feed {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lock_core::{
+        AcquireRequest, Change, ChangeKind, EventCursor, FencingToken, Lease, LockBackend as _,
+        LockEvent, LockStore, OwnerId, RequestId,
+    };
+    use lock_memory::MemoryBackend;
+
+    use super::*;
+    use crate::ServiceConfig;
+
+    fn key() -> LockKey {
+        LockKey::parse("deploy").unwrap()
+    }
+
+    fn request() -> AcquireRequest {
+        AcquireRequest::new(RequestId::random(), key(), OwnerId::parse("alice").unwrap())
+    }
+
+    fn record(micros: u64) -> Option<Record> {
+        let at = Timestamp::from_micros(micros);
+        let lease = Lease::granted(&request(), FencingToken::MAX, at);
+        let cursor = EventCursor::new(micros.to_string());
+        Record::of(LockEvent::new(cursor, at, Change::Granted(lease)))
+    }
+
+    fn watched() -> Feed {
+        let feed = Feed::new();
+        feed.forget(State::Open);
+        assert_eq!(
+            feed.of_key(&key(), Timestamp::from_micros(1)).since,
+            Some(Timestamp::from_micros(1))
+        );
+        feed
+    }
+
+    #[test]
+    fn oldest_events_give_way_and_the_feed_says_since_when_it_is_complete() {
+        let feed = watched();
+        for micros in 2..KEPT as u64 + 5 {
+            feed.keep(record(micros));
+        }
+        let kept = feed.of_key(&key(), Timestamp::from_micros(9));
+        assert_eq!(kept.records.len(), KEPT);
+        assert_eq!(kept.records[KEPT - 1].at, Timestamp::from_micros(5));
+        assert_eq!(kept.since, Some(Timestamp::from_micros(4)));
+    }
+
+    #[test]
+    fn gap_drops_the_events_before_it_and_changes_every_key() {
+        let feed = watched();
+        feed.keep(record(2));
+        let seen = *feed.changes().borrow();
+        assert!(!feed.has_changed(None, seen));
+        feed.forget(State::Open);
+        assert!(feed.has_changed(Some(&LockKey::parse("other").unwrap()), seen));
+        let kept = feed.of_key(&key(), Timestamp::from_micros(9));
+        assert!(kept.records.is_empty());
+        assert_eq!(kept.since, Some(Timestamp::from_micros(9)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn store_is_watched_until_ten_minutes_after_the_last_use() {
+        let store: Arc<dyn LockStore> = Arc::new(MemoryBackend::new());
+        let service = Service::new(Arc::clone(&store), ServiceConfig::new());
+        let feed = Arc::new(Feed::new());
+        let mut changes = feed.changes();
+        feed.wake(&service);
+        changes.changed().await.unwrap();
+        tokio::time::sleep(IDLE / 2).await;
+        feed.wake(&service);
+        tokio::time::sleep(IDLE * 3 / 4).await;
+        let _ = store.acquire(&request()).await.unwrap();
+        changes.changed().await.unwrap();
+        let kept = feed.of_key(&key(), Timestamp::from_micros(1));
+        assert_eq!(kept.records[0].kind, ChangeKind::Granted);
+        // The last use is over for ten minutes: everything is dropped.
+        changes.changed().await.unwrap();
+        let kept = feed.of_key(&key(), Timestamp::from_micros(1));
+        assert!(kept.since.is_none() && kept.records.is_empty());
+    }
+}
