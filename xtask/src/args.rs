@@ -23,6 +23,8 @@ usage: cargo xtask COMMAND
                  a real Terraform takes turns at the server: N applies at once, or
                  8 whose server is killed, or 2 of which one loses its lock;
                  all of that without options
+  page [--bless] the web page of the server in a headless Chromium; or with it, and
+                 keep the pictures in docs/page
   doc            the documentation, warnings are errors
   api [--bless]  compare the public API with api/*.txt, or write it there
   features       check the crates under each of their features
@@ -50,6 +52,7 @@ pub(crate) enum Command {
     Simulate { args: Vec<String> },
     Soak { target: String, args: Vec<String> },
     Terraform { scenarios: Vec<Scenario> },
+    Page { bless: bool },
     Doc,
     Api { bless: bool },
     Features,
@@ -84,6 +87,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Option<Command> {
         }
         ["terraform"] => Command::Terraform { scenarios: Scenario::ALL.to_vec() },
         ["terraform", ref args @ ..] => Command::Terraform { scenarios: scenarios(args)? },
+        ["page"] => Command::Page { bless: false },
+        ["page", "--bless"] => Command::Page { bless: true },
         ["doc"] => Command::Doc,
         ["api"] => Command::Api { bless: false },
         ["api", "--bless"] => Command::Api { bless: true },
@@ -161,6 +166,7 @@ mod tests {
         assert_eq!(parsed("terraform --kill --applies 3"), terraform(&asked));
         let asked = [Scenario::Evict, Scenario::ForceUnlock];
         assert_eq!(parsed("terraform --evict --force-unlock"), terraform(&asked));
+        assert_eq!(parsed("page --bless"), Some(Command::Page { bless: true }));
         assert_eq!(parsed("api"), Some(Command::Api { bless: false }));
         assert_eq!(parsed("instructions --bless"), Some(Command::Instructions { bless: true }));
         let bench = |name: &str, charts| Some(Command::Bench { name: name.to_owned(), charts });

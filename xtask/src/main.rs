@@ -12,7 +12,9 @@ mod fmt;
 mod instructions;
 mod lint;
 mod package;
+mod page;
 mod redis;
+mod service;
 mod sh;
 mod simulate;
 mod soak;
@@ -50,6 +52,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Fmt { fix } => fmt::run(&sh, fix)?,
         Command::Lint => lint::run(&sh)?,
         Command::Tidy => tidy::run(&sh)?,
+        Command::Page { bless } => page::run(&sh, bless)?,
         Command::Doc => doc::run(&sh)?,
         Command::Api { bless } => api::run(&sh, bless)?,
         Command::Features => features::run(&sh)?,

@@ -84,7 +84,8 @@ fn chosen(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-fn in_path(name: &str) -> Option<PathBuf> {
+/// Finds a program.
+pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
@@ -95,7 +96,7 @@ fn version(sh: &Sh, server: &Path) -> Result<String> {
 }
 
 /// Returns what a command of root's begins with; `None` if we cannot be root.
-fn privilege(sh: &Sh) -> Option<&'static [&'static str]> {
+pub(crate) fn privilege(sh: &Sh) -> Option<&'static [&'static str]> {
     let id = sh.tool("id", &["-u"]).quiet().read();
     if id.is_ok_and(|id| id == "0") {
         return Some(&[]);

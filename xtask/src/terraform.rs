@@ -7,11 +7,11 @@ mod turns;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::service;
 use crate::sh::{Sh, section};
 use crate::test::Tally;
 use relay::Relay;
@@ -250,14 +250,6 @@ fn all_took_turns(
 }
 
 /// Repeats `look` until it returns something.
-#[expect(clippy::disallowed_methods, reason = "real processes have no other clock")]
-fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look()? {
-            return Ok(found);
-        }
-        ensure!(start.elapsed() < PATIENCE, "in vain for {} s: {what}", PATIENCE.as_secs());
-        thread::sleep(Duration::from_millis(20));
-    }
+fn until<T>(what: &str, look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    service::until(what, PATIENCE, look)
 }

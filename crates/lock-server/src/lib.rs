@@ -7,6 +7,7 @@ mod browser;
 mod config;
 mod connection;
 mod extract;
+mod page;
 mod problem;
 mod request_log;
 mod serve;

@@ -14,7 +14,7 @@ use crate::access::Caller;
 use crate::audit::Act;
 use crate::problem::Problem;
 use crate::{
-    Access, AuditLog, ServiceConfig, StateStore, access, api, browser, request_log, terraform,
+    Access, AuditLog, ServiceConfig, StateStore, access, api, browser, page, request_log, terraform,
 };
 
 /// Owner of the requests whose clients name none.
@@ -80,6 +80,7 @@ impl Service {
     /// The routes, to be nested into others; [`serve`](Self::serve) serves them.
     pub fn router(&self) -> Router {
         let router = api::router().layer(DefaultBodyLimit::max(self.config.body_bytes));
+        let router = router.merge(page::router(self.clone()));
         let router = match &self.terraform {
             Some(terraform) => router.merge(terraform::router(terraform.clone())),
             None => router,

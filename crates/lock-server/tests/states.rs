@@ -1,6 +1,5 @@
 //! Stores of states: fenced, and never half written.
 
-
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,15 +1,12 @@
 //! The server under test: a process, and the calls that a scenario makes.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::until;
+use crate::service::{Process, ask};
 
 /// The name of the state that every apply changes.
 const STATE: &str = "sample";
@@ -24,17 +21,9 @@ pub(super) struct Server {
     pub(super) address: String,
 }
 
-#[derive(Debug)]
-struct Process {
-    child: Child,
-    /// Kept open: the program may print more.
-    stdout: BufReader<ChildStdout>,
-}
-
 impl Server {
     /// Starts `program` on a free port, with its data in `folder`.
     pub(super) fn start(program: PathBuf, folder: PathBuf) -> Result<Self> {
-        fs::create_dir_all(&folder)?;
         let (process, address) = Process::start(&program, &folder, "127.0.0.1:0")?;
         Ok(Self { program, folder, process, address })
     }
@@ -97,59 +86,6 @@ impl Server {
 
     /// Makes one call, which must succeed and be answered in JSON.
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let mut stream = TcpStream::connect(&self.address).context("the server is gone")?;
-        // By version 1.0 the answer comes in one piece and ends with the connection.
-        write!(
-            stream,
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            self.address,
-            body.len(),
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("the answer was cut off")?;
-        let status = head.split(' ').nth(1).unwrap_or_default();
-        ensure!(status == "200", "{method} {path} was answered {status}: {body}");
-        Ok(serde_json::from_str(body)?)
-    }
-}
-
-impl Process {
-    /// Starts the program, and returns the address that it listens on.
-    fn start(program: &Path, folder: &Path, address: &str) -> Result<(Self, String)> {
-        let store = format!("sqlite:{}", folder.join("locks.db").display());
-        let log = File::options().create(true).append(true).open(folder.join("server.log"))?;
-        let mut child = Command::new(program)
-            .args([address, &store])
-            .arg(folder.join("states"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .context("the server does not start")?;
-        let stdout = child.stdout.take().context("stdout was piped")?;
-        let mut process = Self { child, stdout: BufReader::new(stdout) };
-        let mut line = String::new();
-        process.stdout.read_line(&mut line)?;
-        let address = line.trim().strip_prefix("listening on http://");
-        let address = address.with_context(|| {
-            format!("the server does not listen: see {}", folder.join("server.log").display())
-        })?;
-        Ok((process, address.to_owned()))
-    }
-
-    /// Kills the process, without a warning.
-    fn kill(&mut self) {
-        // It may be dead already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
+        ask(&self.address, method, path, body)
     }
 }

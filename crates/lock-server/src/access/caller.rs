@@ -108,7 +108,7 @@ impl Caller {
     }
 
     /// Whether the client sees everything.
-    pub(super) fn sees_all(&self) -> bool {
+    pub(crate) fn sees_all(&self) -> bool {
         match self {
             Self::Anonymous => true,
             Self::Unknown => false,

@@ -31,7 +31,10 @@ pub(crate) async fn identify(
 }
 
 /// Serves a route to those who have this role.
-pub(crate) fn needs(route: MethodRouter<Service>, role: Role) -> MethodRouter<Service> {
+pub(crate) fn needs<S: Clone + Send + Sync + 'static>(
+    route: MethodRouter<S>,
+    role: Role,
+) -> MethodRouter<S> {
     route.layer(middleware::from_fn_with_state(role, only))
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lock_core::{
-    Change, Cursor, Inspection, Lease, Page, QueuePosition, RequestId, SessionId, Timed, Waiter,
-    Watched,
+    Change, Cursor, Inspection, Lease, LockKey, Page, QueuePosition, RequestId, SessionId, Timed,
+    Waiter, Watched,
 };
 
 use super::seal::Seal;
@@ -38,13 +38,18 @@ impl Veil {
         opened.ok_or_else(|| Problem::invalid("`after` is of another listing: begin again"))
     }
 
-    fn next(&self, cursor: Option<Cursor>) -> Option<Cursor> {
+    /// The cursor for the client.
+    pub(crate) fn next(&self, cursor: Option<Cursor>) -> Option<Cursor> {
         match self.caller.sees_all() {
             true => cursor,
             false => {
                 cursor.map(|cursor| Cursor::new(self.seal.closed(self.listing, cursor.as_str())))
             }
         }
+    }
+
+    pub(crate) fn covers(&self, key: &LockKey) -> bool {
+        self.caller.covers(key)
     }
 
     pub(crate) fn leases(&self, page: Page<Lease>) -> Page<Lease> {

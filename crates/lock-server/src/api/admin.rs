@@ -48,7 +48,7 @@ pub(super) async fn evict(
         Target::Lease { request, .. } | Target::Waiter(request) => Some(*request),
     };
     let act = Act::new(client, "evict", key.clone()).by(by.clone()).reason(reason.as_str());
-    let mut act = act.request(named);
+    let act = act.request(named);
     let request = match target {
         Target::AllLeases => EvictRequest::all(key, by, reason),
         Target::Lease { request, token } => {
@@ -56,16 +56,24 @@ pub(super) async fn evict(
         }
         Target::Waiter(request) => EvictRequest::waiter(key, request, by, reason),
     };
+    evicted(service, act, request).await.map(Json)
+}
+
+/// Evicts for the API and the page, and records that.
+pub(crate) async fn evicted(
+    service: Service,
+    mut act: Act,
+    request: EvictRequest,
+) -> Result<Timed<Eviction>, Problem> {
     Service::to_its_end(async move {
         let result = service.bounded(service.store.evict(&request)).await;
         if let Ok(evicted) = &result {
             evicted.value.leases.iter().for_each(|lease| act.lease(lease));
             evicted.value.waiter.iter().for_each(|waiter| act.waiter(waiter));
-            let is_empty = evicted.value.leases.is_empty() && evicted.value.waiter.is_none();
-            act = if is_empty { act.outcome("nothing") } else { act };
+            act = if evicted.value.is_empty() { act.outcome("nothing") } else { act };
         }
         service.record(&act.ended(&result));
-        result.map(Json)
+        result
     })
     .await
 }

@@ -149,9 +149,17 @@ pub(super) async fn transfer(
         Receiver::Waiter(request) => TransferTo::Waiter(request),
     };
     let request = TransferRequest::new(lease, by, to);
+    Ok(Json(Transferred { lease: transferred(&service, &request).await? }))
+}
+
+/// Transfers for the API and the page.
+pub(crate) async fn transferred(
+    service: &Service,
+    request: &TransferRequest,
+) -> Result<Lease, Problem> {
     let refused = |detail| Err(Problem::new(axum::http::StatusCode::CONFLICT, "refused", detail));
-    match service.bounded(service.store.transfer(&request)).await?.value {
-        Transfer::Transferred(lease) => Ok(Json(Transferred { lease })),
+    match service.bounded(service.store.transfer(request)).await?.value {
+        Transfer::Transferred(lease) => Ok(lease),
         Transfer::Ended(end) => Err(Problem::not_held(Some(end))),
         Transfer::NotWaiting => refused("the receiver does not wait for the key in this mode"),
         Transfer::AlreadyHolds => refused("the receiver holds the key already"),

@@ -9,4 +9,6 @@ mod look;
 mod probe;
 mod routes;
 
+pub(crate) use admin::evicted;
+pub(crate) use leases::transferred;
 pub(crate) use routes::router;

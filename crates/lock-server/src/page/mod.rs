@@ -1,0 +1,24 @@
+//! The web page for operators: locks, queues, and the acts of an operator.
+
+mod act;
+mod address;
+mod chain;
+mod changes;
+mod csrf;
+mod failure;
+mod feed;
+mod forms;
+mod history;
+mod layout;
+mod listing;
+mod lock;
+mod lock_view;
+mod overtaking;
+mod record;
+mod routes;
+mod search;
+mod security;
+mod site;
+mod time;
+
+pub(crate) use routes::router;
