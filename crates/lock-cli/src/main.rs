@@ -4,6 +4,8 @@ mod admin;
 mod atlantis;
 mod cli;
 mod doctor;
+#[cfg(feature = "serve")]
+mod documents;
 mod exit;
 mod generate;
 mod leases;

@@ -6,13 +6,13 @@ mod files;
 mod log;
 mod reload;
 mod setup;
+mod terraform;
 mod token;
 
 use std::io::{Error, ErrorKind};
-use std::sync::Arc;
 use std::time::Duration;
 
-use lock_server::{FileStates, Service, ServiceConfig};
+use lock_server::{Service, ServiceConfig};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -48,9 +48,12 @@ pub(crate) async fn serve(
     let mut signals = Signals::listen().map_err(|error| failed(at, &error))?;
     let hangup = signal(SignalKind::hangup()).map_err(|error| failed(at, &error))?;
     let Setup { access, certificate, audit } = Setup::read(&options)?;
-    let states = setup::states(&options)?;
+    let policy = terraform::policy(&options)?;
+    // A folder is tried before anything is served.
+    setup::states(&options)?;
     let log = Log::start(&options, output.is_json)?;
     let store = store::open(url).await?;
+    let states = terraform::states(&options, &store).await?;
     let addresses = setup::addresses(&options).await?;
     let listener = TcpListener::bind(&addresses[..]).await.map_err(|error| failed(at, &error))?;
     let address = listener.local_addr().map_err(|error| failed(at, &error))?;
@@ -64,7 +67,8 @@ pub(crate) async fn serve(
     let url = format!("{scheme}://{address}");
     let started = json!({ "store": store.address, "url": url });
     output.show(&started, || format!("serving {} on {url}", store.address))?;
-    let mut config = ServiceConfig::new().with_connections(connections(&options) as usize);
+    let config = ServiceConfig::new().with_connections(connections(&options) as usize);
+    let mut config = config.with_terraform_policy(policy);
     if let Some(patience) = options.patience {
         config = config.with_terraform_patience(patience);
     }
@@ -78,7 +82,7 @@ pub(crate) async fn serve(
         None => service,
     };
     let service = match states {
-        Some(folder) => service.with_terraform(Arc::new(FileStates::new(folder))),
+        Some(states) => service.with_terraform(states),
         None => service,
     };
     let served = certificate.clone();

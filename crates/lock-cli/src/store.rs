@@ -13,6 +13,8 @@ use lock_redis::{RedisBackend, RedisConfig};
 use lock_sqlite::SqliteConfig;
 use nix::unistd::User;
 
+#[cfg(feature = "serve")]
+use crate::documents::Documents;
 use crate::exit::{Exit, Failure};
 
 /// Longest time that giving back leases and places may take at the end.
@@ -27,6 +29,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 pub(crate) struct Store {
     pub(crate) locks: Arc<dyn LockStore>,
     pub(crate) redis: Option<RedisBackend>,
+    #[cfg(feature = "serve")]
+    pub(crate) documents: Documents,
     /// Without user and password.
     pub(crate) address: String,
 }
@@ -74,13 +78,21 @@ fn open_file(path: &Path) -> Result<Store, Failure> {
     if path.as_os_str().is_empty() {
         return Err(unknown("sqlite: needs a path"));
     }
-    let locks = Arc::new(SqliteConfig::new(path).open()?);
-    Ok(Store { locks, redis: None, address: format!("sqlite:{}", path.display()) })
+    let locks = SqliteConfig::new(path).open()?;
+    Ok(Store {
+        #[cfg(feature = "serve")]
+        documents: Documents::Sqlite(locks.clone()),
+        locks: Arc::new(locks),
+        redis: None,
+        address: format!("sqlite:{}", path.display()),
+    })
 }
 
 async fn open_redis(url: &str) -> Result<Store, Failure> {
     let config = RedisConfig::parse(url)?.with_name("lockctl")?;
     let backend = RedisBackend::connect(config).await?;
+    #[cfg(feature = "serve")]
+    let documents = Documents::Redis(url.to_owned());
     // Options behind the address may hold a password, too.
     let url = url.split(['?', '#']).next().unwrap_or(url);
     let address = match url.rsplit_once('@') {
@@ -89,7 +101,13 @@ async fn open_redis(url: &str) -> Result<Store, Failure> {
         }
         None => url.to_owned(),
     };
-    Ok(Store { locks: Arc::new(backend.clone()), redis: Some(backend), address })
+    Ok(Store {
+        #[cfg(feature = "serve")]
+        documents,
+        locks: Arc::new(backend.clone()),
+        redis: Some(backend),
+        address,
+    })
 }
 
 /// The file of this user, in the state directory of the XDG specification.

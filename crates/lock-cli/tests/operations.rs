@@ -15,6 +15,7 @@ use std::thread::spawn;
 use std::time::Duration;
 
 use common::{Scene, failed, said, send};
+use lock_testkit_redis::server::RedisServer;
 use nix::sys::signal::Signal;
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use rustls::crypto::ring;
@@ -284,8 +285,12 @@ fn bad_configuration_is_named_before_anything_is_served() {
     write(&scene, "syntax.toml", "listen =\n");
     write(&scene, "empty.toml", "");
     write(&scene, "file", "");
+    write(&scene, "rule.toml", "[[terraform-rule]]\nstate = 'prod'\n");
+    write(&scene, "lease.toml", "[[terraform-rule]]\nlease = '1ms'\n");
     certify(&scene);
     for (options, words) in [
+        ("--config rule.toml", "rule.toml: line 2: unknown field `state`, expected one of"),
+        ("--config lease.toml", "terraform-rule: "),
         ("--config missing.toml", "missing.toml: No such file"),
         ("--config unknown.toml", "unknown.toml: line 1: unknown field `lisen`, expected one of"),
         ("--config type.toml", "type.toml: line 2: "),
@@ -335,6 +340,46 @@ fn check_says_what_would_be_done_and_serves_nothing() {
     let (code, said) =
         failed(&mut scene.lockctl("--url redis://127.0.0.1:1 serve --check --tls-key x"));
     assert_eq!((code, said.lines().count()), (78, 2), "{said}");
+}
+
+/// Nothing of a state is in the memory or in the folder of one of them.
+fn states_are_shared(scene: &Scene) {
+    let (secret, lines) = token(scene, "ops --role operate --all-keys");
+    write(scene, "tokens.toml", &lines);
+    let text = "states-in-store = true\nlisten = '127.0.0.1:0'\ntokens = 'tokens.toml'\n\
+                [[terraform-rule]]\noperations = ['plan']\nshared = true\n";
+    write(scene, "serve.toml", text);
+    let serves = || Serving::start(&mut serve(scene, "--config serve.toml"));
+    let [one, other] = [serves(), serves()];
+    let lock = |id: &str, operation: &str| {
+        format!("{{\"ID\":\"01234567-89ab-cdef-0123-45678{id}\",\"Operation\":\"{operation}\"}}")
+    };
+    let plans = ["9abcdef", "9abcdee"].map(|id| lock(id, "OperationTypePlan"));
+    for (serving, plan) in [(&one, &plans[0]), (&other, &plans[1])] {
+        assert_eq!(serving.asks("LOCK /terraform/prod", &secret, plan), 200);
+    }
+    for plan in &plans {
+        assert_eq!(one.asks("UNLOCK /terraform/prod", &secret, plan), 200);
+    }
+    let apply = lock("9abcded", "OperationTypeApply");
+    assert_eq!(one.asks("LOCK /terraform/prod", &secret, &apply), 200);
+    let write = "POST /terraform/prod?ID=01234567-89ab-cdef-0123-456789abcded";
+    assert_eq!(other.asks(write, &secret, "{}"), 200);
+    assert_eq!(other.asks("UNLOCK /terraform/prod", &secret, &apply), 200);
+    assert_eq!(one.asks("GET /terraform/prod", &secret, ""), 200);
+    assert_eq!(one.asks(write, &secret, "{}"), 409);
+}
+
+#[test]
+fn services_on_one_file_share_their_states() {
+    states_are_shared(&Scene::new());
+}
+
+#[tokio::test]
+async fn services_on_one_redis_share_their_states() {
+    let server = RedisServer::start().await;
+    let scene = Scene::at(server.url());
+    tokio::task::spawn_blocking(move || states_are_shared(&scene)).await.unwrap();
 }
 
 /// One line a request, without queries and secrets.

@@ -17,7 +17,7 @@ use common::tokens::{of_each_role, read, token};
 use common::{Server, answer};
 use lock_core::{LockStore, RequestId};
 use lock_memory::MemoryBackend;
-use lock_server::{Access, FileStates, Role, Service, ServiceConfig};
+use lock_server::{Access, AuditLog, FileStates, Role, Service, ServiceConfig};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use schema::Description;
 use serde_json::{Value, json};
@@ -399,4 +399,68 @@ async fn tokens_free_the_name_of_the_service_and_not_the_origin() {
     assert_eq!(answer(named).await.0, StatusCode::OK);
     let (status, problem) = answer(get().header("origin", "http://evil.example")).await;
     assert_eq!((status, &problem["kind"]), (StatusCode::FORBIDDEN, &json!("cross_origin")));
+}
+
+/// A token sees its keys alone, and acts by its role; each act leaves a line of the audit log.
+#[tokio::test]
+async fn page_is_for_those_who_have_a_token() {
+    let (operator, one) = token("ops", Role::Operate, &[]);
+    let (reader, other) = token("team", Role::Read, &["team/"]);
+    let folder = tempfile::tempdir().unwrap();
+    let log = AuditLog::open(folder.path().join("audit.jsonl")).unwrap();
+    let service = Service::new(Arc::new(MemoryBackend::new()), ServiceConfig::new());
+    let service = service.with_access(Access::with_tokens(read(&[&one, &other])));
+    let server = Server::of(service.with_audit(log)).await;
+    let ops = Client { server: &server, secret: &operator };
+    let lease = ops.acquired("team/prod", "alice").await;
+    ops.acquired("secret/prod", "bob").await;
+    let request = lease["request"].as_str().unwrap();
+
+    let response = server.request(Method::GET, "/").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let get = async |path: &str, secret: &str| {
+        let response = server.request(Method::GET, path).basic_auth("me", Some(secret)).send();
+        let response = response.await.unwrap();
+        (response.status(), response.text().await.unwrap())
+    };
+    let (status, listed) = get("/", &reader).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(listed.contains("team/prod") && !listed.contains("secret"), "{listed}");
+    let (status, shown) = get("/locks/team/prod", &reader).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(shown.contains("alice") && !shown.contains(request), "{shown}");
+    assert!(!shown.contains("/page/evict"), "{shown}");
+    for path in ["/locks/secret/prod", "/page/changes?key=secret/prod"] {
+        assert_eq!(get(path, &reader).await.0, StatusCode::FORBIDDEN, "{path}");
+    }
+    let form = format!("/page/evict?key=team/prod&request={request}&token={}", lease["token"]);
+    assert_eq!(get(&form, &reader).await.0, StatusCode::FORBIDDEN);
+
+    let response = server.request(Method::GET, &form).basic_auth("me", Some(&operator)).send();
+    let response = response.await.unwrap();
+    let cookie =
+        response.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let html = response.text().await.unwrap();
+    let csrf = html.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let token = lease["token"].to_string();
+    let fields = [
+        ("csrf", csrf),
+        ("key", "team/prod"),
+        ("request", request),
+        ("token", &token),
+        ("by", "carol"),
+        ("reason", "gone"),
+    ];
+    for (secret, expected) in [(&reader, StatusCode::FORBIDDEN), (&operator, StatusCode::SEE_OTHER)]
+    {
+        let post = server.no_redirect(Method::POST, "/page/evict").basic_auth("me", Some(secret));
+        let posted = post.header("cookie", &cookie).form(&fields).send().await.unwrap();
+        assert_eq!(posted.status(), expected);
+    }
+    let lines = std::fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
+    let line: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    for (field, value) in [("token", "ops"), ("act", "evict"), ("by", "carol"), ("reason", "gone")]
+    {
+        assert_eq!(line[field], value, "{line}");
+    }
 }

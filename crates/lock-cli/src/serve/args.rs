@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use lock_server::Role;
 use serde::{Deserialize, Deserializer};
 
+use super::terraform::Rule;
 use crate::exit::{Exit, Failure};
 
 #[derive(Args, Debug)]
@@ -73,6 +74,17 @@ pub(crate) struct Options {
     /// Folder of Terraform states, which are served under /terraform/NAME
     #[arg(long, value_name = "FOLDER", env = "LOCKCTL_SERVE_STATES", hide_env_values = true)]
     pub(crate) states: Option<PathBuf>,
+    /// Keep Terraform states in the store of the locks instead, for services on several machines
+    #[arg(long, num_args = 0, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(
+        env = "LOCKCTL_SERVE_STATES_IN_STORE",
+        hide_env_values = true,
+        conflicts_with = "states"
+    )]
+    pub(crate) states_in_store: Option<bool>,
+    /// In the file alone: the terms of Terraform's locks.
+    #[arg(skip)]
+    pub(crate) terraform_rule: Vec<Rule>,
     /// Longest wait of Terraform's LOCK before it is told its place; for ever if not given
     #[arg(long, value_parser = crate::cli::wait, env = "LOCKCTL_SERVE_PATIENCE")]
     #[arg(hide_env_values = true)]
@@ -126,6 +138,8 @@ impl Options {
             tls_key: self.tls_key.or(other.tls_key),
             audit: self.audit.or(other.audit),
             states: self.states.or(other.states),
+            states_in_store: self.states_in_store.or(other.states_in_store),
+            terraform_rule: other.terraform_rule,
             patience: self.patience.or(other.patience),
             connections: self.connections.or(other.connections),
             log_format: self.log_format.or(other.log_format),
@@ -156,7 +170,9 @@ fn role(text: &str) -> Result<Role, String> {
     role.map_err(|error: serde::de::value::Error| error.to_string())
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(super) fn duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     crate::cli::wait(&text).map(Some).map_err(serde::de::Error::custom)
 }

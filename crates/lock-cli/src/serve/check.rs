@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::args::{Options, wrong};
-use super::{connections, failed, log, setup};
+use super::{connections, failed, log, setup, terraform};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::store;
@@ -57,7 +57,13 @@ pub(super) async fn check(
         Some(certificate.map_or("no", |_| "yes").to_owned())
     });
     findings.add("audit", setup::audit(options), |_| path(options.audit.as_deref()));
-    findings.add("states", setup::states(options), |_| path(options.states.as_deref()));
+    findings.add("states", setup::states(options), |_| match options.states_in_store {
+        Some(true) => Some("in the store".to_owned()),
+        _ => path(options.states.as_deref()),
+    });
+    findings.add("rules", terraform::policy(options), |_| {
+        Some(options.terraform_rule.len().to_string())
+    });
     findings.add("connections", Ok(connections(options)), |count| Some(count.to_string()));
     findings.add("log", log::filter(options), |filter| Some(filter.to_string()));
     let value: Map<String, Value> = findings

@@ -60,10 +60,16 @@ pub(super) fn audit(options: &Options) -> Result<Option<AuditLog>, Failure> {
 
 /// The folder of states, which is created if need be, and tried.
 pub(super) fn states(options: &Options) -> Result<Option<PathBuf>, Failure> {
+    if options.states.is_some() && options.states_in_store == Some(true) {
+        return Err(wrong("--states and --states-in-store contradict each other"));
+    }
     let Some(folder) = &options.states else {
         return match options.patience {
-            Some(_) => Err(Failure::new(Exit::Usage, "--patience needs --states")),
-            None => Ok(None),
+            Some(_) if options.states_in_store != Some(true) => {
+                let message = "--patience needs --states or --states-in-store";
+                Err(Failure::new(Exit::Usage, message))
+            }
+            _ => Ok(None),
         };
     };
     let tried = std::fs::create_dir_all(folder).and_then(|()| {

@@ -57,6 +57,12 @@ impl Server {
         self.client.request(method, self.url(path))
     }
 
+    /// A request whose answer is not followed elsewhere.
+    pub(crate) fn no_redirect(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+        client.unwrap().request(method, self.url(path))
+    }
+
     pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         answer(self.request(Method::POST, path).json(body)).await
     }
