@@ -19,10 +19,12 @@ usage: cargo xtask COMMAND
                  real processes on a real store while faults strike
   soak --target redis|sqlite --planted
                  the same with notices that are lost, which must be found
-  terraform [--applies N] [--kill] [--evict] [--force-unlock]
-                 a real Terraform takes turns at the server: N applies at once, or
-                 8 whose server is killed, or 2 of which one loses its lock;
-                 all of that without options
+  terraform [--applies N] [--kill] [--evict] [--force-unlock] [--priorities]
+            [--plans] [--redis] [--password] [--large]
+                 a real Terraform takes turns at the server: N applies at once, 8
+                 whose server is killed, 2 of which one loses its lock, 20 of four
+                 priorities, plans that share, two servers on one Redis, a wrong
+                 password, a large state; all of that without options
   page [--bless] the web page of the server in a headless Chromium; or with it, and
                  keep the pictures in docs/page
   doc            the documentation, warnings are errors
@@ -118,6 +120,11 @@ fn scenarios(mut args: &[&str]) -> Option<Vec<Scenario>> {
             ["--kill", rest @ ..] => (Scenario::Kill, rest),
             ["--evict", rest @ ..] => (Scenario::Evict, rest),
             ["--force-unlock", rest @ ..] => (Scenario::ForceUnlock, rest),
+            ["--priorities", rest @ ..] => (Scenario::Priorities, rest),
+            ["--plans", rest @ ..] => (Scenario::Plans, rest),
+            ["--redis", rest @ ..] => (Scenario::Redis, rest),
+            ["--password", rest @ ..] => (Scenario::Password, rest),
+            ["--large", rest @ ..] => (Scenario::Large, rest),
             _ => return None,
         };
         scenarios.push(scenario);

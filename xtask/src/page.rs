@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::redis::{in_path, privilege};
+use crate::service;
 use crate::sh::Sh;
 use crate::test::Tally;
 use scenario::Scenario;
@@ -52,14 +53,13 @@ pub(crate) fn check(sh: &Sh) -> Tally {
 }
 
 fn look(sh: &Sh, bless: bool) -> Result<()> {
-    // With all features, as the tests are built: so nothing is built twice.
-    sh.cargo(&["build", "--quiet", "--all-features", "--example", "serve"]).run()?;
+    let program = service::build(sh)?;
     let target = sh.metadata()?.target_directory.into_std_path_buf();
     let folder = target.join("page");
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
-    let pictures = Scenario::start(&target.join("debug/examples/serve"), &folder)?
+    let pictures = Scenario::start(&program, &folder)?
         .run()
         .with_context(|| format!("what the browser showed is in {}", folder.display()))?;
     let kept = if bless { sh.root().join("docs/page") } else { folder };

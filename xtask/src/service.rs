@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,10 +11,67 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::sh::Sh;
+
 /// A call that is not answered for that long fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A process of the service on a SQLite file, killed with the value.
+/// How `lockctl serve` is started.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    program: PathBuf,
+    folder: PathBuf,
+    store: String,
+    options: Vec<String>,
+}
+
+impl Launch {
+    /// On a SQLite file in `folder`.
+    pub(crate) fn new(program: &Path, folder: &Path) -> Self {
+        let store = format!("sqlite:{}", folder.join("locks.db").display());
+        Self { program: program.to_owned(), folder: folder.to_owned(), store, options: Vec::new() }
+    }
+
+    /// On another store.
+    pub(crate) fn with_store(self, store: String) -> Self {
+        Self { store, ..self }
+    }
+
+    pub(crate) fn with_options(mut self, options: &[&str]) -> Self {
+        self.options.extend(options.iter().map(|&option| option.to_owned()));
+        self
+    }
+
+    /// Starts the program, and returns the address that it listens on.
+    pub(crate) fn start(&self, address: &str) -> Result<(Process, String)> {
+        let folder = &self.folder;
+        fs::create_dir_all(folder)?;
+        let log = File::options().create(true).append(true).open(folder.join("server.log"))?;
+        let mut child = Command::new(&self.program)
+            .args(["--url", &self.store, "--json", "serve", "--listen", address])
+            .args(&self.options)
+            // The person's own settings decide nothing.
+            .env_remove("LOCKCTL_URL")
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .context("the server does not start")?;
+        let stdout = child.stdout.take().context("stdout was piped")?;
+        let mut process = Process { child, stdout: BufReader::new(stdout) };
+        let mut line = String::new();
+        process.stdout.read_line(&mut line)?;
+        let started: Value = serde_json::from_str(&line).with_context(|| {
+            format!("the server does not listen: see {}", folder.join("server.log").display())
+        })?;
+        let url = started["url"].as_str().context("the server tells no URL")?;
+        let address = url.split_once("://").map_or(url, |(_, address)| address);
+        Ok((process, address.to_owned()))
+    }
+}
+
+/// A process of the service, killed with the value.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -23,30 +80,6 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the program with its data in `folder`, and returns the address that it listens on.
-    pub(crate) fn start(program: &Path, folder: &Path, address: &str) -> Result<(Self, String)> {
-        fs::create_dir_all(folder)?;
-        let store = format!("sqlite:{}", folder.join("locks.db").display());
-        let log = File::options().create(true).append(true).open(folder.join("server.log"))?;
-        let mut child = Command::new(program)
-            .args([address, &store])
-            .arg(folder.join("states"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .context("the server does not start")?;
-        let stdout = child.stdout.take().context("stdout was piped")?;
-        let mut process = Self { child, stdout: BufReader::new(stdout) };
-        let mut line = String::new();
-        process.stdout.read_line(&mut line)?;
-        let address = line.trim().strip_prefix("listening on http://");
-        let address = address.with_context(|| {
-            format!("the server does not listen: see {}", folder.join("server.log").display())
-        })?;
-        Ok((process, address.to_owned()))
-    }
-
     /// Kills the process, without a warning.
     pub(crate) fn kill(&mut self) {
         // It may be dead already.
@@ -59,6 +92,12 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Builds `lockctl` as the tests do, so that nothing is built twice, and returns its path.
+pub(crate) fn build(sh: &Sh) -> Result<PathBuf> {
+    sh.cargo(&["build", "--quiet", "--all-features", "--bin", "lockctl"]).run()?;
+    Ok(sh.metadata()?.target_directory.into_std_path_buf().join("debug/lockctl"))
 }
 
 /// Makes one call, and returns the status and the body of the answer.

@@ -1,8 +1,11 @@
 //! `terraform`: a real Terraform takes turns at the server, without a setting of its own.
 
+mod access;
+mod policies;
 mod relay;
 mod server;
 mod site;
+mod stores;
 mod turns;
 
 use std::collections::BTreeSet;
@@ -38,6 +41,16 @@ pub(crate) enum Scenario {
     Evict,
     /// The holder's lock is ended by `terraform force-unlock`.
     ForceUnlock,
+    /// They have four priorities.
+    Priorities,
+    /// Plans share the lock.
+    Plans,
+    /// They take turns at two servers on one Redis.
+    Redis,
+    /// They need a password, over TLS.
+    Password,
+    /// The state has 64 MiB.
+    Large,
 }
 
 /// The programs and files that every scenario uses.
@@ -51,8 +64,17 @@ struct Tools {
 
 impl Scenario {
     /// Every scenario.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Applies(APPLIES), Self::Kill, Self::Evict, Self::ForceUnlock];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Applies(APPLIES),
+        Self::Kill,
+        Self::Evict,
+        Self::ForceUnlock,
+        Self::Priorities,
+        Self::Plans,
+        Self::Redis,
+        Self::Password,
+        Self::Large,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -60,19 +82,29 @@ impl Scenario {
             Self::Kill => "kill",
             Self::Evict => "evict",
             Self::ForceUnlock => "force-unlock",
+            Self::Priorities => "priorities",
+            Self::Plans => "plans",
+            Self::Redis => "redis",
+            Self::Password => "password",
+            Self::Large => "large",
         }
     }
 
     fn run(self, tools: &Tools) -> Result<()> {
-        let mut site = Site::new(tools, self.name())?;
+        let site = || Site::new(tools, self.name());
         match self {
-            Self::Applies(number) => applies_take_turns(&site, number),
-            Self::Kill => places_outlive_the_server(&mut site),
+            Self::Applies(number) => applies_take_turns(&site()?, number),
+            Self::Kill => places_outlive_the_server(&mut site()?),
             Self::Evict => {
-                evicted_apply_cannot_write(&site)?;
+                evicted_apply_cannot_write(&site()?)?;
                 refused_state_can_be_pushed(&Site::new(tools, "push")?)
             }
-            Self::ForceUnlock => force_unlock_frees_the_state(&site),
+            Self::ForceUnlock => force_unlock_frees_the_state(&site()?),
+            Self::Priorities => policies::priorities_are_heeded(tools, APPLIES),
+            Self::Plans => policies::plans_share(tools),
+            Self::Redis => stores::two_servers_share_a_redis(tools, APPLIES_AT_KILL),
+            Self::Password => access::password_is_needed(tools),
+            Self::Large => stores::large_state_is_kept(tools),
         }
     }
 }
@@ -102,12 +134,11 @@ pub(crate) fn check(sh: &Sh) -> Tally {
 }
 
 fn run_with(sh: &Sh, library: PathBuf, scenarios: &[Scenario]) -> Result<()> {
-    // With all features of all packages, as the tests are built: so nothing is built twice.
-    sh.cargo(&["build", "--quiet", "--all-features", "--example", "serve"]).run()?;
+    let server = service::build(sh)?;
     let target = sh.metadata()?.target_directory.into_std_path_buf();
     let tools = Tools {
         library,
-        server: target.join("debug/examples/serve"),
+        server,
         script: sh.root().join("xtask/terraform/run.py"),
         folder: target.join("terraform"),
     };

@@ -1,13 +1,13 @@
 //! An operator at the page: looks, waits for changes, and evicts with the keyboard alone.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::PATIENCE;
 use super::browser::{Browser, ENTER, TAB};
-use crate::service::{Process, ask, call, until};
+use crate::service::{Launch, Process, ask, call, until};
 
 /// The page of the key that everybody wants.
 const KEY: &str = "acme/infra/prod";
@@ -21,8 +21,7 @@ type Pictures = Vec<(&'static str, Vec<u8>)>;
 /// A service with a few locks, and a browser.
 #[derive(Debug)]
 pub(super) struct Scenario {
-    program: PathBuf,
-    folder: PathBuf,
+    launch: Launch,
     process: Process,
     address: String,
     browser: Browser,
@@ -30,10 +29,10 @@ pub(super) struct Scenario {
 
 impl Scenario {
     pub(super) fn start(program: &Path, folder: &Path) -> Result<Self> {
-        let (process, address) = Process::start(program, folder, "127.0.0.1:0")?;
+        let launch = Launch::new(program, folder);
+        let (process, address) = launch.start("127.0.0.1:0")?;
         let browser = Browser::start(folder)?;
-        let (program, folder) = (program.to_owned(), folder.to_owned());
-        Ok(Self { program, folder, process, address, browser })
+        Ok(Self { launch, process, address, browser })
     }
 
     /// Takes every step, and returns the pictures.
@@ -168,7 +167,7 @@ impl Scenario {
     fn outage_is_seen(&mut self) -> Result<()> {
         self.process.kill();
         self.becomes("Not live: the connection is lost")?;
-        let (process, address) = Process::start(&self.program, &self.folder, &self.address)?;
+        let (process, address) = self.launch.start(&self.address)?;
         self.process = process;
         ensure!(address == self.address, "the server moved to {address}");
         self.becomes("Live")

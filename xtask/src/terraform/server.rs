@@ -1,37 +1,34 @@
 //! The server under test: a process, and the calls that a scenario makes.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::until;
-use crate::service::{Process, ask};
+use crate::service::{Launch, Process, ask, call};
 
 /// The name of the state that every apply changes.
 const STATE: &str = "sample";
 
-/// A server on a SQLite file, ended with the value.
+/// A server, ended with the value.
 #[derive(Debug)]
 pub(super) struct Server {
-    program: PathBuf,
-    folder: PathBuf,
+    launch: Launch,
     process: Process,
     /// `127.0.0.1:PORT`.
     pub(super) address: String,
 }
 
 impl Server {
-    /// Starts `program` on a free port, with its data in `folder`.
-    pub(super) fn start(program: PathBuf, folder: PathBuf) -> Result<Self> {
-        let (process, address) = Process::start(&program, &folder, "127.0.0.1:0")?;
-        Ok(Self { program, folder, process, address })
+    /// Starts it on a free port.
+    pub(super) fn start(launch: Launch) -> Result<Self> {
+        let (process, address) = launch.start("127.0.0.1:0")?;
+        Ok(Self { launch, process, address })
     }
 
     /// Kills the server, and starts it again with the same address and data.
     pub(super) fn kill_and_restart(&mut self) -> Result<()> {
         self.process.kill();
-        let (process, address) = Process::start(&self.program, &self.folder, &self.address)?;
+        let (process, address) = self.launch.start(&self.address)?;
         ensure!(address == self.address, "the server moved from {} to {address}", self.address);
         self.process = process;
         Ok(())
@@ -42,9 +39,9 @@ impl Server {
         format!("terraform/{STATE}")
     }
 
-    /// Returns the state's URL at an address.
-    pub(super) fn state_url(address: &str) -> String {
-        format!("http://{address}/terraform/{STATE}")
+    /// Returns the path of the state.
+    pub(super) fn state_path() -> String {
+        format!("/terraform/{STATE}")
     }
 
     /// Returns the requests for the lock, in the order of the queue, the holder first.
@@ -82,6 +79,15 @@ impl Server {
         let mut names: Vec<_> = resources.iter().filter_map(name).collect();
         names.sort();
         Ok(names)
+    }
+
+    /// Locks or unlocks the state for a plan of this ID.
+    pub(super) fn plan(&self, method: &str, id: &str) -> Result<()> {
+        let info = serde_json::json!({ "ID": id, "Operation": "OperationTypePlan" });
+        let path = Self::state_path();
+        let (status, body) = call(&self.address, method, &path, Some(&info))?;
+        ensure!(status == "200", "{method} was answered {status}: {body}");
+        Ok(())
     }
 
     /// Makes one call, which must succeed and be answered in JSON.

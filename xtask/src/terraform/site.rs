@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use super::server::Server;
 use super::turns::{self, Turn};
 use super::{Tools, until};
+use crate::service::Launch;
 
 /// One scenario's folder: the server's data, the notes of the applies, and the working folders.
 #[derive(Debug)]
@@ -43,21 +44,43 @@ pub(super) struct Outcome {
 }
 
 impl Site {
-    /// Starts a server in an empty folder. The folder stays afterwards, to be looked at.
+    /// Starts a server with its states in a folder, in an empty folder. That stays afterwards, to be
+    /// looked at.
     pub(super) fn new(tools: &Tools, name: &str) -> Result<Self> {
+        Self::with(tools, name, |launch, _| Ok(launch.with_options(&["--states", "states"])))
+    }
+
+    /// The same with a server that is started in another way, with files in its folder.
+    pub(super) fn with(
+        tools: &Tools,
+        name: &str,
+        change: impl FnOnce(Launch, &Path) -> Result<Launch>,
+    ) -> Result<Self> {
         let folder = tools.folder.join(name);
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
-        let server = Server::start(tools.server.clone(), folder.join("server"))?;
-        Ok(Self { tools: tools.clone(), folder, server })
+        let data = folder.join("server");
+        fs::create_dir_all(&data)?;
+        let launch = change(Launch::new(&tools.server, &data), &data)?;
+        Ok(Self { tools: tools.clone(), folder, server: Server::start(launch)? })
     }
 
     /// Makes a working folder whose state is at `address`, which leads to the server.
     pub(super) fn workspace(&self, name: &str, address: &str) -> Result<Workspace> {
+        self.workspace_with(name, &format!("http://{address}"), "")
+    }
+
+    /// The same with more settings of the backend, at the root of a server.
+    pub(super) fn workspace_with(
+        &self,
+        name: &str,
+        root: &str,
+        settings: &str,
+    ) -> Result<Workspace> {
         let folder = self.folder.join(name);
         fs::create_dir_all(&folder)?;
-        let url = Server::state_url(address);
+        let url = format!("{root}{}", Server::state_path());
         let configuration = format!(
             r#"terraform {{
   backend "http" {{
@@ -66,6 +89,7 @@ impl Site {
     lock_method    = "LOCK"
     unlock_address = "{url}"
     unlock_method  = "UNLOCK"
+    {settings}
   }}
 }}
 
@@ -117,6 +141,11 @@ resource "terraform_data" "{name}" {{
         until(&format!("the begin of {number} applies"), || {
             Ok((self.turns()?.len() == number).then_some(()))
         })
+    }
+
+    /// The folder of the server.
+    pub(super) fn data(&self) -> PathBuf {
+        self.folder.join("server")
     }
 
     fn gate(&self) -> PathBuf {
