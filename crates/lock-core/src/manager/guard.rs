@@ -13,10 +13,11 @@ use super::lease_validity::{LeaseValidity, deadline};
 use super::planted::{self, ManagerFault};
 use super::releaser::{ReleaseCommand, ReleaseJob};
 use super::renewal::RenewedOnce;
+use super::successor::Successor;
 use super::{Shared, TrackerToken};
 use crate::{
     CancelRequest, Error, ErrorKind, FencingToken, Lease, LockKey, LossReason, Operation, Release,
-    ReleaseRequest, RequestId, Result, SessionId, Timestamp, Transfer, TransferRequest, TransferTo,
+    ReleaseRequest, RequestId, Result, Timestamp, Transfer, TransferRequest, TransferTo,
 };
 
 /// A held lock.
@@ -280,7 +281,7 @@ impl LockGuard {
         if self.answer_outstanding {
             let (owner, metadata) = (self.lease.owner.clone(), self.lease.metadata.clone());
             let request = RequestId::random();
-            let mut successor = Successor::new(&self, request);
+            let mut successor = Successor::new(&self.shared, &self.lease, request);
             let lease = self.transfer(TransferTo::Owner { owner, request, metadata }).await;
             successor.may_hold = lease.as_ref().is_err_and(|failed| failed.error.is_unknown());
             return lease;
@@ -304,35 +305,6 @@ impl LockGuard {
         self.is_held = false;
         self.shared.renewals.remove(&self.lease.name(), &self.validity);
         (self.lease.clone(), self.validity.is_claimed())
-    }
-}
-
-/// A request that a lease is being transferred to: until it is known what became of that, it may hold.
-struct Successor {
-    shared: Arc<Shared>,
-    request: CancelRequest,
-    gone_by: Option<Instant>,
-    session: SessionId,
-    may_hold: bool,
-}
-
-impl Successor {
-    fn new(guard: &LockGuard, request: RequestId) -> Self {
-        let cancel = CancelRequest::new(guard.lease.key.clone(), request);
-        let request = cancel.with_answer_outstanding(true);
-        let gone_by = guard.lease.ttl.span().map(|span| Instant::now() + span);
-        let (shared, session) = (Arc::clone(&guard.shared), guard.lease.session);
-        Self { shared, request, gone_by, session, may_hold: true }
-    }
-}
-
-impl Drop for Successor {
-    fn drop(&mut self) {
-        if self.may_hold {
-            let command = ReleaseCommand::Request(self.request.clone());
-            let tracker = TrackerToken::new(&self.shared);
-            ReleaseJob::new(tracker, command, self.gone_by, self.session).leave();
-        }
     }
 }
 

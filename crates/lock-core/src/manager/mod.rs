@@ -25,6 +25,7 @@ mod releaser;
 mod renewal;
 mod rounds;
 mod session;
+mod successor;
 mod waiter_entry;
 mod waiter_registry;
 
