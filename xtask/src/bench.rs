@@ -53,6 +53,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "held", package: BENCHES, bench: "held", judge: Judge::Itself },
     Suite { name: "sqlite", package: BENCHES, bench: "sqlite", judge: Judge::Itself },
     Suite { name: "cli", package: "lock-cli", bench: "cli", judge: Judge::Itself },
+    Suite { name: "serve", package: BENCHES, bench: "serve", judge: Judge::Itself },
     Suite { name: "redis", package: BENCHES, bench: "redis", judge: Judge::Redis },
     Suite { name: "compat", package: BENCHES, bench: "compat", judge: Judge::Redis },
 ];
