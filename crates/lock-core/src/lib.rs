@@ -31,7 +31,7 @@ pub use contract::waiter::Waiter;
 pub use futures_core::Stream;
 pub use manager::{
     Acquire, Attempt, DeadlockPolicy, GuardError, LeaseStream, LockGuard, LockManager,
-    ManagerConfig, Session, ShutdownReport, Try, VictimChoice, Wait,
+    ManagerConfig, RetryPolicy, Session, ShutdownReport, Try, VictimChoice, Wait,
 };
 #[cfg(feature = "test-util")]
 pub use manager::{ManagerFault, plant};

@@ -21,6 +21,7 @@ mod planted;
 mod queue;
 mod releaser;
 mod renewal;
+mod retry_policy;
 mod rounds;
 mod session;
 mod waiter_entry;
@@ -33,6 +34,7 @@ pub use guard::{GuardError, LockGuard};
 pub use listing::LeaseStream;
 #[cfg(feature = "test-util")]
 pub use planted::{ManagerFault, plant};
+pub use retry_policy::RetryPolicy;
 pub use session::Session;
 
 use std::fmt;
