@@ -2,6 +2,7 @@
 
 pub mod blocking;
 mod contract;
+pub mod fencing;
 pub mod layer;
 pub mod machine;
 pub mod manager;

@@ -21,17 +21,17 @@ use crate::{
 #[clippy::has_significant_drop]
 pub struct LockGuard {
     // Dropped before the thread that releases it.
-    guard: AsyncGuard,
+    guard: Box<AsyncGuard>,
     background: Arc<Background>,
 }
 
 impl LockGuard {
     pub(super) fn new(guard: AsyncGuard, background: &Arc<Background>) -> Self {
-        Self { guard, background: Arc::clone(background) }
+        Self { guard: Box::new(guard), background: Arc::clone(background) }
     }
 
     /// The guard behind this one.
-    pub(super) const fn as_async(&self) -> &AsyncGuard {
+    pub(super) fn as_async(&self) -> &AsyncGuard {
         &self.guard
     }
 
@@ -112,8 +112,8 @@ impl LockGuard {
             return Err(GuardError { guard: self, error });
         }
         let Self { guard, background } = self;
-        background.runtime().block_on(call(guard)).map_err(|AsyncGuardError { guard, error }| {
-            GuardError { guard: Self { guard, background }, error }
+        background.runtime().block_on(call(*guard)).map_err(|AsyncGuardError { guard, error }| {
+            GuardError { guard: Self { guard: Box::new(guard), background }, error }
         })
     }
 
