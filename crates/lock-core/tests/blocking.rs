@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use lock_core::blocking::{Attempt, LockManager};
 use lock_core::{
-    ErrorKind, FencingToken, LossReason, ManagerConfig, OwnerId, RequestId, TransferTo, Ttl,
+    ErrorKind, FencingToken, LossReason, ManagerConfig, Operation, OwnerId, RequestId, TransferTo,
+    Ttl,
 };
 use lock_memory::MemoryBackend;
+use lock_testkit::{Fault, Faulty};
 
 /// Long enough for any machine; the tests wait for states.
 const LONG: Duration = Duration::from_secs(60);
@@ -98,6 +100,18 @@ fn guards_outlive_their_manager_and_are_released() {
     let carol = manager(&store, "carol");
     drop(carol.acquire("key").wait(LONG).send().unwrap());
     drop(carol.acquire("forever").wait(LONG).send().unwrap());
+}
+
+#[test]
+fn thread_of_a_manager_ends_after_its_releases() {
+    let store = Faulty::new(MemoryBackend::new());
+    let alice = LockManager::new(store.clone(), OwnerId::parse("alice").unwrap()).unwrap();
+    let guard = alice.acquire("key").ttl(Ttl::Never).send().unwrap();
+    store.inject(Operation::Release, Fault::Delayed(Duration::from_millis(30)));
+    drop(alice);
+    drop(guard);
+    let bob = LockManager::new(store, OwnerId::parse("bob").unwrap()).unwrap();
+    drop(bob.acquire("key").wait(Duration::from_secs(10)).send().unwrap());
 }
 
 #[test]

@@ -123,7 +123,6 @@ impl LockGuard {
     /// As [`crate::LockGuard::release`]. [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)
     /// inside a tokio runtime: it is released in the background, as by a drop.
     pub fn release(self) -> Result<()> {
-        refuse_in_runtime(Operation::Release)?;
         let Self { guard, background } = self;
         background.block_on(Operation::Release, guard.release())
     }
