@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+pub mod blocking;
 mod contract;
+pub mod fencing;
 pub mod layer;
 pub mod machine;
 pub mod manager;
@@ -31,7 +33,7 @@ pub use contract::waiter::Waiter;
 pub use futures_core::Stream;
 pub use manager::{
     Acquire, AcquireAll, Attempt, DeadlockPolicy, GuardError, LeaseStream, LockGuard, LockManager,
-    LockSet, ManagerConfig, Session, ShutdownReport, Try, VictimChoice, Wait,
+    LockSet, ManagerConfig, RetryPolicy, Session, ShutdownReport, Try, VictimChoice, Wait,
 };
 #[cfg(feature = "test-util")]
 pub use manager::{ManagerFault, plant};

@@ -2,11 +2,12 @@
 
 mod common;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::Memory;
-use lock_core::layer::{Prefixed, Traced};
+use lock_core::layer::{BreakerConfig, CircuitBreaker, OwnerLimit, Prefixed, Traced};
 use lock_core::{Capabilities, LockStore};
 use lock_testkit::{Faulty, Fixture};
 
@@ -55,6 +56,13 @@ macro_rules! decorated {
 }
 
 decorated!(InTraced, traced, |store| Traced::new(store), 1024);
+decorated!(
+    InBreaker,
+    circuit_breaker,
+    |store| CircuitBreaker::new(store, BreakerConfig::default()),
+    1024
+);
+decorated!(InLimit, owner_limit, |store| OwnerLimit::new(store, NonZeroU32::MAX), 1024);
 decorated!(InFaulty, faulty, |store| Faulty::new(store), 1024);
 decorated!(
     InPrefixed,

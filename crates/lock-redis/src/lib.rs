@@ -12,6 +12,7 @@ mod contended;
 mod encoding;
 mod end;
 mod error;
+pub mod fencing;
 mod health;
 mod inspector;
 mod journal;

@@ -47,7 +47,8 @@ pub enum ErrorKind {
     Lost,
     /// The request was the victim of a [deadlock](Error::deadlock) between sessions.
     Deadlock,
-    /// The receiver of a transfer cannot receive the lease.
+    /// The receiver of a transfer cannot receive the lease, or the owner of a request is at its
+    /// [limit](crate::layer::OwnerLimit).
     Refused,
     /// The store cannot be reached, does not serve now, or did not answer in time.
     Unavailable,
@@ -296,7 +297,7 @@ impl fmt::Display for ErrorKind {
             Self::NotHeld => "the request does not hold the key",
             Self::Lost => "the lease was lost",
             Self::Deadlock => "deadlock",
-            Self::Refused => "the receiver cannot have the lease",
+            Self::Refused => "refused",
             Self::Unavailable => "the store is unavailable",
             Self::Unsupported => "this is not supported",
             Self::InvalidInput => "invalid input",

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::{AgeingStep, DeadlockPolicy, InvalidInput, KeepAlive, Timeout, Ttl};
+use crate::{AgeingStep, DeadlockPolicy, InvalidInput, KeepAlive, RetryPolicy, Timeout, Ttl};
 
 /// The settings of a manager, from which each request may differ.
 ///
@@ -23,6 +23,9 @@ pub struct ManagerConfig {
     pub ageing_step: AgeingStep,
     /// Choice of the victim of a deadlock between sessions: the lowest priority, then the youngest.
     pub deadlock_policy: DeadlockPolicy,
+    /// Pauses of an acquire between attempts at a store that fails: up to 20 milliseconds, doubling
+    /// up to 1 second.
+    pub retry_policy: RetryPolicy,
     /// Default time-out of a command: 5 seconds.
     pub operation_timeout: Timeout,
     /// Default time-out of a shutdown, for guards in use and for the store: 30 seconds.
@@ -37,6 +40,7 @@ impl Default for ManagerConfig {
             queue_limit: None,
             ageing_step: AgeingStep::default(),
             deadlock_policy: DeadlockPolicy::default(),
+            retry_policy: RetryPolicy::default(),
             operation_timeout: Timeout::OPERATION,
             shutdown_timeout: Timeout::SHUTDOWN,
         }
@@ -87,6 +91,12 @@ impl ManagerConfig {
     #[must_use]
     pub fn with_deadlock_policy(self, deadlock_policy: DeadlockPolicy) -> Self {
         Self { deadlock_policy, ..self }
+    }
+
+    /// An acquire pauses like this between attempts at a store that fails.
+    #[must_use]
+    pub fn with_retry_policy(self, retry_policy: RetryPolicy) -> Self {
+        Self { retry_policy, ..self }
     }
 
     /// The store may take this long to answer one command.

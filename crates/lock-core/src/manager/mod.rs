@@ -23,6 +23,7 @@ mod planted;
 mod queue;
 mod releaser;
 mod renewal;
+mod retry_policy;
 mod rounds;
 mod session;
 mod successor;
@@ -38,6 +39,7 @@ pub use listing::LeaseStream;
 pub use lock_set::LockSet;
 #[cfg(feature = "test-util")]
 pub use planted::{ManagerFault, plant};
+pub use retry_policy::RetryPolicy;
 pub use session::Session;
 
 use std::fmt;

@@ -38,7 +38,8 @@ impl Queue {
     ///
     /// State that only contended requests need is boxed to keep the future of all others small.
     pub(super) async fn until_granted(&mut self) -> Result<LockGuard> {
-        let mut backoff = Backoff::default();
+        let policy = self.pending.shared().config.retry_policy;
+        let mut backoff = Backoff::of(policy);
         let longest = self.pending.shared().config.operation_timeout.span();
         // The request itself needs time, too.
         let half = self.until_time_is_up(longest * 2) / 2;
@@ -78,12 +79,13 @@ impl Queue {
                     return Err(error);
                 }
                 Err(error) => {
+                    let Some(pause) = backoff.next_if_any() else { return Err(error) };
                     tracing::warn!(%error, "a request was not answered");
-                    Box::pin(self.pause(backoff.next(), error)).await?;
+                    Box::pin(self.pause(pause, error)).await?;
                     continue;
                 }
             };
-            backoff = Backoff::default();
+            backoff = Backoff::of(policy);
             self.pending.wait(self.heartbeat, answered, position);
             // Without an end the place was lost, over an outage perhaps: the request joins again.
             if let Some(ended) = Box::pin(self.in_queue()).await {

@@ -134,6 +134,11 @@ impl Timeout {
     /// Default time-out of a shutdown.
     pub(crate) const SHUTDOWN: Self = Self(30_000);
 
+    /// A time-out of this many milliseconds, for defaults.
+    pub(crate) const fn default_of(millis: u64) -> Self {
+        Self(millis)
+    }
+
     /// Checks the `span` of this field.
     pub(crate) fn of(field: &'static str, span: Duration) -> Result<Self, InvalidInput> {
         check_span(field, span, Self::MIN, Self::MAX).map(Self)
