@@ -1,6 +1,6 @@
 //! Deadlocks between sessions.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod common;
 
