@@ -14,7 +14,8 @@ use lock_testkit_redis::proxy::Proxy;
 use lock_testkit_redis::server::RedisServer;
 use tokio::time::{sleep, timeout};
 
-type Dropped = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A future that is polled a few times and dropped.
+struct Dropped(Pin<Box<dyn Future<Output = ()> + Send>>);
 
 /// Long enough for any machine; the tests wait for states.
 const LONG: Duration = Duration::from_secs(60);
@@ -23,7 +24,7 @@ const LONG: Duration = Duration::from_secs(60);
 const MOST: usize = 30;
 
 fn dropped(future: impl Future<Output = ()> + Send + 'static) -> Dropped {
-    Box::pin(future)
+    Dropped(Box::pin(future))
 }
 
 /// Polls a future so many times at most, each time when it was woken; `true` if it was still pending.
@@ -34,7 +35,7 @@ async fn poll_times(future: &mut Dropped, times: usize) -> bool {
             if std::mem::replace(&mut was_polled, true) {
                 return Poll::Ready(false);
             }
-            match future.as_mut().poll(cx) {
+            match future.0.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(true),
                 Poll::Pending if poll == times => Poll::Ready(false),
                 Poll::Pending => Poll::Pending,
