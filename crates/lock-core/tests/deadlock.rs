@@ -104,7 +104,8 @@ async fn session_can_take_again_what_it_dropped() {
     }
 }
 
-/// Detection costs nothing without a session, and one look where the holder does not wait.
+/// Detection costs nothing for a session that holds nothing, and one look where the holder does not
+/// wait.
 #[tokio::test(start_paused = true)]
 async fn holder_that_does_not_wait_costs_one_look() {
     let store = common::faulty();
@@ -115,11 +116,20 @@ async fn holder_that_does_not_wait_costs_one_look() {
     let held = alice.session().acquire("key").await.unwrap();
     let waited = bob.acquire("key").wait(short).await;
     assert_eq!((waited.unwrap_err().kind(), looks()), (ErrorKind::WaitOver, [0, 0]));
-    let waited = bob.session().acquire("key").wait(short).await;
+    let session = bob.session();
+    let waited = session.acquire("key").wait(short).await;
+    assert_eq!((waited.unwrap_err().kind(), looks()), (ErrorKind::WaitOver, [0, 0]));
+    let other = session.acquire("other").await.unwrap();
+    let waited = session.acquire("key").wait(short).await;
     assert_eq!((waited.unwrap_err().kind(), looks()), (ErrorKind::WaitOver, [0, 1]));
+    // Another process may hold something for this session.
+    let shared = bob.session_of(session.id());
+    drop(other);
+    let waited = shared.acquire("key").wait(short).await;
+    assert_eq!((waited.unwrap_err().kind(), looks()), (ErrorKind::WaitOver, [0, 2]));
     drop(held);
-    drop(bob.session().acquire("key").await.unwrap());
-    assert_eq!(looks(), [0, 1]);
+    drop(shared.acquire("key").await.unwrap());
+    assert_eq!(looks(), [0, 2]);
 }
 
 #[tokio::test(start_paused = true)]

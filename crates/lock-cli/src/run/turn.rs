@@ -39,7 +39,10 @@ pub(crate) async fn acquire(
     signals: &mut Signals,
     output: Output,
 ) -> Result<Turn, Failure> {
-    let session = manager.session_of(args.session.unwrap_or_else(SessionId::random));
+    let session = match args.session {
+        Some(session) => manager.session_of(session),
+        None => manager.session(),
+    };
     let asks = keys.iter().map(|key| with_terms(manager.acquire(key.clone()), args));
     let mut asks = session.acquire_all(asks);
     let wait = if if_held == IfHeld::Skip { Some(Duration::ZERO) } else { args.wait };

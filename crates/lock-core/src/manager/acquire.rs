@@ -13,6 +13,7 @@ use tracing::field::Empty;
 use super::notification::heartbeat;
 use super::pending_request::{Answer, PendingRequest};
 use super::queue::Queue;
+use super::session::SessionScope;
 use super::{LockGuard, LockManager};
 use crate::{
     AcquireRequest, Acquisition, Error, ErrorKind, HeadStart, InvalidInput, KeepAlive, LockKey,
@@ -33,6 +34,8 @@ pub struct Acquire<Patience> {
     keep_alive: KeepAlive,
     queue_limit: Option<NonZeroU32>,
     wait: Option<Duration>,
+    /// Whether this manager alone acquires for the session.
+    is_local_session: bool,
     patience: PhantomData<Patience>,
 }
 
@@ -89,6 +92,7 @@ impl<P> Acquire<P> {
             keep_alive: config.keep_alive,
             queue_limit: config.queue_limit,
             wait: None,
+            is_local_session: false,
             patience: PhantomData,
             manager,
         }
@@ -145,7 +149,12 @@ impl<P> Acquire<P> {
 
     /// Sets the session; by default the request has its own.
     pub fn session(self, session: SessionId) -> Self {
-        self.set(Ok::<_, InvalidInput>(session), AcquireRequest::with_session)
+        self.in_session(SessionScope::shared(session))
+    }
+
+    pub(super) fn in_session(self, session: SessionScope) -> Self {
+        let asks = self.set(Ok::<_, InvalidInput>(session.id), AcquireRequest::with_session);
+        Self { is_local_session: session.is_local, ..asks }
     }
 
     /// Attaches `metadata` to the lease.
@@ -299,6 +308,7 @@ impl Acquire<Wait> {
 
     fn with_new_identity<P>(&self) -> Acquire<P> {
         let Self { manager, request, head_start, keep_alive, queue_limit, wait, .. } = self;
+        let is_local_session = self.is_local_session;
         let id = RequestId::random();
         Acquire {
             manager: manager.clone(),
@@ -307,6 +317,7 @@ impl Acquire<Wait> {
             keep_alive: *keep_alive,
             queue_limit: *queue_limit,
             wait: *wait,
+            is_local_session,
             patience: PhantomData,
         }
     }
@@ -317,10 +328,11 @@ impl Acquire<Wait> {
 
     pub(super) fn queue(self) -> Result<(Queue, tracing::Span)> {
         let (keep_alive, queue_limit) = (self.keep_alive, self.queue_limit);
+        let is_local_session = self.is_local_session;
         let give_up_at = self.wait.and_then(|wait| Instant::now().checked_add(wait));
         let (pending, span) = self.pending(OnHeld::Queue { keep_alive, queue_limit })?;
         let heartbeat = heartbeat(keep_alive.span());
-        Ok((Queue { pending, heartbeat, give_up_at, last: None }, span))
+        Ok((Queue { pending, heartbeat, is_local_session, give_up_at, last: None }, span))
     }
 }
 
@@ -346,9 +358,17 @@ impl Acquire<Wait> {
     async fn once(self) -> Result<LockGuard> {
         let key = self.request.as_ref().ok().map(|request| request.key.clone());
         let Self { manager, request, head_start, keep_alive, queue_limit, wait, .. } = self;
-        let patience = PhantomData::<Try>;
-        let once =
-            Acquire { manager, request, head_start, keep_alive, queue_limit, wait, patience };
+        let (patience, is_local_session) = (PhantomData::<Try>, false);
+        let once = Acquire {
+            manager,
+            request,
+            head_start,
+            keep_alive,
+            queue_limit,
+            wait,
+            is_local_session,
+            patience,
+        };
         match once.await? {
             Attempt::Acquired(guard) => Ok(guard),
             Attempt::Held(position) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::acquire::{Acquire, Wait};
+use super::session::SessionScope;
 use super::{Attempt, LockGuard, LockManager, LockSet, Session};
 use crate::{Error, InvalidInput, LockKey, Operation, Result, SessionId, Violation};
 
@@ -21,7 +22,7 @@ const ROUNDS: usize = 4;
 #[derive(Debug)]
 pub struct AcquireAll {
     manager: LockManager,
-    session: SessionId,
+    session: SessionScope,
     /// The requests by their keys.
     requests: Result<BTreeMap<LockKey, Acquire<Wait>>>,
     wait: Option<Duration>,
@@ -66,24 +67,24 @@ impl LockManager {
     /// # }
     /// ```
     pub fn acquire_all(&self, requests: impl IntoIterator<Item = Acquire<Wait>>) -> AcquireAll {
-        AcquireAll::new(self.clone(), SessionId::random(), requests)
+        AcquireAll::new(self.clone(), SessionScope::new(), requests)
     }
 }
 
 impl Session {
     /// As [`LockManager::acquire_all`], in this session.
     pub fn acquire_all(&self, requests: impl IntoIterator<Item = Acquire<Wait>>) -> AcquireAll {
-        AcquireAll::new(self.manager().clone(), self.id(), requests)
+        AcquireAll::new(self.manager().clone(), self.scope(), requests)
     }
 }
 
 impl AcquireAll {
     fn new(
         manager: LockManager,
-        session: SessionId,
+        session: SessionScope,
         requests: impl IntoIterator<Item = Acquire<Wait>>,
     ) -> Self {
-        let requests = by_key(requests.into_iter().map(|request| request.session(session)));
+        let requests = by_key(requests.into_iter().map(|request| request.in_session(session)));
         Self { manager, session, requests, wait: None }
     }
 
@@ -146,7 +147,7 @@ impl AcquireAll {
                 return Ok(LockSet::new(guards));
             }
             drop(guards);
-            manager.until_departed(session).await;
+            manager.until_departed(session.id).await;
         }
         let mut guards = Vec::with_capacity(requests.len());
         for request in requests.values() {
@@ -159,7 +160,7 @@ impl AcquireAll {
 impl LockManager {
     /// Waits until what the session has dropped has reached the store, as long as a command may take.
     async fn until_departed(&self, session: SessionId) {
-        let departed = self.shared.departures.until_none(session);
+        let departed = self.shared.sessions.until_departed(session);
         let _ = tokio::time::timeout(self.config().operation_timeout.span(), departed).await;
     }
 }

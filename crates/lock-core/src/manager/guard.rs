@@ -13,6 +13,7 @@ use super::lease_validity::{LeaseValidity, deadline};
 use super::planted::{self, ManagerFault};
 use super::releaser::{ReleaseCommand, ReleaseJob};
 use super::renewal::RenewedOnce;
+use super::sessions::Counted;
 use super::successor::Successor;
 use super::{Shared, TrackerToken};
 use crate::{
@@ -40,6 +41,8 @@ pub struct LockGuard {
     is_held: bool,
     /// `true` if an acquire of the request may still arrive.
     answer_outstanding: bool,
+    /// Among what its session holds.
+    _counted: Option<Counted>,
 }
 
 impl LockGuard {
@@ -54,7 +57,9 @@ impl LockGuard {
         let deadline = span.map(|span| deadline(since, span));
         let validity = Arc::new(LeaseValidity::new(deadline, is_claimed));
         shared.renewals.insert(&lease, Arc::clone(&validity), since, span);
-        Self { lease, validity, shared, is_held: true, answer_outstanding: false }
+        let counted = shared.sessions.hold(&lease);
+        let (is_held, answer_outstanding) = (true, false);
+        Self { lease, validity, shared, is_held, answer_outstanding, _counted: counted }
     }
 
     /// The same guard, of a request that was sent more than once, and may arrive again.

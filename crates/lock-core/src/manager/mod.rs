@@ -10,7 +10,6 @@ mod bounded;
 mod clock_bound;
 mod config;
 mod deadlock;
-mod departures;
 mod guard;
 mod lease_validity;
 mod life;
@@ -26,6 +25,7 @@ mod renewal;
 mod retry_policy;
 mod rounds;
 mod session;
+mod sessions;
 mod successor;
 mod waiter_entry;
 mod waiter_registry;
@@ -52,12 +52,12 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{InvalidInput, LockKey, LockStore, MailboxId, Operation, OwnerId, Result};
-use departures::Departures;
 use life::{Life, Task};
 use mailbox::Mailbox;
 #[cfg(not(feature = "test-util"))]
 use planted::ManagerFault;
 use renewal::Renewals;
+use sessions::Sessions;
 use waiter_registry::WaiterRegistry;
 
 /// Takes turns on named keys, for one owner, on any store.
@@ -111,8 +111,7 @@ struct Shared {
     life: Arc<Life>,
     /// Requests that are pending or being released.
     tracker: TaskTracker,
-    /// Releases on their way, by session.
-    departures: Arc<Departures>,
+    sessions: Arc<Sessions>,
     /// Number of releases abandoned before they reached the store.
     unreleased: AtomicUsize,
 }
@@ -179,7 +178,7 @@ impl LockManager {
             mailbox: Arc::new(mailbox),
             life: Arc::new(life),
             tracker: TaskTracker::new(),
-            departures: Arc::default(),
+            sessions: Arc::default(),
             unreleased: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared) }

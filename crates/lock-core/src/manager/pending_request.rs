@@ -12,6 +12,7 @@ use super::deadlock::Detector;
 use super::notification::{EarlyNotice, Notification, QueueStatus};
 use super::planted::{self, ManagerFault};
 use super::releaser::{ReleaseCommand, ReleaseJob};
+use super::session::SessionScope;
 use super::waiter_registry::Registration;
 use super::{LockGuard, Shared, TrackerToken};
 use crate::LossReason;
@@ -50,23 +51,24 @@ impl PendingRequest {
     }
 
     /// The detector of deadlocks, if the request is in a session with others.
-    pub(super) fn detector(&self, heartbeat: Duration) -> Option<Detector> {
+    pub(super) fn detector(&self, heartbeat: Duration, is_local: bool) -> Option<Detector> {
         let AcquireRequest { id: request, session, ref key, .. } = self.request;
         let is_alone = session == request.into();
         let (shared, key) = (Arc::clone(&self.tracker.shared), key.clone());
+        let session = SessionScope { id: session, is_local };
         (!is_alone).then_some(Detector { shared, key, request, session, heartbeat })
     }
 
     /// Waits until what the session has dropped has reached the store, as long as that may take.
     pub(super) async fn until_departed(&self, limit: Duration) {
-        let departed = self.tracker.shared.departures.until_none(self.request.session);
+        let departed = self.tracker.shared.sessions.until_departed(self.request.session);
         let _ = tokio::time::timeout(limit, departed).await;
     }
 
     /// Returns `true` if something that the session has dropped is on its way to the store.
     pub(super) fn has_departures(&self) -> bool {
         let AcquireRequest { id, session, .. } = self.request;
-        session != id.into() && self.tracker.shared.departures.has(session)
+        session != id.into() && self.tracker.shared.sessions.has_departing(session)
     }
 
     /// The manager that the request is of.

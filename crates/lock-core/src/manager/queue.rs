@@ -27,6 +27,8 @@ const SHORTEST_ANSWER: Duration = Duration::from_millis(100);
 pub(super) struct Queue {
     pub(super) pending: PendingRequest,
     pub(super) heartbeat: Duration,
+    /// Whether this manager alone acquires for the session.
+    pub(super) is_local_session: bool,
     pub(super) give_up_at: Option<Instant>,
     /// Last known position, for the time-out error.
     pub(super) last: Option<QueueStatus>,
@@ -97,7 +99,7 @@ impl Queue {
     /// Waits for the end of the request; nothing when it lost its place.
     async fn in_queue(&mut self) -> Option<Result<LockGuard>> {
         let closed = self.pending.shared().life.closed().clone();
-        let detector = self.pending.detector(self.heartbeat);
+        let detector = self.pending.detector(self.heartbeat, self.is_local_session);
         let position = self.pending.status().map(|status| status.position);
         let mut deadlock = detector.map(|detector| Box::pin(detector.until_victim(position)));
         let mut look_at = self.stalls_at()?;

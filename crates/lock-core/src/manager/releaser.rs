@@ -64,7 +64,7 @@ impl ReleaseJob {
                 return;
             }
         }
-        let departure = shared.departures.enter(session);
+        let departure = shared.sessions.depart(session);
         shared.life.hand_over(Box::pin(async move {
             telling.await;
             drop(departure);

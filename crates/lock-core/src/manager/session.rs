@@ -34,14 +34,36 @@ use crate::{InvalidInput, LockKey, SessionId};
 #[derive(Clone, Debug)]
 pub struct Session {
     manager: LockManager,
-    id: SessionId,
+    scope: SessionScope,
+}
+
+/// The session of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SessionScope {
+    pub(super) id: SessionId,
+    /// Whether this manager alone acquires for it, and so knows what it holds.
+    pub(super) is_local: bool,
+}
+
+impl SessionScope {
+    pub(super) fn new() -> Self {
+        Self { id: SessionId::random(), is_local: true }
+    }
+
+    pub(super) const fn shared(id: SessionId) -> Self {
+        Self { id, is_local: false }
+    }
 }
 
 impl Session {
     /// The identity, for another process that works for the same session.
     #[must_use]
     pub const fn id(&self) -> SessionId {
-        self.id
+        self.scope.id
+    }
+
+    pub(super) const fn scope(&self) -> SessionScope {
+        self.scope
     }
 
     pub(super) const fn manager(&self) -> &LockManager {
@@ -53,7 +75,7 @@ impl Session {
     where
         K: TryInto<LockKey, Error: Into<InvalidInput>>,
     {
-        self.manager.acquire(key).session(self.id)
+        self.manager.acquire(key).in_session(self.scope)
     }
 
     /// As [`LockManager::try_acquire`], in this session.
@@ -61,7 +83,7 @@ impl Session {
     where
         K: TryInto<LockKey, Error: Into<InvalidInput>>,
     {
-        self.manager.try_acquire(key).session(self.id)
+        self.manager.try_acquire(key).in_session(self.scope)
     }
 }
 
@@ -69,13 +91,13 @@ impl LockManager {
     /// A new session.
     #[must_use]
     pub fn session(&self) -> Session {
-        self.session_of(SessionId::random())
+        Session { manager: self.clone(), scope: SessionScope::new() }
     }
 
     /// The session of this identity, which another process may have begun.
     #[must_use]
     pub fn session_of(&self, id: SessionId) -> Session {
-        Session { manager: self.clone(), id }
+        Session { manager: self.clone(), scope: SessionScope::shared(id) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Detection of deadlocks between sessions.
 //!
-//! A request that waits in a session looks at the session of the holder. If that waits as well, the
+//! A request that waits in a session that holds other keys looks at the session of the holder. If that waits as well, the
 //! detection follows the waits from session to session, and looks for a knot. Two equal looks make it
 //! certain: every wait and lease of a knot that is there in both was there at one time between them.
 //! The victim ends its own request; no manager ends a request of another.
@@ -19,6 +19,7 @@ use tokio::time::sleep;
 
 use super::Shared;
 use super::bounded::bounded;
+use super::session::SessionScope;
 use crate::{
     Deadlock, DeadlockMember, InspectQuery, Inspection, LockKey, Operation, QueuePosition,
     RequestId, Result, SessionId, Waiter, WaitsQuery,
@@ -38,7 +39,7 @@ pub(super) struct Detector {
     pub(super) shared: Arc<Shared>,
     pub(super) key: LockKey,
     pub(super) request: RequestId,
-    pub(super) session: SessionId,
+    pub(super) session: SessionScope,
     pub(super) heartbeat: Duration,
 }
 
@@ -47,7 +48,14 @@ impl Detector {
     pub(super) async fn until_victim(self, position: Option<QueuePosition>) -> Deadlock {
         let mut holder = position.and_then(only_blocker);
         loop {
-            match self.look(holder.take()).await {
+            // Nobody waits for a session that holds nothing.
+            let is_idle = self.session.is_local && !self.shared.sessions.holds(self.session.id);
+            let found = match is_idle {
+                true => Ok(None),
+                false => self.look(holder).await,
+            };
+            holder = None;
+            match found {
                 Ok(Some(deadlock)) => return deadlock,
                 Ok(None) => {}
                 Err(error) => {
@@ -61,7 +69,9 @@ impl Detector {
     /// Looks whether the one session in the way waits, where there is only one, and goes on only then.
     async fn look(&self, holder: Option<SessionId>) -> Result<Option<Deadlock>> {
         match holder {
-            Some(holder) if holder != self.session && self.waits_of(holder).await?.is_empty() => {
+            Some(holder)
+                if holder != self.session.id && self.waits_of(holder).await?.is_empty() =>
+            {
                 Ok(None)
             }
             _ => self.find().await,
@@ -78,7 +88,7 @@ impl Detector {
             return Ok(None);
         }
         // Nobody but the session itself can change that it waits for itself.
-        let is_alone = members.len() == 1 && !self.shared.departures.has(self.session);
+        let is_alone = members.len() == 1 && !self.shared.sessions.has_departing(self.session.id);
         if !is_alone {
             sleep(PAUSE).await;
             if !are_same(&self.knot().await?, &members) {
@@ -91,7 +101,7 @@ impl Detector {
     /// The knot that the session is in, as one look shows it.
     async fn knot(&self) -> Result<Vec<DeadlockMember>> {
         let (mut graph, mut keys) = (Graph::default(), HashMap::new());
-        let (mut known, mut open) = (BTreeSet::from([self.session]), VecDeque::new());
+        let (mut known, mut open) = (BTreeSet::from([self.session.id]), VecDeque::new());
         let mut waits = vec![(self.request, self.key.clone())];
         loop {
             for (request, key) in waits {
@@ -106,7 +116,7 @@ impl Detector {
                 }
                 graph.insert(wait);
             }
-            let Some(session) = open.pop_front() else { return Ok(graph.knot(self.session)) };
+            let Some(session) = open.pop_front() else { return Ok(graph.knot(self.session.id)) };
             let waiters = self.waits_of(session).await?;
             waits = waiters.into_iter().map(|waiter| (waiter.request, waiter.key)).collect();
         }
