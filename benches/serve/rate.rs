@@ -68,12 +68,17 @@ async fn turn(client: &mut Client, call: Call, number: usize) -> u32 {
     if matches!(call, Call::Empty) {
         return 1;
     }
-    let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
-    let lease = &answer["lease"];
-    let [request, token] = [&lease["request"], &lease["token"]];
+    // Cut out and not parsed: the client takes as little of the processor as it can.
+    let [request, token] = ["\"request\":", "\"token\":"].map(|name| field(&answer, name));
     let body = format!(r#"{{"key":"key-{number}","request":{request},"token":{token}}}"#);
     client.call("/v1/release", &body).await;
     2
+}
+
+/// The value behind a name, up to the next comma.
+fn field<'a>(answer: &'a str, name: &str) -> &'a str {
+    let value = answer.split_once(name).expect("a lease").1;
+    value.split([',', '}']).next().expect("a value")
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
