@@ -36,7 +36,7 @@ usage: cargo xtask COMMAND
                  count the instructions of the memory store and compare them with
                  docs/bench/instructions.txt, or write them there; needs valgrind
   bench NAME     measure, and compare with the targets (NAME: memory, sqlite,
-                 redis, compat, cli)
+                 redis, compat, cli, serve)
   bench redis --charts
                  the same, and keep the tables and charts in docs/bench
   help           this text
