@@ -286,7 +286,7 @@ fn bad_configuration_is_named_before_anything_is_served() {
     write(&scene, "empty.toml", "");
     write(&scene, "file", "");
     write(&scene, "rule.toml", "[[terraform-rule]]\nstate = 'prod'\n");
-    write(&scene, "lease.toml", "[[terraform-rule]]\nlease = '1ms'\n");
+    write(&scene, "lease.toml", "[[terraform-rule]]\nlease = '0s'\n");
     certify(&scene);
     for (options, words) in [
         ("--config rule.toml", "rule.toml: line 2: unknown field `state`, expected one of"),
