@@ -155,7 +155,13 @@ impl LockGuard {
     /// # Cancel safety
     /// The lease may have been renewed.
     pub async fn renew_now(&self) -> Result<()> {
-        self.claim().await.map(drop)
+        let span = tracing::info_span!(
+            "lock.renew",
+            lock.key = %self.lease().key,
+            lock.owner = %self.lease().owner,
+            lock.token = self.lease().token.get(),
+        );
+        self.claim().instrument(span).await.map(drop)
     }
 
     /// Renews the lease and returns its expiry by the store's clock.

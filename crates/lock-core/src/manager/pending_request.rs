@@ -36,7 +36,8 @@ pub(super) struct PendingRequest {
     /// `true` if another program goes on with the request.
     is_kept: bool,
     priority: PriorityLabel,
-    asked_at: Instant,
+    /// When it was first sent.
+    asked_at: Option<Instant>,
     /// `true` once the outcome is counted.
     is_counted: bool,
     /// `true` once the request has joined a queue.
@@ -58,7 +59,7 @@ impl PendingRequest {
             outstanding: 0,
             is_kept: false,
             priority,
-            asked_at: Instant::now(),
+            asked_at: None,
             is_counted: false,
             has_joined: false,
         })
@@ -96,6 +97,7 @@ impl PendingRequest {
     /// Sends the request, and waits for the answer for `limit`.
     pub(super) async fn acquire(&mut self, limit: Duration) -> Result<Answer> {
         let sent = Instant::now();
+        self.asked_at.get_or_insert(sent);
         // Counted before, in case that this future is dropped.
         self.outstanding += 1;
         let call = self.tracker.shared.store.acquire(&self.request);
@@ -178,7 +180,8 @@ impl PendingRequest {
         let outstanding = std::mem::take(&mut self.outstanding) > 0;
         let shared = Arc::clone(&self.tracker.shared);
         let guard = LockGuard::new(shared, lease, since, lasts, is_claimed);
-        let wait = guard.acquired_at().saturating_duration_since(self.asked_at);
+        let asked_at = self.asked_at.unwrap_or(guard.acquired_at());
+        let wait = guard.acquired_at().saturating_duration_since(asked_at);
         self.shared().meters.waited(self.priority, wait);
         self.count(AcquireOutcome::Granted);
         catch_up(&self.entered, &guard);
