@@ -42,6 +42,7 @@ pub(crate) async fn examine(store: &Store, output: Output) -> Result<Exit, Failu
     let value = json!({
         "address": store.address,
         "store": health.store,
+        "grants": health.grants,
         "round_trip_us": round_trip.as_micros() as u64,
         "clock_skew_ms": skew.as_millis() as u64,
         "durable": capabilities.durable,
@@ -54,6 +55,7 @@ pub(crate) async fn examine(store: &Store, output: Output) -> Result<Exit, Failu
         let mut lines = vec![
             format!("store        {}", health.store),
             format!("address      {}", store.address),
+            format!("grants       {}", yes(health.grants)),
             format!("round trip   {} us", round_trip.as_micros()),
             format!("clock skew   {} ms", skew.as_millis()),
             format!("durable      {}", yes(capabilities.durable)),

@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod files;
 mod log;
+mod metrics;
 mod reload;
 mod setup;
 mod terraform;
@@ -12,6 +13,7 @@ mod token;
 use std::io::{Error, ErrorKind};
 use std::time::Duration;
 
+use lock_core::layer::Metered;
 use lock_server::{Service, ServiceConfig};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -52,6 +54,8 @@ pub(crate) async fn serve(
     // A folder is tried before anything is served.
     setup::states(&options)?;
     let log = Log::start(&options, output.is_json)?;
+    // Before the store and its manager, which take their handles once.
+    let recorder = metrics::install()?;
     let store = store::open(url).await?;
     let states = terraform::states(&options, &store).await?;
     let addresses = setup::addresses(&options).await?;
@@ -75,7 +79,12 @@ pub(crate) async fn serve(
     if !address.ip().is_loopback() {
         config = config.with_any_name();
     }
-    let service = Service::new(store.locks.clone(), config.with_shutdown_timeout(DRAIN));
+    let service = Service::new(
+        Arc::new(Metered::new(store.locks.clone())),
+        config.with_shutdown_timeout(DRAIN),
+    );
+    let rendered = recorder.clone();
+    let service = service.with_metrics(move || rendered.render());
     let service = service.with_access(access.clone());
     let service = match &audit {
         Some(audit) => service.with_audit(audit.clone()),
@@ -95,6 +104,7 @@ pub(crate) async fn serve(
     };
     tokio::select! {
         () = serving => Ok(Exit::Done),
+        () = metrics::keep_up(recorder) => Ok(Exit::Done),
         () = reload.run(hangup) => Ok(Exit::Done),
     }
 }

@@ -117,6 +117,31 @@ fn clients_take_turns_with_each_other_and_with_the_shell() {
     assert!(shell.wait_with_output().unwrap().status.success());
 }
 
+#[test]
+fn metrics_are_served_in_prometheus_text_format() {
+    let scene = Scene::new();
+    let serving = Serving::on_a_free_port(&scene);
+    let alice = serving.acquired(&asks("alice", 0));
+    assert_eq!(serving.post("/v1/release", &alice).0, Some(200));
+    let mut text = String::new();
+    let mut stream = serving.sent("GET", "/metrics", &Value::Null);
+    stream.read_to_string(&mut text).unwrap();
+    for line in [
+        "# TYPE lock_acquisitions_total counter",
+        "lock_acquisitions_total{outcome=\"granted\",priority=\"normal\"} 1",
+        "lock_losses_total{reason=\"overdue\"} 0",
+        "# TYPE lock_wait_seconds histogram",
+        "lock_wait_seconds_bucket{priority=\"normal\",le=\"86400\"} 1",
+        "lock_wait_seconds_count{priority=\"normal\"} 1",
+        "lock_store_seconds_count{operation=\"acquire\"} 1",
+        "lock_http_requests_total{method=\"POST\",route=\"/v1/release\",status=\"200\"} 1",
+        "lock_http_connections 1",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains("alice") && !text.contains("deploy"), "{text}");
+}
+
 /// The places are in the store, not in the process that dies.
 #[test]
 fn waiters_keep_their_places_when_the_service_is_killed() {

@@ -114,7 +114,7 @@ fn doctor_describes_the_store() {
     let told: Value = serde_json::from_str(&said(&mut scene.lockctl("doctor --json"))).unwrap();
     assert!(told["store"].as_str().unwrap().starts_with("sqlite"), "{told}");
     assert_eq!((&told["durable"], &told["shared"]), (&true.into(), &false.into()), "{told}");
-    assert!(told["round_trip_us"].is_u64(), "{told}");
+    assert!(told["round_trip_us"].is_u64() && told["grants"] == true, "{told}");
 }
 
 #[test]

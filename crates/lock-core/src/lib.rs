@@ -7,6 +7,7 @@ pub mod layer;
 pub mod machine;
 pub mod manager;
 mod model;
+pub mod telemetry;
 
 #[doc(no_inline)]
 pub use async_trait::async_trait;

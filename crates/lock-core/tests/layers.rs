@@ -148,6 +148,48 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
     }
 }
 
+/// Collects the events that have a key, each with its level and fields.
+#[derive(Clone, Default)]
+struct Events(Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Events {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut fields = Fields(BTreeMap::new());
+        event.record(&mut fields);
+        if fields.0.contains_key("lock.key") {
+            let fields = fields.0.iter().map(|(name, value)| format!(" {name}={value}"));
+            let line = format!("{}{}", event.metadata().level(), fields.collect::<String>());
+            self.0.lock().unwrap().push(line);
+        }
+    }
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn events_of_renewals_losses_and_deadlocks_name_key_owner_and_token() {
+    let events = Events::default();
+    let subscriber = tracing_subscriber::registry().with(events.clone());
+    let _default = tracing::subscriber::set_default(subscriber);
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let guard = alice.acquire("key").await.unwrap();
+    let token = guard.token().to_string();
+    guard.renew_now().await.unwrap();
+    let adopted = alice.adopt(guard.lease()).await.unwrap();
+    assert!(bob.evict(adopted.lease(), "stuck").await.unwrap());
+    adopted.lost().await;
+    let session = alice.session();
+    let _held = session.acquire("other").await.unwrap();
+    let _ = session.acquire("other").await.unwrap_err();
+    let seen = events.0.lock().unwrap().join("\n").replace(&token, "TOKEN");
+    insta::assert_snapshot!(seen, @r"
+    DEBUG lock.key=key lock.owner=alice lock.token=TOKEN message=a lease was renewed
+    DEBUG lock.key=key lock.owner=alice lock.token=TOKEN message=a lease was lost reason=another guard took charge of it
+    WARN by=bob lock.key=key lock.owner=alice lock.token=TOKEN message=a lease was evicted reason=stuck
+    WARN lock.key=key lock.owner=alice lock.token=TOKEN message=a lease was lost reason=it was evicted by `bob`: stuck
+    WARN deadlock=`alice` waits for `other`, held by itself lock.key=other lock.owner=alice message=a request was the victim of a deadlock
+    ");
+}
+
 #[tokio::test(flavor = "current_thread", start_paused = true)]
 async fn spans_name_key_owner_and_token_and_no_metadata() {
     let spans = Spans::default();
@@ -158,6 +200,7 @@ async fn spans_name_key_owner_and_token_and_no_metadata() {
     let guard = alice.acquire("key").metadata(metadata).await.unwrap();
     let request = guard.lease().request.to_string();
     let token = guard.token().to_string();
+    guard.renew_now().await.unwrap();
     guard.release().await.unwrap();
     let seen =
         spans.0.lock().unwrap().join("\n").replace(&token, "TOKEN").replace(&request, "REQUEST");
@@ -166,6 +209,8 @@ async fn spans_name_key_owner_and_token_and_no_metadata() {
     lock.store lock.operation=listen
     lock.store lock.key=key lock.operation=acquire lock.request=REQUEST
     lock.acquire lock.key=key lock.owner=alice lock.token=TOKEN
+    lock.store lock.count=1 lock.operation=renew
+    lock.renew lock.key=key lock.owner=alice lock.token=TOKEN
     lock.store lock.key=key lock.operation=release lock.request=REQUEST
     lock.release lock.key=key lock.owner=alice lock.token=TOKEN
     ");

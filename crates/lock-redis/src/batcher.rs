@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lock_core::{LockKey, Operation, Result};
+use metrics::Histogram;
 use redis::Value;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::task::coop::unconstrained;
@@ -17,6 +18,7 @@ use crate::connection::Connection;
 use crate::connection::handle::ConnectionHandle;
 use crate::connection::supervised::Supervised;
 use crate::contended::Contended;
+use crate::telemetry;
 
 /// Batcher of short commands. Its task stops when it is dropped.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ struct BatcherState {
     /// The name of the last token's key.
     token: String,
     queue: Mutex<CommandQueue>,
+    sizes: Histogram,
     /// Told when there is something to do.
     wake: Notify,
     /// `true` if the task sends all commands.
@@ -84,6 +87,7 @@ impl Batcher {
             contended,
             token,
             queue: Mutex::default(),
+            sizes: telemetry::batches(),
             wake: Notify::new(),
             #[cfg(feature = "test-util")]
             is_always_on,
@@ -230,6 +234,10 @@ async fn send(
     call: Call,
     sent: &mut JoinSet<()>,
 ) {
+    if !call.is_whole() {
+        #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+        state.sizes.record(call.len() as f64);
+    }
     state.queue().went();
     let on_its_way = state.on_its_way();
     let of_call = Arc::clone(state);

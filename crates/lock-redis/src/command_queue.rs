@@ -290,6 +290,11 @@ impl Call {
         self.entries.iter().flat_map(|entry| entry.work.args().iter()).map(Arg::Bytes).collect()
     }
 
+    /// Number of its commands.
+    pub(crate) const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Returns `true` if it is a command of its own.
     pub(crate) fn is_whole(&self) -> bool {
         self.entries.iter().any(Entry::is_whole)

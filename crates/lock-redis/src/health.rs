@@ -38,6 +38,7 @@ fn health(info: &str, config: &RedisConfig, damaged: &[LockKey]) -> Health {
     };
     let store = format!("{software} {version} at {}", config.server.addr());
     let mut warnings = Vec::new();
+    let mut grants = true;
     if let Some(policy) = field(info, "maxmemory_policy")
         && policy != "noeviction"
     {
@@ -47,9 +48,11 @@ fn health(info: &str, config: &RedisConfig, damaged: &[LockKey]) -> Health {
         && role != "master"
     {
         warnings.push(format!("the server is a {role}: it takes no locks"));
+        grants = false;
     }
     if field(info, "loading") == Some("1") {
         warnings.push("the server is loading its data".to_owned());
+        grants = false;
     }
     if field(info, "connected_slaves").is_some_and(|replicas| replicas != "0") {
         warnings.push("replication is asynchronous: a failover may lose a grant".to_owned());
@@ -58,5 +61,6 @@ fn health(info: &str, config: &RedisConfig, damaged: &[LockKey]) -> Health {
         warnings
             .push(format!("the records of `{key}` are damaged: RedisBackend::repair repairs them"));
     }
-    Health::new(store, warnings)
+    let health = Health::new(store, warnings);
+    if grants { health } else { health.without_grants() }
 }

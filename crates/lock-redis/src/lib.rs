@@ -23,8 +23,10 @@ mod reply;
 mod script;
 mod store;
 mod subscription;
+mod telemetry;
 
 pub use backend::RedisBackend;
 pub use command::Repair;
 pub use config::RedisConfig;
 pub use redis;
+pub use telemetry::METRICS;

@@ -15,6 +15,7 @@ use crate::connection::supervised::Supervised;
 use crate::error;
 use crate::keyspace::Keyspace;
 use crate::notify::{self, Mailboxes};
+use crate::telemetry;
 
 /// Mean time between two looks at whether the connection still answers.
 const PULSE: Duration = Duration::from_secs(5);
@@ -109,12 +110,14 @@ impl SubscriptionSupervisor {
     async fn run(mut self, mut is_first: bool) {
         let changes = Arc::clone(&self.changes);
         let mut changes = changes.lock().await;
+        let reconnects = telemetry::reconnects("notices");
         let mut backoff = Backoff::default();
         loop {
             let (connection, pushes) = backoff.reconnect(&mut self).await;
             self.note(None);
             // Notices in between are lost.
             if !is_first {
+                reconnects.increment(1);
                 self.mailboxes.tell_missed();
             }
             is_first = false;

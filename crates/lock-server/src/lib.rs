@@ -12,6 +12,7 @@ mod problem;
 mod request_log;
 mod serve;
 mod service;
+mod telemetry;
 mod terraform;
 mod tls;
 
@@ -20,6 +21,7 @@ pub use audit::AuditLog;
 pub use config::ServiceConfig;
 pub use problem::{Outcome, Problem};
 pub use service::Service;
+pub use telemetry::METRICS;
 pub use terraform::{
     DocumentStates, FileStates, Refused, StateError, StateName, StateStore, TerraformPolicy,
     TerraformRule, Write,

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
+use crate::telemetry::{self, OpenConnection};
 use crate::{Certificate, Service};
 
 /// Pause after a failure to accept: the process has no file descriptor left, for example.
@@ -55,6 +56,7 @@ impl Service {
         let slots = Arc::new(Semaphore::new(self.config.connections));
         let (router, graceful) = (self.router(), GracefulShutdown::new());
         let patience = self.config.header_timeout;
+        let connections = telemetry::connections();
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(patience);
         let mut shutdown = pin!(shutdown);
@@ -75,10 +77,11 @@ impl Service {
             let connection = Connection { stream, peer, watcher: graceful.watcher() };
             let (cut, http, router) = (cut.clone(), http.clone(), router.clone());
             let certificate = certificate.clone();
+            let open = OpenConnection::new(&connections);
             tokio::spawn(async move {
                 let served = connection.serve(&http, router, certificate, patience);
                 cut.run_until_cancelled(served).await;
-                drop(slot);
+                drop((slot, open));
             });
         }
         drop(listener);

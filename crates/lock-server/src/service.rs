@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Caller;
 use crate::audit::Act;
 use crate::problem::Problem;
+use crate::telemetry::{self, Exporter};
 use crate::{
     Access, AuditLog, ServiceConfig, StateStore, access, api, browser, page, request_log, terraform,
 };
@@ -32,6 +33,7 @@ pub struct Service {
     pub(crate) access: Access,
     audit: Option<AuditLog>,
     terraform: Option<Terraform>,
+    pub(crate) exporter: Option<Exporter>,
     /// Ends the connections that would never end by themselves.
     pub(crate) closing: CancellationToken,
 }
@@ -53,8 +55,8 @@ impl Service {
         let owner = OwnerId::parse(OWNER).expect("a valid owner");
         let manager = LockManager::new(Arc::clone(&store), owner);
         let (config, closing) = (Arc::new(config), CancellationToken::new());
-        let (access, audit, terraform) = (Access::open(), None, None);
-        Self { manager, store, config, access, audit, terraform, closing }
+        let (access, audit, terraform, exporter) = (Access::open(), None, None, None);
+        Self { manager, store, config, access, audit, terraform, exporter, closing }
     }
 
     /// Serves those alone whom this lets in. The names by which clients reach the service are then free.
@@ -68,6 +70,13 @@ impl Service {
     #[must_use]
     pub fn with_audit(self, audit: AuditLog) -> Self {
         Self { audit: Some(audit), ..self }
+    }
+
+    /// Serves `GET /metrics` with what this renders: the metrics of the process in Prometheus' text
+    /// format. It is called for each request.
+    #[must_use]
+    pub fn with_metrics(self, render: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self { exporter: Some(Exporter::new(render)), ..self }
     }
 
     /// Serves Terraform's `http` backend under `/terraform/STATE`, with its states in this store.
@@ -91,6 +100,7 @@ impl Service {
             .layer(identify)
             .layer(guard)
             .layer(middleware::from_fn(request_log::log))
+            .layer(middleware::from_fn(telemetry::count))
             .with_state(self.clone())
     }
 

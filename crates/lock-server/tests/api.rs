@@ -250,6 +250,7 @@ async fn service_says_whether_it_serves() {
     assert_eq!(server.get("/readyz").await.0, StatusCode::NO_CONTENT);
     let (_, health) = server.get("/v1/health").await;
     assert!(health["store"].as_str().unwrap().starts_with("memory"), "{health}");
+    assert!(health["grants"] == true && health["round_trip_us"].is_u64(), "{health}");
 }
 
 /// Bad input is refused with the field and the limit, and changes nothing.

@@ -170,6 +170,7 @@ async fn answers_are_as_described() {
     for path in ["/v1/health", "/livez", "/readyz", "/v1/openapi.json"] {
         at.get(path, path).await;
     }
+    at.sent(Method::GET, "/metrics", "/metrics", None).await;
     for (path, query) in [("/v1/locks", "limit=0"), ("/v1/waits", ""), ("/v1/events", "a=b")] {
         at.get(path, &format!("{path}?{query}")).await;
     }

@@ -46,6 +46,22 @@ async fn seen(server: &Server, key: &str) -> Value {
 }
 
 #[tokio::test]
+async fn health_page_tells_whether_the_store_grants_locks() {
+    let store = Faulty::new(MemoryBackend::new());
+    let server = Server::on(Arc::new(store.clone()), ServiceConfig::new()).await;
+    let page = Visitor::new(&server).get("/health").await;
+    assert_eq!(page.status, StatusCode::OK);
+    for shown in ["memory", "<dd>yes</dd>", "µs", "No warnings."] {
+        assert!(page.text.contains(shown), "{shown} in {}", page.text);
+    }
+    store.stand_by();
+    assert!(Visitor::new(&server).get("/health").await.text.contains("<strong>no</strong>"));
+    store.inject(Operation::Health, Fault::Refused);
+    let page = Visitor::new(&server).get("/health").await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
 async fn locks_are_listed_with_holder_time_left_and_queue() {
     let server = Server::start().await;
     holds(&server, "deploy", "alice").await;

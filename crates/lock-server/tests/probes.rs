@@ -40,6 +40,22 @@ async fn service_is_ready_while_its_store_answers_in_time() {
     }
 }
 
+/// A store that answers and grants nothing, as a replica does, makes the service not ready.
+#[tokio::test]
+async fn service_whose_store_grants_no_locks_is_not_ready() {
+    let store = Faulty::new(MemoryBackend::new());
+    let server = Server::on(Arc::new(store.clone()), ServiceConfig::new()).await;
+    store.stand_by();
+    let (status, problem) = server.get("/readyz").await;
+    assert_eq!(
+        (status, &problem["detail"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("the store grants no locks now"))
+    );
+    assert_eq!(server.get("/v1/health").await.1["grants"], false);
+    store.heal();
+    assert_eq!(server.get("/readyz").await.0, StatusCode::NO_CONTENT);
+}
+
 /// Whoever sends requests here learns that they should go elsewhere.
 #[tokio::test]
 async fn service_that_ends_is_alive_and_not_ready() {

@@ -63,6 +63,8 @@ struct State {
     faults: HashMap<Operation, Fault>,
     notices: Option<NoticeFault>,
     commands: HashMap<Operation, u64>,
+    /// `true` if its health says that it grants nothing.
+    is_standby: bool,
 }
 
 impl<S> Faulty<S> {
@@ -81,11 +83,17 @@ impl<S> Faulty<S> {
         self.state().notices = Some(fault);
     }
 
+    /// Makes its health say that it grants no locks, as that of a replica does.
+    pub fn stand_by(&self) {
+        self.state().is_standby = true;
+    }
+
     /// Ends all faults; calls that hang keep hanging.
     pub fn heal(&self) {
         let mut state = self.state();
         state.faults.clear();
         state.notices = None;
+        state.is_standby = false;
     }
 
     /// The number of commands of this kind that were sent; a batch is one.
@@ -217,7 +225,8 @@ impl<S: LockInspector> LockInspector for Faulty<S> {
     }
 
     async fn health(&self) -> Result<Health> {
-        self.command(Operation::Health, self.store.health()).await
+        let health = self.command(Operation::Health, self.store.health()).await?;
+        Ok(if self.state().is_standby { health.without_grants() } else { health })
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -14,6 +14,8 @@ pub mod differential;
 pub mod simulation;
 #[cfg(feature = "soak")]
 pub mod soak;
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
 
 pub use faulty::{Fault, Faulty, NoticeFault};
 pub use fixture::Fixture;

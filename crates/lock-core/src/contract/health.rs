@@ -1,6 +1,7 @@
 //! Health and capabilities of a store.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::LockKey;
 
@@ -13,13 +14,59 @@ pub struct Health {
     pub store: String,
     /// Warnings for the operator; empty if the store is healthy.
     pub warnings: Vec<String>,
+    /// `true` if the store grants locks now; a replica and a server that loads its data do not.
+    #[cfg_attr(feature = "serde", serde(default = "yes"))]
+    pub grants: bool,
+    /// Time from the question to this answer, measured by the manager; `None` from a store.
+    #[cfg_attr(feature = "serde", serde(rename = "round_trip_us", with = "micros"))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub round_trip: Option<Duration>,
+}
+
+#[cfg(feature = "serde")]
+const fn yes() -> bool {
+    true
+}
+
+/// A span as whole microseconds.
+#[cfg(feature = "serde")]
+mod micros {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        span: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let micros = span.map(|span| u64::try_from(span.as_micros()).unwrap_or(u64::MAX));
+        micros.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map(Duration::from_micros))
+    }
 }
 
 impl Health {
     /// The store answers, with warnings for the operator.
     #[must_use]
     pub const fn new(store: String, warnings: Vec<String>) -> Self {
-        Self { store, warnings }
+        Self { store, warnings, grants: true, round_trip: None }
+    }
+
+    /// The same store, which grants no locks now: a warning says why.
+    #[must_use]
+    pub fn without_grants(self) -> Self {
+        Self { grants: false, ..self }
+    }
+
+    /// The same health, with the time that the question took.
+    #[must_use]
+    pub fn with_round_trip(self, round_trip: Duration) -> Self {
+        Self { round_trip: Some(round_trip), ..self }
     }
 }
 

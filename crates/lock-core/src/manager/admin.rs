@@ -86,7 +86,9 @@ impl LockManager {
         self.bounded(Operation::Watch, None, self.shared.store.watch(filter, after)).await
     }
 
-    /// Returns the health of the store.
+    /// Returns the health of the store, with the round trip to it.
+    ///
+    /// It is one command, cheap enough for a readiness probe.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store did not answer; other errors of the store
@@ -95,7 +97,9 @@ impl LockManager {
     /// # Cancel safety
     /// It may be dropped at any time.
     pub async fn health(&self) -> Result<Health> {
-        self.bounded(Operation::Health, None, self.shared.store.health()).await
+        let sent = Instant::now();
+        let health = self.bounded(Operation::Health, None, self.shared.store.health()).await?;
+        Ok(health.with_round_trip(sent.elapsed()))
     }
 
     /// Returns the capabilities of the store.

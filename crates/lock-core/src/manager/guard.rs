@@ -34,9 +34,9 @@ use crate::{
 #[must_use = "if unused the lock is released at once"]
 #[clippy::has_significant_drop]
 pub struct LockGuard {
-    lease: Lease,
     validity: Arc<LeaseValidity>,
     shared: Arc<Shared>,
+    acquired_at: Instant,
     /// `true` if there is a lease to release.
     is_held: bool,
     /// `true` if an acquire of the request may still arrive.
@@ -55,11 +55,13 @@ impl LockGuard {
         is_claimed: bool,
     ) -> Self {
         let deadline = span.map(|span| deadline(since, span));
-        let validity = Arc::new(LeaseValidity::new(deadline, is_claimed));
-        shared.renewals.insert(&lease, Arc::clone(&validity), since, span);
+        let meters = Arc::clone(&shared.meters);
         let counted = shared.sessions.hold(&lease);
-        let (is_held, answer_outstanding) = (true, false);
-        Self { lease, validity, shared, is_held, answer_outstanding, _counted: counted }
+        let validity = Arc::new(LeaseValidity::new(lease, meters, deadline, is_claimed));
+        shared.renewals.insert(Arc::clone(&validity), since, span);
+        shared.meters.holds();
+        let (acquired_at, is_held, answer_outstanding) = (Instant::now(), true, false);
+        Self { validity, shared, acquired_at, is_held, answer_outstanding, _counted: counted }
     }
 
     /// The same guard, of a request that was sent more than once, and may arrive again.
@@ -75,25 +77,30 @@ impl LockGuard {
 
     /// Has the lease renewed in the background now.
     pub(super) fn renew_soon(&self) {
-        self.shared.renewals.renew_soon(&self.lease.name());
+        self.shared.renewals.renew_soon(&self.lease().name());
     }
 
     /// The key that is held.
     #[must_use]
     pub fn key(&self) -> &LockKey {
-        &self.lease.key
+        &self.lease().key
     }
 
     /// The fencing token, for the protected resource.
     #[must_use]
     pub fn token(&self) -> FencingToken {
-        self.lease.token
+        self.lease().token
     }
 
     /// The lease as it was granted: its end is not moved by renewals.
     #[must_use]
     pub fn lease(&self) -> &Lease {
-        &self.lease
+        self.validity.lease()
+    }
+
+    /// When the guard was created.
+    pub(super) const fn acquired_at(&self) -> Instant {
+        self.acquired_at
     }
 
     /// Until when the lease lasts for certain unless renewed, by this process's clock; `None` is
@@ -134,7 +141,7 @@ impl LockGuard {
             biased;
             reason = self.lost() => {
                 let error = Error::new(ErrorKind::Lost, Operation::Run);
-                Err(error.with_key(self.lease.key.clone()).with_loss(reason))
+                Err(error.with_key(self.lease().key.clone()).with_loss(reason))
             }
             done = work => Ok(done),
         }
@@ -153,12 +160,18 @@ impl LockGuard {
     /// # Cancel safety
     /// The lease may have been renewed.
     pub async fn renew_now(&self) -> Result<()> {
-        self.claim().await.map(drop)
+        let span = tracing::info_span!(
+            "lock.renew",
+            lock.key = %self.lease().key,
+            lock.owner = %self.lease().owner,
+            lock.token = self.lease().token.get(),
+        );
+        self.claim().instrument(span).await.map(drop)
     }
 
     /// Renews the lease and returns its expiry by the store's clock.
     async fn claim(&self) -> Result<Option<Timestamp>> {
-        let renewed = self.shared.renewals.renew(&self.lease.name(), self.lease.ttl).await?;
+        let renewed = self.shared.renewals.renew(&self.lease().name(), self.lease().ttl).await?;
         match (renewed, self.validity.lost(Instant::now())) {
             (RenewedOnce::Until(expires_at), None) => Ok(expires_at),
             // A lost lease stays lost, whatever the store still has.
@@ -180,11 +193,11 @@ impl LockGuard {
     /// The transfer may or may not have happened; if it did not, the lease is released in the
     /// background.
     pub async fn transfer(self, to: TransferTo) -> Result<Lease, GuardError> {
-        let by = self.lease.owner.clone();
-        let request = TransferRequest::new(self.lease.name(), by, to);
+        let by = self.lease().owner.clone();
+        let request = TransferRequest::new(self.lease().name(), by, to);
         let call = self.shared.store.transfer(&request);
         let limit = self.shared.config.operation_timeout.span();
-        let reply = bounded(limit, Operation::Transfer, Some(&self.lease.key), call).await;
+        let reply = bounded(limit, Operation::Transfer, Some(&self.lease().key), call).await;
         match reply.map(|reply| reply.value) {
             Ok(Transfer::Transferred(lease)) => {
                 self.leave();
@@ -205,7 +218,7 @@ impl LockGuard {
                     _ => "the receiver does not wait for the key in the mode of the lease",
                 };
                 let error = Error::new(ErrorKind::Refused, Operation::Transfer).with_source(cause);
-                let error = error.with_key(self.lease.key.clone());
+                let error = error.with_key(self.lease().key.clone());
                 Err(GuardError { guard: self, error })
             }
             Err(error) => Err(GuardError { guard: self, error }),
@@ -227,9 +240,9 @@ impl LockGuard {
     pub async fn release(mut self) -> Result<()> {
         let span = tracing::info_span!(
             "lock.release",
-            lock.key = %self.lease.key,
-            lock.owner = %self.lease.owner,
-            lock.token = self.lease.token.get(),
+            lock.key = %self.lease().key,
+            lock.owner = %self.lease().owner,
+            lock.token = self.lease().token.get(),
         );
         self.tell_release().instrument(span).await
     }
@@ -238,15 +251,15 @@ impl LockGuard {
         let shared = &self.shared;
         // Counted before the guard no longer is, until it is released or handed to the background.
         let _tracker = TrackerToken::new(shared);
-        self.is_held = shared.renewals.remove(&self.lease.name(), &self.validity);
+        self.is_held = shared.renewals.remove(&self.lease().name(), &self.validity);
         if !self.is_held {
             return Err(self.not_held(Operation::Release));
         }
-        let request = ReleaseRequest::new(self.lease.name());
+        let request = ReleaseRequest::new(self.lease().name());
         let limit = shared.config.operation_timeout.span();
         let call = shared.store.release(&request);
         // A failure leaves the guard whole, and its drop goes on in the background.
-        let reply = bounded(limit, Operation::Release, Some(&self.lease.key), call).await?;
+        let reply = bounded(limit, Operation::Release, Some(&self.lease().key), call).await?;
         // A command that may still arrive is refused by the cancel that the drop sends.
         self.is_held = self.answer_outstanding;
         match reply.value {
@@ -261,7 +274,7 @@ impl LockGuard {
 
     fn not_held(&self, operation: Operation) -> Error {
         let error = Error::new(ErrorKind::NotHeld, operation);
-        let error = error.with_key(self.lease.key.clone());
+        let error = error.with_key(self.lease().key.clone());
         match self.validity.lost(Instant::now()) {
             Some(reason) => error.with_loss(reason),
             None => error,
@@ -284,14 +297,14 @@ impl LockGuard {
     /// If dropped, the lease is released in the background.
     pub async fn into_lease(self) -> Result<Lease, GuardError> {
         if self.answer_outstanding {
-            let (owner, metadata) = (self.lease.owner.clone(), self.lease.metadata.clone());
+            let (owner, metadata) = (self.lease().owner.clone(), self.lease().metadata.clone());
             let request = RequestId::random();
-            let mut successor = Successor::new(&self.shared, &self.lease, request);
+            let mut successor = Successor::new(&self.shared, self.lease(), request);
             let lease = self.transfer(TransferTo::Owner { owner, request, metadata }).await;
             successor.may_hold = lease.as_ref().is_err_and(|failed| failed.error.is_unknown());
             return lease;
         }
-        let mut lease = self.lease.clone();
+        let mut lease = self.lease().clone();
         if !self.validity.is_claimed() && !planted::has(ManagerFault::TakesOutUnclaimed) {
             match self.claim().await {
                 Ok(expires_at) => lease.expires_at = expires_at,
@@ -308,13 +321,14 @@ impl LockGuard {
     /// Drops the guard without a command to the store, and returns the lease and whether it is claimed.
     pub(super) fn leave(mut self) -> (Lease, bool) {
         self.is_held = false;
-        self.shared.renewals.remove(&self.lease.name(), &self.validity);
-        (self.lease.clone(), self.validity.is_claimed())
+        self.shared.renewals.remove(&self.lease().name(), &self.validity);
+        (self.lease().clone(), self.validity.is_claimed())
     }
 }
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
+        self.shared.meters.held_for(self.acquired_at.elapsed());
         if !self.is_held {
             return;
         }
@@ -322,19 +336,19 @@ impl Drop for LockGuard {
         let tracker = TrackerToken::new(&self.shared);
         // A lease that another guard took charge of is not this one's to give back. A release that
         // failed has taken it out already.
-        if !self.shared.renewals.remove(&self.lease.name(), &self.validity)
+        if !self.shared.renewals.remove(&self.lease().name(), &self.validity)
             && self.validity.lost(Instant::now()) == Some(LossReason::Adopted)
         {
             return;
         }
         let command = if self.answer_outstanding {
-            let cancel = CancelRequest::new(self.lease.key.clone(), self.lease.request);
+            let cancel = CancelRequest::new(self.lease().key.clone(), self.lease().request);
             ReleaseCommand::Request(cancel.with_answer_outstanding(true))
         } else {
-            ReleaseCommand::Lease(ReleaseRequest::new(self.lease.name()))
+            ReleaseCommand::Lease(ReleaseRequest::new(self.lease().name()))
         };
-        let gone_by = self.lease.ttl.span().map(|span| Instant::now() + span);
-        ReleaseJob::new(tracker, command, gone_by, self.lease.session).leave();
+        let gone_by = self.lease().ttl.span().map(|span| Instant::now() + span);
+        ReleaseJob::new(tracker, command, gone_by, self.lease().session).leave();
     }
 }
 
@@ -375,6 +389,6 @@ impl std::error::Error for GuardError {
 
 impl fmt::Debug for LockGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockGuard").field("lease", &self.lease).finish_non_exhaustive()
+        f.debug_struct("LockGuard").field("lease", &self.lease()).finish_non_exhaustive()
     }
 }

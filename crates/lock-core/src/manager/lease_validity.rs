@@ -1,12 +1,13 @@
 //! Deadline and loss of a lease, shared by its guard and its renewal.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::LossReason;
+use super::meters::Meters;
+use crate::{Lease, LossReason};
 
 /// Local deadline of a lease that was granted or renewed by a command sent at `sent` and lasts at
 /// least `span` from then on.
@@ -23,6 +24,8 @@ pub(super) fn deadline(sent: Instant, span: Duration) -> Instant {
 /// A loss is final.
 #[derive(Debug)]
 pub(super) struct LeaseValidity {
+    lease: Lease,
+    meters: Arc<Meters>,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -39,9 +42,19 @@ struct State {
 
 impl LeaseValidity {
     /// A lease that lasts until `deadline`; `None` is for ever.
-    pub(super) fn new(deadline: Option<Instant>, is_claimed: bool) -> Self {
+    pub(super) fn new(
+        lease: Lease,
+        meters: Arc<Meters>,
+        deadline: Option<Instant>,
+        is_claimed: bool,
+    ) -> Self {
         let state = State { deadline, is_claimed, renewed_at: None, lost: None };
-        Self { state: Mutex::new(state), changed: Notify::new() }
+        Self { lease, meters, state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    /// The lease as it was granted.
+    pub(super) const fn lease(&self) -> &Lease {
+        &self.lease
     }
 
     /// Returns `true` once the lease has its full length.
@@ -57,16 +70,39 @@ impl LeaseValidity {
     /// Why the lease is lost at the time `now`, if it is.
     pub(super) fn lost(&self, now: Instant) -> Option<LossReason> {
         let mut state = self.state();
-        if state.lost.is_none() && state.deadline.is_some_and(|deadline| deadline <= now) {
-            state.lost = Some(LossReason::Overdue);
+        if state.lost.is_some() || state.deadline.is_none_or(|deadline| deadline > now) {
+            return state.lost.clone();
         }
-        state.lost.clone()
+        state.lost = Some(LossReason::Overdue);
+        drop(state);
+        self.report(&LossReason::Overdue);
+        Some(LossReason::Overdue)
     }
 
     /// Notes that the lease is lost; the first reason stays.
     pub(super) fn lose(&self, reason: LossReason) {
-        self.state().lost.get_or_insert(reason);
+        let mut state = self.state();
+        if state.lost.is_none() {
+            state.lost = Some(reason.clone());
+            drop(state);
+            self.report(&reason);
+        }
         self.changed.notify_waiters();
+    }
+
+    /// Counts and logs the loss.
+    fn report(&self, reason: &LossReason) {
+        self.meters.lost(reason);
+        let Lease { key, owner, token, .. } = &self.lease;
+        let token = token.get();
+        match reason {
+            LossReason::Overdue | LossReason::NotHeld | LossReason::Ended(_) => {
+                tracing::warn!(lock.key = %key, lock.owner = %owner, lock.token = token, %reason, "a lease was lost");
+            }
+            LossReason::Adopted | LossReason::ShutDown => {
+                tracing::debug!(lock.key = %key, lock.owner = %owner, lock.token = token, %reason, "a lease was lost");
+            }
+        }
     }
 
     /// Notes that a renewal is sent that makes the lease last until `deadline` at the least: where

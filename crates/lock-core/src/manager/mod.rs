@@ -16,6 +16,7 @@ mod life;
 mod listing;
 mod lock_set;
 mod mailbox;
+mod meters;
 mod notification;
 mod pending_request;
 mod planted;
@@ -54,6 +55,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::{InvalidInput, LockKey, LockStore, MailboxId, Operation, OwnerId, Result};
 use life::{Life, Task};
 use mailbox::Mailbox;
+use meters::Meters;
 #[cfg(not(feature = "test-util"))]
 use planted::ManagerFault;
 use renewal::Renewals;
@@ -105,6 +107,7 @@ struct Shared {
     store: Arc<dyn LockStore>,
     owner: OwnerId,
     config: ManagerConfig,
+    meters: Arc<Meters>,
     renewals: Arc<Renewals>,
     waiters: Arc<WaiterRegistry>,
     mailbox: Arc<Mailbox>,
@@ -165,7 +168,9 @@ impl LockManager {
         life: Life,
     ) -> Self {
         let (id, longest) = (MailboxId::random(), config.operation_timeout.span());
-        let renewals = Arc::new(Renewals::new(Arc::clone(&store), id, longest));
+        let meters = Arc::new(Meters::new());
+        let told_of = Arc::clone(&meters);
+        let renewals = Arc::new(Renewals::new(Arc::clone(&store), id, longest, told_of));
         let waiters = Arc::new(WaiterRegistry::new(Arc::clone(&store), id, longest));
         let (told, looked_after) = (Arc::clone(&waiters), Arc::clone(&renewals));
         let mailbox = Mailbox::new(id, Arc::clone(&store), told, looked_after, longest);
@@ -173,6 +178,7 @@ impl LockManager {
             store,
             owner,
             config,
+            meters,
             renewals,
             waiters,
             mailbox: Arc::new(mailbox),

@@ -29,8 +29,9 @@ pub(super) struct QueueStatus {
 /// Notification of a waiter.
 #[derive(Clone, Debug)]
 pub(super) enum Notification {
-    /// The request was granted, as a notice says; the lease counts from the answer, if there is one.
-    Granted(Grant, Option<ClockBound>),
+    /// The request was granted, as a notice said at that time; the lease counts from the answer, if
+    /// there is one.
+    Granted(Grant, Option<ClockBound>, Instant),
     /// The request was granted, as an answer says; the lease is claimed.
     Holds(ClockBound, Lease),
     /// The request was ended by force or cancelled.

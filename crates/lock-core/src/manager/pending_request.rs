@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::bounded::bounded;
 use super::clock_bound::ClockBound;
 use super::deadlock::Detector;
+use super::meters::{AcquireOutcome, PriorityLabel};
 use super::notification::{EarlyNotice, Notification, QueueStatus};
 use super::planted::{self, ManagerFault};
 use super::releaser::{ReleaseCommand, ReleaseJob};
@@ -17,8 +18,8 @@ use super::waiter_registry::Registration;
 use super::{LockGuard, Shared, TrackerToken};
 use crate::LossReason;
 use crate::{
-    AcquireRequest, Acquisition, CancelRequest, Error, ErrorKind, Grant, Lease, LockKey, OnHeld,
-    Operation, QueuePosition, Result, Timed,
+    AcquireRequest, Acquisition, CancelRequest, Deadlock, Error, ErrorKind, Grant, Lease, LockKey,
+    OnHeld, Operation, QueuePosition, Result, Timed,
 };
 
 /// A request that was sent and is not granted yet.
@@ -35,6 +36,13 @@ pub(super) struct PendingRequest {
     outstanding: usize,
     /// `true` if another program goes on with the request.
     is_kept: bool,
+    priority: PriorityLabel,
+    /// When it was first sent.
+    asked_at: Option<Instant>,
+    /// `true` once the outcome is counted.
+    is_counted: bool,
+    /// `true` once the request has joined a queue.
+    has_joined: bool,
 }
 
 impl PendingRequest {
@@ -43,7 +51,19 @@ impl PendingRequest {
             .map_err(|error| error.with_key(request.key.clone()))?;
         let request = request.with_mailbox(shared.mailbox.id());
         let entered = shared.waiters.enter(request.id, request.key.clone());
-        Ok(Self { request, tracker, entered, has_place: false, outstanding: 0, is_kept: false })
+        let priority = PriorityLabel::of(request.head_start, shared.config.ageing_step);
+        Ok(Self {
+            request,
+            tracker,
+            entered,
+            has_place: false,
+            outstanding: 0,
+            is_kept: false,
+            priority,
+            asked_at: None,
+            is_counted: false,
+            has_joined: false,
+        })
     }
 
     pub(super) const fn key(&self) -> &LockKey {
@@ -79,6 +99,7 @@ impl PendingRequest {
     /// Sends the request, and waits for the answer for `limit`.
     pub(super) async fn acquire(&mut self, limit: Duration) -> Result<Answer> {
         let sent = Instant::now();
+        self.asked_at.get_or_insert(sent);
         // Counted before, in case that this future is dropped.
         self.outstanding += 1;
         let call = self.tracker.shared.store.acquire(&self.request);
@@ -94,7 +115,16 @@ impl PendingRequest {
     }
 
     /// Has the request heard from now on: an answer said that it waits there.
-    pub(super) fn wait(&self, heartbeat: Duration, answered: ClockBound, position: QueuePosition) {
+    pub(super) fn wait(
+        &mut self,
+        heartbeat: Duration,
+        answered: ClockBound,
+        position: QueuePosition,
+    ) {
+        if !self.has_joined {
+            self.has_joined = true;
+            self.shared().meters.joined_at(position.position);
+        }
         self.entered.wait(heartbeat, answered, position);
     }
 
@@ -152,8 +182,25 @@ impl PendingRequest {
         let outstanding = std::mem::take(&mut self.outstanding) > 0;
         let shared = Arc::clone(&self.tracker.shared);
         let guard = LockGuard::new(shared, lease, since, lasts, is_claimed);
+        let asked_at = self.asked_at.unwrap_or(guard.acquired_at());
+        let wait = guard.acquired_at().saturating_duration_since(asked_at);
+        self.shared().meters.waited(self.priority, wait);
+        self.count(AcquireOutcome::Granted);
         catch_up(&self.entered, &guard);
         if outstanding { guard.with_answer_outstanding() } else { guard }
+    }
+
+    /// Counts the outcome of the request, once.
+    pub(super) fn count(&mut self, outcome: AcquireOutcome) {
+        if !std::mem::replace(&mut self.is_counted, true) {
+            self.shared().meters.acquired(self.priority, outcome);
+        }
+    }
+
+    /// Logs that the request is the victim of a deadlock.
+    pub(super) fn report(&self, deadlock: &Deadlock) {
+        let AcquireRequest { key, owner, .. } = &self.request;
+        tracing::warn!(lock.key = %key, lock.owner = %owner, %deadlock, "a request was the victim of a deadlock");
     }
 
     /// Leaves the request to whoever asks next with its identity.
@@ -206,6 +253,10 @@ pub(super) struct Answer {
 
 impl Drop for PendingRequest {
     fn drop(&mut self) {
+        self.count(AcquireOutcome::Dropped);
+        if self.has_joined {
+            self.shared().meters.waiting.decrement(1);
+        }
         let answer_outstanding =
             self.outstanding > 0 && !planted::has(ManagerFault::ForgetsUnanswered);
         if self.is_kept || (!self.has_place && !answer_outstanding) {

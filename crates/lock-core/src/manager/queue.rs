@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::LockGuard;
 use super::backoff::Backoff;
 use super::clock_bound::ClockBound;
+use super::meters::AcquireOutcome;
 use super::notification::{Notification, QueueStatus};
 use super::pending_request::{Answer, PendingRequest};
 use super::planted::{self, ManagerFault};
@@ -35,11 +36,20 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    /// Waits for the grant, and counts the outcome.
+    pub(super) async fn until_granted(&mut self) -> Result<LockGuard> {
+        let granted = self.granted_in_turn().await;
+        if let Err(error) = &granted {
+            self.pending.count(AcquireOutcome::of(error));
+        }
+        granted
+    }
+
     /// Sends the request, waits for notifications and rejoins the queue until the key is granted or
     /// the time is up.
     ///
     /// State that only contended requests need is boxed to keep the future of all others small.
-    pub(super) async fn until_granted(&mut self) -> Result<LockGuard> {
+    async fn granted_in_turn(&mut self) -> Result<LockGuard> {
         let policy = self.pending.shared().config.retry_policy;
         let mut backoff = Backoff::of(policy);
         let longest = self.pending.shared().config.operation_timeout.span();
@@ -114,8 +124,10 @@ impl Queue {
                 () = sleep_until(wake_at) => None,
             };
             match news {
-                Some(Notification::Granted(grant, answered)) => {
+                Some(Notification::Granted(grant, answered, told_at)) => {
                     if let Some(guard) = self.pending.guard_by_notice(&grant, answered) {
+                        let latency = guard.acquired_at().saturating_duration_since(told_at);
+                        self.pending.shared().meters.noticed(latency);
                         return Some(Ok(guard));
                     }
                     self.pending.hear_now();
@@ -217,6 +229,7 @@ impl Queue {
 
     fn deadlock(&mut self, deadlock: Deadlock) -> Error {
         self.last = self.pending.status();
+        self.pending.report(&deadlock);
         self.error(ErrorKind::Deadlock).with_source(deadlock)
     }
 

@@ -87,6 +87,7 @@ impl ReleaseJob {
                 break;
             }
             if self.gone_by.is_some_and(|gone_by| gone_by <= Instant::now() + pause) {
+                self.tracker.shared.meters.unreleased.increment(1);
                 break;
             }
             sleep(pause).await;
@@ -99,6 +100,7 @@ impl Drop for ReleaseJob {
     fn drop(&mut self) {
         if !self.is_told {
             self.tracker.shared.unreleased.fetch_add(1, Ordering::Relaxed);
+            self.tracker.shared.meters.unreleased.increment(1);
             let key = self.command.key();
             tracing::warn!(lock.key = %key, "a request is left to its ttl: its release did not reach the store");
         }

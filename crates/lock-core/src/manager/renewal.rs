@@ -10,10 +10,11 @@ use tokio::time::Instant;
 use super::agenda::Agenda;
 use super::clock_bound::ClockBound;
 use super::lease_validity::{LeaseValidity, deadline};
+use super::meters::{Meters, RenewalOutcome};
 use super::rounds::{Answers, Batch, Plan, Rounds, STEP, batches};
 use crate::{
-    Lease, LeaseName, LockStore, LossReason, MailboxId, RenewRequest, Renewal, Result, Timed,
-    Timestamp, Ttl,
+    LeaseName, LockStore, LossReason, MailboxId, RenewRequest, Renewal, Result, Timed, Timestamp,
+    Ttl,
 };
 
 /// Renewal interval of a lease without a ttl, to detect its eviction.
@@ -33,6 +34,7 @@ pub(super) struct Renewals {
     mailbox: MailboxId,
     /// Maximum time-out of a command.
     longest: Duration,
+    meters: Arc<Meters>,
     schedule: Mutex<Schedule>,
     sooner: Notify,
     /// `true` while a shutdown waits for the last guard.
@@ -61,11 +63,17 @@ impl HeldLease {
 }
 
 impl Renewals {
-    pub(super) fn new(store: Arc<dyn LockStore>, mailbox: MailboxId, longest: Duration) -> Self {
+    pub(super) fn new(
+        store: Arc<dyn LockStore>,
+        mailbox: MailboxId,
+        longest: Duration,
+        meters: Arc<Meters>,
+    ) -> Self {
         Self {
             store,
             mailbox,
             longest,
+            meters,
             schedule: Mutex::default(),
             sooner: Notify::new(),
             is_draining: AtomicBool::new(false),
@@ -76,16 +84,14 @@ impl Renewals {
     /// Renews a lease that lasts `lasts` from `since` on.
     pub(super) fn insert(
         &self,
-        lease: &Lease,
         validity: Arc<LeaseValidity>,
         since: Instant,
         lasts: Option<Duration>,
     ) {
-        let name = lease.name();
+        let (name, ttl) = (validity.lease().name(), validity.lease().ttl);
         let (due, slack) = due(since, lasts);
         let mut schedule = self.schedule();
-        let earlier =
-            schedule.held.insert(name, HeldLease { ttl: lease.ttl, validity }, due, slack);
+        let earlier = schedule.held.insert(name, HeldLease { ttl, validity }, due, slack);
         let is_sooner = schedule.is_sooner(due);
         drop(schedule);
         if is_sooner {
@@ -150,7 +156,9 @@ impl Renewals {
             &lease.key,
             self.store.renew(&requests),
         );
-        let Timed { observed_at, value, .. } = answer.await?;
+        let answer = answer.await;
+        self.meters.renewed(outcome(answer.as_ref().ok().map(|answer| &answer.value)));
+        let Timed { observed_at, value, .. } = answer?;
         Ok(match value {
             Renewal::Renewed { expires_at } => {
                 let lasts = ClockBound { sent, observed_at }.lasts(expires_at);
@@ -239,6 +247,13 @@ impl Schedule {
     ) -> Option<(Instant, Duration)> {
         let now = Instant::now();
         let held = self.held.get(lease)?;
+        let owner = &held.validity.lease().owner;
+        tracing::debug!(
+            lock.key = %lease.key,
+            lock.owner = %owner,
+            lock.token = lease.token.get(),
+            "a lease was renewed"
+        );
         held.validity.extend(sent, now, lasts.map(|lasts| deadline(sent, lasts)));
         Some(if again { (now, Duration::ZERO) } else { due(sent, lasts) })
     }
@@ -289,6 +304,8 @@ impl Rounds for Renewals {
         let again = batch.hurries != schedule.held.hurries();
         for (request, answer) in batch.requests.iter().zip(answers) {
             let lease = &request.lease;
+            let renewal = answer.as_ref().and_then(|answer| answer.as_ref().ok());
+            self.meters.renewed(outcome(renewal.map(|answer| &answer.value)));
             match answer {
                 Some(Ok(Timed { observed_at, value, .. })) => match value {
                     Renewal::Renewed { expires_at } => {
@@ -334,6 +351,16 @@ impl Rounds for Renewals {
 fn due(since: Instant, lasts: Option<Duration>) -> (Instant, Duration) {
     let lasts = lasts.unwrap_or(LOOK_AFTER * 3);
     (since + lasts / 3, lasts / 12)
+}
+
+/// Outcome of a renewal; `None` is without an answer.
+const fn outcome(renewal: Option<&Renewal>) -> RenewalOutcome {
+    match renewal {
+        Some(Renewal::Renewed { .. }) => RenewalOutcome::Renewed,
+        Some(Renewal::Ended(_)) => RenewalOutcome::Ended,
+        Some(Renewal::NotHeld) => RenewalOutcome::NotHeld,
+        None => RenewalOutcome::Failed,
+    }
 }
 
 /// Time-out of a renewal, short enough to leave time for further attempts.

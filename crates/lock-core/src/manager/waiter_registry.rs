@@ -59,15 +59,16 @@ impl WaiterRegistry {
     /// Notifies the waiter of a grant.
     pub(super) fn granted(&self, grant: Grant) {
         let name = (grant.request, grant.key.clone());
+        let now = Instant::now();
         let mut table = self.table();
         let hurries = table.rows.hurries();
         let Some(row) = table.rows.get_mut(&name) else { return };
         let told = match row.wait.as_ref().map(|wait| wait.answered) {
             None if planted::has(ManagerFault::EntersAfterSending) => None,
             // The answer that it counts from is still to come.
-            None => row.tell(Notification::Granted(grant, None)),
+            None => row.tell(Notification::Granted(grant, None, now)),
             Some(Some((answered, at))) if at == hurries => {
-                row.tell(Notification::Granted(grant, Some(answered)))
+                row.tell(Notification::Granted(grant, Some(answered), now))
             }
             Some(_) => {
                 self.hear_now(&mut table, &name);
@@ -137,7 +138,7 @@ impl Registration {
         let Some(row) = table.rows.get_mut(&self.name) else { return };
         let ask = std::mem::take(&mut row.ask) || row.hurries != hurries;
         row.hurries = hurries;
-        if let Some(Notification::Granted(grant, told_early @ None)) = row.news.as_deref_mut()
+        if let Some(Notification::Granted(grant, told_early @ None, _)) = row.news.as_deref_mut()
             && !ask
             && grant.granted_at >= answered.observed_at
         {

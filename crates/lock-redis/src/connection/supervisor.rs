@@ -13,6 +13,7 @@ use crate::keyspace::Keyspace;
 use crate::notify::Mailboxes;
 use crate::record::LAYOUT_VERSION;
 use crate::script::{Arg, Form, Script};
+use crate::telemetry;
 
 pub(crate) static CONNECT: Script =
     Script::short("connect", include_str!("../scripts/connect.lua"));
@@ -31,14 +32,19 @@ pub(crate) struct ConnectionSupervisor {
 impl ConnectionSupervisor {
     /// Keeps the connection open, starting with an existing one if given.
     pub(crate) async fn run(mut self, mut made: Option<(ConnectionHandle, Pushes)>) {
+        let reconnects = telemetry::reconnects("commands");
         let mut backoff = if made.is_some() { Backoff::connected() } else { Backoff::default() };
         loop {
+            let was_made = made.is_some();
             if let Some((handle, pushes)) = made.take() {
                 let cause = self.broken(handle, pushes).await;
                 let server = self.dialer.config.server.addr();
                 tracing::warn!(%server, cause, "the connection is lost");
             }
             let (handle, pushes) = backoff.reconnect(&mut self).await;
+            if was_made {
+                reconnects.increment(1);
+            }
             self.slot.up(handle.clone());
             // The server may be another, or have lost what it had.
             self.mailboxes.tell_missed();

@@ -68,6 +68,7 @@ async fn replica_refuses_for_certain() {
     }
     let health = alice.health().await.unwrap();
     assert!(health.warnings.iter().any(|it| it.contains("slave") || it.contains("replica")));
+    assert!(!health.grants);
     assert_eq!(server.command(&["REPLICAOF", "NO", "ONE"]).await, "OK");
     until("it heals", async || is_renewed(&alice, &held).await).await;
     assert_held(&server, &held).await;

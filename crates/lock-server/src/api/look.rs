@@ -104,5 +104,5 @@ pub(super) async fn waits(
 }
 
 pub(super) async fn health(State(service): State<Service>) -> Result<Json<Health>, Problem> {
-    Ok(Json(service.bounded(service.store.health()).await?))
+    Ok(Json(service.bounded(service.manager.health()).await?))
 }

@@ -11,7 +11,8 @@ pub(super) async fn live() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Whether locks can be granted now: the store answers in time, and the service does not end.
+/// Whether locks can be granted now: the store answers in time that it grants them, and the service
+/// does not end.
 ///
 /// It needs no token, so it says nothing of the store.
 pub(super) async fn ready(State(service): State<Service>) -> Result<StatusCode, Problem> {
@@ -21,7 +22,11 @@ pub(super) async fn ready(State(service): State<Service>) -> Result<StatusCode, 
     }
     let health = service.store.health();
     match tokio::time::timeout(service.config.ready_timeout, health).await {
-        Ok(Ok(_)) => Ok(StatusCode::NO_CONTENT),
+        Ok(Ok(health)) if health.grants => Ok(StatusCode::NO_CONTENT),
+        Ok(Ok(health)) => {
+            tracing::warn!(%health, "the store grants no locks");
+            Err(unavailable("unavailable", "the store grants no locks now"))
+        }
         Ok(Err(error)) => {
             tracing::warn!(%error, "the store is not ready");
             Err(unavailable("unavailable", "the store does not answer"))

@@ -9,6 +9,7 @@ use super::{acquire, admin, events, hold, leases, look, probe};
 use crate::Service;
 use crate::access::{Role, needs};
 use crate::problem::Problem;
+use crate::telemetry;
 
 /// The description of the routes for clients.
 const DESCRIPTION: &str = include_str!("../../openapi.json");
@@ -23,7 +24,7 @@ const USE: Option<Role> = Some(Role::Use);
 const OPERATE: Option<Role> = Some(Role::Operate);
 
 /// All routes and the roles that they need, which `openapi.json` describes.
-const ROUTES: [(MethodFilter, &str, Option<Role>, Handler); 15] = [
+const ROUTES: [(MethodFilter, &str, Option<Role>, Handler); 16] = [
     (MethodFilter::POST, "/v1/acquire", USE, |method| on(method, acquire::acquire)),
     (MethodFilter::POST, "/v1/hold", USE, |method| on(method, hold::hold)),
     (MethodFilter::POST, "/v1/renew", USE, |method| on(method, leases::renew)),
@@ -36,6 +37,7 @@ const ROUTES: [(MethodFilter, &str, Option<Role>, Handler); 15] = [
     (MethodFilter::GET, "/v1/waits", READ, |method| on(method, look::waits)),
     (MethodFilter::GET, "/v1/events", READ, |method| on(method, events::events)),
     (MethodFilter::GET, "/v1/health", READ, |method| on(method, look::health)),
+    (MethodFilter::GET, "/metrics", READ, |method| on(method, telemetry::export)),
     (MethodFilter::GET, "/livez", OPEN, |method| on(method, probe::live)),
     (MethodFilter::GET, "/readyz", OPEN, |method| on(method, probe::ready)),
     (MethodFilter::GET, "/v1/openapi.json", OPEN, |method| on(method, description)),

@@ -40,7 +40,11 @@ impl Document {
                 body data-changes=[self.changes.as_deref()] {
                     a.skip href="#main" { "Skip to the content" }
                     header {
-                        nav aria-label="Pages" { a.brand href="/" { "Locks" } }
+                        nav aria-label="Pages" {
+                            a.brand href="/" { "Locks" }
+                            " "
+                            a href="/health" { "Health" }
+                        }
                         @if self.changes.is_some() {
                             p #live role="status" {
                                 noscript { "Not live: " a href="" { "reload" } }

@@ -8,6 +8,7 @@ mod csrf;
 mod failure;
 mod feed;
 mod forms;
+mod health;
 mod history;
 mod layout;
 mod listing;

@@ -36,7 +36,8 @@ impl Server {
     }
 
     pub(crate) async fn on(store: Arc<dyn LockStore>, config: ServiceConfig) -> Self {
-        Self::of(Service::new(store, config)).await
+        let metrics = || "# metrics\n".to_owned();
+        Self::of(Service::new(store, config).with_metrics(metrics)).await
     }
 
     pub(crate) async fn of(service: Service) -> Self {
