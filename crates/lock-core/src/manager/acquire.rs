@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use super::meters::AcquireOutcome;
 use super::notification::heartbeat;
 use super::pending_request::{Answer, PendingRequest};
 use super::queue::Queue;
@@ -247,11 +246,7 @@ impl IntoFuture for Acquire<Try> {
         Box::pin(async move {
             let (mut pending, span) = self.pending(OnHeld::Refuse)?;
             let attempt = attempt(&mut pending).instrument(span.clone()).await;
-            match &attempt {
-                Ok(Attempt::Acquired(_)) => {}
-                Ok(Attempt::Held(_)) => pending.count(AcquireOutcome::Held),
-                Err(error) => pending.count(AcquireOutcome::of(error)),
-            }
+            pending.count_attempt(&attempt);
             let attempt = attempt?;
             if let Attempt::Acquired(guard) = &attempt {
                 span.record("lock.token", guard.token().get());

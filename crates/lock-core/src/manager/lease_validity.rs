@@ -83,7 +83,7 @@ impl LeaseValidity {
     pub(super) fn lose(&self, reason: LossReason) {
         let mut state = self.state();
         if state.lost.is_none() {
-            state.lost = Some(reason.clone());
+            let reason = state.lost.insert(reason).clone();
             drop(state);
             self.report(&reason);
         }

@@ -11,6 +11,7 @@ mod clock_bound;
 mod config;
 mod deadlock;
 mod guard;
+mod guard_error;
 mod lease_validity;
 mod life;
 mod listing;
@@ -35,7 +36,8 @@ pub use acquire::{Acquire, Attempt, Try, Wait};
 pub use acquire_all::AcquireAll;
 pub use config::ManagerConfig;
 pub use deadlock::{DeadlockPolicy, VictimChoice};
-pub use guard::{GuardError, LockGuard};
+pub use guard::LockGuard;
+pub use guard_error::GuardError;
 pub use listing::LeaseStream;
 pub use lock_set::LockSet;
 #[cfg(feature = "test-util")]

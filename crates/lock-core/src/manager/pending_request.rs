@@ -15,7 +15,7 @@ use super::planted::{self, ManagerFault};
 use super::releaser::{ReleaseCommand, ReleaseJob};
 use super::session::SessionScope;
 use super::waiter_registry::Registration;
-use super::{LockGuard, Shared, TrackerToken};
+use super::{Attempt, LockGuard, Shared, TrackerToken};
 use crate::LossReason;
 use crate::{
     AcquireRequest, Acquisition, CancelRequest, Deadlock, Error, ErrorKind, Grant, Lease, LockKey,
@@ -194,6 +194,15 @@ impl PendingRequest {
     pub(super) fn count(&mut self, outcome: AcquireOutcome) {
         if !std::mem::replace(&mut self.is_counted, true) {
             self.shared().meters.acquired(self.priority, outcome);
+        }
+    }
+
+    /// Counts the outcome of an attempt.
+    pub(super) fn count_attempt(&mut self, attempt: &Result<Attempt>) {
+        match attempt {
+            Ok(Attempt::Acquired(_)) => {}
+            Ok(Attempt::Held(_)) => self.count(AcquireOutcome::Held),
+            Err(error) => self.count(AcquireOutcome::of(error)),
         }
     }
 
