@@ -11,6 +11,7 @@ mod terraform;
 mod token;
 
 use std::io::{Error, ErrorKind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::layer::Metered;

@@ -1,7 +1,5 @@
 //! The metrics of the service, their table and their export.
 
-#![expect(clippy::unwrap_used, reason = "a failed test panics")]
-
 mod common;
 
 use std::sync::Arc;

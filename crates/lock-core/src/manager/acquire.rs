@@ -14,11 +14,11 @@ use super::notification::heartbeat;
 use super::pending_request::{Answer, PendingRequest};
 use super::queue::Queue;
 use super::session::SessionScope;
-use super::{LockGuard, LockManager};
+use super::{Attempt, LockGuard, LockManager};
 use crate::{
     AcquireRequest, Acquisition, Error, ErrorKind, HeadStart, InvalidInput, KeepAlive, LockKey,
-    LossReason, Metadata, Mode, OnHeld, Operation, OwnerId, Priority, QueuePosition, RequestId,
-    Result, SessionId, Timed, Ttl,
+    LossReason, Metadata, Mode, OnHeld, Operation, OwnerId, Priority, RequestId, Result, SessionId,
+    Timed, Ttl,
 };
 
 /// Builder of a request for a key; await it to send the request.
@@ -48,37 +48,6 @@ pub struct Wait;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Try;
-
-/// Outcome of [`LockManager::try_acquire`].
-#[derive(Debug)]
-#[must_use = "an acquired lock is released when dropped"]
-#[expect(clippy::exhaustive_enums, reason = "one attempt succeeds or it does not")]
-pub enum Attempt {
-    /// The key is held by this guard.
-    Acquired(LockGuard),
-    /// The key is held, or waited for, by others.
-    Held(Timed<QueuePosition>),
-}
-
-impl Attempt {
-    /// The guard, if the key was acquired.
-    #[must_use]
-    pub fn guard(self) -> Option<LockGuard> {
-        match self {
-            Self::Acquired(guard) => Some(guard),
-            Self::Held(_) => None,
-        }
-    }
-
-    /// The position that the request would have had, if the key was not acquired.
-    #[must_use]
-    pub const fn position(&self) -> Option<&Timed<QueuePosition>> {
-        match self {
-            Self::Acquired(_) => None,
-            Self::Held(position) => Some(position),
-        }
-    }
-}
 
 impl<P> Acquire<P> {
     pub(super) fn new<K>(manager: LockManager, key: K) -> Self

@@ -5,6 +5,7 @@ mod acquire_all;
 mod acquire_lease;
 mod admin;
 mod agenda;
+mod attempt;
 mod backoff;
 mod bounded;
 mod clock_bound;
@@ -32,8 +33,9 @@ mod successor;
 mod waiter_entry;
 mod waiter_registry;
 
-pub use acquire::{Acquire, Attempt, Try, Wait};
+pub use acquire::{Acquire, Try, Wait};
 pub use acquire_all::AcquireAll;
+pub use attempt::Attempt;
 pub use config::ManagerConfig;
 pub use deadlock::{DeadlockPolicy, VictimChoice};
 pub use guard::LockGuard;
