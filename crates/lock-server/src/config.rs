@@ -18,6 +18,8 @@ pub struct ServiceConfig {
     pub local_names_only: bool,
     /// Maximum number of connections at a time; further ones wait to be accepted.
     pub connections: usize,
+    /// Maximum number of requests of one token that wait at a time.
+    pub waits: usize,
     /// Time-out of the head of a request.
     pub header_timeout: Duration,
     /// Time-out for open connections at the end.
@@ -36,8 +38,8 @@ pub struct ServiceConfig {
 
 impl Default for ServiceConfig {
     /// Waits of an hour, 10 s for the store, 2 s to tell that it is ready, names of this machine only,
-    /// 16,384 connections, 10 s for the head of a request, 5 s for connections at the end, bodies of
-    /// 1 MiB, states of 256 MiB, Terraform waits for ever without rules, a line every 10 s.
+    /// 16,384 connections, 1,000 waiting requests of a token, 10 s for the head of a request, 5 s for
+    /// connections at the end, bodies of 1 MiB, states of 256 MiB, Terraform waits for ever without rules, a line every 10 s.
     fn default() -> Self {
         Self {
             longest_wait: Duration::from_secs(3600),
@@ -45,6 +47,7 @@ impl Default for ServiceConfig {
             ready_timeout: Duration::from_secs(2),
             local_names_only: true,
             connections: 16_384,
+            waits: 1000,
             header_timeout: Duration::from_secs(10),
             shutdown_timeout: Duration::from_secs(5),
             body_bytes: 1024 * 1024,
@@ -92,6 +95,12 @@ impl ServiceConfig {
     #[must_use]
     pub fn with_connections(self, connections: usize) -> Self {
         Self { connections, ..self }
+    }
+
+    /// Limits the number of requests of one token that wait at a time; a further one is answered 429.
+    #[must_use]
+    pub fn with_waits(self, waits: usize) -> Self {
+        Self { waits, ..self }
     }
 
     /// Limits the time in which the head of a request arrives.

@@ -10,7 +10,7 @@ use axum::middleware;
 use lock_core::{LockManager, LockStore, OwnerId, Result};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::Caller;
+use crate::access::{Caller, Waiting, Waits};
 use crate::audit::Act;
 use crate::problem::Problem;
 use crate::telemetry::{self, Exporter};
@@ -31,6 +31,7 @@ pub struct Service {
     pub(crate) store: Arc<dyn LockStore>,
     pub(crate) config: Arc<ServiceConfig>,
     pub(crate) access: Access,
+    waits: Waits,
     audit: Option<AuditLog>,
     terraform: Option<Terraform>,
     pub(crate) exporter: Option<Exporter>,
@@ -56,7 +57,8 @@ impl Service {
         let manager = LockManager::new(Arc::clone(&store), owner);
         let (config, closing) = (Arc::new(config), CancellationToken::new());
         let (access, audit, terraform, exporter) = (Access::open(), None, None, None);
-        Self { manager, store, config, access, audit, terraform, exporter, closing }
+        let waits = Waits::default();
+        Self { manager, store, config, access, waits, audit, terraform, exporter, closing }
     }
 
     /// Serves those alone whom this lets in. The names by which clients reach the service are then free.
@@ -121,6 +123,11 @@ impl Service {
     /// What this client is shown of a listing.
     pub(crate) fn veil_of(&self, caller: Caller, listing: &'static str) -> access::Veil {
         access::Veil::new(&self.access, caller, listing)
+    }
+
+    /// Counts a request of the client that waits from now on.
+    pub(crate) fn waits(&self, caller: &Caller) -> std::result::Result<Option<Waiting>, Problem> {
+        self.waits.enter(caller, self.config.waits)
     }
 
     /// Records a forced act.

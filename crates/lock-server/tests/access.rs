@@ -464,3 +464,44 @@ async fn page_is_for_those_who_have_a_token() {
         assert_eq!(line[field], value, "{line}");
     }
 }
+
+/// A client cannot fill the memory of the service, and the others go on.
+#[tokio::test]
+async fn requests_of_a_token_that_wait_are_limited() {
+    let (one, lines) = token("one", Role::Use, &[]);
+    let (other, more) = token("other", Role::Use, &[]);
+    let access = Access::with_tokens(read(&[&lines, &more]));
+    let service = Service::new(Arc::new(MemoryBackend::new()), ServiceConfig::new().with_waits(2));
+    let server = Server::of(service.with_access(access)).await;
+    let [one, other] = [&one, &other].map(|secret| Client { server: &server, secret });
+    let lease = other.acquired("deploy", "alice").await;
+    let asks = json!({ "key": "deploy", "owner": "bob", "wait_ms": 60_000 });
+    let waits: Vec<_> = (0..2)
+        .map(|_| tokio::spawn(one.request(Method::POST, "/v1/acquire").json(&asks).send()))
+        .collect();
+    let mut waiting = 0;
+    while waiting < 2 {
+        waiting = one.get("/v1/locks/deploy").await.1["value"]["waiting"].as_u64().unwrap();
+    }
+    let (status, problem) = one.post("/v1/acquire", &asks).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(
+        (&problem["kind"], &problem["outcome"]),
+        (&json!("too_many_waits"), &json!("did_not_happen"))
+    );
+    // Asking once is no wait, and others have a limit of their own.
+    let once = json!({ "key": "deploy", "owner": "bob" });
+    assert_eq!(one.post("/v1/acquire", &once).await.1["kind"], "wait_over");
+    let short = json!({ "key": "deploy", "owner": "carol", "wait_ms": 1 });
+    assert_eq!(other.post("/v1/acquire", &short).await.1["kind"], "wait_over");
+    // One that ends makes room for the next.
+    let name = json!({ "key": "deploy", "request": lease["request"], "token": lease["token"] });
+    assert_eq!(other.post("/v1/release", &name).await.0, StatusCode::OK);
+    let mut kind = json!("too_many_waits");
+    while kind == "too_many_waits" {
+        let short = json!({ "key": "deploy", "owner": "bob", "wait_ms": 1 });
+        kind = one.post("/v1/acquire", &short).await.1["kind"].clone();
+    }
+    assert_eq!(kind, "wait_over");
+    waits.iter().for_each(tokio::task::JoinHandle::abort);
+}

@@ -10,6 +10,7 @@ mod shared;
 mod token;
 mod tokens;
 mod veil;
+mod waits;
 
 pub use error::AccessError;
 pub use role::Role;
@@ -20,3 +21,4 @@ pub use tokens::AccessTokens;
 pub(crate) use caller::Caller;
 pub(crate) use guard::{identify, needs};
 pub(crate) use veil::Veil;
+pub(crate) use waits::{Waiting, Waits};

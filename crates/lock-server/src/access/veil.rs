@@ -110,6 +110,10 @@ impl Veil {
 
     /// The position that a problem tells.
     pub(crate) fn problem(&self, mut problem: Problem) -> Problem {
+        // Its words name keys of others.
+        if problem.kind == "deadlock" && !self.caller.sees_all() {
+            problem.detail = "sessions wait for one another, this one among them".into();
+        }
         if let Some(position) = problem.position.as_deref_mut() {
             self.position(position);
         }

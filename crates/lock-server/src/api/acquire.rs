@@ -116,6 +116,7 @@ pub(super) async fn acquire(
             Err(error) => Err(error),
         }
     } else {
+        let _waiting = service.waits(&caller)?;
         asks.queued(&service, request).wait(wait).lease().await
     };
     match lease {

@@ -38,6 +38,7 @@ pub(super) async fn hold(
             Err(error) => Err(error),
         }
     } else {
+        let _waiting = service.waits(&caller)?;
         asks.queued(&service, request).wait(wait).await
     };
     let revoked = caller.revoked();

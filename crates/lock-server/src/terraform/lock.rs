@@ -33,6 +33,7 @@ pub(super) async fn lock(
 ) -> Result<Response, Problem> {
     let info = LockInfo::parse(body)?;
     let request = info.request()?;
+    let _waiting = service.waits(&caller)?;
     let acquire = service.manager.acquire(state.key()).request(request);
     let acquire = acquire.owner(info.owner()?);
     let rule = service.config.terraform_policy.rule(state, &info);
