@@ -54,6 +54,26 @@ async fn held_key_is_refused_with_its_holder() {
     assert_eq!(seen["value"]["waiting"], 0);
 }
 
+/// Two clients that wait for each other: one is told, and loses its place.
+#[tokio::test]
+async fn deadlock_of_two_sessions_is_told() {
+    let server = Arc::new(Server::start().await);
+    let sessions = ["0", "1"].map(|digit| digit.repeat(32));
+    let asks = |key: &str, session: &str, wait_ms: u64| json!({ "key": key, "owner": key, "session": session, "wait_ms": wait_ms });
+    acquired(&server, &asks("a", &sessions[0], 0)).await;
+    let held = acquired(&server, &asks("b", &sessions[1], 0)).await;
+    let (waiting, body) = (Arc::clone(&server), asks("b", &sessions[0], 60_000));
+    let waits = tokio::spawn(async move { waiting.post("/v1/acquire", &body).await });
+    server.waiting("b", 1).await;
+    let (status, problem) = server.post("/v1/acquire", &asks("a", &sessions[1], 60_000)).await;
+    assert_eq!((status, &problem["kind"]), (StatusCode::CONFLICT, &json!("deadlock")));
+    let words = problem["detail"].as_str().unwrap();
+    assert!(words.contains("waits for `a`, held by"), "{words}");
+    server.waiting("a", 0).await;
+    assert_eq!(server.post("/v1/release", &held).await.0, StatusCode::OK);
+    assert_eq!(waits.await.unwrap().0, StatusCode::OK);
+}
+
 #[tokio::test]
 async fn waiters_are_served_in_their_order() {
     let server = Arc::new(Server::start().await);

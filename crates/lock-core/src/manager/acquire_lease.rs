@@ -13,7 +13,8 @@ impl Acquire<Wait> {
     ///
     /// A service that acquires for its clients uses this: a client that lost its connection asks again
     /// with the same [`request`](Self::request), perhaps at another instance of the service, and gets
-    /// the lease or goes on at its place. So the request is never cancelled here. It leaves the queue
+    /// the lease or goes on at its place. So the request is cancelled only where it is the victim of a
+    /// deadlock. It leaves the queue
     /// when nobody asks for the keep-alive, and a grant that nobody takes up is over with the claim
     /// window or the ttl.
     ///

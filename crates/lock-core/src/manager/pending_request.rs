@@ -217,6 +217,11 @@ impl PendingRequest {
         self.is_kept = true;
     }
 
+    /// Gives the place back after all: the request has no use for it.
+    pub(super) const fn unkeep(&mut self) {
+        self.is_kept = false;
+    }
+
     /// Leaves the place in the queue to the others of the same request.
     pub(super) const fn leave_place(&mut self) {
         self.has_place = false;

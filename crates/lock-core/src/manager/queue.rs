@@ -228,6 +228,8 @@ impl Queue {
     }
 
     fn deadlock(&mut self, deadlock: Deadlock) -> Error {
+        // The others go on only without its place.
+        self.pending.unkeep();
         self.last = self.pending.status();
         self.pending.report(&deadlock);
         self.error(ErrorKind::Deadlock).with_source(deadlock)
