@@ -94,9 +94,13 @@ impl Drop for Process {
     }
 }
 
-/// Builds `lockctl` as the tests do, so that nothing is built twice, and returns its path.
+/// Builds `lockctl` and returns its path.
+///
+/// A test is built beside it: dependencies then have the features that the tests need, and nothing that
+/// was built for them is built again.
 pub(crate) fn build(sh: &Sh) -> Result<PathBuf> {
-    sh.cargo(&["build", "--quiet", "--all-features", "--bin", "lockctl"]).run()?;
+    sh.cargo(&["build", "--quiet", "--all-features", "--bin", "lockctl", "--test", "serve"])
+        .run()?;
     Ok(sh.metadata()?.target_directory.into_std_path_buf().join("debug/lockctl"))
 }
 
