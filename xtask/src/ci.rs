@@ -40,7 +40,7 @@ fn steps(sh: &Sh, tally: &mut Tally) -> Result<()> {
     section("page", || counted(tally, page::check(sh)))?;
     section("instructions", || counted(tally, instructions::run(sh, false)?))?;
     section("features", || features::check(sh))?;
-    section("package", || package::run(sh))?;
+    section("package", || package::check(sh))?;
     section("api and docs", || api::run(sh, false))?;
     section("deny", || deny::run(sh))
 }

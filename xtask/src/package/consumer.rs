@@ -83,11 +83,22 @@ impl Consumer {
 
     /// The arguments of cargo that prove this consumer alone.
     pub(crate) fn command(&self) -> Vec<&str> {
-        let verb: &[&str] = match self.proof {
-            Proof::Check => &["check", "--all-targets"],
-            Proof::Run => &["run"],
-            Proof::Test => &["test"],
-        };
+        match self.proof {
+            Proof::Check => self.words(&["check", "--all-targets"]),
+            Proof::Run => self.words(&["run"]),
+            Proof::Test => self.words(&["test"]),
+        }
+    }
+
+    /// The same without a run of a program.
+    pub(crate) fn quick_command(&self) -> Vec<&str> {
+        match self.proof {
+            Proof::Check | Proof::Run => self.words(&["check", "--all-targets"]),
+            Proof::Test => self.words(&["test"]),
+        }
+    }
+
+    fn words<'a>(&'a self, verb: &[&'a str]) -> Vec<&'a str> {
         [verb, &["--package", &self.name]].concat()
     }
 
