@@ -4,9 +4,10 @@ use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 use tracing::field::Empty;
 
@@ -36,6 +37,8 @@ pub struct Acquire<Patience> {
     wait: Option<Duration>,
     /// Whether this manager alone acquires for the session.
     is_local_session: bool,
+    /// Whether the lease is shared within the session.
+    is_reentrant: bool,
     patience: PhantomData<Patience>,
 }
 
@@ -62,6 +65,7 @@ impl<P> Acquire<P> {
             queue_limit: config.queue_limit,
             wait: None,
             is_local_session: false,
+            is_reentrant: false,
             patience: PhantomData,
             manager,
         }
@@ -250,6 +254,10 @@ async fn attempt(pending: &mut PendingRequest) -> Result<Attempt> {
                 let error = Error::new(ErrorKind::Ended, Operation::Acquire).with_end(end);
                 return Err(error.with_key(pending.key().clone()));
             }
+            Acquisition::NotHeld => return Err(pending.nothing_to_upgrade()),
+            Acquisition::Deadlock(position) => {
+                return Err(pending.second_upgrade(answered, position));
+            }
             other @ Acquisition::QueueFull(_) => {
                 let cause = format!("unexpected answer: {other:?}");
                 return Err(pending.corrupt(cause));
@@ -289,8 +297,59 @@ impl Acquire<Wait> {
             queue_limit: *queue_limit,
             wait: *wait,
             is_local_session,
+            is_reentrant: self.is_reentrant,
             patience: PhantomData,
         }
+    }
+
+    /// Shares the lease within the session: a re-entrant request of a session that holds the key by
+    /// another gets a guard of the same lease, with the same token, at once. The lease is released with
+    /// the last guard.
+    ///
+    /// The lease must be exclusive or of the same mode, and held by this manager. Without a
+    /// [session](LockManager::session) there is nobody to share it with.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use lock_core::{LockManager, OwnerId};
+    /// # use lock_memory::MemoryBackend;
+    /// let manager = LockManager::new(MemoryBackend::new(), OwnerId::parse("deploy-7")?);
+    /// let session = manager.session();
+    /// let outer = session.acquire("database").reentrant().await?;
+    /// let inner = session.acquire("database").reentrant().await?;
+    /// assert_eq!(inner.token(), outer.token());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reentrant(self) -> Self {
+        Self { is_reentrant: true, ..self }
+    }
+
+    /// Sends the request, unless the session holds the key already.
+    async fn in_reentry(self) -> Result<LockGuard> {
+        let (key, session, mode) = match &self.request {
+            Ok(request) => (request.key.clone(), request.session, request.mode),
+            Err(input) => return Err(Error::invalid(Operation::Acquire, input.clone())),
+        };
+        let asked_at = Instant::now();
+        let shared = Arc::clone(&self.manager.shared);
+        let mut reentry = shared.reentries.enter(session, key.clone());
+        let turn = match self.wait {
+            None => reentry.turn().await,
+            Some(wait) => timeout(wait, reentry.turn())
+                .await
+                .map_err(|_| Error::new(ErrorKind::WaitOver, Operation::Acquire).with_key(key))?,
+        };
+        if let Some(lease) = reentry.join(mode) {
+            return Ok(LockGuard::again(shared, lease, reentry));
+        }
+        let wait = self.wait.map(|wait| wait.saturating_sub(asked_at.elapsed()));
+        let guard = Self { is_reentrant: false, wait, ..self }.into_future().await?;
+        let guard = guard.offered(reentry);
+        drop(turn);
+        Ok(guard)
     }
 
     pub(super) fn wait_at_most(self, wait: Option<Duration>) -> Self {
@@ -312,6 +371,9 @@ impl IntoFuture for Acquire<Wait> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
+        if self.is_reentrant {
+            return Box::pin(self.in_reentry());
+        }
         if self.wait == Some(Duration::ZERO) {
             return Box::pin(self.once());
         }
@@ -329,7 +391,7 @@ impl Acquire<Wait> {
     async fn once(self) -> Result<LockGuard> {
         let key = self.request.as_ref().ok().map(|request| request.key.clone());
         let Self { manager, request, head_start, keep_alive, queue_limit, wait, .. } = self;
-        let (patience, is_local_session) = (PhantomData::<Try>, false);
+        let (patience, is_local_session, is_reentrant) = (PhantomData::<Try>, false, false);
         let once = Acquire {
             manager,
             request,
@@ -338,6 +400,7 @@ impl Acquire<Wait> {
             queue_limit,
             wait,
             is_local_session,
+            is_reentrant,
             patience,
         };
         match once.await? {

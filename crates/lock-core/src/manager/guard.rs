@@ -12,14 +12,17 @@ use super::bounded::bounded;
 use super::guard_error::GuardError;
 use super::lease_validity::{LeaseValidity, deadline};
 use super::planted::{self, ManagerFault};
+use super::reentry::{Reentry, SharedLease};
 use super::releaser::{ReleaseCommand, ReleaseJob};
 use super::renewal::RenewedOnce;
 use super::sessions::Counted;
 use super::successor::Successor;
+use super::wanted::Wanted;
 use super::{Shared, TrackerToken};
 use crate::{
-    CancelRequest, Error, ErrorKind, FencingToken, Lease, LockKey, LossReason, Operation, Release,
-    ReleaseRequest, RequestId, Result, Timestamp, Transfer, TransferRequest, TransferTo,
+    CancelRequest, Error, ErrorKind, FencingToken, HeadStart, Lease, LockKey, LossReason,
+    Operation, Priority, Release, ReleaseRequest, RequestId, Result, Timestamp, Transfer,
+    TransferRequest, TransferTo,
 };
 
 /// A held lock.
@@ -42,6 +45,10 @@ pub struct LockGuard {
     is_held: bool,
     /// `true` if an acquire of the request may still arrive.
     answer_outstanding: bool,
+    /// Head start of its request.
+    head_start: HeadStart,
+    /// What it shares with other guards of its session.
+    reentry: Option<Reentry>,
     /// Among what its session holds.
     _counted: Option<Counted>,
 }
@@ -61,8 +68,76 @@ impl LockGuard {
         let validity = Arc::new(LeaseValidity::new(lease, meters, deadline, is_claimed));
         shared.renewals.insert(Arc::clone(&validity), since, span);
         shared.meters.holds();
-        let (acquired_at, is_held, answer_outstanding) = (Instant::now(), true, false);
-        Self { validity, shared, acquired_at, is_held, answer_outstanding, _counted: counted }
+        Self::of(shared, validity, counted)
+    }
+
+    fn of(shared: Arc<Shared>, validity: Arc<LeaseValidity>, counted: Option<Counted>) -> Self {
+        let head_start = Priority::default().head_start(shared.config.ageing_step);
+        Self {
+            validity,
+            shared,
+            acquired_at: Instant::now(),
+            is_held: true,
+            answer_outstanding: false,
+            head_start,
+            reentry: None,
+            _counted: counted,
+        }
+    }
+
+    /// Another guard of a lease that its session shares.
+    pub(super) fn again(shared: Arc<Shared>, lease: SharedLease, reentry: Reentry) -> Self {
+        let counted = shared.sessions.hold(lease.validity.lease());
+        shared.meters.holds();
+        let mut guard = Self::of(shared, lease.validity, counted);
+        guard.answer_outstanding = lease.answer_outstanding;
+        guard.reentry = Some(reentry);
+        guard
+    }
+
+    /// The same guard, whose lease other guards of its session may share.
+    pub(super) fn offered(mut self, mut reentry: Reentry) -> Self {
+        let validity = Arc::clone(&self.validity);
+        let answer_outstanding = self.answer_outstanding;
+        reentry.offer(SharedLease { validity, answer_outstanding });
+        self.reentry = Some(reentry);
+        self
+    }
+
+    /// The same guard, of a request with this head start.
+    pub(super) const fn with_head_start(mut self, head_start: HeadStart) -> Self {
+        self.head_start = head_start;
+        self
+    }
+
+    /// Fails if other guards share the lease, and else keeps it from being shared.
+    pub(super) fn unshare(&mut self, operation: Operation) -> Result<()> {
+        if let Some(reentry) = &mut self.reentry {
+            reentry.unshare(&self.validity, operation)?;
+        }
+        self.reentry = None;
+        Ok(())
+    }
+
+    /// Drops the guard, whose lease ended with the grant of another of its holder.
+    pub(super) fn give_way(self) {
+        // A late acquire of its request is refused by the cancel that the drop sends.
+        if !self.answer_outstanding {
+            self.leave();
+        }
+    }
+
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(super) const fn head_start(&self) -> HeadStart {
+        self.head_start
+    }
+
+    /// Waits until somebody asks for the key.
+    pub(super) async fn until_asked(&self) -> Wanted {
+        self.validity.until_wanted().await
     }
 
     /// The same guard, of a request that was sent more than once, and may arrive again.
@@ -186,14 +261,18 @@ impl LockGuard {
     ///
     /// # Errors
     /// Returned with the guard, which still holds: [`ErrorKind::Refused`] when the receiver does
-    /// not wait for the key in the mode of the lease, or holds it already; [`ErrorKind::NotHeld`],
+    /// not wait for the key in the mode of the lease, or holds it already, or when other guards
+    /// [share](super::Acquire::reentrant) the lease; [`ErrorKind::NotHeld`],
     /// with the [reason](Error::loss), when the lease is over; [`ErrorKind::Unavailable`] when the
     /// store did not answer (did not happen, or unknown).
     ///
     /// # Cancel safety
     /// The transfer may or may not have happened; if it did not, the lease is released in the
     /// background.
-    pub async fn transfer(self, to: TransferTo) -> Result<Lease, GuardError> {
+    pub async fn transfer(mut self, to: TransferTo) -> Result<Lease, GuardError> {
+        if let Err(error) = self.unshare(Operation::Transfer) {
+            return Err(GuardError { guard: self, error });
+        }
         let by = self.lease().owner.clone();
         let request = TransferRequest::new(self.lease().name(), by, to);
         let call = self.shared.store.transfer(&request);
@@ -226,7 +305,8 @@ impl LockGuard {
         }
     }
 
-    /// Releases the lease.
+    /// Releases the lease; one that other guards of the session [share](super::Acquire::reentrant) is
+    /// released with the last of them.
     ///
     /// `Ok` means that the lease lasted until its release, even if it had already passed its local
     /// deadline.
@@ -252,6 +332,13 @@ impl LockGuard {
         let shared = &self.shared;
         // Counted before the guard no longer is, until it is released or handed to the background.
         let _tracker = TrackerToken::new(shared);
+        if self.reentry.as_mut().is_some_and(|reentry| !reentry.leave(&self.validity)) {
+            // The other guards of the session hold on.
+            self.is_held = false;
+            let is_lost = self.validity.lost(Instant::now()).is_some();
+            return if is_lost { Err(self.not_held(Operation::Release)) } else { Ok(()) };
+        }
+        self.reentry = None;
         self.is_held = shared.renewals.remove(&self.lease().name(), &self.validity);
         if !self.is_held {
             return Err(self.not_held(Operation::Release));
@@ -292,11 +379,15 @@ impl LockGuard {
     /// # Errors
     /// Returned with the guard, which still holds unless the lease is over: [`ErrorKind::NotHeld`],
     /// with the [reason](Error::loss), when it is; [`ErrorKind::Unavailable`] when the store did
-    /// not answer (did not happen, or unknown).
+    /// not answer (did not happen, or unknown); [`ErrorKind::Refused`] when other guards
+    /// [share](super::Acquire::reentrant) it.
     ///
     /// # Cancel safety
     /// If dropped, the lease is released in the background.
-    pub async fn into_lease(self) -> Result<Lease, GuardError> {
+    pub async fn into_lease(mut self) -> Result<Lease, GuardError> {
+        if let Err(error) = self.unshare(Operation::Renew) {
+            return Err(GuardError { guard: self, error });
+        }
         if self.answer_outstanding {
             let (owner, metadata) = (self.lease().owner.clone(), self.lease().metadata.clone());
             let request = RequestId::random();
@@ -331,6 +422,9 @@ impl Drop for LockGuard {
     fn drop(&mut self) {
         self.shared.meters.held_for(self.acquired_at.elapsed());
         if !self.is_held {
+            return;
+        }
+        if self.reentry.as_mut().is_some_and(|reentry| !reentry.leave(&self.validity)) {
             return;
         }
         // Counted before the guard is not, so that a shutdown sees one of both.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use lock_core::{
     AcquireRequest, CancelRequest, EvictRequest, HeadStart, HearRequest, InspectQuery, KeepAlive,
-    LeaseName, ListQuery, LockKey, Mode, Reason, ReleaseRequest, RenewRequest, RequestId,
-    Timestamp, TransferRequest, TransferTo, WaitsQuery,
+    LeaseName, ListQuery, LockKey, Mode, Reason, ReleaseAppeal, ReleaseRequest, RenewRequest,
+    RequestId, Timestamp, TransferRequest, TransferTo, WaitsQuery,
 };
 
 use super::call::Call;
@@ -28,6 +28,13 @@ impl Step {
                 let (key, request) = on(*key, request_ref);
                 let request = AcquireRequest::new(request, key, values::owner(*owner));
                 Call::Acquire(terms.of(request).with_on_held(*on_held))
+            }
+            Self::Upgrade { key, request_ref, lease, owner, terms, on_held } => {
+                let LeaseName { request: held, token, .. } = lease.on(oracle, *key);
+                let (key, request) = on(*key, request_ref);
+                let request = AcquireRequest::new(request, key, values::owner(*owner));
+                let request = terms.of(request).with_on_held(*on_held);
+                Call::Acquire(request.with_mode(Mode::Upgrade { request: held, token }))
             }
             Self::Crowd { key, count, keep_alive, kind } => {
                 let member = |number| crowd_member(*key, number, *keep_alive, *kind);
@@ -90,6 +97,15 @@ impl Step {
             Self::EvictWaiter { key, request_ref, by } => {
                 let (key, request) = on(*key, request_ref);
                 Call::Evict(EvictRequest::waiter(key, request, values::owner(*by), reason()))
+            }
+            Self::RequestRelease { key, by, within, up_to } => {
+                let last = up_to.map(|lease| lease.on(oracle, *key).token);
+                let (key, by) = (values::key(*key), values::owner(*by));
+                let appeal = ReleaseAppeal::new(key, by, reason(), *within);
+                Call::RequestRelease(match last {
+                    Some(last) => appeal.up_to(last),
+                    None => appeal,
+                })
             }
             Self::Inspect { key, limit } => {
                 let query = InspectQuery::new(values::key(*key));

@@ -1,0 +1,140 @@
+//! Polite revocation: a holder learns who wants its key, and an operator asks for it.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::admin::parse;
+use super::bounded::bounded;
+use super::notification::heartbeat;
+use super::{LockGuard, LockManager};
+use crate::{
+    Error, InspectQuery, InvalidInput, LockKey, Operation, OwnerId, Reason, ReleaseAppeal,
+    ReleaseRequested, Result, Timeout,
+};
+
+/// Pause after which a request to release is repeated.
+const REPEATED_AFTER: Duration = Duration::from_secs(1);
+
+/// Who wants the key of a [`LockGuard`], and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Wanted {
+    /// The owner that wants the key.
+    pub by: OwnerId,
+    /// Why; `None` for a request of higher priority in the queue.
+    pub reason: Option<Reason>,
+    /// Until when the key should be released; `None` for a request in the queue, which just waits.
+    pub until: Option<Instant>,
+}
+
+impl Wanted {
+    pub(super) fn requested(by: OwnerId, reason: Reason, within: Timeout) -> Self {
+        Self { by, reason: Some(reason), until: Instant::now().checked_add(within.span()) }
+    }
+}
+
+impl LockGuard {
+    /// Waits until somebody with better right wants the key: an operator that
+    /// [asks for its release](LockManager::request_release), or a request of higher priority at the
+    /// head of the queue.
+    ///
+    /// Nothing happens to the lease: the holder may finish, stop at a safe point, or go on. An
+    /// operator's request arrives by a notice, and is repeated until it is over. The queue is read at
+    /// every third of the ttl, at least every 10 seconds, while this is awaited.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn wanted(&self) -> Wanted {
+        let longest = self.lease().ttl.span().unwrap_or(Duration::MAX);
+        loop {
+            tokio::select! {
+                biased;
+                wanted = self.until_asked() => return wanted,
+                outranking = self.outranking() => {
+                    if let Some(by) = outranking {
+                        return Wanted { by, reason: None, until: None };
+                    }
+                }
+            }
+            tokio::select! {
+                biased;
+                wanted = self.until_asked() => return wanted,
+                () = sleep(heartbeat(longest)) => {}
+            }
+        }
+    }
+
+    /// The owner of the request at the head of the queue, if its priority is higher.
+    async fn outranking(&self) -> Option<OwnerId> {
+        let query = InspectQuery::new(self.key().clone()).with_limit(NonZeroU32::MIN);
+        let limit = self.shared().config.operation_timeout.span();
+        let call = self.shared().store.inspect(&query);
+        let seen = match bounded(limit, Operation::Inspect, Some(self.key()), call).await {
+            Ok(seen) => seen.value,
+            Err(error) => {
+                tracing::debug!(lock.key = %self.key(), %error, "the queue was not read");
+                return None;
+            }
+        };
+        let head = seen.waiters.items.into_iter().next()?;
+        let is_own = head.session == self.lease().session;
+        (!is_own && head.head_start > self.head_start()).then_some(head.owner)
+    }
+}
+
+impl LockManager {
+    /// Asks the present holders of a key to release it within a time, in the name of this manager's
+    /// owner, and waits for that: `true` once none of them holds it any more.
+    ///
+    /// Their [`LockGuard::wanted`] completes, and nothing else happens to them: whoever cannot wait
+    /// [evicts](Self::evict_all) them afterwards. The request is repeated every second, since a notice
+    /// may be lost. Of more than 64 holders the first 64 to end are asked at a time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the key or the reason is invalid, or the time is not between 1
+    /// millisecond and 1 day; [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store never answered;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) from a store without notices.
+    ///
+    /// # Cancel safety
+    /// If dropped, the request is not repeated; it may have been heard.
+    pub async fn request_release<K, R>(&self, key: K, within: Duration, why: R) -> Result<bool>
+    where
+        K: TryInto<LockKey, Error: Into<InvalidInput>>,
+        R: TryInto<Reason, Error: Into<InvalidInput>>,
+    {
+        const OPERATION: Operation = Operation::RequestRelease;
+        let key: LockKey = parse(OPERATION, key)?;
+        let reason: Reason = parse(OPERATION, why)?;
+        let within =
+            Timeout::of("within", within).map_err(|input| Error::invalid(OPERATION, input))?;
+        let until = Instant::now() + within.span();
+        let mut appeal = ReleaseAppeal::new(key, self.owner().clone(), reason, within);
+        loop {
+            let failure = match self.appeal(&appeal).await {
+                Ok(asked) if asked.holders.is_empty() && !asked.more => return Ok(true),
+                Ok(asked) => {
+                    let newest = asked.holders.iter().map(|holder| holder.token).max();
+                    appeal.up_to = appeal.up_to.or(newest.filter(|_| !asked.more));
+                    None
+                }
+                Err(error) if error.is_retryable() => Some(error),
+                Err(error) => return Err(error),
+            };
+            if Instant::now() >= until {
+                return failure.map_or(Ok(false), Err);
+            }
+            sleep_until(until.min(Instant::now() + REPEATED_AFTER)).await;
+            // Less than a millisecond is left only for a last look.
+            let left = until.saturating_duration_since(Instant::now()).max(Timeout::MIN);
+            appeal.within = Timeout::of("within", left).unwrap_or(appeal.within);
+        }
+    }
+
+    async fn appeal(&self, appeal: &ReleaseAppeal) -> Result<ReleaseRequested> {
+        let call = self.shared.store.request_release(appeal);
+        let limit = self.config().operation_timeout.span();
+        Ok(bounded(limit, Operation::RequestRelease, Some(&appeal.key), call).await?.value)
+    }
+}
