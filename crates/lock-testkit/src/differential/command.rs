@@ -38,6 +38,12 @@ pub(super) enum Step {
         terms: Terms,
         on_held: OnHeld,
     },
+    /// The first holders ask for the key in the place of their leases.
+    Upgrades {
+        key: u8,
+        count: u8,
+        keep_alive: KeepAlive,
+    },
     /// This many new requests queue one after another.
     Crowd {
         key: u8,
@@ -131,6 +137,8 @@ pub(super) enum Kind {
     /// Readers, after which all leases of the key are evicted: those of as many readers as one
     /// command ends, or the one that they wait for.
     EvictedReaders,
+    /// Readers, after which all holders of the key are asked to release.
+    AskedReaders,
 }
 
 /// A lease of a request.
@@ -182,16 +190,25 @@ fn step() -> impl Strategy<Value = Step> {
     let limit = || select(vec![100, 1, 2, 3]);
     // 64 is the bound of one command.
     let crowd = prop_oneof![1 => 1..8_u8, 1 => Just(64), 5 => 70..=CROWD];
-    let kind = select(vec![Kind::Exclusive, Kind::Mixed, Kind::Readers, Kind::EvictedReaders]);
+    let kind = select(vec![
+        Kind::Exclusive,
+        Kind::Mixed,
+        Kind::Readers,
+        Kind::EvictedReaders,
+        Kind::AskedReaders,
+    ]);
     prop_oneof![
         120 => (key(), request_ref(), owner(), terms(), on_held()).prop_map(
             |(key, request_ref, owner, terms, on_held)| Step::Acquire { key, request_ref, owner, terms, on_held }
         ),
-        24 => (key(), request_ref(), named(), owner(), terms(), on_held()).prop_map(
+        8 => (key(), request_ref(), named(), owner(), terms(), on_held()).prop_map(
             |(key, request_ref, lease, owner, terms, on_held)| {
                 Step::Upgrade { key, request_ref, lease, owner, terms, on_held }
             }
         ),
+        20 => (key(), 1..4_u8, keep_alive()).prop_map(|(key, count, keep_alive)| {
+            Step::Upgrades { key, count, keep_alive }
+        }),
         4 => (key(), crowd, keep_alive(), kind).prop_map(
             |(key, count, keep_alive, kind)| Step::Crowd { key, count, keep_alive, kind }
         ),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lock_core::{
     AcquireRequest, CancelRequest, EvictRequest, HeadStart, HearRequest, InspectQuery, KeepAlive,
     LeaseName, ListQuery, LockKey, Mode, Reason, ReleaseAppeal, ReleaseRequest, RenewRequest,
-    RequestId, Timestamp, TransferRequest, TransferTo, WaitsQuery,
+    RequestId, Timeout, Timestamp, TransferRequest, TransferTo, WaitsQuery,
 };
 
 use super::call::Call;
@@ -36,13 +36,35 @@ impl Step {
                 let request = terms.of(request).with_on_held(*on_held);
                 Call::Acquire(request.with_mode(Mode::Upgrade { request: held, token }))
             }
+            Self::Upgrades { key, count, keep_alive } => {
+                let named = |number| {
+                    let request_ref = RequestRef::Holder(number);
+                    LeaseRef { request_ref, generation: LeaseGeneration::Last }.on(oracle, *key)
+                };
+                let upgrade = |number| {
+                    let LeaseName { key, request: held, token, .. } = named(number);
+                    let request = values::request(REQUESTS - 1 - number);
+                    let request = AcquireRequest::new(request, key, values::owner(number));
+                    let request = request.with_mode(Mode::Upgrade { request: held, token });
+                    Call::Acquire(
+                        request.queueing(*keep_alive).with_mailbox(values::mailbox(number)),
+                    )
+                };
+                return (0..*count).map(upgrade).collect();
+            }
             Self::Crowd { key, count, keep_alive, kind } => {
                 let member = |number| crowd_member(*key, number, *keep_alive, *kind);
                 let members = (0..(*count).min(CROWD)).map(member);
-                let evicted = matches!(kind, Kind::EvictedReaders).then(|| {
-                    Call::Evict(EvictRequest::all(values::key(*key), values::owner(0), reason()))
-                });
-                return members.chain(evicted).collect();
+                let (key, by) = (values::key(*key), values::owner(0));
+                let last = match kind {
+                    Kind::EvictedReaders => Some(Call::Evict(EvictRequest::all(key, by, reason()))),
+                    Kind::AskedReaders => {
+                        let appeal = ReleaseAppeal::new(key, by, reason(), minute());
+                        Some(Call::RequestRelease(appeal))
+                    }
+                    Kind::Exclusive | Kind::Mixed | Kind::Readers => None,
+                };
+                return members.chain(last).collect();
             }
             Self::Hear(requests) => {
                 let hear = |(key, request_ref, mailbox): &(u8, RequestRef, Option<u8>)| {
@@ -153,6 +175,10 @@ impl Step {
     }
 }
 
+fn minute() -> Timeout {
+    Timeout::parse(Duration::from_secs(60)).expect("a valid span")
+}
+
 impl Terms {
     fn of(&self, request: AcquireRequest) -> AcquireRequest {
         let request = request
@@ -216,7 +242,7 @@ fn crowd_member(key: u8, number: u8, keep_alive: KeepAlive, kind: Kind) -> Call 
         Kind::Exclusive => request.queueing(keep_alive),
         Kind::Mixed if number % 5 < 3 => request.with_mode(Mode::READER).queueing(longer),
         Kind::Mixed => request.queueing(longer),
-        Kind::Readers | Kind::EvictedReaders => {
+        Kind::Readers | Kind::EvictedReaders | Kind::AskedReaders => {
             request.with_mode(Mode::READER).queueing(keep_alive)
         }
     })
