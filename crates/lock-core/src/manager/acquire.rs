@@ -4,10 +4,9 @@ use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
 
@@ -30,15 +29,15 @@ use crate::{
 #[derive(Debug)]
 pub struct Acquire<Patience> {
     pub(super) manager: LockManager,
-    request: Result<AcquireRequest, InvalidInput>,
+    pub(super) request: Result<AcquireRequest, InvalidInput>,
     head_start: HeadStart,
     keep_alive: KeepAlive,
     queue_limit: Option<NonZeroU32>,
-    wait: Option<Duration>,
+    pub(super) wait: Option<Duration>,
     /// Whether this manager alone acquires for the session.
     is_local_session: bool,
     /// Whether the lease is shared within the session.
-    is_reentrant: bool,
+    pub(super) is_reentrant: bool,
     patience: PhantomData<Patience>,
 }
 
@@ -300,56 +299,6 @@ impl Acquire<Wait> {
             is_reentrant: self.is_reentrant,
             patience: PhantomData,
         }
-    }
-
-    /// Shares the lease within the session: a re-entrant request of a session that holds the key by
-    /// another gets a guard of the same lease, with the same token, at once. The lease is released with
-    /// the last guard.
-    ///
-    /// The lease must be exclusive or of the same mode, and held by this manager. Without a
-    /// [session](LockManager::session) there is nobody to share it with.
-    ///
-    /// # Examples
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use lock_core::{LockManager, OwnerId};
-    /// # use lock_memory::MemoryBackend;
-    /// let manager = LockManager::new(MemoryBackend::new(), OwnerId::parse("deploy-7")?);
-    /// let session = manager.session();
-    /// let outer = session.acquire("database").reentrant().await?;
-    /// let inner = session.acquire("database").reentrant().await?;
-    /// assert_eq!(inner.token(), outer.token());
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn reentrant(self) -> Self {
-        Self { is_reentrant: true, ..self }
-    }
-
-    /// Sends the request, unless the session holds the key already.
-    async fn in_reentry(self) -> Result<LockGuard> {
-        let (key, session, mode) = match &self.request {
-            Ok(request) => (request.key.clone(), request.session, request.mode),
-            Err(input) => return Err(Error::invalid(Operation::Acquire, input.clone())),
-        };
-        let asked_at = Instant::now();
-        let shared = Arc::clone(&self.manager.shared);
-        let mut reentry = shared.reentries.enter(session, key.clone());
-        let turn = match self.wait {
-            None => reentry.turn().await,
-            Some(wait) => timeout(wait, reentry.turn())
-                .await
-                .map_err(|_| Error::new(ErrorKind::WaitOver, Operation::Acquire).with_key(key))?,
-        };
-        if let Some(lease) = reentry.join(mode) {
-            return Ok(LockGuard::again(shared, lease, reentry));
-        }
-        let wait = self.wait.map(|wait| wait.saturating_sub(asked_at.elapsed()));
-        let guard = Self { is_reentrant: false, wait, ..self }.into_future().await?;
-        let guard = guard.offered(reentry);
-        drop(turn);
-        Ok(guard)
     }
 
     pub(super) fn wait_at_most(self, wait: Option<Duration>) -> Self {

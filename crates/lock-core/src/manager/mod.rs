@@ -13,6 +13,7 @@ mod config;
 mod deadlock;
 mod guard;
 mod guard_error;
+mod handover;
 mod lease_validity;
 mod life;
 mod listing;

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::{Instant, timeout};
 
+use super::LockGuard;
+use super::acquire::{Acquire, Wait};
 use super::lease_validity::LeaseValidity;
 use crate::{Error, ErrorKind, LockKey, Mode, Operation, Result, SessionId};
 
@@ -75,7 +78,7 @@ impl Reentry {
         let mut slots = self.reentries.slots();
         let held = slots.get_mut(&self.name)?.held.as_mut()?;
         let its = held.lease.validity.lease().mode;
-        let is_alive = held.lease.validity.lost(tokio::time::Instant::now()).is_none();
+        let is_alive = held.lease.validity.lost(Instant::now()).is_none();
         if !is_alive || (its != mode && its != Mode::Exclusive) {
             return None;
         }
@@ -140,5 +143,59 @@ impl Drop for Reentry {
                 slots.remove(&self.name);
             }
         }
+    }
+}
+
+impl Acquire<Wait> {
+    /// Shares the lease within the session: a re-entrant request of a session that holds the key by
+    /// another gets a guard of the same lease, with the same token, at once. The lease is released with
+    /// the last guard.
+    ///
+    /// The lease must be exclusive or of the same mode, and held by this manager. Without a
+    /// [session](LockManager::session) there is nobody to share it with.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use lock_core::{LockManager, OwnerId};
+    /// # use lock_memory::MemoryBackend;
+    /// let manager = LockManager::new(MemoryBackend::new(), OwnerId::parse("deploy-7")?);
+    /// let session = manager.session();
+    /// let outer = session.acquire("database").reentrant().await?;
+    /// let inner = session.acquire("database").reentrant().await?;
+    /// assert_eq!(inner.token(), outer.token());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reentrant(mut self) -> Self {
+        self.is_reentrant = true;
+        self
+    }
+
+    /// Sends the request, unless the session holds the key already.
+    pub(super) async fn in_reentry(mut self) -> Result<LockGuard> {
+        let (key, session, mode) = match &self.request {
+            Ok(request) => (request.key.clone(), request.session, request.mode),
+            Err(input) => return Err(Error::invalid(Operation::Acquire, input.clone())),
+        };
+        let asked_at = Instant::now();
+        let shared = Arc::clone(&self.manager.shared);
+        let mut reentry = shared.reentries.enter(session, key.clone());
+        let turn = match self.wait {
+            None => reentry.turn().await,
+            Some(wait) => timeout(wait, reentry.turn())
+                .await
+                .map_err(|_| Error::new(ErrorKind::WaitOver, Operation::Acquire).with_key(key))?,
+        };
+        if let Some(lease) = reentry.join(mode) {
+            return Ok(LockGuard::again(shared, lease, reentry));
+        }
+        self.wait = self.wait.map(|wait| wait.saturating_sub(asked_at.elapsed()));
+        self.is_reentrant = false;
+        let guard = self.into_future().await?;
+        let guard = guard.offered(reentry);
+        drop(turn);
+        Ok(guard)
     }
 }

@@ -122,14 +122,22 @@ impl LockManager {
                 Err(error) if error.is_retryable() => Some(error),
                 Err(error) => return Err(error),
             };
-            if Instant::now() >= until {
-                return failure.map_or(Ok(false), Err);
-            }
             sleep_until(until.min(Instant::now() + REPEATED_AFTER)).await;
-            // Less than a millisecond is left only for a last look.
-            let left = until.saturating_duration_since(Instant::now()).max(Timeout::MIN);
-            appeal.within = Timeout::of("within", left).unwrap_or(appeal.within);
+            match Timeout::of("within", until.saturating_duration_since(Instant::now())) {
+                Ok(left) => appeal.within = left,
+                // The time is over: a last look, which asks nobody.
+                Err(_) => return failure.map_or(self.is_released(&appeal).await, Err),
+            }
         }
+    }
+
+    /// Returns `true` if no lease that is meant is alive.
+    async fn is_released(&self, appeal: &ReleaseAppeal) -> Result<bool> {
+        let query = InspectQuery::new(appeal.key.clone()).with_limit(NonZeroU32::MAX);
+        let seen = self.inspect_page(&query).await?.value;
+        let is_whole = seen.leases.len() as u64 == seen.holders;
+        let is_meant = |token| appeal.up_to.is_none_or(|last| token <= last);
+        Ok(is_whole && !seen.leases.iter().any(|lease| is_meant(lease.token)))
     }
 
     async fn appeal(&self, appeal: &ReleaseAppeal) -> Result<ReleaseRequested> {
