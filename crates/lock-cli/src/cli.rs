@@ -95,6 +95,20 @@ pub(crate) enum Verb {
         #[arg(long, value_parser = owner)]
         owner: Option<OwnerId>,
     },
+    /// Ask the holders of a key to release it, and wait for that; nothing is done to them
+    RequestRelease {
+        #[arg(value_parser = key)]
+        key: LockKey,
+        /// Why, for the holders
+        #[arg(long, value_parser = reason)]
+        reason: Reason,
+        /// How long they have
+        #[arg(long, value_parser = humantime::parse_duration, default_value = "5m")]
+        within: Duration,
+        /// In whose name
+        #[arg(long, value_parser = owner)]
+        owner: Option<OwnerId>,
+    },
     /// Remove a waiter from the queue of a key
     Cancel {
         #[arg(value_parser = key)]

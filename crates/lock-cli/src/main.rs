@@ -94,6 +94,9 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Verb::Break { key, reason, owner } => {
             admin::evict(&store, key, reason, owner, output).await
         }
+        Verb::RequestRelease { key, reason, within, owner } => {
+            admin::request_release(&store, key, reason, within, owner, output).await
+        }
         Verb::Cancel { key, request, reason } => {
             admin::cancel(&store, key, request, reason, output).await
         }

@@ -6,7 +6,7 @@
 mod common;
 
 use std::ffi::OsStr;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
@@ -56,6 +56,22 @@ fn lease_is_handed_to_another_owner() {
     assert!(said(&mut scene.lockctl("show deploy")).contains("bob"));
     assert_eq!(fed(&mut scene.lockctl("release"), &lease).0, Some(79), "alice's is over");
     assert_eq!(fed(&mut scene.lockctl("release"), &handed).0, Some(0));
+}
+
+#[test]
+fn holder_is_asked_to_release_and_hears_who_and_why() {
+    let scene = Scene::new();
+    let ask = "request-release deploy --owner bob --within 20s --reason";
+    assert_eq!(said(scene.lockctl(ask).arg("nobody holds it")), "deploy was released\n");
+    let mut holder = scene.run("deploy", "sleep 2").stderr(Stdio::piped()).spawn().unwrap();
+    scene.shows("deploy", "HOLDER");
+    let brief = "request-release deploy --within 10ms --reason now";
+    assert_eq!(failed(&mut scene.lockctl(brief)).0, 75);
+    assert_eq!(said(scene.lockctl(ask).arg("release 3.2")), "deploy was released\n");
+    let mut heard = String::new();
+    holder.stderr.take().unwrap().read_to_string(&mut heard).unwrap();
+    assert!(heard.contains("`bob` asks for the release of `deploy`: release 3.2"), "{heard}");
+    assert!(holder.wait().unwrap().success());
 }
 
 #[test]

@@ -317,8 +317,7 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store did not answer (did
     /// not happen, or [unknown](crate::Error::is_unknown));
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its answer or the key is damaged;
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) from a store without notices.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its answer or the key is damaged.
     ///
     /// # Contract
     /// - The mailbox of each holder gets a [`Wanted`](crate::Notice::Wanted) notice with who, why and

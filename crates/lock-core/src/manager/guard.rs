@@ -14,7 +14,6 @@ use super::reentry::{Reentry, SharedLease};
 use super::releaser::{ReleaseCommand, ReleaseJob};
 use super::renewal::RenewedOnce;
 use super::sessions::Counted;
-use super::wanted::Wanted;
 use super::{Shared, TrackerToken};
 use crate::{
     CancelRequest, Error, ErrorKind, FencingToken, HeadStart, Lease, LockKey, LossReason,
@@ -129,11 +128,6 @@ impl LockGuard {
 
     pub(super) const fn head_start(&self) -> HeadStart {
         self.head_start
-    }
-
-    /// Waits until somebody asks for the key.
-    pub(super) async fn until_asked(&self) -> Wanted {
-        self.validity.until_wanted().await
     }
 
     /// The same guard, of a request that was sent more than once, and may arrive again.

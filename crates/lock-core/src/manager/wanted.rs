@@ -10,8 +10,8 @@ use super::bounded::bounded;
 use super::notification::heartbeat;
 use super::{LockGuard, LockManager};
 use crate::{
-    Error, InspectQuery, InvalidInput, LockKey, Operation, OwnerId, Reason, ReleaseAppeal,
-    ReleaseRequested, Result, Timeout,
+    Error, ErrorKind, InspectQuery, InvalidInput, LockKey, Operation, OwnerId, Reason,
+    ReleaseAppeal, ReleaseRequested, Result, Timeout,
 };
 
 /// Pause after which a request to release is repeated.
@@ -66,6 +66,17 @@ impl LockGuard {
         }
     }
 
+    /// The last request of an operator to release the key, if its time is not over. It needs no command.
+    #[must_use]
+    pub fn release_requested(&self) -> Option<Wanted> {
+        self.validity.wanted(Instant::now())
+    }
+
+    /// Waits until somebody asks for the key.
+    async fn until_asked(&self) -> Wanted {
+        self.validity.until_wanted().await
+    }
+
     /// The owner of the request at the head of the queue, if its priority is higher.
     async fn outranking(&self) -> Option<OwnerId> {
         let query = InspectQuery::new(self.key().clone()).with_limit(NonZeroU32::MIN);
@@ -93,9 +104,9 @@ impl LockManager {
     /// may be lost. Of more than 64 holders the first 64 to end are asked at a time.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the key or the reason is invalid, or the time is not between 1
-    /// millisecond and 1 day; [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store never answered;
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) from a store without notices.
+    /// [`ErrorKind::InvalidInput`] when the key or the reason is invalid, or the time is not between 1
+    /// millisecond and 1 day; [`ErrorKind::Unavailable`] when the store did not answer at the end;
+    /// [`ErrorKind::Unsupported`] from a store without notices.
     ///
     /// # Cancel safety
     /// If dropped, the request is not repeated; it may have been heard.
@@ -111,6 +122,9 @@ impl LockManager {
             Timeout::of("within", within).map_err(|input| Error::invalid(OPERATION, input))?;
         let until = Instant::now() + within.span();
         let mut appeal = ReleaseAppeal::new(key, self.owner().clone(), reason, within);
+        if !self.capabilities().notices {
+            return Err(Error::new(ErrorKind::Unsupported, OPERATION).with_key(appeal.key));
+        }
         loop {
             let failure = match self.appeal(&appeal).await {
                 Ok(asked) if asked.holders.is_empty() && !asked.more => return Ok(true),
@@ -126,7 +140,12 @@ impl LockManager {
             match Timeout::of("within", until.saturating_duration_since(Instant::now())) {
                 Ok(left) => appeal.within = left,
                 // The time is over: a last look, which asks nobody.
-                Err(_) => return failure.map_or(self.is_released(&appeal).await, Err),
+                Err(_) => {
+                    return match failure {
+                        Some(failure) => Err(failure),
+                        None => self.is_released(&appeal).await,
+                    };
+                }
             }
         }
     }
