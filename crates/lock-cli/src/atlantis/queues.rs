@@ -117,6 +117,7 @@ fn summary(statistics: &QueueStatistics) -> String {
 fn queue(queue: &ProjectQueue) -> Value {
     let ProjectName { project, workspace, host, .. } = &queue.name;
     json!({
+        "key": queue.key,
         "host": host,
         "repo": project.repo_full_name,
         "path": project.path,

@@ -88,6 +88,8 @@ impl fmt::Display for PullName {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProjectQueue {
+    /// The key in the lock store.
+    pub key: LockKey,
     /// The project.
     pub name: ProjectName,
     /// The lock; `None` while the project is handed on.
@@ -142,7 +144,8 @@ impl ProjectQueue {
         let holder = seen.value.leases.first();
         let holder = holder.map(|lease| QueueHolder::of(lease, seen.observed_at));
         let waiting = seen.value.waiting;
-        let mut queue = Self { name, holder, waiting, waiters: Vec::new() };
+        let key = seen.value.key.clone();
+        let mut queue = Self { key, name, holder, waiting, waiters: Vec::new() };
         queue.extend(seen.observed_at, &seen.value.waiters.items);
         Some(queue)
     }

@@ -161,7 +161,8 @@ pub async fn queue_shows_whoever_joined_it(fixture: impl QueueFixture) {
         assert_eq!(numbers(&found), [("owner/repo/path/default/".to_owned(), vec![3, 2])]);
         let queue = &found.queues[0];
         assert_eq!(queue.name.host, "github.com");
-        assert_eq!(ProjectName::of_key(&queue.name.key().unwrap()).as_ref(), Some(&queue.name));
+        assert_eq!(ProjectName::of_key(&queue.key).as_ref(), Some(&queue.name));
+        assert_eq!(queue.name.key().unwrap(), queue.key);
         assert_eq!(queue.waiters.iter().map(|it| it.position).collect::<Vec<_>>(), [1, 2]);
         assert!(queue.waiters[0].head_start > queue.waiters[1].head_start);
         let holder = queue.holder.as_ref().unwrap();
