@@ -68,6 +68,7 @@ mod queues {
 }
 
 mod queues_in_redis {
+    use std::num::NonZeroU32;
     use std::sync::Arc;
 
     use async_trait::async_trait;
@@ -90,6 +91,7 @@ mod queues_in_redis {
         async fn start() -> Self {
             let server = RedisServer::start().await;
             let config = RedisConfig::parse(&server.url()).expect("a URL");
+            let config = config.with_journal(NonZeroU32::new(1000).expect("it is not zero"));
             let store = RedisBackend::connect(config).await.expect("the server answers");
             Self { store, documents: MemoryDocuments::new(), _server: server }
         }

@@ -539,7 +539,30 @@ async fn queues_are_for_those_who_may_read_and_of_keys_that_are_covered() {
     assert!(requests.iter().all(|request| !own.contains(request)), "{own}");
     let (_, nothing) = get("/queues", &none).await;
     assert!(!nothing.contains("acme") && nothing.contains("No pull request waits"), "{nothing}");
-    // A cursor of another listing, or of another client's, opens nothing.
-    let (status, _) = get("/queues?after=project%3Aacme%2Fsecret", &reader).await;
-    assert_eq!(status, StatusCode::BAD_REQUEST);
+    // The pages of a reader name nothing to the outside, and lead to all.
+    for number in 0..110 {
+        let key = format!("project:acme/infra:p-{number:03}:default::github.com");
+        ops.acquired(&key, "alice").await;
+        let wait = json!({ "key": key, "owner": "bob", "wait_ms": 1 });
+        assert_eq!(ops.post("/v1/acquire", &wait).await.0, StatusCode::CONFLICT);
+    }
+    let (mut path, mut queues, mut pages) = ("/queues".to_owned(), 0, 0);
+    loop {
+        let (status, page) = get(&path, &reader).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {page}");
+        queues += page.matches("href=\"/locks/project:acme/infra:").count();
+        pages += 1;
+        let Some(next) = page.split("id=\"next\" rel=\"next\" href=\"").nth(1) else { break };
+        path = next.split('"').next().unwrap().to_owned();
+        assert!(!path.contains("acme") && !path.contains("p-0"), "{path}");
+    }
+    assert_eq!((queues, pages), (111, 2));
+    // A cursor of another listing opens nothing.
+    let (_, locks) = get("/", &reader).await;
+    let next = locks.split("id=\"next\" rel=\"next\" href=\"/?after=").nth(1).unwrap();
+    let other = next.split('"').next().unwrap();
+    for after in [other, "project%3Aacme%2Fsecret"] {
+        let (status, _) = get(&format!("/queues?after={after}"), &reader).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{after}");
+    }
 }
