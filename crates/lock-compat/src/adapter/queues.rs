@@ -14,15 +14,6 @@ use crate::{LegacyError, Result};
 /// Maximum number of keys that are inspected at one time.
 const AT_ONCE: usize = 32;
 
-/// The queue of a key.
-enum Read {
-    Queue(ProjectQueue),
-    /// The key is free.
-    Free,
-    /// The key is not of a project.
-    Foreign,
-}
-
 impl LockAdapter {
     /// The queues of all projects that are locked.
     ///
@@ -119,28 +110,25 @@ impl LockAdapter {
         }
         read.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let mut found = Queues::default();
-        for (key, (queue, damaged)) in read {
+        for (_, (queue, damaged)) in read {
+            found.queues.extend(queue);
             found.damaged.extend(damaged);
-            match queue {
-                Read::Queue(queue) => found.queues.push(queue),
-                Read::Free => {}
-                Read::Foreign => {
-                    found.damaged.push(Damaged::new(key.as_str(), "the key is not of a project"));
-                }
-            }
         }
         Ok(found)
     }
 
-    /// The whole queue of a key, page by page.
-    async fn read_queue(&self, key: LockKey) -> Result<(Read, Option<Damaged>)> {
+    /// The whole queue of a key, page by page, if it is that of a project, and what is damaged there.
+    async fn read_queue(&self, key: LockKey) -> Result<(Option<ProjectQueue>, Option<Damaged>)> {
         let mut query = InspectQuery::new(key).with_limit(PAGE);
         let seen = self.manager().inspect_page(&query).await?;
         let Inspection { leases, holders, waiting, .. } = &seen.value;
         if *holders == 0 && *waiting == 0 {
-            return Ok((Read::Free, None));
+            return Ok((None, None));
         }
-        let Some(mut queue) = ProjectQueue::of(&seen) else { return Ok((Read::Foreign, None)) };
+        let Some(mut queue) = ProjectQueue::of(&seen) else {
+            let foreign = Damaged::new(seen.value.key.as_str(), "the key is not of a project");
+            return Ok((None, Some(foreign)));
+        };
         let damaged = leases.first().and_then(unreadable);
         let mut next = seen.value.waiters.next;
         while let Some(cursor) = next {
@@ -151,7 +139,7 @@ impl LockAdapter {
         }
         // The store counts the dead until it drops them.
         queue.waiting = queue.waiters.len() as u64;
-        Ok((Read::Queue(queue), damaged))
+        Ok((Some(queue), damaged))
     }
 }
 

@@ -215,8 +215,8 @@ pub async fn each_of_several_projects_is_answered_for(fixture: impl LegacyFixtur
         assert_eq!(answer.key, LegacyKey::of(expected));
         match (&answer.outcome, expected.project.path.as_str()) {
             (UnlockOutcome::Unlocked(lock), "a" | "c") => assert_eq!(&**lock, expected),
-            (UnlockOutcome::Failed(LegacyError::Damaged(_)), "b") => {}
-            (UnlockOutcome::NotHeld, "free" | "d") => {}
+            (UnlockOutcome::Failed(LegacyError::Damaged(_)), "b")
+            | (UnlockOutcome::NotHeld, "free" | "d") => {}
             _ => panic!("{answer:?}"),
         }
     }
