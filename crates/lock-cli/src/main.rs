@@ -4,7 +4,6 @@ mod admin;
 mod atlantis;
 mod cli;
 mod doctor;
-#[cfg(feature = "serve")]
 mod documents;
 mod exit;
 mod generate;
