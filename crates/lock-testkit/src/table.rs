@@ -279,7 +279,7 @@ macro_rules! for_each_case {
                 evict::eviction_of_a_free_key_takes_nothing;
             "One command ends a bounded number of leases, and says whether more are left.":
                 crowds::eviction_of_many_reports_whether_more_are_left;
-            "The mailbox of each holder gets a `Wanted` notice with who, why and how soon, and the \
+            "The mailbox of each holder gets a Wanted notice with who, why and how soon, and the \
              answer lists the holders.":
                 appeals::holders_are_asked_to_release;
             "The leases stay as they are.":
