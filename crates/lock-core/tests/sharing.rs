@@ -365,3 +365,24 @@ async fn upgrade_keeps_its_identity() {
     let guard = reader(&alice).await.upgrade().request(request).await.unwrap();
     assert_eq!(guard.lease().request, request);
 }
+
+#[tokio::test(start_paused = true)]
+async fn set_shares_the_leases_of_its_session() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    let session = alice.session();
+    let first = session.acquire("a").reentrant().await.unwrap();
+    let second = session.acquire("b").reentrant().await.unwrap();
+    let asked = store.commands(Operation::Acquire);
+    let keys = || ["a", "b", "c"].map(|key| session.acquire(key).reentrant());
+    let set = session.acquire_all(keys()).await.unwrap();
+    assert_eq!(store.commands(Operation::Acquire) - asked, 1);
+    let tokens: Vec<_> = set.guards().iter().map(LockGuard::token).collect();
+    assert_eq!(tokens[..2], [first.token(), second.token()]);
+    let third = session.acquire("c").reentrant().await.unwrap();
+    assert_eq!(third.token(), tokens[2]);
+    let again = session.acquire_all(keys()).await.unwrap();
+    set.release().await.unwrap();
+    again.release().await.unwrap();
+    assert!(!first.is_lost() && !third.is_lost());
+}
