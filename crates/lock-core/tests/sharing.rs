@@ -386,3 +386,24 @@ async fn set_shares_the_leases_of_its_session() {
     again.release().await.unwrap();
     assert!(!first.is_lost() && !third.is_lost());
 }
+
+#[tokio::test(start_paused = true)]
+async fn request_to_release_finds_its_holder_among_later_ones() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let guard = alice.acquire("key").shared().ttl(Ttl::Never).await.unwrap();
+    let asking = tokio::spawn({
+        let bob = bob.clone();
+        async move { bob.request_release("key", SECOND * 600, "why").await }
+    });
+    drop(guard.wanted().await);
+    let mut later = Vec::new();
+    for _ in 0..100 {
+        later.push(reader(&alice).await);
+    }
+    sleep(SECOND * 5).await;
+    let start = Instant::now();
+    guard.release().await.unwrap();
+    assert!(asking.await.unwrap().unwrap());
+    assert!(start.elapsed() <= SECOND * 2, "{:?}", start.elapsed());
+}
