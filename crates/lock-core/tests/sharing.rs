@@ -367,6 +367,21 @@ async fn upgrade_keeps_its_identity() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reentrant_request_waits_for_a_release_of_its_session_that_is_under_way() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    let session = alice.session();
+    let guard = session.acquire("key").reentrant().await.unwrap();
+    store.inject(Operation::Release, Fault::Delayed(SECOND));
+    let release = tokio::spawn(guard.release());
+    settle().await;
+    let next = session.acquire("key").reentrant().await.unwrap();
+    release.await.unwrap().unwrap();
+    assert!(!next.is_lost());
+    assert_eq!(holders(&alice).await, (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn set_shares_the_leases_of_its_session() {
     let store = faulty();
     let alice = manager(&store, "alice");

@@ -46,6 +46,8 @@ pub struct LockGuard {
     reentry: Option<Reentry>,
     /// Among what its session holds.
     _counted: Option<Counted>,
+    /// Among what its session releases, from before it leaves the other guards of the lease.
+    departing: Option<Counted>,
 }
 
 impl LockGuard {
@@ -77,6 +79,7 @@ impl LockGuard {
             head_start,
             reentry: None,
             _counted: counted,
+            departing: None,
         }
     }
 
@@ -274,6 +277,7 @@ impl LockGuard {
         let shared = &self.shared;
         // Counted before the guard no longer is, until it is released or handed to the background.
         let _tracker = TrackerToken::new(shared);
+        self.departing = shared.sessions.depart_with(self.validity.lease());
         if self.reentry.as_mut().is_some_and(|reentry| !reentry.leave(&self.validity)) {
             // The other guards of the session hold on.
             self.is_held = false;
@@ -324,6 +328,9 @@ impl Drop for LockGuard {
         self.shared.meters.held_for(self.acquired_at.elapsed());
         if !self.is_held {
             return;
+        }
+        if self.departing.is_none() {
+            self.departing = self.shared.sessions.depart_with(self.validity.lease());
         }
         if self.reentry.as_mut().is_some_and(|reentry| !reentry.leave(&self.validity)) {
             return;
