@@ -366,6 +366,100 @@ async fn upgrade_keeps_its_identity() {
     assert_eq!(guard.lease().request, request);
 }
 
+/// Checks that a guard that is not lost has its lease in the store.
+async fn assert_is_true(guard: &LockGuard, seen_by: &LockManager) {
+    let seen = seen_by.inspect("key").await.unwrap().value;
+    let is_there = seen.leases.iter().any(|lease| lease.token == guard.token());
+    assert!(guard.is_lost() || is_there, "{seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_of_an_upgrade_that_ends_unheard_of_its_grant_knows_of_the_loss() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let (first, second) = (reader(&alice).await, reader(&bob).await);
+    let upgrade = tokio::spawn(first.upgrade().wait(SECOND).into_future());
+    waiting(&bob, "key", 1).await;
+    store.inject_notices(NoticeFault::Lost);
+    second.release().await.unwrap();
+    let GuardError { guard, error } = upgrade.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WaitOver);
+    assert_is_true(&guard, &bob).await;
+    let _writer = bob.acquire("key").wait(SECOND).await.unwrap();
+    assert!(guard.is_lost());
+    assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::NotHeld);
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_of_an_upgrade_whose_answer_is_lost_knows_of_the_loss() {
+    for wait in [Duration::ZERO, SECOND] {
+        let store = faulty();
+        let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+        let first = reader(&alice).await;
+        store.inject(Operation::Acquire, Fault::AnswerLost);
+        let GuardError { guard, error } = first.upgrade().wait(wait).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        store.heal();
+        let _writer = bob.acquire("key").wait(SECOND).await.unwrap();
+        assert!(guard.is_lost(), "{wait:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_is_lost_where_the_end_of_its_upgrade_is_not_known() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let first = reader(&alice).await;
+    store.inject(Operation::Acquire, Fault::AnswerLost);
+    store.inject(Operation::Cancel, Fault::Refused);
+    let guard = first.upgrade().wait(SECOND).await.unwrap_err().guard;
+    // The cancel goes on in the background, and ends whatever the upgrade took.
+    store.heal();
+    let _writer = bob.acquire("key").wait(SECOND * 10).await.unwrap();
+    assert!(guard.is_lost());
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_of_an_upgrade_that_was_never_sent_holds() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let first = reader(&alice).await;
+    store.inject(Operation::Acquire, Fault::Refused);
+    store.inject(Operation::Cancel, Fault::Refused);
+    store.inject(Operation::Renew, Fault::Refused);
+    let GuardError { guard, error } = first.upgrade().wait(SECOND).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    store.heal();
+    assert!(!guard.is_lost());
+    assert_eq!(holders(&bob).await, (1, 0));
+    guard.release().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_of_an_upgrade_that_was_granted_and_evicted_knows_of_the_loss() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let (first, second) = (reader(&alice).await, reader(&bob).await);
+    let upgrade = upgrading(first, &alice, 1).await;
+    store.inject_notices(NoticeFault::Lost);
+    second.release().await.unwrap();
+    assert_eq!(bob.evict_all("key", "stuck").await.unwrap().len(), 1);
+    let _writer = bob.acquire("key").await.unwrap();
+    let failed = upgrade.await.unwrap().unwrap_err();
+    assert!(failed.guard.is_lost(), "{:?}", failed.error);
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_of_an_upgrade_of_a_lease_that_is_over_knows_of_the_loss() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let first = reader(&alice).await;
+    assert!(bob.release_lease(first.lease()).await.unwrap());
+    let GuardError { guard, error } = first.upgrade().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotHeld);
+    assert!(guard.is_lost());
+}
+
 #[tokio::test(start_paused = true)]
 async fn reentrant_request_waits_for_a_release_of_its_session_that_is_under_way() {
     let store = faulty();
