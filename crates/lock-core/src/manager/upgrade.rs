@@ -100,6 +100,7 @@ impl IntoFuture for Upgrade {
             if let Err(error) = self.guard.unshare(Operation::Acquire) {
                 return Err(GuardError { guard: self.guard, error });
             }
+            self.guard.validity.give_way();
             let granted = tokio::select! {
                 biased;
                 granted = granted(self.asks()) => granted,
@@ -118,6 +119,7 @@ impl IntoFuture for Upgrade {
                     if is_in_doubt {
                         settle(&self.guard).await;
                     }
+                    self.guard.validity.stay();
                     Err(GuardError { guard: self.guard, error })
                 }
             }
