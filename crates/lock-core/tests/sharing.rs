@@ -497,6 +497,21 @@ async fn set_shares_the_leases_of_its_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn guard_that_was_not_upgraded_is_still_shared() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let session = alice.session();
+    let _other = reader(&bob).await;
+    let ask = || session.acquire("key").shared().reentrant();
+    let guard = ask().await.unwrap();
+    let guard = guard.upgrade().wait(Duration::ZERO).await.unwrap_err().guard;
+    let again = ask().await.unwrap();
+    assert_eq!(again.token(), guard.token());
+    guard.release().await.unwrap();
+    assert_eq!(holders(&bob).await, (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn request_to_release_finds_its_holder_among_later_ones() {
     let store = MemoryBackend::new();
     let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
@@ -515,4 +530,21 @@ async fn request_to_release_finds_its_holder_among_later_ones() {
     guard.release().await.unwrap();
     assert!(asking.await.unwrap().unwrap());
     assert!(start.elapsed() <= SECOND * 2, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn upgraded_guard_is_shared_and_keeps_its_head_start() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let session = alice.session();
+    let reading = session.acquire("key").shared().priority(Priority::Critical).reentrant();
+    let writing = reading.await.unwrap().upgrade().await.unwrap();
+    let again = session.acquire("key").reentrant().await.unwrap();
+    assert_eq!(again.token(), writing.token());
+    drop(again);
+    let high = tokio::spawn(bob.acquire("key").priority(Priority::High).into_future());
+    waiting(&alice, "key", 1).await;
+    assert!(timeout(SECOND * 60, writing.wanted()).await.is_err());
+    writing.release().await.unwrap();
+    assert!(high.await.unwrap().is_ok());
 }

@@ -110,11 +110,24 @@ impl LockGuard {
 
     /// Fails if other guards share the lease, and else keeps it from being shared.
     pub(super) fn unshare(&mut self, operation: Operation) -> Result<()> {
-        if let Some(reentry) = &mut self.reentry {
-            reentry.unshare(&self.validity, operation)?;
+        match &mut self.reentry {
+            Some(reentry) => reentry.unshare(&self.validity, operation),
+            None => Ok(()),
         }
-        self.reentry = None;
-        Ok(())
+    }
+
+    /// Shares the lease as before, since its guard stays.
+    pub(super) fn share_again(&mut self) {
+        let Self { validity, answer_outstanding, reentry: Some(reentry), .. } = self else {
+            return;
+        };
+        let (validity, answer_outstanding) = (Arc::clone(validity), *answer_outstanding);
+        reentry.offer_again(SharedLease { validity, answer_outstanding });
+    }
+
+    /// Leaves what the lease shared to another guard.
+    pub(super) const fn take_reentry(&mut self) -> Option<Reentry> {
+        self.reentry.take()
     }
 
     /// Drops the guard, whose lease ended with the grant of another of its holder.

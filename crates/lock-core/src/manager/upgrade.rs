@@ -81,6 +81,7 @@ impl Upgrade {
             .owner(lease.owner.clone())
             .ttl(lease.ttl)
             .metadata(lease.metadata.clone())
+            .head_start(self.guard.head_start())
             .mode(Mode::Upgrade { request: lease.request, token: lease.token })
             .while_holding(&self.guard);
         let asks = asks.wait_at_most(self.wait);
@@ -112,14 +113,19 @@ impl IntoFuture for Upgrade {
             };
             match granted {
                 Ok(exclusive) => {
+                    let reentry = self.guard.take_reentry();
                     self.guard.give_way();
-                    Ok(exclusive)
+                    Ok(match reentry {
+                        Some(reentry) => exclusive.offered(reentry),
+                        None => exclusive,
+                    })
                 }
                 Err(Failed { error, is_in_doubt }) => {
                     if is_in_doubt {
                         settle(&self.guard).await;
                     }
                     self.guard.validity.stay();
+                    self.guard.share_again();
                     Err(GuardError { guard: self.guard, error })
                 }
             }
