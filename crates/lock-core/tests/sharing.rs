@@ -548,3 +548,20 @@ async fn upgraded_guard_is_shared_and_keeps_its_head_start() {
     writing.release().await.unwrap();
     assert!(high.await.unwrap().is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn session_whose_release_is_under_way_is_in_no_deadlock() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let session = alice.session();
+    let guard = session.acquire("key").reentrant().await.unwrap();
+    let next = tokio::spawn(bob.acquire("key").into_future());
+    waiting(&alice, "key", 1).await;
+    store.inject(Operation::Release, Fault::Delayed(SECOND * 2));
+    let release = tokio::spawn(guard.release());
+    settle().await;
+    let again = session.acquire("key").reentrant().wait(SECOND).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::WaitOver);
+    release.await.unwrap().unwrap();
+    assert!(next.await.unwrap().is_ok());
+}

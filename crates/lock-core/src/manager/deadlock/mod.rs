@@ -91,7 +91,9 @@ impl Detector {
         let is_alone = members.len() == 1 && !self.shared.sessions.has_departing(self.session.id);
         if !is_alone {
             sleep(PAUSE).await;
-            if !are_same(&self.knot().await?, &members) {
+            let is_same = are_same(&self.knot().await?, &members);
+            // A session that gives something back may go on with that.
+            if !is_same || self.shared.sessions.has_departing(self.session.id) {
                 return Ok(None);
             }
         }
