@@ -176,12 +176,12 @@ impl<S: LockBackend> LockBackend for OwnerLimit<S> {
 
     async fn cancel(&self, request: &CancelRequest) -> Result<Timed<Cancellation>> {
         let reply = self.store.cancel(request).await?;
+        let mut requests = self.requests();
         match reply.value {
-            Cancellation::Released => self.requests().was_held(request.request),
-            Cancellation::Dequeued | Cancellation::Absent => {
-                self.requests().remove(request.request)
-            }
+            Cancellation::Released => requests.was_held(request.request),
+            Cancellation::Dequeued | Cancellation::Absent => requests.remove(request.request),
         }
+        drop(requests);
         Ok(reply)
     }
 
