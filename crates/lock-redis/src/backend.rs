@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Error, EvictRequest, Eviction,
-    HearRequest, Heard, InvalidInput, LockBackend, MailboxId, NoticeStream, Operation, Release,
-    ReleaseRequest, RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest, Violation,
+    HearRequest, Heard, LockBackend, MailboxId, NoticeStream, Release,
+    ReleaseRequest, RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest,
 };
 
 use crate::command;
@@ -20,6 +20,7 @@ use crate::notify::Mailboxes;
 use crate::script::Time;
 use crate::store::Store;
 use crate::subscription::Subscription;
+use crate::topology::Endpoint;
 
 /// A lock store in Redis or Valkey.
 ///
@@ -63,13 +64,14 @@ impl RedisBackend {
         Self::start(config, Time::default()).await
     }
 
-    /// Connects as `client` does, by the rest of `config`.
+    /// Connects as `client` does, by the rest of `config`. Of several servers, only the login and
+    /// the certificates are those of the client.
     ///
     /// # Errors
     /// Like [`connect`](Self::connect).
     pub async fn from_client(client: &redis::Client, config: RedisConfig) -> Result<Self> {
-        let server = RedisConfig::at(client.get_connection_info().clone()).server;
-        Self::start(RedisConfig { server, ..config }, Time::default()).await
+        let topology = config.topology.as_client(client.get_connection_info());
+        Self::start(RedisConfig { topology, ..config }, Time::default()).await
     }
 
     /// Connects like [`connect`](Self::connect), to take the time from `clock` and not from the
@@ -87,23 +89,20 @@ impl RedisBackend {
 
     async fn start(config: RedisConfig, time: Time) -> Result<Self> {
         lock_redis_client::install_tls();
-        let client = redis::Client::open(config.server.clone()).map_err(|_| {
-            let violation = Violation::Malformed { expected: "a server that this build can reach" };
-            Error::invalid(Operation::Connect, InvalidInput::new("url", violation))
-        })?;
+        let endpoint = Endpoint::of(&config.topology, config.connect_timeout)?;
         let keyspace = Arc::new(Keyspace::new(&config.prefix));
         let mailboxes = Arc::<Mailboxes>::default();
         let connected = async {
             let (keyspace, mailboxes) = (Arc::clone(&keyspace), Arc::clone(&mailboxes));
             let scripts = command::scripts(time);
             let connection =
-                Connection::open(client.clone(), &config, keyspace, mailboxes, scripts).await?;
+                Connection::open(endpoint.clone(), &config, keyspace, mailboxes, scripts).await?;
             let capabilities = health::capabilities(&connection, &config).await?;
             Ok((connection, capabilities))
         };
         let at_server = |error: Error| error.with_server(config.address());
         let (connection, capabilities) = connected.await.map_err(at_server)?;
-        let store = Store::new(connection, client, config, keyspace, capabilities, mailboxes);
+        let store = Store::new(connection, endpoint, config, keyspace, capabilities, mailboxes);
         let store = Arc::new(store);
         let (weak, interval) = (Arc::downgrade(&store), store.config.sweep_interval);
         let sweeper = Supervised::spawn("sweeper", move || command::sweep(weak.clone(), interval));
@@ -117,7 +116,7 @@ impl LockBackend for RedisBackend {
     async fn listen(&self, mailbox: MailboxId) -> Result<NoticeStream> {
         let store = &*self.store;
         let subscription = store.subscription.get_or_init(|| {
-            let dialer = Dialer::new(store.client.clone(), store.config.clone());
+            let dialer = Dialer::new(store.endpoint.clone(), store.config.clone());
             Subscription::start(dialer, Arc::clone(&store.keyspace), Arc::clone(&store.mailboxes))
         });
         let opened = subscription.open(mailbox, store.config.timeout).await;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::{InvalidInput, Violation};
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+
+use crate::topology::{Topology, url};
 
 /// Where the server is and how it is used.
 ///
@@ -27,7 +27,7 @@ use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 /// ```
 #[derive(Clone)]
 pub struct RedisConfig {
-    pub(crate) server: ConnectionInfo,
+    pub(crate) topology: Topology,
     pub(crate) prefix: String,
     pub(crate) name: String,
     pub(crate) timeout: Duration,
@@ -50,31 +50,24 @@ impl RedisConfig {
     /// The most bytes that a prefix or a name may have.
     pub const MAX_NAME_BYTES: usize = 64;
 
-    /// The server at `url`: `redis://[user:password@]host[:port][/database]`, `rediss://` for TLS
-    /// (with the feature `tls-rustls`), or `redis+unix:///path/of/the/socket`.
+    /// The servers at `url`:
+    /// - one server: `redis://[user:password@]host[:port][/database]`, or
+    ///   `redis+unix:///path/of/the/socket`;
+    /// - the master that sentinels name, with the feature `sentinel`:
+    ///   `redis+sentinel://[user:password@]host[:port],../NAME[/database]`, where the login is that
+    ///   of the master, and `?sentinel_user=..&sentinel_password=..` is that of the sentinels.
+    ///
+    /// `rediss` in place of `redis` is TLS, with the feature `tls-rustls`.
     ///
     /// # Errors
-    /// [`InvalidInput`] when the URL is invalid.
+    /// [`InvalidInput`] when the URL is invalid, or of a feature that this build lacks.
     pub fn parse(url: &str) -> Result<Self, InvalidInput> {
-        let expected = "a redis://, rediss:// or redis+unix:// URL";
-        let server = url
-            .into_connection_info()
-            .map_err(|_| InvalidInput::new("url", Violation::Malformed { expected }))?;
-        Ok(Self::at(server))
+        Ok(Self::of(url::parse(url)?))
     }
 
-    pub(crate) fn at(server: ConnectionInfo) -> Self {
-        // A peer that is gone without a word is noticed here within seconds, too.
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(5))
-            .with_interval(Duration::from_secs(2));
-        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-        // While something is sent, the keep-alive is silent.
-        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-        let tcp = tcp.set_user_timeout(Duration::from_secs(10));
-        let settings = server.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    fn of(topology: Topology) -> Self {
         Self {
-            server: server.set_tcp_settings(tcp).set_redis_settings(settings),
+            topology,
             prefix: "lock".to_owned(),
             name: "lock".to_owned(),
             timeout: Self::DEFAULT_TIMEOUT,
@@ -86,9 +79,9 @@ impl RedisConfig {
         }
     }
 
-    /// The address of the server, without user and password.
+    /// The addresses of the servers, without user and password.
     pub(crate) fn address(&self) -> Arc<str> {
-        self.server.addr().to_string().into()
+        self.topology.to_string().into()
     }
 
     /// The same, with all keys in the server below `prefix`, 1 to 64 bytes without braces, which
@@ -164,7 +157,7 @@ fn word(field: &'static str, text: &str) -> Result<String, InvalidInput> {
 impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisConfig")
-            .field("server", &format_args!("{}", self.server.addr()))
+            .field("server", &format_args!("{}", self.topology))
             .field("prefix", &self.prefix)
             .field("name", &self.name)
             .field("timeout", &self.timeout)
@@ -189,7 +182,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn unacknowledged_data_closes_the_connection() {
-        let config = RedisConfig::parse("redis://localhost/").unwrap();
-        assert!(config.server.tcp_settings().user_timeout().is_some());
+        let Topology::Server(server) = url::parse("redis://localhost/").unwrap() else {
+            panic!("one server");
+        };
+        assert!(server.tcp_settings().user_timeout().is_some());
     }
 }

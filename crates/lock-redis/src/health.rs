@@ -36,7 +36,7 @@ fn health(info: &str, config: &RedisConfig, damaged: &[LockKey]) -> Health {
         Some(version) => ("valkey", version),
         None => ("redis", field(info, "redis_version").unwrap_or("?")),
     };
-    let store = format!("{software} {version} at {}", config.server.addr());
+    let store = format!("{software} {version} at {}", config.topology);
     let mut warnings = Vec::new();
     let mut grants = true;
     if let Some(policy) = field(info, "maxmemory_policy")

@@ -10,12 +10,13 @@ use lock_core::{
     Operation, OwnerId, Reason, Result, Timestamp, Watched,
 };
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisResult, Value};
+use redis::{AsyncConnectionConfig, RedisResult, Value};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::error::foreign_cursor;
+use crate::error::{failed, foreign_cursor};
 use crate::store::Store;
+use crate::topology::Endpoint;
 use crate::{end, reply};
 
 /// Cursor before the first entry of a journal.
@@ -47,7 +48,7 @@ impl Store {
         };
         let (sender, events) = mpsc::channel(BUFFER);
         let reader = Reader {
-            client: self.client.clone(),
+            endpoint: self.endpoint.clone(),
             journal: self.keyspace.journal(),
             filter: filter.clone(),
             after,
@@ -97,7 +98,7 @@ impl Stream for Events {
 /// Reads the journal for one watcher, on a connection of its own: a question that stays open would
 /// hold up everybody else's.
 struct Reader {
-    client: Client,
+    endpoint: Endpoint,
     journal: String,
     filter: EventFilter,
     /// The last entry that was read.
@@ -125,11 +126,13 @@ impl Reader {
         }
     }
 
-    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+    async fn connect(&self) -> Result<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(Some(OPEN + GRACE))
             .set_connection_timeout(Some(GRACE));
-        self.client.get_multiplexed_async_connection_with_config(&config).await
+        let client = self.endpoint.find().await?;
+        let connected = client.get_multiplexed_async_connection_with_config(&config).await;
+        connected.map_err(|error| failed(Operation::Watch, &error))
     }
 
     /// Follows the journal from where it stood; ends without an error when the last watcher is

@@ -24,6 +24,7 @@ mod script;
 mod store;
 mod subscription;
 mod telemetry;
+mod topology;
 
 pub use backend::RedisBackend;
 pub use command::Repair;

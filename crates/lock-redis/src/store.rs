@@ -21,6 +21,7 @@ use crate::record;
 use crate::reply::Answer;
 use crate::script::{Arg, Packed, Script};
 use crate::subscription::Subscription;
+use crate::topology::Endpoint;
 
 /// Maximum number of damaged keys that are remembered.
 const DAMAGED: usize = 100;
@@ -29,7 +30,7 @@ const DAMAGED: usize = 100;
 pub(crate) struct Store {
     pub(crate) connection: Arc<Connection>,
     pub(crate) batcher: Batcher,
-    pub(crate) client: redis::Client,
+    pub(crate) endpoint: Endpoint,
     pub(crate) config: RedisConfig,
     pub(crate) keyspace: Arc<Keyspace>,
     pub(crate) capabilities: Capabilities,
@@ -44,7 +45,7 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new(
         connection: Connection,
-        client: redis::Client,
+        endpoint: Endpoint,
         config: RedisConfig,
         keyspace: Arc<Keyspace>,
         capabilities: Capabilities,
@@ -61,7 +62,7 @@ impl Store {
         Self {
             connection,
             batcher,
-            client,
+            endpoint,
             config,
             keyspace,
             capabilities,

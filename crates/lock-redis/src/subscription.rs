@@ -84,7 +84,7 @@ impl Subscription {
 }
 
 impl Connect for SubscriptionSupervisor {
-    type Connected = (MultiplexedConnection, Pushes);
+    type Connected = (MultiplexedConnection, Pushes, String);
 
     async fn connect(&mut self) -> Result<Self::Connected> {
         within(self.dialer.config.connect_timeout, self.attempt()).await
@@ -113,7 +113,7 @@ impl SubscriptionSupervisor {
         let reconnects = telemetry::reconnects("notices");
         let mut backoff = Backoff::default();
         loop {
-            let (connection, pushes) = backoff.reconnect(&mut self).await;
+            let (connection, pushes, address) = backoff.reconnect(&mut self).await;
             self.note(None);
             // Notices in between are lost.
             if !is_first {
@@ -121,21 +121,21 @@ impl SubscriptionSupervisor {
                 self.mailboxes.tell_missed();
             }
             is_first = false;
-            self.follow(connection, pushes, &mut changes).await;
-            let server = self.dialer.config.server.addr();
+            self.follow(connection, pushes, &address, &mut changes).await;
+            let server = &address;
             tracing::warn!(%server, "the connection of the mailboxes is lost");
         }
     }
 
     /// Connects, and subscribes to the store's channel and all open mailboxes.
-    async fn attempt(&mut self) -> Result<(MultiplexedConnection, Pushes)> {
-        let Dialed { mut connection, pushes, .. } = self.dialer.dial().await?;
+    async fn attempt(&mut self) -> Result<(MultiplexedConnection, Pushes, String)> {
+        let Dialed { mut connection, pushes, address, .. } = self.dialer.dial().await?;
         self.expected = 0;
         let open = self.mailboxes.all().into_iter().map(|mailbox| self.keyspace.channel(mailbox));
         let channels = open.chain([self.keyspace.store_channel()]).collect();
         let subscribed = self.subscribe(&mut connection, channels).await;
         subscribed.map_err(|error| connect_failed(&error))?;
-        Ok((connection, pushes))
+        Ok((connection, pushes, address))
     }
 
     async fn subscribe(
@@ -157,9 +157,12 @@ impl SubscriptionSupervisor {
         &mut self,
         mut connection: MultiplexedConnection,
         mut pushes: Pushes,
+        address: &str,
         changes: &mut mpsc::UnboundedReceiver<Change>,
     ) {
         let mut health = pin!(tokio::time::sleep(next_pulse()));
+        let dialer = self.dialer.clone();
+        let mut left = pin!(dialer.left(address, connection.clone()));
         loop {
             let is_up = tokio::select! {
                 push = pushes.recv() => push.is_some_and(|push| self.take(&push)),
@@ -167,6 +170,7 @@ impl SubscriptionSupervisor {
                     Some(change) => self.change(&mut connection, change).await,
                     None => false,
                 },
+                _ = &mut left => false,
                 () = &mut health => {
                     health.set(tokio::time::sleep(next_pulse()));
                     let ping = redis::cmd("PING");

@@ -31,6 +31,8 @@ pub(crate) struct ConnectionHandle {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) form: Form,
     pub(crate) health: Arc<ConnectionHealth>,
+    /// The server.
+    pub(crate) address: Arc<str>,
 }
 
 /// Health of a connection as observed by its users.
@@ -90,8 +92,8 @@ impl ConnectionSlot {
 }
 
 impl ConnectionHandle {
-    pub(crate) fn new(connection: MultiplexedConnection, form: Form) -> Self {
-        Self { connection, form, health: Arc::default() }
+    pub(crate) fn new(connection: MultiplexedConnection, form: Form, address: &str) -> Self {
+        Self { connection, form, health: Arc::default(), address: address.into() }
     }
 
     /// Calls a script, which is loaded if the server does not know it.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lock_core::{Error, Operation, Result, Timestamp};
-use redis::{Client, Cmd, Value};
+use redis::{Cmd, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -27,6 +27,7 @@ use crate::keyspace::Keyspace;
 use crate::notify::Mailboxes;
 use crate::reply;
 use crate::script::{Arg, Script, Scripts};
+use crate::topology::Endpoint;
 
 /// Maximum number of operations that are on their way at once. The others wait for their turn, and
 /// their time does not run as long as operations are answered.
@@ -65,7 +66,7 @@ impl Drop for SentCommand<'_> {
 impl Connection {
     /// Connects and starts the supervisor.
     pub(crate) async fn open(
-        client: Client,
+        endpoint: Endpoint,
         config: &RedisConfig,
         keyspace: Arc<Keyspace>,
         mailboxes: Arc<Mailboxes>,
@@ -73,7 +74,7 @@ impl Connection {
     ) -> Result<Self> {
         let slot = Arc::new(ConnectionSlot::new(config.address(), scripts));
         let mut supervisor = ConnectionSupervisor {
-            dialer: Dialer::new(client, config.clone()),
+            dialer: Dialer::new(endpoint, config.clone()),
             keyspace,
             mailboxes: Arc::clone(&mailboxes),
             slot: Arc::clone(&slot),

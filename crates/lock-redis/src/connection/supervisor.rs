@@ -1,5 +1,6 @@
 //! Supervisor of the command connection.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ impl ConnectionSupervisor {
             let was_made = made.is_some();
             if let Some((handle, pushes)) = made.take() {
                 let cause = self.broken(handle, pushes).await;
-                let server = self.dialer.config.server.addr();
+                let server = &self.slot.server;
                 tracing::warn!(%server, cause, "the connection is lost");
             }
             let (handle, pushes) = backoff.reconnect(&mut self).await;
@@ -55,12 +56,14 @@ impl ConnectionSupervisor {
     /// Waits until the connection is unusable, retires it, and returns the cause.
     async fn broken(&self, handle: ConnectionHandle, mut pushes: Pushes) -> Option<String> {
         let limit = self.dialer.config.timeout;
+        let mut left = pin!(self.dialer.left(&handle.address, handle.connection.clone()));
         loop {
             let cause = tokio::select! {
                 push = pushes.recv() => match push {
                     Some(push) if push.kind != PushKind::Disconnection => continue,
                     _ => None,
                 },
+                cause = &mut left => Some(cause),
                 () = handle.health.broken.notified() => return self.slot.cause(),
                 () = handle.health.doubted.notified() => tokio::select! {
                     answers = answers(handle.clone(), limit) => match answers {
@@ -77,8 +80,8 @@ impl ConnectionSupervisor {
 
     /// Makes a connection to a store that is there.
     async fn attempt(&mut self) -> Result<(ConnectionHandle, Pushes)> {
-        let Dialed { connection, pushes, has_functions } = self.dialer.dial().await?;
-        let mut handle = ConnectionHandle::new(connection, Form::Scripts);
+        let Dialed { connection, pushes, has_functions, address } = self.dialer.dial().await?;
+        let mut handle = ConnectionHandle::new(connection, Form::Scripts, &address);
         if has_functions && may_load_functions(&mut handle).await {
             handle.form = Form::Functions;
         }
@@ -90,7 +93,7 @@ impl ConnectionSupervisor {
         tracing::debug!(form = ?handle.form, "the commands are known");
         match entered {
             // A replica can be asked how it is, and may be the master soon.
-            Err(error) if is_read_only(&error) => {}
+            Err(error) if is_read_only(&error) && self.dialer.takes_replicas() => {}
             entered => drop(entered.map_err(|error| connect_failed(&error))?),
         }
         Ok((handle, pushes))

@@ -18,6 +18,8 @@ use std::path::Path;
 pub struct ServerConfig {
     lines: Vec<(String, String)>,
     is_durable: bool,
+    is_sentinel: bool,
+    is_in_cluster: bool,
 }
 
 impl ServerConfig {
@@ -44,6 +46,28 @@ impl ServerConfig {
         self
     }
 
+    /// Makes the server a sentinel.
+    #[must_use]
+    pub(crate) fn sentinel(mut self) -> Self {
+        self.is_sentinel = true;
+        self
+    }
+
+    /// Makes the server a node of a cluster, whose bus is at the port 10,000 above its own.
+    #[must_use]
+    pub(crate) fn in_cluster(mut self) -> Self {
+        self.is_in_cluster = true;
+        self
+    }
+
+    pub(super) const fn is_sentinel(&self) -> bool {
+        self.is_sentinel
+    }
+
+    pub(super) const fn is_in_cluster(&self) -> bool {
+        self.is_in_cluster
+    }
+
     /// The password of the ordinary user.
     pub(super) fn password(&self) -> Option<&str> {
         let mut lines = self.lines.iter().rev();
@@ -60,6 +84,9 @@ impl ServerConfig {
         if self.is_durable {
             // Rewriting would leave a child that outlives a killed server.
             text += "appendonly yes\nappendfsync always\nauto-aof-rewrite-percentage 0\n";
+        }
+        if self.is_in_cluster {
+            text += "cluster-enabled yes\n";
         }
         for (name, value) in &self.lines {
             let value = if value.is_empty() { "\"\"" } else { value };

@@ -1,0 +1,7 @@
+//! The store beyond one server: the master that sentinels name.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod conformance;
+mod load;
+mod sentinel;

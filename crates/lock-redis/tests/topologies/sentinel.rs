@@ -1,0 +1,162 @@
+//! The master that sentinels name.
+
+use std::error::Error as _;
+use std::future::poll_fn;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use lock_core::{
+    AcquireRequest, Acquisition, ErrorKind, ListQuery, LockBackend, LockInspector, LockKey,
+    MailboxId, Notice, OwnerId, RequestId,
+};
+use lock_redis::{RedisBackend, RedisConfig};
+use lock_testkit_redis::sentinel::SentinelSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::conformance::{self, Servers};
+use crate::load::Load;
+
+/// Longer than a failover takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Servers for SentinelSet {
+    async fn start() -> Self {
+        Self::start().await
+    }
+
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    fn running() -> &'static OnceLock<String> {
+        static RUNNING: OnceLock<String> = OnceLock::new();
+        &RUNNING
+    }
+}
+
+#[test]
+fn cases_pass_behind_sentinels() {
+    conformance::run::<SentinelSet>();
+}
+
+fn config(set: &SentinelSet) -> RedisConfig {
+    RedisConfig::parse(&set.url()).unwrap()
+}
+
+fn request(key: &str) -> AcquireRequest {
+    let (key, owner) = (LockKey::parse(key).unwrap(), OwnerId::parse("alice").unwrap());
+    AcquireRequest::new(RequestId::random(), key, owner)
+}
+
+#[tokio::test]
+async fn failover_serves_all_waiters() {
+    let set = SentinelSet::start().await;
+    let load = Load::start(&config(&set)).await;
+    load.all_served().await;
+    set.nodes()[0].kill().await;
+    let killed = Instant::now();
+    set.promoted(0).await;
+    let promoted = killed.elapsed();
+    let first = load.all_served().await;
+    let report = load.end().await;
+    println!("promoted after {promoted:?}, first grant {first:?} later; {report:?}");
+    assert!(first < Duration::from_secs(2), "the first grant came {first:?} after the promotion");
+}
+
+#[tokio::test]
+async fn demoted_master_is_refused_and_the_new_one_found() {
+    let set = SentinelSet::start().await;
+    let store = RedisBackend::connect(config(&set)).await.unwrap();
+    let mut notices = store.listen(MailboxId::random()).await.unwrap();
+    let first = store.acquire(&request("key")).await.unwrap();
+    let Acquisition::Granted(first) = first.value else { panic!("the key is free") };
+    let started = set.sentinels()[0].command(&["SENTINEL", "FAILOVER", "locks"]).await;
+    assert_eq!(started, "OK");
+    let promoted = set.promoted(0).await;
+    // The old master takes writes until it is demoted, or the sentinels are asked: they are lost.
+    let deadline = Instant::now() + PATIENCE;
+    let (mut number, mut found) = (0, 0);
+    while found < 10 {
+        let name = format!("key-{number}");
+        let answer = store.acquire(&request(&name)).await;
+        let state = format!("{{lock:0}}:state:{name}");
+        let is_there = set.nodes()[promoted].command(&["EXISTS", &state]).await == "1";
+        match answer {
+            Ok(answer) => {
+                let Acquisition::Granted(lease) = answer.value else { panic!("the key is free") };
+                assert!(first.token < lease.token);
+                assert!(is_there || found == 0, "from the first on, all are at the new master");
+                found += usize::from(is_there);
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}"),
+        }
+        number += 1;
+        assert!(Instant::now() < deadline, "the new master is found");
+        sleep(Duration::from_millis(10)).await;
+    }
+    let missed = timeout(PATIENCE, poll_fn(|cx| notices.as_mut().poll_next(cx))).await;
+    assert_eq!(missed.unwrap(), Some(Notice::MayHaveMissed));
+}
+
+#[tokio::test]
+async fn master_that_became_a_replica_is_refused_though_no_sentinel_says_so() {
+    let set = SentinelSet::start().await;
+    let store = RedisBackend::connect(config(&set)).await.unwrap();
+    for sentinel in set.sentinels() {
+        sentinel.pause().await;
+    }
+    let port = set.nodes()[1].port().to_string();
+    assert_eq!(set.nodes()[0].command(&["REPLICAOF", "127.0.0.1", &port]).await, "OK");
+    let error = store.acquire(&request("key")).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, false), "{error:?}");
+    // What only reads is refused as well: the connection is given up.
+    let error = store.list(&ListQuery::all()).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, false), "{error:?}");
+}
+
+#[tokio::test]
+async fn reader_of_a_replica_is_told_by_its_role() {
+    let set = SentinelSet::start().await;
+    let store = RedisBackend::connect(config(&set)).await.unwrap();
+    for sentinel in set.sentinels() {
+        sentinel.pause().await;
+    }
+    let port = set.nodes()[1].port().to_string();
+    assert_eq!(set.nodes()[0].command(&["REPLICAOF", "127.0.0.1", &port]).await, "OK");
+    let deadline = Instant::now() + PATIENCE;
+    while store.list(&ListQuery::all()).await.is_ok() {
+        assert!(Instant::now() < deadline, "the role is noticed");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn replica_is_no_master_whatever_a_sentinel_says() {
+    let set = SentinelSet::start().await;
+    for sentinel in set.sentinels() {
+        let _ = sentinel.command(&["SENTINEL", "REMOVE", "locks"]).await;
+        let port = set.nodes()[1].port().to_string();
+        let watch = ["SENTINEL", "MONITOR", "locks", "127.0.0.1", &port, "2"];
+        assert_eq!(sentinel.command(&watch).await, "OK");
+    }
+    let error = RedisBackend::connect(config(&set)).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, false));
+    let cause = error.source().unwrap().to_string();
+    assert!(cause.contains("is a slave, and no master"), "{cause}");
+}
+
+#[tokio::test]
+async fn one_sentinel_that_answers_suffices() {
+    let set = SentinelSet::start().await;
+    set.sentinels()[0].pause().await;
+    set.sentinels()[1].kill().await;
+    // The first attempt may take all of its time for those that do not answer.
+    let config = config(&set).with_connect_timeout(Duration::from_secs(4));
+    let store = RedisBackend::connect(config.clone()).await.unwrap();
+    assert!(store.acquire(&request("key")).await.is_ok());
+    set.sentinels()[2].kill().await;
+    assert!(store.acquire(&request("other")).await.is_ok(), "the connection stays");
+    let error = RedisBackend::connect(config).await.unwrap_err();
+    let cause = error.source().unwrap().to_string();
+    assert_eq!(cause.matches("sentinel 127.0.0.1:").count(), 3, "{cause}");
+}
