@@ -4,23 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lock_core::{
-    AcquireRequest, Acquisition, CancelRequest, Cancellation, Error, EvictRequest, Eviction,
-    HearRequest, Heard, LockBackend, MailboxId, NoticeStream, Release,
+    AcquireRequest, Acquisition, CancelRequest, Cancellation, EvictRequest, Eviction, HearRequest,
+    Heard, LockBackend, MailboxId, NoticeStream, Release,
     ReleaseRequest, RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest,
 };
 
 use crate::command;
 use crate::config::RedisConfig;
-use crate::connection::Connection;
-use crate::connection::dialer::Dialer;
 use crate::connection::supervised::Supervised;
-use crate::health;
-use crate::keyspace::Keyspace;
-use crate::notify::Mailboxes;
 use crate::script::Time;
-use crate::store::Store;
-use crate::subscription::Subscription;
-use crate::topology::Endpoint;
+use crate::shards::Shards;
 
 /// A lock store in Redis or Valkey.
 ///
@@ -46,7 +39,7 @@ use crate::topology::Endpoint;
 /// ```
 #[derive(Clone, Debug)]
 pub struct RedisBackend {
-    pub(crate) store: Arc<Store>,
+    pub(crate) shards: Arc<Shards>,
     _sweeper: Arc<Supervised>,
 }
 
@@ -89,24 +82,12 @@ impl RedisBackend {
 
     async fn start(config: RedisConfig, time: Time) -> Result<Self> {
         lock_redis_client::install_tls();
-        let endpoint = Endpoint::of(&config.topology, config.connect_timeout)?;
-        let keyspace = Arc::new(Keyspace::new(&config.prefix));
-        let mailboxes = Arc::<Mailboxes>::default();
-        let connected = async {
-            let (keyspace, mailboxes) = (Arc::clone(&keyspace), Arc::clone(&mailboxes));
-            let scripts = command::scripts(time);
-            let connection =
-                Connection::open(endpoint.clone(), &config, keyspace, mailboxes, scripts).await?;
-            let capabilities = health::capabilities(&connection, &config).await?;
-            Ok((connection, capabilities))
-        };
-        let at_server = |error: Error| error.with_server(config.address());
-        let (connection, capabilities) = connected.await.map_err(at_server)?;
-        let store = Store::new(connection, endpoint, config, keyspace, capabilities, mailboxes);
-        let store = Arc::new(store);
-        let (weak, interval) = (Arc::downgrade(&store), store.config.sweep_interval);
+        let address = config.address();
+        let shards = Shards::open(config, command::scripts(time)).await;
+        let shards = Arc::new(shards.map_err(|error| error.with_server(address))?);
+        let (weak, interval) = (Arc::downgrade(&shards), shards.config.sweep_interval);
         let sweeper = Supervised::spawn("sweeper", move || command::sweep(weak.clone(), interval));
-        Ok(Self { store, _sweeper: Arc::new(sweeper) })
+        Ok(Self { shards, _sweeper: Arc::new(sweeper) })
     }
 }
 
@@ -114,42 +95,34 @@ impl RedisBackend {
 #[deny(clippy::missing_trait_methods)]
 impl LockBackend for RedisBackend {
     async fn listen(&self, mailbox: MailboxId) -> Result<NoticeStream> {
-        let store = &*self.store;
-        let subscription = store.subscription.get_or_init(|| {
-            let dialer = Dialer::new(store.endpoint.clone(), store.config.clone());
-            Subscription::start(dialer, Arc::clone(&store.keyspace), Arc::clone(&store.mailboxes))
-        });
-        let opened = subscription.open(mailbox, store.config.timeout).await;
-        opened.map_err(|error| error.with_server(store.config.address()))
+        self.shards.listen(mailbox).await
     }
 
     async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
-        self.store.acquire(request).await
+        self.shards.of(&request.key).acquire(request).await
     }
 
-    /// Sends a command for every 128 requests, all at once.
     async fn hear(&self, requests: &[HearRequest]) -> Vec<Result<Timed<Heard>>> {
-        self.store.hear(requests).await
+        self.shards.hear(requests).await
     }
 
-    /// Sends a command for every 128 leases, all at once.
     async fn renew(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>> {
-        self.store.renew(requests).await
+        self.shards.renew(requests).await
     }
 
     async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>> {
-        self.store.release(request).await
+        self.shards.of(&request.lease.key).release(request).await
     }
 
     async fn cancel(&self, request: &CancelRequest) -> Result<Timed<Cancellation>> {
-        self.store.cancel(request).await
+        self.shards.of(&request.key).cancel(request).await
     }
 
     async fn transfer(&self, request: &TransferRequest) -> Result<Timed<Transfer>> {
-        self.store.transfer(request).await
+        self.shards.of(&request.lease.key).transfer(request).await
     }
 
     async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
-        self.store.evict(request).await
+        self.shards.of(&request.key).evict(request).await
     }
 }

@@ -1,6 +1,8 @@
 //! Where the server is and how it is used.
 
 use std::fmt;
+#[cfg(feature = "cluster")]
+use std::num::NonZeroU16;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +35,9 @@ pub struct RedisConfig {
     pub(crate) timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) journal: Option<NonZeroU32>,
+    /// Number of shards of a store in a cluster.
+    #[cfg(feature = "cluster")]
+    pub(crate) shards: NonZeroU16,
     /// Time between two sweeps of a store, by any of its processes.
     pub(crate) sweep_interval: Duration,
     /// `true` if callers never send directly.
@@ -47,6 +52,12 @@ impl RedisConfig {
     pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
     /// The longest time that either may be: a day. Longer times count as this.
     pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+    /// Default number of shards of a store in a cluster: 64.
+    #[cfg(feature = "cluster")]
+    pub const DEFAULT_SHARDS: NonZeroU16 = NonZeroU16::new(64).expect("not zero");
+    /// The most shards that a store may have: 256.
+    #[cfg(feature = "cluster")]
+    pub const MAX_SHARDS: NonZeroU16 = NonZeroU16::new(256).expect("not zero");
     /// The most bytes that a prefix or a name may have.
     pub const MAX_NAME_BYTES: usize = 64;
 
@@ -55,7 +66,9 @@ impl RedisConfig {
     ///   `redis+unix:///path/of/the/socket`;
     /// - the master that sentinels name, with the feature `sentinel`:
     ///   `redis+sentinel://[user:password@]host[:port],../NAME[/database]`, where the login is that
-    ///   of the master, and `?sentinel_user=..&sentinel_password=..` is that of the sentinels.
+    ///   of the master, and `?sentinel_user=..&sentinel_password=..` is that of the sentinels;
+    /// - the masters of a cluster, with the feature `cluster`:
+    ///   `redis+cluster://[user:password@]host[:port],..`, where the hosts are those of some nodes.
     ///
     /// `rediss` in place of `redis` is TLS, with the feature `tls-rustls`.
     ///
@@ -73,6 +86,8 @@ impl RedisConfig {
             timeout: Self::DEFAULT_TIMEOUT,
             connect_timeout: Self::DEFAULT_CONNECT_TIMEOUT,
             journal: None,
+            #[cfg(feature = "cluster")]
+            shards: Self::DEFAULT_SHARDS,
             sweep_interval: Duration::from_secs(45),
             #[cfg(feature = "test-util")]
             is_always_batched: false,
@@ -121,6 +136,22 @@ impl RedisConfig {
     #[must_use]
     pub fn with_journal(self, entries: NonZeroU32) -> Self {
         Self { journal: Some(entries), ..self }
+    }
+
+    /// The same, with a store in a cluster that has this many shards, at most
+    /// [`MAX_SHARDS`](Self::MAX_SHARDS). The number is fixed when the store is first connected to:
+    /// whoever connects with another is refused with
+    /// [`ErrorKind::Unsupported`](lock_core::ErrorKind::Unsupported). Other topologies have one shard.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when there are too many.
+    #[cfg(feature = "cluster")]
+    pub fn with_shards(self, shards: NonZeroU16) -> Result<Self, InvalidInput> {
+        if shards > Self::MAX_SHARDS {
+            let expected = "at most 256 shards";
+            return Err(InvalidInput::new("shards", Violation::Malformed { expected }));
+        }
+        Ok(Self { shards, ..self })
     }
 
     /// The same, with short commands sent in batches even when nothing else is on its way.

@@ -15,14 +15,15 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::error::{failed, foreign_cursor};
+use crate::shards::Shards;
 use crate::store::Store;
 use crate::topology::Endpoint;
 use crate::{end, reply};
 
 /// Cursor before the first entry of a journal.
-const START: &str = "0-0";
+pub(crate) const START: &str = "0-0";
 /// Maximum number of events that a watcher lags behind before the journal is read no further for it.
-const BUFFER: usize = 1024;
+pub(crate) const BUFFER: usize = 1024;
 /// Time for which the server keeps a watcher's question open.
 const OPEN: Duration = Duration::from_secs(5);
 /// Time after that within which an answer must come.
@@ -30,7 +31,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Pause of a watcher that could not reach the server.
 const PAUSE: Duration = Duration::from_millis(200);
 
-impl Store {
+impl Shards {
     pub(crate) async fn watch(
         &self,
         filter: &EventFilter,
@@ -41,15 +42,19 @@ impl Store {
             let error = Error::new(ErrorKind::Unsupported, Operation::Watch).with_source(cause);
             return Err(error.with_server(self.config.address()));
         }
+        #[cfg(feature = "cluster")]
+        if self.single().is_none() {
+            return self.watch_all(filter, after).await;
+        }
         let after = match after {
             Some(cursor) if is_id(cursor.as_str()) => cursor.as_str().to_owned(),
             Some(_) => return Err(foreign_cursor(Operation::Watch)),
-            None => self.last_entry().await?,
+            None => self.stores[0].last_entry().await?,
         };
         let (sender, events) = mpsc::channel(BUFFER);
         let reader = Reader {
             endpoint: self.endpoint.clone(),
-            journal: self.keyspace.journal(),
+            journal: self.keyspaces.shards[0].journal(),
             filter: filter.clone(),
             after,
             sender,
@@ -58,17 +63,21 @@ impl Store {
         Ok(Box::pin(Events { events, reader }))
     }
 
-    async fn last_entry(&self) -> Result<String> {
+}
+
+impl Store {
+    /// The id of the last entry of the journal.
+    pub(crate) async fn last_entry(&self) -> Result<String> {
         let mut last = redis::cmd("XREVRANGE");
         last.arg(self.keyspace.journal()).arg("+").arg("-").arg("COUNT").arg(1);
-        let answer = self.connection.command(Operation::Watch, &last).await?;
+        let answer = self.route.command(Operation::Watch, &last).await?;
         let last = entries(answer).ok_or_else(|| self.corrupt(Operation::Watch))?.pop();
         Ok(last.map_or_else(|| START.to_owned(), |entry| entry.id))
     }
 }
 
 /// Returns `true` if a text is the id of a journal entry.
-fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     let is_number =
         |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<u64>().is_ok();
     text.split_once('-').is_some_and(|(time, number)| is_number(time) && is_number(number))
@@ -76,9 +85,9 @@ fn is_id(text: &str) -> bool {
 
 /// Stream of one watcher.
 #[derive(Debug)]
-struct Events {
-    events: mpsc::Receiver<Watched>,
-    reader: AbortHandle,
+pub(crate) struct Events {
+    pub(crate) events: mpsc::Receiver<Watched>,
+    pub(crate) reader: AbortHandle,
 }
 
 impl Drop for Events {
@@ -108,8 +117,8 @@ struct Reader {
 
 /// An entry of the journal.
 #[derive(Debug)]
-struct Entry {
-    id: String,
+pub(crate) struct Entry {
+    pub(crate) id: String,
     fields: Vec<Vec<u8>>,
 }
 
@@ -180,14 +189,14 @@ fn pair(answer: Value) -> Option<[Value; 2]> {
 }
 
 /// The entries of the one stream in an answer to `XREAD`.
-fn stream(answer: Value) -> Option<Vec<Entry>> {
+pub(crate) fn stream(answer: Value) -> Option<Vec<Entry>> {
     match answer {
         Value::Map(streams) => entries(streams.into_iter().next()?.1),
         _ => None,
     }
 }
 
-fn entries(answer: Value) -> Option<Vec<Entry>> {
+pub(crate) fn entries(answer: Value) -> Option<Vec<Entry>> {
     let Value::Array(entries) = answer else { return None };
     let read = |entry: Value| {
         let [id, fields] = pair(entry)?;
@@ -198,7 +207,7 @@ fn entries(answer: Value) -> Option<Vec<Entry>> {
 }
 
 /// Reads an event as `prelude.lua` writes it.
-fn event(entry: &Entry) -> Option<LockEvent> {
+pub(crate) fn event(entry: &Entry) -> Option<LockEvent> {
     let text = |name: &str| {
         let named = |pair: &[Vec<u8>]| pair[0] == name.as_bytes();
         entry.fields.chunks_exact(2).find(|pair| named(pair)).map(|pair| pair[1].as_slice())

@@ -16,11 +16,16 @@ pub mod fencing;
 mod health;
 mod inspector;
 mod journal;
+#[cfg(feature = "cluster")]
+mod journal_shards;
 mod keyspace;
 mod notify;
+mod open;
 mod record;
 mod reply;
+mod route;
 mod script;
+mod shards;
 mod store;
 mod subscription;
 mod telemetry;

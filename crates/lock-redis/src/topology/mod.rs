@@ -1,17 +1,23 @@
 //! The servers of a store: which there are, and which of them is used.
 
+#[cfg(feature = "cluster")]
+pub(crate) mod cluster;
+#[cfg(feature = "cluster")]
+pub(crate) mod cluster_view;
 #[cfg(feature = "sentinel")]
 pub(crate) mod sentinel;
+pub(crate) mod slots;
 pub(crate) mod url;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lock_core::{Error, InvalidInput, Operation, Result, Violation};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, ConnectionAddr, ConnectionInfo};
 
+#[cfg(feature = "cluster")]
+use crate::topology::cluster::{Cluster, Seeds};
 #[cfg(feature = "sentinel")]
 use crate::topology::sentinel::{Sentinel, Sentinels};
 
@@ -23,6 +29,9 @@ pub(crate) enum Topology {
     /// The master that sentinels name.
     #[cfg(feature = "sentinel")]
     Sentinel(Sentinels),
+    /// The masters of a cluster.
+    #[cfg(feature = "cluster")]
+    Cluster(Seeds),
 }
 
 impl Topology {
@@ -33,6 +42,8 @@ impl Topology {
             Self::Server(_) => Self::Server(url::tuned(info.clone())),
             #[cfg(feature = "sentinel")]
             Self::Sentinel(sentinels) => Self::Sentinel(sentinels.as_client(info)),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(seeds) => Self::Cluster(seeds.as_client(info)),
         }
     }
 }
@@ -44,6 +55,8 @@ impl fmt::Display for Topology {
             Self::Server(server) => server.addr().fmt(f),
             #[cfg(feature = "sentinel")]
             Self::Sentinel(sentinels) => sentinels.fmt(f),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(seeds) => seeds.fmt(f),
         }
     }
 }
@@ -56,30 +69,20 @@ pub(crate) enum Endpoint {
     /// To the master that the sentinels name.
     #[cfg(feature = "sentinel")]
     Sentinel(Arc<Sentinel>),
+    /// To any master of the cluster.
+    #[cfg(feature = "cluster")]
+    Cluster(Arc<Cluster>),
 }
 
 impl Endpoint {
-    /// The endpoint of these servers; asking takes at most `limit`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`](lock_core::ErrorKind::InvalidInput) when this build reaches none
-    /// of them.
-    pub(crate) fn of(topology: &Topology, limit: Duration) -> Result<Self> {
-        match topology {
-            Topology::Server(server) => Ok(Self::Server(client(server.clone())?)),
-            #[cfg(feature = "sentinel")]
-            Topology::Sentinel(sentinels) => {
-                Ok(Self::Sentinel(Arc::new(Sentinel::new(sentinels.clone(), limit)?)))
-            }
-        }
-    }
-
     /// The server to connect to now.
     pub(crate) async fn find(&self) -> Result<Client> {
         match self {
             Self::Server(client) => Ok(client.clone()),
             #[cfg(feature = "sentinel")]
             Self::Sentinel(sentinel) => sentinel.find().await,
+            #[cfg(feature = "cluster")]
+            Self::Cluster(cluster) => cluster.any(),
         }
     }
 
@@ -89,6 +92,8 @@ impl Endpoint {
             Self::Server(_) => Ok(()),
             #[cfg(feature = "sentinel")]
             Self::Sentinel(_) => sentinel::verify(connection).await,
+            #[cfg(feature = "cluster")]
+            Self::Cluster(_) => Ok(()),
         }
     }
 
@@ -98,6 +103,8 @@ impl Endpoint {
             Self::Server(_) => std::future::pending().await,
             #[cfg(feature = "sentinel")]
             Self::Sentinel(sentinel) => sentinel.left(address, connection).await,
+            #[cfg(feature = "cluster")]
+            Self::Cluster(cluster) => cluster.left(address).await,
         }
     }
 

@@ -27,6 +27,14 @@ pub(crate) fn parse(url: &str) -> Result<Topology, InvalidInput> {
         Some(("redis+sentinel" | "rediss+sentinel", _)) => {
             Err(invalid("a URL that this build knows: it lacks the feature `sentinel`"))
         }
+        #[cfg(feature = "cluster")]
+        Some(("redis+cluster", rest)) => cluster("redis", rest),
+        #[cfg(feature = "cluster")]
+        Some(("rediss+cluster", rest)) => cluster("rediss", rest),
+        #[cfg(not(feature = "cluster"))]
+        Some(("redis+cluster" | "rediss+cluster", _)) => {
+            Err(invalid("a URL that this build knows: it lacks the feature `cluster`"))
+        }
         _ => Ok(Topology::Server(info(url)?)),
     }
 }
@@ -49,7 +57,7 @@ pub(crate) fn tuned(server: ConnectionInfo) -> ConnectionInfo {
 }
 
 /// The parts of a URL with several hosts: `[user:password@]host[:port],..[/path][?query]`.
-#[cfg(feature = "sentinel")]
+#[cfg(any(feature = "sentinel", feature = "cluster"))]
 struct Parts<'a> {
     /// With `@` at the end, if there is one.
     login: &'a str,
@@ -58,7 +66,7 @@ struct Parts<'a> {
     query: Vec<(&'a str, &'a str)>,
 }
 
-#[cfg(feature = "sentinel")]
+#[cfg(any(feature = "sentinel", feature = "cluster"))]
 impl<'a> Parts<'a> {
     fn of(rest: &'a str, default_port: u16) -> Option<Self> {
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -83,6 +91,7 @@ impl<'a> Parts<'a> {
     }
 
     /// The value of an option; an unknown one is an error.
+    #[cfg(feature = "sentinel")]
     fn options<const N: usize>(&self, names: [&str; N]) -> Option<[Option<&'a str>; N]> {
         let mut values = [None; N];
         for (name, value) in &self.query {
@@ -118,7 +127,22 @@ fn sentinel(scheme: &str, rest: &str) -> Result<Topology, InvalidInput> {
     Ok(Topology::Sentinel(crate::topology::sentinel::Sentinels { sentinels, name, node }))
 }
 
-#[cfg(all(test, feature = "sentinel"))]
+/// `[user:password@]host[:port],..`.
+#[cfg(feature = "cluster")]
+fn cluster(scheme: &str, rest: &str) -> Result<Topology, InvalidInput> {
+    const EXPECTED: &str = "redis+cluster://HOST:PORT,HOST:PORT";
+    const PORT: u16 = 6_379;
+    let parts = Parts::of(rest, PORT).ok_or_else(|| invalid(EXPECTED))?;
+    // A cluster has one database.
+    if !parts.path.is_empty() || !parts.query.is_empty() {
+        return Err(invalid(EXPECTED));
+    }
+    let node = |host: &String| info(&format!("{scheme}://{}{host}", parts.login));
+    let nodes = parts.hosts.iter().map(node).collect::<Result<_, _>>()?;
+    Ok(Topology::Cluster(crate::topology::cluster::Seeds { nodes }))
+}
+
+#[cfg(all(test, feature = "sentinel", feature = "cluster"))]
 mod tests {
     use super::*;
 
@@ -150,6 +174,20 @@ mod tests {
         let it = sentinels("redis+sentinel://alice:secret@one/mymaster");
         assert_eq!(it.sentinels[0].redis_settings().password(), None);
         assert_eq!(format!("{}", Topology::Sentinel(it)), "one:26379/mymaster");
+    }
+
+    #[test]
+    fn url_of_a_cluster_names_some_nodes() {
+        let Ok(Topology::Cluster(it)) = parse("rediss+cluster://alice:secret@one,two:5") else {
+            panic!("a cluster");
+        };
+        let addresses: Vec<_> = it.nodes.iter().map(|it| it.addr().to_string()).collect();
+        assert_eq!(addresses, ["one:6379", "two:5"]);
+        assert_eq!(it.nodes[1].redis_settings().password(), Some("secret"));
+        assert!(matches!(it.nodes[1].addr(), redis::ConnectionAddr::TcpTls { .. }));
+        for url in ["redis+cluster://", "redis+cluster://one/1", "redis+cluster://one,,two"] {
+            parse(url).map(|it| it.to_string()).expect_err(url);
+        }
     }
 
     #[test]

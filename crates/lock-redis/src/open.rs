@@ -1,0 +1,159 @@
+//! Opening of a store: one server, or the masters of a cluster.
+
+use std::sync::{Arc, OnceLock};
+
+use lock_core::Result;
+
+use crate::config::RedisConfig;
+use crate::connection::Connection;
+use crate::health;
+use crate::keyspace::Keyspaces;
+use crate::notify::Mailboxes;
+use crate::route::Route;
+use crate::script::Scripts;
+use crate::shards::Shards;
+use crate::store::Store;
+use crate::topology::{Endpoint, Topology, client};
+
+impl Shards {
+    /// Connects to the servers that `config` names.
+    pub(crate) async fn open(config: RedisConfig, scripts: Scripts) -> Result<Self> {
+        let endpoint = match &config.topology {
+            Topology::Server(server) => Endpoint::Server(client(server.clone())?),
+            #[cfg(feature = "sentinel")]
+            Topology::Sentinel(sentinels) => {
+                let limit = config.connect_timeout;
+                let sentinel = crate::topology::sentinel::Sentinel::new(sentinels.clone(), limit)?;
+                Endpoint::Sentinel(Arc::new(sentinel))
+            }
+            #[cfg(feature = "cluster")]
+            Topology::Cluster(seeds) => {
+                let seeds = seeds.clone();
+                return Self::open_cluster(config, seeds, scripts).await;
+            }
+        };
+        let keyspaces = Arc::new(Keyspaces::new(&config.prefix, 1));
+        let mailboxes = Arc::<Mailboxes>::default();
+        let keyspace = &keyspaces.shards[0];
+        let connection = Connection::open(
+            endpoint.clone(),
+            &config,
+            Arc::clone(keyspace),
+            Arc::clone(&mailboxes),
+            scripts,
+        );
+        let route = Route::Server(Arc::new(connection.await?));
+        let capabilities = health::capabilities(&[route.clone()], &config).await?;
+        let stores = vec![Arc::new(Store::new(route, config.clone(), Arc::clone(keyspace)))];
+        Ok(Self {
+            stores,
+            keyspaces,
+            config,
+            endpoint,
+            capabilities,
+            mailboxes,
+            subscription: OnceLock::new(),
+            #[cfg(feature = "cluster")]
+            cluster: None,
+        })
+    }
+}
+
+#[cfg(feature = "cluster")]
+mod cluster {
+    use lock_core::{Error, ErrorKind, Operation};
+    use redis::Value;
+    use tokio::time::{Instant, timeout_at};
+
+    use super::*;
+    use crate::error;
+    use crate::keyspace::Keyspace;
+    use crate::record::LAYOUT_VERSION;
+    use crate::reply;
+    use crate::route::{Place, Slot};
+    use crate::topology::cluster::{Cluster, Seeds};
+    use crate::topology::slots;
+
+    /// What stands between the version of the layout and the number of shards.
+    const SHARDS: &str = " shards ";
+
+    impl Shards {
+        pub(super) async fn open_cluster(
+            config: RedisConfig,
+            seeds: Seeds,
+            scripts: Scripts,
+        ) -> Result<Self> {
+            let count = usize::from(config.shards.get());
+            let keyspaces = Arc::new(Keyspaces::new(&config.prefix, count));
+            let mailboxes = Arc::<Mailboxes>::default();
+            let places = (Arc::clone(&keyspaces), Arc::clone(&mailboxes));
+            let cluster = Cluster::open(seeds, &config, places.0, places.1, scripts).await?;
+            let server = config.address();
+            let route = |place| {
+                let (cluster, server) = (Arc::clone(&cluster), Arc::clone(&server));
+                Route::Slot(Slot { cluster, place, timeout: config.timeout, server })
+            };
+            let routes: Vec<_> = (0..count).map(|shard| route(Place::Shard(shard))).collect();
+            // Every master is reached, and its shards are as they should be.
+            let deadline = Instant::now() + config.connect_timeout;
+            for route in &routes {
+                let ready = timeout_at(deadline, route.ready()).await.ok().flatten();
+                ready.ok_or_else(|| route.unreachable(Operation::Connect))?;
+            }
+            check_count(&route(Place::Count), &config.prefix, count).await?;
+            if let Some((connection, handle)) = routes[0].ready().await {
+                connection.probe(&handle, &keyspaces.shards[0], &config).await?;
+            }
+            let masters = cluster_routes(&cluster, &routes);
+            let capabilities = health::capabilities(&masters, &config).await?;
+            let shards = routes.into_iter().zip(&keyspaces.shards);
+            let store = |(route, keyspace): (Route, &Arc<Keyspace>)| {
+                Arc::new(Store::new(route, config.clone(), Arc::clone(keyspace)))
+            };
+            Ok(Self {
+                stores: shards.map(store).collect(),
+                keyspaces,
+                endpoint: Endpoint::Cluster(Arc::clone(&cluster)),
+                config,
+                capabilities,
+                mailboxes,
+                subscription: OnceLock::new(),
+                cluster: Some(cluster),
+            })
+        }
+    }
+
+    /// A way to each master.
+    fn cluster_routes(cluster: &Cluster, routes: &[Route]) -> Vec<Route> {
+        let masters = cluster.masters().into_iter().filter_map(|(_, shards)| shards.first().copied());
+        masters.map(|shard| routes[shard].clone()).collect()
+    }
+
+    /// Writes the number of shards where every client of the prefix looks: at the layout of a store
+    /// of one shard. Another number there is an error.
+    async fn check_count(route: &Route, prefix: &str, count: usize) -> Result<()> {
+        let of_store = Keyspace::new(&slots::tags(prefix, 1)[0]);
+        let ours = match count {
+            1 => LAYOUT_VERSION.to_owned(),
+            count => format!("{LAYOUT_VERSION}{SHARDS}{count}"),
+        };
+        let (mut set, mut get) = (redis::cmd("SETNX"), redis::cmd("GET"));
+        set.arg(of_store.layout()).arg(&ours);
+        get.arg(of_store.layout());
+        if route.command(Operation::Connect, &set).await? == Value::Int(1) {
+            return Ok(());
+        }
+        let found = reply::bytes(route.command(Operation::Connect, &get).await?);
+        let found = found.and_then(|found| String::from_utf8(found).ok());
+        let found = found.ok_or_else(|| error::corrupt(Operation::Connect))?;
+        if found == ours {
+            return Ok(());
+        }
+        let words = |layout: &str| match layout.split_once(SHARDS) {
+            Some((version, shards)) => format!("layout {version} in {shards} shards"),
+            None => format!("layout {layout} in 1 shard"),
+        };
+        let cause = format!("the store has {}, and ours is {}", words(&found), words(&ours));
+        Err(Error::new(ErrorKind::Unsupported, Operation::Connect).with_source(cause))
+    }
+}
