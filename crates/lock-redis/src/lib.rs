@@ -25,6 +25,8 @@ mod record;
 mod reply;
 mod route;
 mod script;
+#[cfg(feature = "cluster")]
+mod shard_count;
 mod shards;
 mod store;
 mod subscription;

@@ -61,21 +61,13 @@ impl Shards {
 
 #[cfg(feature = "cluster")]
 mod cluster {
-    use lock_core::{Error, ErrorKind, Operation};
-    use redis::Value;
+    use lock_core::Operation;
     use tokio::time::{Instant, timeout_at};
 
     use super::*;
-    use crate::error;
     use crate::keyspace::Keyspace;
-    use crate::record::LAYOUT_VERSION;
-    use crate::reply;
-    use crate::route::{Place, Slot};
+    use crate::route::Slot;
     use crate::topology::cluster::{Cluster, Seeds};
-    use crate::topology::slots;
-
-    /// What stands between the version of the layout and the number of shards.
-    const SHARDS: &str = " shards ";
 
     impl Shards {
         pub(super) async fn open_cluster(
@@ -89,18 +81,17 @@ mod cluster {
             let places = (Arc::clone(&keyspaces), Arc::clone(&mailboxes));
             let cluster = Cluster::open(seeds, &config, places.0, places.1, scripts).await?;
             let server = config.address();
-            let route = |place| {
+            let route = |shard| {
                 let (cluster, server) = (Arc::clone(&cluster), Arc::clone(&server));
-                Route::Slot(Slot { cluster, place, timeout: config.timeout, server })
+                Route::Slot(Slot { cluster, shard, timeout: config.timeout, server })
             };
-            let routes: Vec<_> = (0..count).map(|shard| route(Place::Shard(shard))).collect();
+            let routes: Vec<_> = (0..count).map(route).collect();
             // Every master is reached, and its shards are as they should be.
             let deadline = Instant::now() + config.connect_timeout;
             for route in &routes {
                 let ready = timeout_at(deadline, route.ready()).await.ok().flatten();
                 ready.ok_or_else(|| route.unreachable(Operation::Connect))?;
             }
-            check_count(&route(Place::Count), &config.prefix, count).await?;
             if let Some((connection, handle)) = routes[0].ready().await {
                 connection.probe(&handle, &keyspaces.shards[0], &config).await?;
             }
@@ -127,33 +118,5 @@ mod cluster {
     fn cluster_routes(cluster: &Cluster, routes: &[Route]) -> Vec<Route> {
         let masters = cluster.masters().into_iter().filter_map(|(_, shards)| shards.first().copied());
         masters.map(|shard| routes[shard].clone()).collect()
-    }
-
-    /// Writes the number of shards where every client of the prefix looks: at the layout of a store
-    /// of one shard. Another number there is an error.
-    async fn check_count(route: &Route, prefix: &str, count: usize) -> Result<()> {
-        let of_store = Keyspace::new(&slots::tags(prefix, 1)[0]);
-        let ours = match count {
-            1 => LAYOUT_VERSION.to_owned(),
-            count => format!("{LAYOUT_VERSION}{SHARDS}{count}"),
-        };
-        let (mut set, mut get) = (redis::cmd("SETNX"), redis::cmd("GET"));
-        set.arg(of_store.layout()).arg(&ours);
-        get.arg(of_store.layout());
-        if route.command(Operation::Connect, &set).await? == Value::Int(1) {
-            return Ok(());
-        }
-        let found = reply::bytes(route.command(Operation::Connect, &get).await?);
-        let found = found.and_then(|found| String::from_utf8(found).ok());
-        let found = found.ok_or_else(|| error::corrupt(Operation::Connect))?;
-        if found == ours {
-            return Ok(());
-        }
-        let words = |layout: &str| match layout.split_once(SHARDS) {
-            Some((version, shards)) => format!("layout {version} in {shards} shards"),
-            None => format!("layout {layout} in 1 shard"),
-        };
-        let cause = format!("the store has {}, and ours is {}", words(&found), words(&ours));
-        Err(Error::new(ErrorKind::Unsupported, Operation::Connect).with_source(cause))
     }
 }

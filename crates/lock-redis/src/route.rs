@@ -17,7 +17,7 @@ use crate::connection::handle::ConnectionHandle;
 use crate::error;
 use crate::script::{Arg, Script};
 #[cfg(feature = "cluster")]
-use crate::topology::cluster::Cluster;
+use crate::topology::cluster::{Cluster, no_master};
 #[cfg(feature = "cluster")]
 use crate::topology::cluster_view::Redirect;
 
@@ -36,18 +36,9 @@ pub(crate) enum Route {
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) cluster: Arc<Cluster>,
-    pub(crate) place: Place,
+    pub(crate) shard: usize,
     pub(crate) timeout: Duration,
     pub(crate) server: Arc<str>,
-}
-
-/// A part of a store that lies in one slot.
-#[cfg(feature = "cluster")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    Shard(usize),
-    /// The number of shards.
-    Count,
 }
 
 impl Route {
@@ -103,7 +94,7 @@ impl Route {
         match self {
             Self::Server(connection) => Some(Arc::clone(connection)),
             #[cfg(feature = "cluster")]
-            Self::Slot(slot) => match slot.cluster.owner(slot.place) {
+            Self::Slot(slot) => match slot.cluster.owner(slot.shard) {
                 Some(connection) => Some(connection),
                 None => slot.ready().await.map(|(connection, _)| connection),
             },
@@ -149,7 +140,7 @@ impl Route {
         match self {
             Self::Server(connection) => connection.answers(),
             #[cfg(feature = "cluster")]
-            Self::Slot(slot) => slot.cluster.owner(slot.place).map_or(0, |it| it.answers()),
+            Self::Slot(slot) => slot.cluster.owner(slot.shard).map_or(0, |it| it.answers()),
         }
     }
 
@@ -206,7 +197,7 @@ impl<K: AsRef<str>> Message<'_, K> {
 impl Slot {
     /// The connection to the owner as soon as it is up. Meanwhile the owner may be another.
     async fn ready(&self) -> Option<(Arc<Connection>, ConnectionHandle)> {
-        if let Some(owner) = self.cluster.owner(self.place)
+        if let Some(owner) = self.cluster.owner(self.shard)
             && let Some(handle) = owner.open_handle()
         {
             return Some((owner, handle));
@@ -215,7 +206,7 @@ impl Slot {
         self.cluster.doubt();
         loop {
             owners.mark_unchanged();
-            let Some(owner) = self.cluster.owner(self.place) else {
+            let Some(owner) = self.cluster.owner(self.shard) else {
                 owners.changed().await.ok()?;
                 continue;
             };
@@ -277,7 +268,7 @@ impl Slot {
             let handle = handle.ok_or_else(|| self.unreachable(operation))?;
             (connection, ConnectionHandle { asks: true, ..handle })
         } else {
-            self.cluster.moved(self.place, &node)?;
+            self.cluster.moved(self.shard, &node)?;
             self.ready_by(deadline, operation).await?
         };
         let answer = message.send(&connection, handle, deadline, operation).await;
@@ -285,13 +276,9 @@ impl Slot {
     }
 
     fn unreachable(&self, operation: Operation) -> Error {
-        match self.cluster.owner(self.place) {
+        match self.cluster.owner(self.shard) {
             Some(owner) => owner.unreachable(operation),
-            None => {
-                let cause = "no master of the cluster has the slot".to_owned();
-                let error = error::unreachable(operation, Some(cause));
-                error.with_server(Arc::clone(&self.server))
-            }
+            None => no_master(operation).with_server(Arc::clone(&self.server)),
         }
     }
 }

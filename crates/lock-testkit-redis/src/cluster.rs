@@ -8,7 +8,10 @@ use crate::server::{RedisServer, ServerConfig, until};
 const MASTERS: usize = 3;
 const SLOTS: usize = 16_384;
 
-/// A cluster of three masters and three replicas, which notices within a second that a node is down.
+/// A cluster of three masters and three replicas.
+///
+/// A busy machine makes no node fail; from [`watchful`](Self::watchful) on, one that does not answer
+/// for a second has failed.
 ///
 /// Like [`RedisServer`], it panics when it fails or takes too long, and ends when it is dropped.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ impl RedisCluster {
     pub async fn start_with(config: ServerConfig) -> Self {
         let config = config
             .in_cluster()
-            .with("cluster-node-timeout", "1000")
+            .with("cluster-node-timeout", "15000")
             .with("cluster-require-full-coverage", "no")
             .with("cluster-allow-replica-migration", "no")
             .with("cluster-replica-validity-factor", "0")
@@ -58,6 +61,14 @@ impl RedisCluster {
         }
         cluster.assign_replicas().await;
         cluster
+    }
+
+    /// Makes every node notice within a second that another is down.
+    pub async fn watchful(&self) {
+        for node in &self.nodes {
+            let set = ["CONFIG", "SET", "cluster-node-timeout", "1000"];
+            assert_eq!(node.command(&set).await, "OK");
+        }
     }
 
     async fn assign_replicas(&self) {

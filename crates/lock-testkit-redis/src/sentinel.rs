@@ -10,7 +10,10 @@ const NAME: &str = "locks";
 const REPLICAS: usize = 2;
 const SENTINELS: usize = 3;
 
-/// A master, two replicas and three sentinels, which notice within half a second that it is down.
+/// A master, two replicas and three sentinels.
+///
+/// A busy machine makes no server fail; from [`watchful`](Self::watchful) on, one that does not answer
+/// for half a second has failed.
 ///
 /// Like [`RedisServer`], it panics when it fails or takes too long, and ends when it is dropped.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ impl SentinelSet {
         let watch = sentinel
             .sentinel()
             .with("sentinel", &format!("monitor {NAME} {address} 2"))
-            .with("sentinel", &format!("down-after-milliseconds {NAME} 500"))
+            .with("sentinel", &format!("down-after-milliseconds {NAME} 30000"))
             .with("sentinel", &format!("failover-timeout {NAME} 3000"));
         let mut sentinels = Vec::new();
         for _ in 0..SENTINELS {
@@ -59,6 +62,14 @@ impl SentinelSet {
             .await;
         }
         set
+    }
+
+    /// Makes every sentinel notice within half a second that a server is down.
+    pub async fn watchful(&self) {
+        for sentinel in &self.sentinels {
+            let set = ["SENTINEL", "SET", NAME, "down-after-milliseconds", "500"];
+            assert_eq!(sentinel.command(&set).await, "OK");
+        }
     }
 
     /// The number of other sentinels and of replicas that a sentinel knows.

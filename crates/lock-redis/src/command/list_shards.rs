@@ -8,10 +8,10 @@ use redis::Value;
 
 use crate::command::list::{Listing, STEPS, Walk, stride};
 use crate::connection::Connection;
-use crate::error::{foreign_cursor, unreachable};
+use crate::error::foreign_cursor;
 use crate::reply;
 use crate::shards::Shards;
-use crate::topology::cluster::{Address, Cluster};
+use crate::topology::cluster::{Address, Cluster, no_master};
 
 /// Progress of a walk over all masters.
 ///
@@ -66,38 +66,51 @@ impl ClusterWalk {
     }
 
     /// Goes on to a master that has shards which were not listed; `None` when all were.
-    fn choose(&mut self, cluster: &Cluster) -> Result<Option<(Address, Arc<Connection>)>> {
+    async fn choose(&mut self, cluster: &Cluster) -> Result<Option<Arc<Connection>>> {
         let masters = cluster.masters();
         if let Some((node, shards)) = &mut self.node {
             let now = masters.iter().find(|((address, _), _)| address == node);
-            let has = |shard: &usize| now.is_some_and(|(_, now)| now.contains(shard));
-            shards.retain(has);
-            if let Some(((address, connection), _)) = now
+            shards.retain(|shard| now.is_some_and(|(_, now)| now.contains(shard)));
+            if let Some(((_, connection), _)) = now
                 && !shards.is_empty()
             {
-                return Ok(Some((address.clone(), Arc::clone(connection))));
+                return Ok(Some(Arc::clone(connection)));
             }
         }
         (self.node, self.walk) = (None, Walk::default());
-        for ((address, connection), mut shards) in masters {
+        for ((node, connection), shards) in masters {
+            if shards.iter().all(|shard| self.listed.contains(shard)) {
+                continue;
+            }
+            // The master itself knows best what it has.
+            let mut shards = cluster.whole_shards_of(&connection).await?;
             shards.retain(|shard| !self.listed.contains(shard));
             if !shards.is_empty() {
-                self.node = Some((address.clone(), shards));
-                return Ok(Some((address, connection)));
+                self.node = Some((node, shards));
+                return Ok(Some(connection));
             }
+            cluster.doubt();
         }
         if self.listed.len() == cluster.shards() {
             return Ok(None);
         }
-        let cause = "no master of the cluster has some of the slots".to_owned();
-        Err(unreachable(Operation::List, Some(cause)))
+        Err(no_master(Operation::List))
     }
 
-    /// The walk over a master is over.
-    fn finish(&mut self) {
-        self.listed.extend(self.node.take().map(|(_, shards)| shards).unwrap_or_default());
+    /// The walk over a master is over: what it still has was listed. A shard that left it meanwhile
+    /// is listed where it is now.
+    async fn finish(&mut self, cluster: &Cluster, connection: &Connection) -> Result<()> {
+        let now = cluster.whole_shards_of(connection).await?;
+        let mut shards = self.node.take().map(|(_, shards)| shards).unwrap_or_default();
+        let count = shards.len();
+        shards.retain(|shard| now.contains(shard));
+        if shards.len() < count {
+            cluster.doubt();
+        }
+        self.listed.extend(shards);
         self.listed.sort_unstable();
         self.walk = Walk::default();
+        Ok(())
     }
 }
 
@@ -119,7 +132,7 @@ impl Shards {
         let mut walk = query.cursor.as_ref().map(read).transpose()?.unwrap_or_default();
         let mut page: Option<Listing<'_>> = None;
         for _ in 0..STEPS {
-            let Some((_, connection)) = walk.choose(cluster)? else { break };
+            let Some(connection) = walk.choose(cluster).await? else { break };
             // Each master has its own clock.
             let now = connection.now(Operation::List).await?;
             let page = page.get_or_insert_with(|| Listing::new(query, now));
@@ -134,16 +147,13 @@ impl Shards {
             }
             walk.walk = Walk::at(next);
             if next == 0 {
-                walk.finish();
+                walk.finish(cluster, &connection).await?;
             }
             if page.room() == 0 {
                 break;
             }
         }
-        let next = match walk.choose(cluster)? {
-            Some(_) => Some(walk.write()),
-            None => None,
-        };
+        let next = (walk.listed.len() < shards).then(|| walk.write());
         match page {
             Some(mut page) => Ok(page.take(next)),
             None => {

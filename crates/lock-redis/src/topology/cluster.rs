@@ -16,11 +16,12 @@ use crate::connection::dialer::Dialer;
 use crate::connection::supervised::Supervised;
 use crate::error;
 use crate::keyspace::{Keyspace, Keyspaces};
-use crate::route::Place;
 use crate::notify::Mailboxes;
+use crate::reply::text;
 use crate::script::Scripts;
+use crate::shard_count::ShardCount;
 use crate::telemetry;
-use crate::topology::cluster_view::{View, ask_all};
+use crate::topology::cluster_view::{OwnSlots, View, ask_all};
 use crate::topology::{Endpoint, at, client, host_and_port, slots, url};
 
 /// Time between two looks at the cluster at least, however many ask for one.
@@ -70,7 +71,7 @@ pub(crate) struct Cluster {
     keyspaces: Arc<Keyspaces>,
     mailboxes: Arc<Mailboxes>,
     scripts: Scripts,
-    /// The slot of each shard, and that of the number of shards.
+    /// The slot of each shard.
     slots: Vec<u16>,
     owners: watch::Sender<Owners>,
     /// All nodes that were seen last.
@@ -103,8 +104,7 @@ impl Cluster {
         scripts: Scripts,
     ) -> Result<Arc<Self>> {
         let tags = slots::tags(&keyspaces.prefix, keyspaces.shards.len());
-        let of_store = slots::tags(&keyspaces.prefix, 1);
-        let slots: Vec<_> = tags.iter().chain(&of_store).map(|tag| slots::slot(tag)).collect();
+        let slots: Vec<_> = tags.iter().map(|tag| slots::slot(tag)).collect();
         let (owners, _) = watch::channel(Owners::default());
         let cluster = Arc::new(Self {
             seeds,
@@ -119,6 +119,9 @@ impl Cluster {
             keeper: OnceLock::new(),
         });
         let view = cluster.look().await?;
+        let count = ShardCount::new(&cluster.keyspaces);
+        let owner = view.owner(count.slot()).ok_or_else(|| no_master(Operation::Connect))?;
+        count.check(&cluster.dialer(owner)?).await?;
         cluster.apply(&view);
         let (weak, doubted) = (Arc::downgrade(&cluster), Arc::clone(&cluster.doubted));
         let keep = move || keep(weak.clone(), Arc::clone(&doubted));
@@ -126,16 +129,26 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn index(&self, place: Place) -> usize {
-        match place {
-            Place::Shard(shard) => shard,
-            Place::Count => self.slots.len() - 1,
-        }
+    /// The connection to the owner of a shard, up or not.
+    pub(crate) fn owner(&self, shard: usize) -> Option<Arc<Connection>> {
+        self.owners.borrow().of_slots.get(shard).cloned().flatten()
     }
 
-    /// The connection to the owner of a place, up or not.
-    pub(crate) fn owner(&self, place: Place) -> Option<Arc<Connection>> {
-        self.owners.borrow().of_slots.get(self.index(place)).cloned().flatten()
+    /// The shards that a master says it has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] while one of them is on its way from or to another: its keys are in
+    /// two places.
+    pub(crate) async fn whole_shards_of(&self, connection: &Connection) -> Result<Vec<usize>> {
+        let mut ask = redis::cmd("CLUSTER");
+        let nodes = connection.command(Operation::List, ask.arg("NODES")).await?;
+        let own = text(&nodes).and_then(OwnSlots::read);
+        let own = own.ok_or_else(|| error::corrupt(Operation::List))?;
+        if self.slots.iter().any(|slot| own.moving.contains(slot)) {
+            let cause = "a slot is on its way to another master".to_owned();
+            return Err(error::unreachable(Operation::List, Some(cause)));
+        }
+        Ok((0..self.slots.len()).filter(|shard| own.has(self.slots[*shard])).collect())
     }
 
     /// The number of shards.
@@ -205,13 +218,12 @@ impl Cluster {
         self.doubted.notify_one();
     }
 
-    /// A node says that another has the slot of this place.
-    pub(crate) fn moved(self: &Arc<Self>, place: Place, node: &Address) -> Result<()> {
+    /// A node says that another has the slot of this shard.
+    pub(crate) fn moved(self: &Arc<Self>, shard: usize, node: &Address) -> Result<()> {
         let connection = self.connection(node)?;
-        let index = self.index(place);
         self.owners.send_modify(|owners| {
             let connection = owners.nodes.entry(node.clone()).or_insert(connection);
-            owners.of_slots[index] = Some(Arc::clone(connection));
+            owners.of_slots[shard] = Some(Arc::clone(connection));
         });
         self.doubt();
         Ok(())
@@ -222,8 +234,7 @@ impl Cluster {
         if let Some(connection) = self.owners.borrow().nodes.get(node) {
             return Ok(Arc::clone(connection));
         }
-        let server = at(&self.seeds.nodes[0], &node.0, node.1);
-        let dialer = Dialer::new(Endpoint::Server(client(server)?), self.config.clone());
+        let dialer = self.dialer(node)?;
         let places = Places::OfNode(Arc::downgrade(self), node.clone());
         Ok(Arc::new(Connection::begin(
             dialer,
@@ -232,6 +243,11 @@ impl Cluster {
             self.scripts.clone(),
             Arc::clone(&self.doubted),
         )))
+    }
+
+    fn dialer(&self, node: &Address) -> Result<Dialer> {
+        let server = at(&self.seeds.nodes[0], &node.0, node.1);
+        Ok(Dialer::new(Endpoint::Server(client(server)?), self.config.clone()))
     }
 
     /// Asks some nodes for the owners of all slots.
@@ -309,6 +325,11 @@ impl Cluster {
         let owners = self.owners.borrow();
         owners.of_slots.iter().all(|owner| owner.as_ref().is_some_and(|it| it.open_handle().is_some()))
     }
+}
+
+/// The error where a slot has no owner.
+pub(crate) fn no_master(operation: Operation) -> Error {
+    error::unreachable(operation, Some("no master of the cluster has the slot".to_owned()))
 }
 
 /// Looks at the cluster when something may have changed, and again and again while a master is

@@ -102,6 +102,36 @@ pub(crate) async fn ask_all(nodes: Vec<ConnectionHandle>, limit: Duration) -> Op
     views.max_by_key(View::weight)
 }
 
+/// The slots of a node, as it says itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OwnSlots {
+    ranges: Vec<(u16, u16)>,
+    /// Those that are on their way from or to another node.
+    pub(crate) moving: Vec<u16>,
+}
+
+impl OwnSlots {
+    /// Reads the answer to `CLUSTER NODES`.
+    pub(crate) fn read(nodes: &str) -> Option<Self> {
+        const SLOTS: usize = 8;
+        let is_own = |line: &&str| line.split(' ').nth(2).is_some_and(|it| it.contains("myself"));
+        let mut own = Self::default();
+        for word in nodes.lines().find(is_own)?.split(' ').skip(SLOTS) {
+            if let Some(moving) = word.strip_prefix('[') {
+                own.moving.push(moving.split('-').next()?.parse().ok()?);
+            } else {
+                let (from, to) = word.split_once('-').unwrap_or((word, word));
+                own.ranges.push((from.parse().ok()?, to.parse().ok()?));
+            }
+        }
+        Some(own)
+    }
+
+    pub(crate) fn has(&self, slot: u16) -> bool {
+        self.ranges.iter().any(|(from, to)| (*from..=*to).contains(&slot))
+    }
+}
+
 /// Where a command belongs, as a node answers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Redirect {
@@ -167,6 +197,16 @@ mod tests {
         };
         assert!(view("ok", 7).weight() > view("fail", 9).weight());
         assert!(view("ok", 7).weight() > view("ok", 6).weight());
+    }
+
+    #[test]
+    fn own_slots_are_read() {
+        let nodes = "a 127.0.0.1:1@2 master - 0 1 7 connected 500\n\
+                     b 127.0.0.1:3@4 myself,master - 0 1 1 connected 0-178 180 [93->-a] [77-<-a]\n";
+        let own = OwnSlots::read(nodes).unwrap();
+        assert!(own.has(0) && own.has(178) && !own.has(179) && own.has(180) && !own.has(500));
+        assert_eq!(own.moving, [93, 77]);
+        assert_eq!(OwnSlots::read("a 127.0.0.1:1@2 master - 0 1 7 connected 500"), None);
     }
 
     #[test]

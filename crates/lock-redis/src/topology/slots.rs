@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn names_of_shards_never_change() {
         let tags = tags("lock", 64);
-        assert_eq!([&*tags[0], &*tags[1], &*tags[63]], ["lock:0:0", "lock:1:0", "lock:63:0"]);
+        assert_eq!([&*tags[0], &*tags[1], &*tags[63]], ["lock:0:72", "lock:1:161", "lock:63:1"]);
     }
 
     #[test]

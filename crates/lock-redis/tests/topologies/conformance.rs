@@ -1,8 +1,10 @@
 //! The conformance suite on each topology: all cases share its servers, and each has a prefix.
 
+use std::cell::Cell;
 use std::fmt::Debug;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -24,18 +26,33 @@ pub(crate) trait Servers: Debug + Send + Sync + Sized + 'static {
 }
 
 /// A store of these servers, with a prefix of its own.
-struct Shared<S>(String, PhantomData<S>);
+struct Shared<S> {
+    prefix: String,
+    /// `true` if it keeps a journal.
+    has_journal: bool,
+    servers: PhantomData<S>,
+}
+
+thread_local! {
+    /// `true` if the case that the thread runs next needs a journal.
+    static NEEDS_JOURNAL: Cell<bool> = const { Cell::new(false) };
+}
 
 #[async_trait::async_trait]
 impl<S: Servers> Fixture for Shared<S> {
     async fn start() -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        Self(format!("case-{}", NUMBER.fetch_add(1, Ordering::Relaxed)), PhantomData)
+        let prefix = format!("case-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        Self { prefix, has_journal: NEEDS_JOURNAL.get(), servers: PhantomData }
     }
 
     async fn connect(&self) -> Arc<dyn LockStore> {
         let url = S::running().get().expect("the servers run");
-        let config = RedisConfig::parse(url).unwrap().with_prefix(&self.0).unwrap();
+        let config = RedisConfig::parse(url).unwrap().with_prefix(&self.prefix).unwrap();
+        let config = match self.has_journal {
+            true => config.with_journal(NonZeroU32::new(10_000).unwrap()),
+            false => config,
+        };
         Arc::new(RedisBackend::connect(config).await.expect("the servers are up"))
     }
 
@@ -52,7 +69,8 @@ impl<S: Servers> Fixture for Shared<S> {
     }
 
     fn expected(&self) -> Capabilities {
-        Capabilities::none().with_notices().with_sharing()
+        let offered = Capabilities::none().with_notices().with_sharing();
+        if self.has_journal { offered.with_events() } else { offered }
     }
 
     fn paused() -> bool {
@@ -80,6 +98,7 @@ pub(crate) fn run<S: Servers>() {
                     let next = cases.lock().unwrap().next();
                     next
                 } {
+                    NEEDS_JOURNAL.set(case.name.starts_with("events::"));
                     match lock_testkit::run::<Shared<S>>(&case) {
                         Ok(()) => passed.fetch_add(1, Ordering::Relaxed),
                         Err(_) => skipped.fetch_add(1, Ordering::Relaxed),

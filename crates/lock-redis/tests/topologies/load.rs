@@ -31,7 +31,6 @@ pub(crate) struct Load {
     shared: Arc<Shared>,
     tasks: JoinSet<()>,
     managers: Vec<LockManager>,
-    pub(crate) stores: Vec<RedisBackend>,
 }
 
 struct Shared {
@@ -41,6 +40,7 @@ struct Shared {
     history: Mutex<HashMap<usize, Vec<Held>>>,
     /// The resource that the locks protect.
     resource: RedisServer,
+    /// The number of its writes that were refused, as a higher token had written.
     refused: AtomicUsize,
 }
 
@@ -50,6 +50,8 @@ pub(crate) struct Report {
     pub(crate) grants: usize,
     /// The number of leases that began while another was believed in.
     pub(crate) overlaps: usize,
+    /// The number of writes that the resource refused, as a higher token had written.
+    pub(crate) refused: usize,
 }
 
 impl Load {
@@ -62,13 +64,13 @@ impl Load {
             resource: RedisServer::start().await,
             refused: AtomicUsize::new(0),
         });
-        let (mut tasks, mut managers, mut stores) = (JoinSet::new(), Vec::new(), Vec::new());
+        let (mut tasks, mut managers) = (JoinSet::new(), Vec::new());
         for number in 0..MANAGERS {
             let store = RedisBackend::connect(config.clone()).await.unwrap();
             let owner = OwnerId::parse(format!("manager-{number}")).unwrap();
             let terms = ManagerConfig::default().with_ttl(Duration::from_secs(3)).unwrap();
             let terms = terms.with_keep_alive(Duration::from_secs(3)).unwrap();
-            let manager = LockManager::with_config(store.clone(), owner, terms);
+            let manager = LockManager::with_config(store, owner, terms);
             let resource = redis::Client::open(shared.resource.url()).unwrap();
             let resource = resource.get_multiplexed_async_connection().await.unwrap();
             for task in (number..TASKS).step_by(MANAGERS) {
@@ -76,24 +78,26 @@ impl Load {
                 tasks.spawn(shared.work(task, manager, resource.clone()));
             }
             managers.push(manager);
-            stores.push(store);
         }
-        Self { shared, tasks, managers, stores }
+        Self { shared, tasks, managers }
     }
 
-    /// Waits until every task has had another turn, and returns how long the first took.
+    /// Waits until every task has had another turn, and returns how long it took until every key was
+    /// granted.
     pub(crate) async fn all_served(&self) -> Duration {
         let before: Vec<_> = self.turns();
         let start = Instant::now();
-        let mut first = None;
+        let mut all_keys = None;
         loop {
             let now = self.turns();
-            let served = before.iter().zip(&now).filter(|(before, now)| now > before).count();
-            if served > 0 {
-                first.get_or_insert_with(|| start.elapsed());
+            let is_served: Vec<_> = before.iter().zip(&now).map(|(was, is)| is > was).collect();
+            let served = is_served.iter().filter(|is_served| **is_served).count();
+            let is_granted = |key: usize| (key..TASKS).step_by(KEYS).any(|task| is_served[task]);
+            if (0..KEYS).all(is_granted) {
+                all_keys.get_or_insert_with(|| start.elapsed());
             }
             if served == TASKS {
-                return first.unwrap_or_default();
+                return all_keys.unwrap_or_default();
             }
             assert!(start.elapsed() < PATIENCE, "{served} of {TASKS} were served");
             sleep(Duration::from_millis(2)).await;
@@ -162,6 +166,6 @@ impl Shared {
                 overlaps += usize::from(second.from < first.until);
             }
         }
-        Report { grants, overlaps }
+        Report { grants, overlaps, refused: self.refused.load(Ordering::Relaxed) }
     }
 }
