@@ -6,7 +6,7 @@ use lock_atlantis::{RedisDocuments, ServerConfig};
 use lock_compat::documents::DocumentStore;
 use lock_sqlite::{SqliteBackend, SqliteDocuments};
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 
 /// Prefix of the keys of documents in Redis.
 const PREFIX: &str = "lockctl";
@@ -24,6 +24,10 @@ impl Documents {
         match self {
             Self::Sqlite(store) => Ok(Arc::new(SqliteDocuments::new(store.clone()))),
             Self::Redis(url) => {
+                if url.contains("+sentinel:") || url.contains("+cluster:") {
+                    let message = "states in the store need one server; use --states FOLDER";
+                    return Err(Failure::new(Exit::Usage, message));
+                }
                 let config = ServerConfig::parse(url)?;
                 Ok(Arc::new(RedisDocuments::connect(config, PREFIX).await?))
             }

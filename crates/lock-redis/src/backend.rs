@@ -99,7 +99,11 @@ impl LockBackend for RedisBackend {
     }
 
     async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
-        self.shards.of(&request.key).acquire(request).await
+        let store = self.shards.of(&request.key);
+        match self.shards.config.min_replicas {
+            0 => store.acquire(request).await,
+            wanted => store.acquire_counted(request, wanted).await,
+        }
     }
 
     async fn hear(&self, requests: &[HearRequest]) -> Vec<Result<Timed<Heard>>> {

@@ -35,6 +35,8 @@ pub struct RedisConfig {
     pub(crate) timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) journal: Option<NonZeroU32>,
+    /// Number of replicas that must have a grant.
+    pub(crate) min_replicas: u32,
     /// Number of shards of a store in a cluster.
     #[cfg(feature = "cluster")]
     pub(crate) shards: NonZeroU16,
@@ -86,6 +88,7 @@ impl RedisConfig {
             timeout: Self::DEFAULT_TIMEOUT,
             connect_timeout: Self::DEFAULT_CONNECT_TIMEOUT,
             journal: None,
+            min_replicas: 0,
             #[cfg(feature = "cluster")]
             shards: Self::DEFAULT_SHARDS,
             sweep_interval: Duration::from_secs(45),
@@ -128,6 +131,23 @@ impl RedisConfig {
     #[must_use]
     pub fn with_connect_timeout(self, connect_timeout: Duration) -> Self {
         Self { connect_timeout: connect_timeout.min(Self::MAX_TIMEOUT), ..self }
+    }
+
+    /// The same, with grants that count only when this many replicas have them: the default is none.
+    ///
+    /// The master is asked for at most 100 milliseconds. A grant that fewer replicas have by then is
+    /// taken back, and the acquire fails with [`ErrorKind::Unavailable`]; where the master is another
+    /// meanwhile, the outcome is unknown. A notice of a grant is only a hint then: the waiter asks, and
+    /// the replicas are waited for. [`Lease::replicas`](lock_core::Lease::replicas) is their number.
+    ///
+    /// A failover to a replica that has the grant keeps it. A failover to another replica, and all of
+    /// them where replicas keep nothing on disk and fail together, may still lose it. Renewals,
+    /// releases and transfers are not waited for.
+    ///
+    /// [`ErrorKind::Unavailable`]: lock_core::ErrorKind::Unavailable
+    #[must_use]
+    pub fn with_min_replicas(self, replicas: u8) -> Self {
+        Self { min_replicas: u32::from(replicas), ..self }
     }
 
     /// The same, keeping a journal of about this many events, which watching needs.

@@ -22,6 +22,7 @@ mod keyspace;
 mod notify;
 mod open;
 mod record;
+mod replicas;
 mod reply;
 mod route;
 mod script;

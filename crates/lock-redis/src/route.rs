@@ -80,6 +80,15 @@ impl Route {
         }
     }
 
+    /// The run of the server, if it is reached.
+    pub(crate) fn run_of_master(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Server(connection) => connection.run_of_server(),
+            #[cfg(feature = "cluster")]
+            Self::Slot(slot) => slot.cluster.owner(slot.shard)?.run_of_server(),
+        }
+    }
+
     /// Time-out of an operation.
     pub(crate) fn timeout(&self) -> Duration {
         match self {

@@ -60,10 +60,13 @@ impl Shards {
 
     /// Sends a command for every 128 requests of a shard, all at once.
     pub(crate) async fn hear(&self, requests: &[HearRequest]) -> Vec<Result<Timed<Heard>>> {
+        let wanted = self.config.min_replicas;
         if let Some(store) = self.single() {
-            return store.hear(requests).await;
+            return hear(store, requests, wanted).await;
         }
-        let hear = |store: Arc<Store>, part: Vec<HearRequest>| async move { store.hear(&part).await };
+        let hear = |store: Arc<Store>, part: Vec<HearRequest>| async move {
+            hear(&store, &part, wanted).await
+        };
         self.spread(requests, |request| &request.key, hear).await
     }
 
@@ -107,5 +110,16 @@ impl Shards {
         }
         // Each shard answers each of its requests.
         answers.into_iter().flatten().collect()
+    }
+}
+
+async fn hear(
+    store: &Arc<Store>,
+    requests: &[HearRequest],
+    wanted: u32,
+) -> Vec<Result<Timed<Heard>>> {
+    match wanted {
+        0 => store.hear(requests).await,
+        wanted => store.hear_counted(requests, wanted).await,
     }
 }

@@ -208,7 +208,13 @@ impl SubscriptionSupervisor {
         match self.keyspaces.mailbox_of_channel(channel) {
             // An unreadable message may have been any notice.
             Some(mailbox) => {
-                let notice = notify::parse(message).unwrap_or(Notice::MayHaveMissed);
+                let notice = match notify::parse(message).unwrap_or(Notice::MayHaveMissed) {
+                    // It counts when replicas have it, which the answer to the waiter tells.
+                    Notice::Granted(grant) if self.dialer.config.min_replicas > 0 => {
+                        Notice::Ask { key: grant.key, request: grant.request }
+                    }
+                    notice => notice,
+                };
                 self.mailboxes.tell(mailbox, notice);
             }
             // Something of the store was lost, whatever the message says.

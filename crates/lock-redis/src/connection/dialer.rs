@@ -99,11 +99,18 @@ pub(crate) struct Dialed {
     pub(crate) has_functions: bool,
     /// The server that was found.
     pub(crate) address: String,
+    /// The run of the server, another after each start.
+    pub(crate) run: Arc<str>,
 }
 
 impl Dialer {
     pub(crate) fn new(endpoint: Endpoint, config: RedisConfig) -> Self {
         Self { endpoint, config, last: Arc::default() }
+    }
+
+    /// The same for connections beside those of this, which it does not end.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.endpoint.clone(), self.config.clone())
     }
 
     /// Makes a connection, and ends the last.
@@ -123,7 +130,9 @@ impl Dialer {
             let answer = send(&mut connection, command).await;
             answer.map_err(|error| connect_failed(&error))
         };
-        let version = version(&ask(redis::cmd("INFO").arg("server")).await?)?;
+        let info = ask(redis::cmd("INFO").arg("server")).await?;
+        let version = version(&info)?;
+        let run = text(&info).and_then(|info| field(info, "run_id")).unwrap_or_default().into();
         ask(redis::cmd("CLIENT").arg("SETNAME").arg(&self.config.name)).await?;
         let peer = text(&ask(&mut Peer::ask()).await?).and_then(Peer::read);
         // The first time this ends no connection, but fails for a user without the permission, who
@@ -131,7 +140,7 @@ impl Dialer {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         ask(&mut last.unwrap_or_else(Peer::nobody).end()).await?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = peer;
-        Ok(Dialed { connection, pushes, has_functions: version >= FUNCTIONS, address })
+        Ok(Dialed { connection, pushes, has_functions: version >= FUNCTIONS, address, run })
     }
 
     /// Returns why a connection does not go to the right server any more, as soon as that is known.

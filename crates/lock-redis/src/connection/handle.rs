@@ -35,6 +35,8 @@ pub(crate) struct ConnectionHandle {
     pub(crate) health: Arc<ConnectionHealth>,
     /// The server.
     pub(crate) address: Arc<str>,
+    /// Its run, another after each start.
+    pub(crate) run: Arc<str>,
     /// `true` for a command of a slot that another node is moving to this one.
     #[cfg(feature = "cluster")]
     pub(crate) asks: bool,
@@ -113,12 +115,18 @@ impl ConnectionSlot {
 }
 
 impl ConnectionHandle {
-    pub(crate) fn new(connection: MultiplexedConnection, form: Form, address: &str) -> Self {
+    pub(crate) fn new(
+        connection: MultiplexedConnection,
+        form: Form,
+        address: &str,
+        run: Arc<str>,
+    ) -> Self {
         Self {
             connection,
             form,
             health: Arc::default(),
             address: address.into(),
+            run,
             #[cfg(feature = "cluster")]
             asks: false,
         }

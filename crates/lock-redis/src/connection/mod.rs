@@ -30,6 +30,7 @@ use crate::connection::supervisor::ConnectionSupervisor;
 use crate::error;
 use crate::keyspace::Keyspace;
 use crate::notify::Mailboxes;
+use crate::replicas::ReplicaCounter;
 use crate::reply;
 use crate::script::{Arg, Script, Scripts};
 use crate::topology::Endpoint;
@@ -89,6 +90,8 @@ pub(crate) struct Connection {
     turns: Arc<Semaphore>,
     /// Number of answers so far.
     answers: AtomicU64,
+    /// Counts replicas, where grants wait for them.
+    counter: Option<ReplicaCounter>,
     _supervisor: Supervised,
 }
 
@@ -151,17 +154,29 @@ impl Connection {
         mut first: Option<(ConnectionHandle, Pushes)>,
     ) -> Self {
         let (slot, mailboxes) = (Arc::clone(&supervisor.slot), Arc::clone(&supervisor.mailboxes));
+        let counter = (config.min_replicas > 0)
+            .then(|| ReplicaCounter::start(supervisor.dialer.another(), config.min_replicas));
         let supervisor =
             Supervised::spawn("connection", move || supervisor.clone().run(first.take()));
         let turns = Arc::new(Semaphore::new(TURNS));
         let (timeout, answers) = (config.timeout, AtomicU64::new(0));
-        Self { slot, mailboxes, timeout, turns, answers, _supervisor: supervisor }
+        Self { slot, mailboxes, timeout, turns, answers, counter, _supervisor: supervisor }
     }
 
     /// Returns `true` if this is the connection that there is.
     #[cfg(feature = "cluster")]
     pub(crate) fn is_current(&self, handle: &ConnectionHandle) -> bool {
         self.slot.open().is_some_and(|open| Arc::ptr_eq(&open.health, &handle.health))
+    }
+
+    /// The run of the server, if it is reached.
+    pub(crate) fn run_of_server(&self) -> Option<Arc<str>> {
+        self.slot.open().map(|handle| handle.run)
+    }
+
+    /// Counts replicas, where grants wait for them.
+    pub(crate) const fn counter(&self) -> Option<&ReplicaCounter> {
+        self.counter.as_ref()
     }
 
     /// The connection itself, if there is one.

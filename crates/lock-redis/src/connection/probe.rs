@@ -67,9 +67,13 @@ fn commands(keyspace: &Keyspace, config: &RedisConfig) -> Vec<Cmd> {
         commands.push(command(&["XREVRANGE", journal, "-", "+", "COUNT", "1"]));
         commands.push(command(&["XREAD", "COUNT", "1", "STREAMS", journal, "$"]));
     }
+    if config.min_replicas > 0 {
+        commands.push(command(&["WAIT", "0", "1"]));
+    }
     #[cfg(feature = "cluster")]
     if matches!(config.topology, crate::topology::Topology::Cluster(_)) {
         // The command that follows it is no different for it: the slot is not on its way.
+        commands.push(command(&["CLUSTER", "NODES"]));
         commands.push(command(&["ASKING"]));
         commands.push(command(&["GET", probe]));
     }

@@ -78,8 +78,9 @@ impl ConnectionSupervisor {
 
     /// Makes a connection to a store that is there.
     async fn attempt(&mut self) -> Result<(ConnectionHandle, Pushes)> {
-        let Dialed { connection, pushes, has_functions, address } = self.dialer.dial().await?;
-        let mut handle = ConnectionHandle::new(connection, Form::Scripts, &address);
+        let dialed = self.dialer.dial().await?;
+        let Dialed { connection, pushes, has_functions, address, run } = dialed;
+        let mut handle = ConnectionHandle::new(connection, Form::Scripts, &address, run);
         if has_functions && may_load_functions(&mut handle).await {
             handle.form = Form::Functions;
         }

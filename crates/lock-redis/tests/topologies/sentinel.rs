@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use lock_core::{
     AcquireRequest, Acquisition, ErrorKind, ListQuery, LockBackend, LockInspector, LockKey,
-    MailboxId, Notice, OwnerId, RequestId,
+    LockManager, MailboxId, Notice, OwnerId, RequestId,
 };
-use lock_redis::{RedisBackend, RedisConfig};
+use lock_redis::{RedisBackend, RedisConfig, fencing};
 use lock_testkit_redis::sentinel::SentinelSet;
+use lock_testkit_redis::server::RedisServer;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::conformance::{self, Servers};
@@ -132,6 +133,93 @@ async fn reader_of_a_replica_is_told_by_its_role() {
         assert!(Instant::now() < deadline, "the role is noticed");
         sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Grants keys while no replica gets them, and fails over: the keys that were granted, and those of
+/// them that another was granted afterwards, under a higher token.
+async fn lose_grants(min_replicas: u8) -> (usize, usize) {
+    const KEYS: usize = 10;
+    let set = SentinelSet::start().await;
+    let store = RedisBackend::connect(config(&set).with_min_replicas(min_replicas)).await.unwrap();
+    let before = store.acquire(&request("before")).await.unwrap();
+    let Acquisition::Granted(before) = before.value else { panic!("it is free") };
+    assert_eq!(before.replicas.is_some(), min_replicas > 0);
+    assert!(before.replicas.is_none_or(|replicas| replicas >= u32::from(min_replicas)));
+    // What the system holds back for a process that is stopped would still reach it.
+    for replica in &set.nodes()[1..] {
+        replica.kill().await;
+    }
+    let mut granted = Vec::new();
+    for number in 0..KEYS {
+        match store.acquire(&request(&format!("key-{number}"))).await {
+            Ok(answer) => match answer.value {
+                Acquisition::Granted(lease) => granted.push(lease),
+                other => panic!("{other:?}"),
+            },
+            Err(error) => {
+                assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, false));
+                let cause = error.source().unwrap().to_string();
+                assert_eq!(cause, "0 of 1 replicas have the grant: it is taken back");
+            }
+        }
+    }
+    let listed = store.list(&ListQuery::all()).await.unwrap().value.items.len();
+    assert_eq!(listed, granted.len() + 1, "what was refused is not held");
+    set.watchful().await;
+    set.nodes()[0].kill().await;
+    for replica in &set.nodes()[1..] {
+        replica.restart().await;
+    }
+    set.promoted(0).await;
+    let resource = RedisServer::start().await;
+    let resource = redis::Client::open(resource.url()).unwrap();
+    let mut resource = resource.get_multiplexed_async_connection().await.unwrap();
+    let mut twice = 0;
+    for first in &granted {
+        let key = first.key.as_str();
+        let deadline = Instant::now() + PATIENCE;
+        let second = loop {
+            match store.acquire(&request(key)).await {
+                Ok(answer) => break answer.value,
+                Err(_) => assert!(Instant::now() < deadline, "the new master is found"),
+            }
+            sleep(Duration::from_millis(10)).await;
+        };
+        if let Acquisition::Granted(second) = second {
+            assert!(first.token < second.token);
+            let mut write =
+                async |token| fencing::set(&mut resource, key, token, "").await.unwrap();
+            assert!(write(second.token).await && !write(first.token).await, "{key}");
+            twice += 1;
+        }
+    }
+    (granted.len(), twice)
+}
+
+#[tokio::test]
+async fn grant_that_no_replica_has_is_lost_with_the_master_or_taken_back_in_time() {
+    let (without, with) = tokio::join!(lose_grants(0), lose_grants(1));
+    println!("granted, and granted again: {without:?} without replicas, {with:?} with one");
+    assert_eq!((without, with), ((10, 10), (0, 0)));
+}
+
+#[tokio::test]
+async fn waiter_is_granted_when_replicas_have_it() {
+    let set = SentinelSet::start().await;
+    let store = RedisBackend::connect(config(&set).with_min_replicas(2)).await.unwrap();
+    let manager = LockManager::new(store, OwnerId::parse("alice").unwrap());
+    let first = manager.acquire("key").await.unwrap();
+    assert_eq!(first.lease().replicas, Some(2));
+    let waiter = manager.acquire("key").wait(PATIENCE).into_future();
+    let release = async {
+        while manager.inspect("key").await.unwrap().value.waiting == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        first.release().await.unwrap();
+    };
+    let (second, ()) = tokio::join!(waiter, release);
+    assert_eq!(second.unwrap().lease().replicas, Some(2), "it was heard, and not only noticed");
+    manager.shutdown().await;
 }
 
 #[tokio::test]
