@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, EvictRequest, Eviction, HearRequest,
-    Heard, LockBackend, MailboxId, NoticeStream, Release,
-    ReleaseRequest, RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest,
+    Heard, LockBackend, MailboxId, NoticeStream, Release, ReleaseRequest, RenewRequest, Renewal,
+    Result, Timed, Transfer, TransferRequest,
 };
 
 use crate::command;
@@ -63,7 +63,7 @@ impl RedisBackend {
     /// # Errors
     /// Like [`connect`](Self::connect).
     pub async fn from_client(client: &redis::Client, config: RedisConfig) -> Result<Self> {
-        let topology = config.topology.as_client(client.get_connection_info());
+        let topology = config.topology.like_client(client.get_connection_info());
         Self::start(RedisConfig { topology, ..config }, Time::default()).await
     }
 
@@ -83,7 +83,7 @@ impl RedisBackend {
     async fn start(config: RedisConfig, time: Time) -> Result<Self> {
         lock_redis_client::install_tls();
         let address = config.address();
-        let shards = Shards::open(config, command::scripts(time)).await;
+        let shards = Box::pin(Shards::open(config, command::scripts(time))).await;
         let shards = Arc::new(shards.map_err(|error| error.with_server(address))?);
         let (weak, interval) = (Arc::downgrade(&shards), shards.config.sweep_interval);
         let sweeper = Supervised::spawn("sweeper", move || command::sweep(weak.clone(), interval));
@@ -102,7 +102,7 @@ impl LockBackend for RedisBackend {
         let store = self.shards.of(&request.key);
         match self.shards.config.min_replicas {
             0 => store.acquire(request).await,
-            wanted => store.acquire_counted(request, wanted).await,
+            wanted => Box::pin(store.acquire_counted(request, wanted)).await,
         }
     }
 

@@ -84,22 +84,21 @@ mod cluster {
             let masters = cluster.masters();
             let (mut warnings, mut grants, mut store) = (Vec::new(), true, None);
             let mut shards: usize = 0;
-            for (((host, port), connection), of_node) in &masters {
+            for master in &masters {
                 let info = redis::cmd("INFO");
-                let node = format!("{host}:{port}");
-                let answer = match connection.command(Operation::Health, &info).await {
+                let answer = match master.connection.command(Operation::Health, &info).await {
                     Ok(answer) => answer,
                     Err(error) => {
-                        warnings.push(format!("{node}: {error}"));
+                        warnings.push(format!("{master}: {error}"));
                         grants = false;
                         continue;
                     }
                 };
                 let Some(info) = text(&answer) else { continue };
                 let of_node_health = health(info, &self.config, &[]);
-                shards += of_node.len();
+                shards += master.shards.len();
                 grants &= of_node_health.grants;
-                warnings.extend(of_node_health.warnings.iter().map(|it| format!("{node}: {it}")));
+                warnings.extend(of_node_health.warnings.iter().map(|it| format!("{master}: {it}")));
                 store.get_or_insert(of_node_health.store);
             }
             if shards < self.stores.len() && grants {

@@ -62,7 +62,6 @@ impl Shards {
         let reader = tokio::spawn(reader.read()).abort_handle();
         Ok(Box::pin(Events { events, reader }))
     }
-
 }
 
 impl Store {

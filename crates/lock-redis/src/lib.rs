@@ -33,6 +33,7 @@ mod store;
 mod subscription;
 mod telemetry;
 mod topology;
+mod weak_points;
 
 pub use backend::RedisBackend;
 pub use command::Repair;

@@ -19,7 +19,7 @@ impl Shards {
     /// Connects to the servers that `config` names.
     pub(crate) async fn open(config: RedisConfig, scripts: Scripts) -> Result<Self> {
         let endpoint = match &config.topology {
-            Topology::Server(server) => Endpoint::Server(client(server.clone())?),
+            Topology::Server(server) => Endpoint::Server(Box::new(client(server.clone())?)),
             #[cfg(feature = "sentinel")]
             Topology::Sentinel(sentinels) => {
                 let limit = config.connect_timeout;
@@ -43,7 +43,7 @@ impl Shards {
             scripts,
         );
         let route = Route::Server(Arc::new(connection.await?));
-        let capabilities = health::capabilities(&[route.clone()], &config).await?;
+        let capabilities = health::capabilities(std::slice::from_ref(&route), &config).await?;
         let stores = vec![Arc::new(Store::new(route, config.clone(), Arc::clone(keyspace)))];
         Ok(Self {
             stores,
@@ -67,7 +67,7 @@ mod cluster {
     use super::*;
     use crate::keyspace::Keyspace;
     use crate::route::Slot;
-    use crate::topology::cluster::{Cluster, Seeds};
+    use crate::topology::cluster::{Cluster, Master, Seeds};
 
     impl Shards {
         pub(super) async fn open_cluster(
@@ -116,7 +116,7 @@ mod cluster {
 
     /// A way to each master.
     fn cluster_routes(cluster: &Cluster, routes: &[Route]) -> Vec<Route> {
-        let masters = cluster.masters().into_iter().filter_map(|(_, shards)| shards.first().copied());
-        masters.map(|shard| routes[shard].clone()).collect()
+        let first = |master: Master| Some(routes[*master.shards.first()?].clone());
+        cluster.masters().into_iter().filter_map(first).collect()
     }
 }

@@ -97,7 +97,11 @@ async fn dial(dialer: &Dialer) -> Option<(MultiplexedConnection, Arc<str>)> {
     Some((connection, run))
 }
 
-async fn ask(connection: &mut MultiplexedConnection, key: &str, wanted: u32) -> Result<u32, String> {
+async fn ask(
+    connection: &mut MultiplexedConnection,
+    key: &str,
+    wanted: u32,
+) -> Result<u32, String> {
     let mut ask = redis::pipe();
     ask.cmd("SET").arg(key).arg("").arg("PX").arg(KEPT);
     ask.cmd("WAIT").arg(wanted).arg(LIMIT.as_millis() as u64);
@@ -175,7 +179,9 @@ impl Store {
         // The master that granted is the one before and after, or it is not known which it was.
         let connection = self.route.connection().await;
         let counted = match (connection.as_ref().and_then(|it| it.counter()), master) {
-            (Some(counter), Some(master)) if self.route.run_of_master().as_ref() == Some(&master) => {
+            (Some(counter), Some(master))
+                if self.route.run_of_master().as_ref() == Some(&master) =>
+            {
                 counter.count(master, self.keyspace.probe()).await
             }
             _ => Err("the master is another by now".to_owned()),

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use lock_core::{Error, Operation, Result, Timestamp};
 use redis::{Cmd, Value};
+use tokio::time::Instant;
 #[cfg(feature = "cluster")]
 use tokio::time::timeout_at;
-use tokio::time::Instant;
 
+use crate::connection::Connection;
 #[cfg(feature = "cluster")]
 use crate::connection::Failure;
-use crate::connection::Connection;
 use crate::connection::handle::ConnectionHandle;
 #[cfg(feature = "cluster")]
 use crate::error;
@@ -41,6 +41,7 @@ pub(crate) struct Slot {
     pub(crate) server: Arc<str>,
 }
 
+/// What is done in a cluster is boxed, so that the futures of one server are no larger for it.
 impl Route {
     /// Runs a script.
     pub(crate) async fn run(
@@ -53,7 +54,9 @@ impl Route {
         match self {
             Self::Server(connection) => connection.run(operation, script, keys, args).await,
             #[cfg(feature = "cluster")]
-            Self::Slot(slot) => slot.send(operation, &Message::Script(script, keys, args)).await,
+            Self::Slot(slot) => {
+                Box::pin(slot.send(operation, &Message::Script(script, keys, args))).await
+            }
         }
     }
 
@@ -63,7 +66,7 @@ impl Route {
             Self::Server(connection) => connection.command(operation, command).await,
             #[cfg(feature = "cluster")]
             Self::Slot(slot) => {
-                slot.send(operation, &Message::<String>::Command(command)).await
+                Box::pin(slot.send(operation, &Message::<String>::Command(command))).await
             }
         }
     }
@@ -75,7 +78,7 @@ impl Route {
             #[cfg(feature = "cluster")]
             Self::Slot(slot) => {
                 let deadline = Instant::now() + slot.timeout;
-                slot.ready_by(deadline, operation).await?.0.now(operation).await
+                Box::pin(slot.now(deadline, operation)).await
             }
         }
     }
@@ -105,7 +108,7 @@ impl Route {
             #[cfg(feature = "cluster")]
             Self::Slot(slot) => match slot.cluster.owner(slot.shard) {
                 Some(connection) => Some(connection),
-                None => slot.ready().await.map(|(connection, _)| connection),
+                None => Box::pin(slot.ready()).await.map(|(connection, _)| connection),
             },
         }
     }
@@ -118,7 +121,7 @@ impl Route {
                 Some((Arc::clone(connection), handle))
             }
             #[cfg(feature = "cluster")]
-            Self::Slot(slot) => slot.ready().await,
+            Self::Slot(slot) => Box::pin(slot.ready()).await,
         }
     }
 
@@ -139,7 +142,7 @@ impl Route {
             #[cfg(feature = "cluster")]
             Self::Slot(slot) => {
                 let message = Message::Script(script, keys, args);
-                slot.follow(answer, deadline, operation, &message).await
+                Box::pin(slot.follow(answer, deadline, operation, &message)).await
             }
         }
     }
@@ -226,6 +229,10 @@ impl Slot {
         }
     }
 
+    async fn now(&self, deadline: Instant, operation: Operation) -> Result<Timestamp> {
+        self.ready_by(deadline, operation).await?.0.now(operation).await
+    }
+
     async fn ready_by(
         &self,
         deadline: Instant,
@@ -242,8 +249,7 @@ impl Slot {
         message: &Message<'_, K>,
     ) -> Result<Value> {
         let begun = Instant::now();
-        let (mut connection, mut handle) =
-            self.ready_by(begun + self.timeout, operation).await?;
+        let (mut connection, mut handle) = self.ready_by(begun + self.timeout, operation).await?;
         let _turn = connection.turn().await.ok_or_else(|| self.unreachable(operation))?;
         let deadline = Instant::now() + self.timeout;
         if !connection.is_current(&handle) {

@@ -120,6 +120,6 @@ async fn hear(
 ) -> Vec<Result<Timed<Heard>>> {
     match wanted {
         0 => store.hear(requests).await,
-        wanted => store.hear_counted(requests, wanted).await,
+        wanted => Box::pin(store.hear_counted(requests, wanted)).await,
     }
 }

@@ -96,11 +96,25 @@ impl RedisCluster {
         }
     }
 
+    /// Waits until every node that runs is a master or a replica that is in step with one.
+    pub async fn in_step(&self) {
+        for node in self.nodes.iter().filter(|node| node.pid() != 0) {
+            until("the node is in step", async || {
+                let is_up = node.info("master_link_status").await.as_deref() == Some("up");
+                let nodes = node.command(&["CLUSTER", "NODES"]).await;
+                let has_slots = |line: &str| line.contains("myself") && line.split(' ').count() > 8;
+                is_up || nodes.lines().any(has_slots)
+            })
+            .await;
+        }
+    }
+
     /// The address of the store, for clients.
     #[must_use]
     pub fn url(&self) -> String {
         let hosts: Vec<_> = self.nodes.iter().map(|it| it.addr().to_string()).collect();
-        format!("redis+cluster://{}", hosts.join(","))
+        let scheme = if self.nodes[0].is_tls() { "rediss" } else { "redis" };
+        format!("{scheme}+cluster://{}", hosts.join(","))
     }
 
     /// The nodes: three that are masters at the start, and then a replica of each.

@@ -87,7 +87,8 @@ impl SentinelSet {
     #[must_use]
     pub fn url(&self) -> String {
         let hosts: Vec<_> = self.sentinels.iter().map(|it| it.addr().to_string()).collect();
-        format!("redis+sentinel://{}/{NAME}", hosts.join(","))
+        let scheme = if self.sentinels[0].is_tls() { "rediss" } else { "redis" };
+        format!("{scheme}+sentinel://{}/{NAME}", hosts.join(","))
     }
 
     /// The servers; the first was the master at the start.
@@ -104,12 +105,10 @@ impl SentinelSet {
 
     /// The number of the server that the sentinels name, by the first that answers.
     pub async fn master(&self) -> Option<usize> {
-        for sentinel in self.sentinels.iter().filter(|sentinel| sentinel.pid() != 0) {
-            let answer = sentinel.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]).await;
-            let port = answer.lines().nth(1).and_then(|port| port.parse::<u16>().ok());
-            return self.nodes.iter().position(|node| Some(node.port()) == port);
-        }
-        None
+        let sentinel = self.sentinels.iter().find(|sentinel| sentinel.pid() != 0)?;
+        let answer = sentinel.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]).await;
+        let port = answer.lines().nth(1).and_then(|port| port.parse::<u16>().ok());
+        self.nodes.iter().position(|node| Some(node.port()) == port)
     }
 
     /// Waits until another server than `old` is the master, and takes writes, and returns its number.

@@ -22,7 +22,7 @@ use crate::client::Client;
 pub use config::ServerConfig;
 use process::Process;
 #[cfg(feature = "tls")]
-pub use tls::Tls;
+pub use tls::{Authority, Tls};
 
 /// The longest that a server may take to start, stop or answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,6 +43,7 @@ pub struct RedisServer {
     port: Port,
     password: Option<String>,
     is_sentinel: bool,
+    is_tls: bool,
 }
 
 /// A reserved port, whether the server runs or not.
@@ -119,7 +120,9 @@ impl RedisServer {
         let port = if config.is_in_cluster() { Port::with_bus()? } else { Port::free()? };
         let password = config.password().map(str::to_owned);
         let is_sentinel = config.is_sentinel();
-        let server = Self { process: Mutex::default(), folder, port, password, is_sentinel };
+        let is_tls = config.is_tls;
+        let process = Mutex::default();
+        let server = Self { process, folder, port, password, is_sentinel, is_tls };
         let text = config.render(server.port(), &server.socket(), server.folder.path());
         std::fs::write(server.file("redis.conf"), text)?;
         Ok(server)
@@ -174,6 +177,11 @@ impl RedisServer {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port.number
+    }
+
+    /// Returns `true` if it speaks TLS alone.
+    pub(crate) const fn is_tls(&self) -> bool {
+        self.is_tls
     }
 
     /// The process's number; 0 if it was killed.

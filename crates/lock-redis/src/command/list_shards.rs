@@ -11,7 +11,7 @@ use crate::connection::Connection;
 use crate::error::foreign_cursor;
 use crate::reply;
 use crate::shards::Shards;
-use crate::topology::cluster::{Address, Cluster, no_master};
+use crate::topology::cluster::{Address, Cluster, Master, no_master};
 
 /// Progress of a walk over all masters.
 ///
@@ -69,16 +69,16 @@ impl ClusterWalk {
     async fn choose(&mut self, cluster: &Cluster) -> Result<Option<Arc<Connection>>> {
         let masters = cluster.masters();
         if let Some((node, shards)) = &mut self.node {
-            let now = masters.iter().find(|((address, _), _)| address == node);
-            shards.retain(|shard| now.is_some_and(|(_, now)| now.contains(shard)));
-            if let Some(((_, connection), _)) = now
+            let now = masters.iter().find(|master| master.node == *node);
+            shards.retain(|shard| now.is_some_and(|now| now.shards.contains(shard)));
+            if let Some(master) = now
                 && !shards.is_empty()
             {
-                return Ok(Some(Arc::clone(connection)));
+                return Ok(Some(Arc::clone(&master.connection)));
             }
         }
         (self.node, self.walk) = (None, Walk::default());
-        for ((node, connection), shards) in masters {
+        for Master { node, connection, shards } in masters {
             if shards.iter().all(|shard| self.listed.contains(shard)) {
                 continue;
             }
@@ -214,7 +214,8 @@ mod tests {
 
     #[test]
     fn foreign_cursors_are_none() {
-        for text in ["", "0", "1,2/one/3/0", "64/one:1/3/0", "1/one:1/64/0", "1/one:1/3/x", "a///0"] {
+        for text in ["", "0", "1,2/one/3/0", "64/one:1/3/0", "1/one:1/64/0", "1/one:1/3/x", "a///0"]
+        {
             assert!(ClusterWalk::parse(text, 64).is_none(), "{text}");
         }
     }

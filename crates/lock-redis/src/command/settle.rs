@@ -86,7 +86,7 @@ impl Shards {
             let masters = self.cluster.as_ref().map(|cluster| cluster.masters());
             let master = masters.unwrap_or_default().into_iter().nth(number);
             return match master {
-                Some(((_, connection), _)) => self.scan(&connection, at, "", STRIDE).await,
+                Some(master) => self.scan(&master.connection, at, "", STRIDE).await,
                 None => Ok((0, BTreeMap::new())),
             };
         }

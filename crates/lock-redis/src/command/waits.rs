@@ -87,10 +87,7 @@ fn begun(cursor: &Cursor, shards: usize) -> Result<(usize, Option<Cursor>)> {
 }
 
 impl Store {
-    async fn waits_of(
-        self: &Arc<Self>,
-        query: &WaitsQuery,
-    ) -> Result<Timed<Page<Waiter>>> {
+    async fn waits_of(self: &Arc<Self>, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
         let limit = (query.limit.get() as usize).min(PAGE);
         let after = query.cursor.as_ref().map(Wait::parse).transpose()?;
         let mut waits = self.waits_after(&query.of, after, limit + 1).await?;

@@ -2,8 +2,8 @@
 
 pub(crate) mod dialer;
 pub(crate) mod handle;
-pub(crate) mod supervised;
 pub(crate) mod probe;
+pub(crate) mod supervised;
 pub(crate) mod supervisor;
 
 use std::pin::pin;
@@ -22,9 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::RedisConfig;
 use crate::connection::dialer::{Connect, Dialer, Pushes};
-use crate::connection::handle::{
-    ConnectionHandle, ConnectionHealth, ConnectionSlot, is_over,
-};
+use crate::connection::handle::{ConnectionHandle, ConnectionHealth, ConnectionSlot, is_over};
 use crate::connection::supervised::Supervised;
 use crate::connection::supervisor::ConnectionSupervisor;
 use crate::error;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use lock_core::Result;
 use redis::{PushKind, RedisResult, ServerErrorKind, Value};
 
-use crate::connection::dialer::{Backoff, Connect, Dialed, Dialer, Pushes, connect_failed, within};
 use crate::connection::Places;
+use crate::connection::dialer::{Backoff, Connect, Dialed, Dialer, Pushes, connect_failed, within};
 use crate::connection::handle::{ConnectionHandle, ConnectionSlot, is_over, send};
 use crate::keyspace::Keyspace;
 use crate::notify::Mailboxes;
@@ -121,11 +121,7 @@ impl ConnectionSupervisor {
         }
     }
 
-    async fn call(
-        &self,
-        handle: &mut ConnectionHandle,
-        keyspace: &Keyspace,
-    ) -> RedisResult<Value> {
+    async fn call(&self, handle: &mut ConnectionHandle, keyspace: &Keyspace) -> RedisResult<Value> {
         let keys = [keyspace.token(), keyspace.layout()];
         let channel = keyspace.store_channel();
         let args = [Arg::Text(LAYOUT_VERSION), Arg::Bytes(&channel)];

@@ -11,9 +11,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::config::RedisConfig;
-use crate::connection::{Connection, Places};
 use crate::connection::dialer::Dialer;
 use crate::connection::supervised::Supervised;
+use crate::connection::{Connection, Places};
 use crate::error;
 use crate::keyspace::{Keyspace, Keyspaces};
 use crate::notify::Mailboxes;
@@ -44,7 +44,7 @@ pub(crate) struct Seeds {
 }
 
 impl Seeds {
-    pub(crate) fn as_client(&self, info: &ConnectionInfo) -> Self {
+    pub(crate) fn like_client(&self, info: &ConnectionInfo) -> Self {
         let node = url::tuned(info.clone());
         let same = |seed: &ConnectionInfo| {
             let (host, port) = host_and_port(seed);
@@ -61,6 +61,20 @@ impl fmt::Display for Seeds {
             write!(f, "{comma}{}", node.addr())?;
         }
         Ok(())
+    }
+}
+
+/// A master that has shards.
+#[derive(Debug)]
+pub(crate) struct Master {
+    pub(crate) node: Address,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) shards: Vec<usize>,
+}
+
+impl fmt::Display for Master {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.node.0, self.node.1)
     }
 }
 
@@ -90,7 +104,9 @@ pub(crate) struct Owners {
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cluster").field("seeds", &format_args!("{}", self.seeds)).finish_non_exhaustive()
+        f.debug_struct("Cluster")
+            .field("seeds", &format_args!("{}", self.seeds))
+            .finish_non_exhaustive()
     }
 }
 
@@ -156,15 +172,15 @@ impl Cluster {
         self.keyspaces.shards.len()
     }
 
-    /// The masters that have shards, and which.
-    pub(crate) fn masters(&self) -> Vec<((Address, Arc<Connection>), Vec<usize>)> {
+    /// The masters that have shards.
+    pub(crate) fn masters(&self) -> Vec<Master> {
         let nodes: Vec<_> = self.owners.borrow().nodes.clone().into_iter().collect();
-        let with_shards = |node: (Address, Arc<Connection>)| {
-            let shards = self.shards_of(&node.0);
-            (node, shards)
+        let master = |(node, connection)| {
+            let shards = self.shards_of(&node);
+            Master { node, connection, shards }
         };
-        let masters = nodes.into_iter().map(with_shards);
-        masters.filter(|(_, shards)| !shards.is_empty()).collect()
+        let masters = nodes.into_iter().map(master);
+        masters.filter(|master| !master.shards.is_empty()).collect()
     }
 
     /// The owners, and their changes.
@@ -247,7 +263,7 @@ impl Cluster {
 
     fn dialer(&self, node: &Address) -> Result<Dialer> {
         let server = at(&self.seeds.nodes[0], &node.0, node.1);
-        Ok(Dialer::new(Endpoint::Server(client(server)?), self.config.clone()))
+        Ok(Dialer::new(Endpoint::Server(Box::new(client(server)?)), self.config.clone()))
     }
 
     /// Asks some nodes for the owners of all slots.
@@ -274,7 +290,8 @@ impl Cluster {
         let mut kind = ErrorKind::Unavailable;
         for node in self.seeds.nodes.iter().cloned().chain(known) {
             let address = node.addr().to_string();
-            let dialer = Dialer::new(Endpoint::Server(client(node)?), self.config.clone());
+            let dialer =
+                Dialer::new(Endpoint::Server(Box::new(client(node)?)), self.config.clone());
             let cause = match timeout(limit, dialer.dial()).await {
                 Ok(Ok(dialed)) => match View::ask(dialed.connection, &dialed.address).await {
                     Ok(view) => return Ok(view),
@@ -323,7 +340,10 @@ impl Cluster {
     /// Returns `true` if every slot has an owner that is reached.
     fn is_whole(&self) -> bool {
         let owners = self.owners.borrow();
-        owners.of_slots.iter().all(|owner| owner.as_ref().is_some_and(|it| it.open_handle().is_some()))
+        owners
+            .of_slots
+            .iter()
+            .all(|owner| owner.as_ref().is_some_and(|it| it.open_handle().is_some()))
     }
 }
 

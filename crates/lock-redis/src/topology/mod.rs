@@ -37,13 +37,13 @@ pub(crate) enum Topology {
 impl Topology {
     /// The same servers, with the login and the certificates of this client. One server is that of
     /// the client.
-    pub(crate) fn as_client(self, info: &ConnectionInfo) -> Self {
+    pub(crate) fn like_client(self, info: &ConnectionInfo) -> Self {
         match self {
             Self::Server(_) => Self::Server(url::tuned(info.clone())),
             #[cfg(feature = "sentinel")]
-            Self::Sentinel(sentinels) => Self::Sentinel(sentinels.as_client(info)),
+            Self::Sentinel(sentinels) => Self::Sentinel(sentinels.like_client(info)),
             #[cfg(feature = "cluster")]
-            Self::Cluster(seeds) => Self::Cluster(seeds.as_client(info)),
+            Self::Cluster(seeds) => Self::Cluster(seeds.like_client(info)),
         }
     }
 }
@@ -65,7 +65,7 @@ impl fmt::Display for Topology {
 #[derive(Clone, Debug)]
 pub(crate) enum Endpoint {
     /// Always to the same server.
-    Server(Client),
+    Server(Box<Client>),
     /// To the master that the sentinels name.
     #[cfg(feature = "sentinel")]
     Sentinel(Arc<Sentinel>),
@@ -78,7 +78,7 @@ impl Endpoint {
     /// The server to connect to now.
     pub(crate) async fn find(&self) -> Result<Client> {
         match self {
-            Self::Server(client) => Ok(client.clone()),
+            Self::Server(client) => Ok(Client::clone(client)),
             #[cfg(feature = "sentinel")]
             Self::Sentinel(sentinel) => sentinel.find().await,
             #[cfg(feature = "cluster")]

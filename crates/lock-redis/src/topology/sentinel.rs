@@ -11,8 +11,10 @@ use tokio::time::timeout;
 
 use crate::connection::dialer::connect_failed;
 use crate::connection::handle::send;
+use crate::error;
 use crate::reply;
 use crate::topology::{at, client, host_and_port, url};
+use crate::weak_points::Watched;
 
 /// Mean time between two looks at whether the master is still the master.
 const LOOK: Duration = Duration::from_millis(600);
@@ -28,7 +30,7 @@ pub(crate) struct Sentinels {
 }
 
 impl Sentinels {
-    pub(crate) fn as_client(self, info: &ConnectionInfo) -> Self {
+    pub(crate) fn like_client(self, info: &ConnectionInfo) -> Self {
         let node = url::tuned(info.clone());
         let same = |sentinel: ConnectionInfo| {
             let (host, port) = host_and_port(&sentinel);
@@ -104,6 +106,25 @@ impl Sentinel {
                 return format!("the master became a {role}");
             }
         }
+    }
+
+    /// What a sentinel knows of the others.
+    pub(crate) async fn watched(&self) -> Result<Watched> {
+        self.ask().await?;
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let unreachable = || error::unreachable(Operation::Health, None);
+        let mut connection = open.ok_or_else(unreachable)?;
+        let mut ask = redis::cmd("SENTINEL");
+        ask.arg("MASTER").arg(&self.name);
+        let answer = timeout(self.limit, send(&mut connection, &ask)).await;
+        let answer = answer.map_err(|_| unreachable())?;
+        let fields = answer.map_err(|error| error::failed(Operation::Health, &error))?;
+        let Value::Map(fields) = fields else { return Err(error::corrupt(Operation::Health)) };
+        let number = |name: &str| {
+            let named = fields.iter().find(|(field, _)| reply::text(field) == Some(name));
+            named.and_then(|(_, value)| reply::text(value)?.parse::<usize>().ok()).unwrap_or(0)
+        };
+        Ok(Watched { sentinels: number("num-other-sentinels") + 1, quorum: number("quorum") })
     }
 
     /// The address of the master, from the first sentinel that knows it.

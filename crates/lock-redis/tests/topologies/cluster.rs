@@ -168,7 +168,8 @@ async fn slot_that_moved_is_followed_and_one_that_moves_does_no_harm() {
     let mut of_shard = (0..).map(|number| format!("key-{number}"));
     let mut in_first = async || loop {
         let key = of_shard.next().unwrap();
-        let slot: u16 = cluster.nodes()[0].command(&["CLUSTER", "KEYSLOT", &key]).await.parse().unwrap();
+        let slot: u16 =
+            cluster.nodes()[0].command(&["CLUSTER", "KEYSLOT", &key]).await.parse().unwrap();
         if slot < 256 {
             return key;
         }

@@ -1,4 +1,4 @@
-//! The store beyond one server: the master that sentinels name.
+//! The store beyond one server: the master that sentinels name, and the masters of a cluster.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -6,4 +6,6 @@
 mod cluster;
 mod conformance;
 mod load;
+#[cfg(all(feature = "cluster", feature = "tls-rustls"))]
+mod rights;
 mod sentinel;

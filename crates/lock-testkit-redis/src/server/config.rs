@@ -20,6 +20,7 @@ pub struct ServerConfig {
     is_durable: bool,
     is_sentinel: bool,
     is_in_cluster: bool,
+    pub(super) is_tls: bool,
 }
 
 impl ServerConfig {
@@ -76,8 +77,12 @@ impl ServerConfig {
 
     /// The text of the configuration file.
     pub(super) fn render(&self, port: u16, socket: &Path, folder: &Path) -> String {
+        let ports = match self.is_tls {
+            true => format!("port 0\ntls-port {port}"),
+            false => format!("port {port}"),
+        };
         let mut text = format!(
-            "bind 127.0.0.1\nport {port}\nunixsocket \"{}\"\ndir \"{}\"\nsave \"\"\n",
+            "bind 127.0.0.1\n{ports}\nunixsocket \"{}\"\ndir \"{}\"\nsave \"\"\n",
             socket.display(),
             folder.display(),
         );
@@ -87,6 +92,7 @@ impl ServerConfig {
         }
         if self.is_in_cluster {
             text += "cluster-enabled yes\n";
+            text += if self.is_tls { "tls-cluster yes\n" } else { "" };
         }
         for (name, value) in &self.lines {
             let value = if value.is_empty() { "\"\"" } else { value };
