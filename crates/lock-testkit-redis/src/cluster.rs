@@ -2,7 +2,9 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
-use crate::server::{RedisServer, ServerConfig, until};
+use tokio::time::{Instant, sleep};
+
+use crate::server::{GLANCE, PATIENCE, RedisServer, ServerConfig};
 
 /// The number of masters, and of slots.
 const MASTERS: usize = 3;
@@ -30,7 +32,7 @@ impl RedisCluster {
     pub async fn start_with(config: ServerConfig) -> Self {
         let config = config
             .in_cluster()
-            .with("cluster-node-timeout", "15000")
+            .with("cluster-node-timeout", "2000")
             .with("cluster-require-full-coverage", "no")
             .with("cluster-allow-replica-migration", "no")
             .with("cluster-replica-validity-factor", "0")
@@ -53,20 +55,32 @@ impl RedisCluster {
             add.extend(slots.iter().map(String::as_str));
             assert_eq!(master.command(&add).await, "OK");
         }
-        for node in &cluster.nodes {
-            for other in &cluster.nodes {
+        for (number, node) in cluster.nodes.iter().enumerate() {
+            for other in &cluster.nodes[number + 1..] {
                 let port = other.port().to_string();
                 assert_eq!(node.command(&["CLUSTER", "MEET", "127.0.0.1", &port]).await, "OK");
             }
         }
+        for node in &cluster.nodes {
+            until!("the nodes have met", {
+                let nodes = node.command(&["CLUSTER", "NODES"]).await;
+                nodes.lines().filter(|line| !line.is_empty()).count() == 2 * MASTERS
+                    && !nodes.contains("handshake")
+            });
+        }
         cluster.assign_replicas().await;
+        cluster.set_timeout("15000").await;
         cluster
     }
 
     /// Makes every node notice within a second that another is down.
     pub async fn watchful(&self) {
+        self.set_timeout("1000").await;
+    }
+
+    async fn set_timeout(&self, millis: &str) {
         for node in &self.nodes {
-            let set = ["CONFIG", "SET", "cluster-node-timeout", "1000"];
+            let set = ["CONFIG", "SET", "cluster-node-timeout", millis];
             assert_eq!(node.command(&set).await, "OK");
         }
     }
@@ -74,13 +88,12 @@ impl RedisCluster {
     async fn assign_replicas(&self) {
         for (number, replica) in self.nodes.iter().enumerate().skip(MASTERS) {
             let master = &self.ids[number - MASTERS];
-            until("the node is a replica", async || {
+            until!("the node is a replica", {
                 replica.command(&["CLUSTER", "REPLICATE", master]).await == "OK"
-            })
-            .await;
+            });
         }
         for (number, node) in self.nodes.iter().enumerate() {
-            until("the node knows all", async || {
+            until!("the node knows all", {
                 let info = node.command(&["CLUSTER", "INFO"]).await;
                 let nodes = node.command(&["CLUSTER", "NODES"]).await;
                 let replicas = nodes.lines().filter(|line| line.contains("slave")).count();
@@ -91,21 +104,19 @@ impl RedisCluster {
                     && nodes.matches(" connected").count() == 2 * MASTERS
                     && replicas == MASTERS
                     && is_up
-            })
-            .await;
+            });
         }
     }
 
     /// Waits until every node that runs is a master or a replica that is in step with one.
     pub async fn in_step(&self) {
         for node in self.nodes.iter().filter(|node| node.pid() != 0) {
-            until("the node is in step", async || {
+            until!("the node is in step", {
                 let is_up = node.info("master_link_status").await.as_deref() == Some("up");
                 let nodes = node.command(&["CLUSTER", "NODES"]).await;
                 let has_slots = |line: &str| line.contains("myself") && line.split(' ').count() > 8;
                 is_up || nodes.lines().any(has_slots)
-            })
-            .await;
+            });
         }
     }
 
@@ -148,13 +159,12 @@ impl RedisCluster {
             if number == old || node.pid() == 0 {
                 continue;
             }
-            until("another node has the slot", async || {
+            until!("another node has the slot", {
                 if let Some(owner) = self.owner_by(node, slot).await {
                     promoted = owner;
                 }
                 promoted != old
-            })
-            .await;
+            });
         }
         promoted
     }

@@ -2,7 +2,9 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
-use crate::server::{RedisServer, ServerConfig, until};
+use tokio::time::{Instant, sleep};
+
+use crate::server::{GLANCE, PATIENCE, RedisServer, ServerConfig};
 
 /// The name of the master.
 const NAME: &str = "locks";
@@ -39,10 +41,9 @@ impl SentinelSet {
             nodes.push(RedisServer::start_with(node.clone().with("replicaof", &address)).await);
         }
         for replica in &nodes[1..] {
-            until("the replica is in step", async || {
+            until!("the replica is in step", {
                 replica.info("master_link_status").await.as_deref() == Some("up")
-            })
-            .await;
+            });
         }
         let watch = sentinel
             .sentinel()
@@ -55,11 +56,10 @@ impl SentinelSet {
         }
         let set = Self { nodes, sentinels };
         for sentinel in 0..SENTINELS {
-            until("the sentinel knows all", async || {
+            until!("the sentinel knows all", {
                 let fields = set.watched(sentinel).await;
                 fields.0 == SENTINELS - 1 && fields.1 == REPLICAS
-            })
-            .await;
+            });
         }
         set
     }
@@ -114,13 +114,12 @@ impl SentinelSet {
     /// Waits until another server than `old` is the master, and takes writes, and returns its number.
     pub async fn promoted(&self, old: usize) -> usize {
         let mut promoted = old;
-        until("another master is promoted", async || {
+        until!("another master is promoted", {
             if let Some(master) = self.master().await {
                 promoted = master;
             }
             promoted != old && self.nodes[promoted].info("role").await.as_deref() == Some("master")
-        })
-        .await;
+        });
         promoted
     }
 }

@@ -27,7 +27,7 @@ pub use tls::{Authority, Tls};
 /// The longest that a server may take to start, stop or answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Polling interval.
-const GLANCE: Duration = Duration::from_millis(2);
+pub(crate) const GLANCE: Duration = Duration::from_millis(2);
 
 /// A server of Redis or Valkey with a folder, a port and a unix socket of its own.
 ///
@@ -224,7 +224,7 @@ impl RedisServer {
     /// Stops the server as if its machine hung: connections stay, nothing is answered.
     pub async fn pause(&self) {
         self.signal(Signal::STOP);
-        until("the server is stopped", async || self.state() == Some('T')).await;
+        until!("the server is stopped", self.state() == Some('T'));
     }
 
     /// Lets a paused server go on.
@@ -299,13 +299,4 @@ impl RedisServer {
 
 fn is_clash(log: &str) -> bool {
     log.contains("Address already in use")
-}
-
-/// Looks again and again until something holds.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "in time: {what}");
-        sleep(GLANCE).await;
-    }
 }

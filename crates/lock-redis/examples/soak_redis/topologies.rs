@@ -98,17 +98,18 @@ impl Target for Sentinel {
 pub(crate) struct Cluster(RedisCluster);
 
 impl Cluster {
+    async fn slot_of(&self, name: &str) -> u16 {
+        let node = self.0.nodes().iter().find(|node| node.pid() != 0).expect("a node runs");
+        node.command(&["CLUSTER", "KEYSLOT", name]).await.parse().expect("a slot")
+    }
+
     /// The slot in which the shard of a lock lies.
     async fn slot(&self, key: &str) -> u16 {
-        let slot = |name: String| async move {
-            let node = self.0.nodes().iter().find(|node| node.pid() != 0).expect("a node runs");
-            node.command(&["CLUSTER", "KEYSLOT", &name]).await.parse::<u16>().expect("a slot")
-        };
-        let shard = slot(key.to_owned()).await / 256;
+        let shard = self.slot_of(key).await / 256;
         for node in self.0.nodes() {
             let names = node.command(&["KEYS", &format!("{{lock:{shard}:*}}:token")]).await;
             if let Some(name) = names.lines().find(|name| !name.is_empty()) {
-                return slot(name.to_owned()).await;
+                return self.slot_of(name).await;
             }
         }
         panic!("the shard is nowhere");

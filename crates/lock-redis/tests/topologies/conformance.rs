@@ -94,10 +94,8 @@ pub(crate) fn run<S: Servers>() {
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(case) = {
-                    let next = cases.lock().unwrap().next();
-                    next
-                } {
+                let next = || cases.lock().unwrap().next();
+                while let Some(case) = next() {
                     NEEDS_JOURNAL.set(case.name.starts_with("events::"));
                     match lock_testkit::run::<Shared<S>>(&case) {
                         Ok(()) => passed.fetch_add(1, Ordering::Relaxed),
