@@ -180,24 +180,3 @@ async fn a_server_dies_with_the_process_that_started_it() {
     };
     timeout(TOO_LONG, gone).await.unwrap();
 }
-
-#[tokio::test]
-async fn sentinels_name_the_master_and_promote_another() {
-    let set = lock_testkit_redis::sentinel::SentinelSet::start().await;
-    assert_eq!(set.master().await, Some(0));
-    set.watchful().await;
-    set.nodes()[0].kill().await;
-    let promoted = set.promoted(0).await;
-    assert_eq!(set.nodes()[promoted].command(&["SET", "key", "value"]).await, "OK");
-}
-
-#[tokio::test]
-async fn cluster_has_an_owner_of_each_slot_and_promotes_a_replica() {
-    let cluster = lock_testkit_redis::cluster::RedisCluster::start().await;
-    for (slot, owner) in [(0, 0), (8000, 1), (16_383, 2)] {
-        assert_eq!(cluster.owner(slot).await, owner);
-    }
-    cluster.watchful().await;
-    cluster.nodes()[2].kill().await;
-    assert_eq!(cluster.promoted(16_383, 2).await, 5);
-}

@@ -142,16 +142,14 @@ fn cluster(scheme: &str, rest: &str) -> Result<Topology, InvalidInput> {
     Ok(Topology::Cluster(crate::topology::cluster::Seeds { nodes }))
 }
 
-#[cfg(all(test, feature = "sentinel", feature = "cluster"))]
+#[cfg(test)]
+#[cfg(all(feature = "sentinel", feature = "cluster"))]
 mod tests {
     use super::*;
 
     fn sentinels(url: &str) -> crate::topology::sentinel::Sentinels {
-        match parse(url) {
-            Ok(Topology::Sentinel(sentinels)) => sentinels,
-            Ok(other) => panic!("{url} is {other}"),
-            Err(error) => panic!("{url}: {error}"),
-        }
+        let Ok(Topology::Sentinel(sentinels)) = parse(url) else { panic!("{url} names sentinels") };
+        sentinels
     }
 
     #[test]

@@ -57,6 +57,17 @@ async fn acquire(store: &RedisBackend, key: &str) -> Lease {
     }
 }
 
+/// All on one cluster, as its start takes longer than each of them.
+#[tokio::test]
+async fn store_is_spread_over_a_cluster_whose_slots_move() {
+    let cluster = RedisCluster::start().await;
+    number_of_shards_is_fixed(&cluster).await;
+    commands_are_spread_over_the_masters(&cluster).await;
+    waits_are_found_in_all_shards_page_by_page(&cluster).await;
+    leases_are_listed_over_all_masters_while_slots_move(&cluster).await;
+    slot_that_moved_is_followed_and_one_that_moves_does_no_harm(&cluster).await;
+}
+
 #[tokio::test]
 async fn failover_serves_all_waiters() {
     let cluster = RedisCluster::start().await;
@@ -97,10 +108,9 @@ async fn looks(cluster: &RedisCluster, except: usize) -> u64 {
     sum
 }
 
-#[tokio::test]
-async fn leases_are_listed_over_all_masters_while_slots_move() {
-    let cluster = RedisCluster::start().await;
-    let store = RedisBackend::connect(config(&cluster)).await.unwrap();
+async fn leases_are_listed_over_all_masters_while_slots_move(cluster: &RedisCluster) {
+    let store =
+        RedisBackend::connect(config(cluster).with_prefix("listed").unwrap()).await.unwrap();
     let names: BTreeSet<_> = (0..300).map(|number| format!("key-{number}")).collect();
     for name in &names {
         acquire(&store, name).await;
@@ -108,13 +118,13 @@ async fn leases_are_listed_over_all_masters_while_slots_move() {
     assert_eq!(list(&store, async |_| ()).await.len(), names.len(), "each is listed once");
     let mut slots = Vec::new();
     for shard in [0, 5, 20, 30, 63] {
-        slots.push(slot(&cluster, shard).await);
+        slots.push(slot(cluster, "listed", shard).await);
     }
     let mut found = BTreeSet::new();
     found.extend(
         list(&store, async |page: usize| {
             if let Some(slot) = slots.get(page) {
-                move_slot(&cluster, *slot).await;
+                move_slot(cluster, *slot).await;
             }
         })
         .await,
@@ -139,8 +149,8 @@ async fn list(store: &RedisBackend, mut after_page: impl AsyncFnMut(usize)) -> V
 }
 
 /// The slot of a shard of the store.
-async fn slot(cluster: &RedisCluster, shard: u16) -> u16 {
-    let begin = format!("{{lock:{shard}:");
+async fn slot(cluster: &RedisCluster, prefix: &str, shard: u16) -> u16 {
+    let begin = format!("{{{prefix}:{shard}:");
     for node in cluster.nodes() {
         let keys = node.command(&["KEYS", &format!("{begin}*}}:token")]).await;
         if let Some(key) = keys.lines().find(|key| key.starts_with(&begin)) {
@@ -160,10 +170,8 @@ async fn move_slot(cluster: &RedisCluster, slot: u16) {
     cluster.end_move(slot, to).await;
 }
 
-#[tokio::test]
-async fn slot_that_moved_is_followed_and_one_that_moves_does_no_harm() {
-    let cluster = RedisCluster::start().await;
-    let store = RedisBackend::connect(config(&cluster)).await.unwrap();
+async fn slot_that_moved_is_followed_and_one_that_moves_does_no_harm(cluster: &RedisCluster) {
+    let store = RedisBackend::connect(config(cluster).with_prefix("moved").unwrap()).await.unwrap();
     // By `CLUSTER KEYSLOT`, these locks are of the first and the second 64th of the slots.
     let mut of_shard = (0..).map(|number| format!("key-{number}"));
     let mut in_first = async || loop {
@@ -176,9 +184,11 @@ async fn slot_that_moved_is_followed_and_one_that_moves_does_no_harm() {
     };
     let (one, two, three) = (in_first().await, in_first().await, in_first().await);
     let held = acquire(&store, &one).await;
-    let slot = slot(&cluster, 0).await;
-    cluster.begin_move(slot, 0, 1).await;
-    while !cluster.move_keys(slot, 0, 1, 100).await {}
+    let slot = slot(cluster, "moved", 0).await;
+    let from = cluster.owner(slot).await;
+    let to = (from + 1) % 3;
+    cluster.begin_move(slot, from, to).await;
+    while !cluster.move_keys(slot, from, to, 100).await {}
     // A command of one key is asked for at the node that gets the slot.
     let released = store.release(&ReleaseRequest::new(held.name())).await.unwrap();
     assert_eq!(released.value, Release::Released);
@@ -186,16 +196,14 @@ async fn slot_that_moved_is_followed_and_one_that_moves_does_no_harm() {
     let error = store.acquire(&request(&two)).await.unwrap_err();
     assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, false), "{error:?}");
     assert!(error.source().unwrap().to_string().contains("TryAgain"), "{error:?}");
-    cluster.end_move(slot, 1).await;
+    cluster.end_move(slot, to).await;
     let moved = acquire(&store, &three).await;
     assert!(held.token < moved.token);
     assert_eq!(acquire(&store, &one).await.key.as_str(), one);
 }
 
-#[tokio::test]
-async fn number_of_shards_is_fixed() {
-    let cluster = RedisCluster::start().await;
-    let config = config(&cluster);
+async fn number_of_shards_is_fixed(cluster: &RedisCluster) {
+    let config = config(cluster);
     let with = |shards| config.clone().with_shards(NonZeroU16::new(shards).unwrap()).unwrap();
     let refused = async |config: RedisConfig, words: &str| {
         let error = RedisBackend::connect(config).await.unwrap_err();
@@ -208,7 +216,7 @@ async fn number_of_shards_is_fixed() {
     refused(with(32), "in 64 shards, and ours is layout 1 in 32 shards").await;
     refused(with(1), "in 64 shards, and ours is layout 1 in 1 shard").await;
     // A client of one server, at the node that has the slot, would not see the shards.
-    let owner = cluster.owner(slot_of(&cluster, "{lock:0}").await).await;
+    let owner = cluster.owner(slot_of(cluster, "{lock:0}").await).await;
     let alone = RedisConfig::parse(&cluster.nodes()[owner].url()).unwrap();
     refused(alone.clone(), "shards 64").await;
     // Neither is a store of one shard divided.
@@ -229,10 +237,8 @@ async fn server_that_is_no_cluster_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
 }
 
-#[tokio::test]
-async fn waits_are_found_in_all_shards_page_by_page() {
-    let cluster = RedisCluster::start().await;
-    let store = RedisBackend::connect(config(&cluster)).await.unwrap();
+async fn waits_are_found_in_all_shards_page_by_page(cluster: &RedisCluster) {
+    let store = RedisBackend::connect(config(cluster).with_prefix("waits").unwrap()).await.unwrap();
     let mut expected = BTreeSet::new();
     for number in 0..25 {
         let key = format!("key-{number}");
@@ -260,10 +266,9 @@ async fn waits_are_found_in_all_shards_page_by_page() {
     }
 }
 
-#[tokio::test]
-async fn commands_are_spread_over_the_masters() {
-    let cluster = RedisCluster::start().await;
-    let store = RedisBackend::connect(config(&cluster)).await.unwrap();
+async fn commands_are_spread_over_the_masters(cluster: &RedisCluster) {
+    let store =
+        RedisBackend::connect(config(cluster).with_prefix("spread").unwrap()).await.unwrap();
     let mut before = Vec::new();
     for node in &cluster.nodes()[..3] {
         before.push(calls(node).await);

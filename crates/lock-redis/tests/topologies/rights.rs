@@ -91,15 +91,13 @@ async fn suffice_and_are_needed(nodes: &[RedisServer], url: &str, line: &str) {
 }
 
 #[tokio::test]
-async fn rights_behind_sentinels_suffice_and_each_is_needed() {
-    let set = SentinelSet::start().await;
-    suffice_and_are_needed(set.nodes(), &set.url(), "# behind sentinels: ").await;
-}
-
-#[tokio::test]
-async fn rights_in_a_cluster_suffice_and_each_is_needed() {
-    let cluster = RedisCluster::start().await;
-    suffice_and_are_needed(cluster.nodes(), &cluster.url(), "# in a cluster: ").await;
+async fn rights_that_are_named_suffice_and_each_is_needed() {
+    let (set, cluster) = tokio::join!(SentinelSet::start(), RedisCluster::start());
+    let (sentinel, cluster_url) = (set.url(), cluster.url());
+    tokio::join!(
+        suffice_and_are_needed(set.nodes(), &sentinel, "# behind sentinels: "),
+        suffice_and_are_needed(cluster.nodes(), &cluster_url, "# in a cluster: "),
+    );
 }
 
 /// Connects by TLS with the certificate of an authority.
@@ -121,8 +119,10 @@ async fn topologies_are_reached_by_tls() {
     }
     let authority = Authority::create();
     let config = ServerConfig::new().over_tls(&authority);
-    let set = SentinelSet::start_with(config.clone(), config.clone()).await;
+    let (set, cluster) = tokio::join!(
+        SentinelSet::start_with(config.clone(), config.clone()),
+        RedisCluster::start_with(config.clone()),
+    );
     use_store(&by_tls(&set.url(), &set.nodes()[0], &authority).await).await.unwrap();
-    let cluster = RedisCluster::start_with(config).await;
     use_store(&by_tls(&cluster.url(), &cluster.nodes()[0], &authority).await).await.unwrap();
 }

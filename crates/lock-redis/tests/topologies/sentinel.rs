@@ -68,6 +68,53 @@ async fn failover_serves_all_waiters() {
     assert!(recovered < Duration::from_secs(2), "all keys were granted after {recovered:?}");
 }
 
+/// Cuts the master off from its replicas and sentinels, while its clients still reach it.
+async fn isolate(set: &SentinelSet) {
+    let master = &set.nodes()[0];
+    assert_eq!(master.command(&["CONFIG", "SET", "requirepass", "secret"]).await, "OK");
+    let mut client = master.client().await.unwrap();
+    assert_eq!(client.command(&["AUTH", "secret"]).await.unwrap(), "OK");
+    let list = client.command(&["CLIENT", "LIST"]).await.unwrap();
+    for line in list.lines() {
+        let word = |name: &str| line.split(' ').find_map(|word| word.strip_prefix(name));
+        let is_replica = word("flags=").is_some_and(|flags| flags.contains('S'));
+        let is_sentinel = word("name=").is_some_and(|name| name.starts_with("sentinel-"));
+        if let Some(id) = word("id=").filter(|_| is_replica || is_sentinel) {
+            client.command(&["CLIENT", "KILL", "ID", id]).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_of_a_master_that_is_cut_off_move_to_the_new_one() {
+    let set = SentinelSet::start().await;
+    let load = Load::start(&config(&set)).await;
+    load.all_served().await;
+    set.watchful().await;
+    isolate(&set).await;
+    let cut_off = Instant::now();
+    let promoted = set.promoted(0).await;
+    let took = cut_off.elapsed();
+    let deadline = Instant::now() + Duration::from_secs(2);
+    // A store that is told of the new master is on it within two seconds.
+    while clients(&set, promoted).await < 8 {
+        assert!(Instant::now() < deadline, "all clients are at the new master");
+        sleep(Duration::from_millis(10)).await;
+    }
+    let recovered = load.all_served().await;
+    let Report { grants, overlaps, refused } = load.end().await;
+    println!(
+        "promoted after {took:?}, all keys granted {recovered:?} later; {grants} grants, \
+         {overlaps} overlaps, {refused} writes refused"
+    );
+}
+
+/// The number of connections of stores to a server.
+async fn clients(set: &SentinelSet, node: usize) -> usize {
+    let list = set.nodes()[node].command(&["CLIENT", "LIST"]).await;
+    list.lines().filter(|line| line.contains(" name=lock ")).count()
+}
+
 #[tokio::test]
 async fn demoted_master_is_refused_and_the_new_one_found() {
     let set = SentinelSet::start().await;
@@ -106,33 +153,24 @@ async fn demoted_master_is_refused_and_the_new_one_found() {
 #[tokio::test]
 async fn master_that_became_a_replica_is_refused_though_no_sentinel_says_so() {
     let set = SentinelSet::start().await;
-    let store = RedisBackend::connect(config(&set)).await.unwrap();
+    let store =
+        RedisBackend::connect(config(&set).with_timeout(Duration::from_millis(300))).await.unwrap();
     for sentinel in set.sentinels() {
         sentinel.pause().await;
     }
     let port = set.nodes()[1].port().to_string();
     assert_eq!(set.nodes()[0].command(&["REPLICAOF", "127.0.0.1", &port]).await, "OK");
-    let error = store.acquire(&request("key")).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, false), "{error:?}");
-    // What only reads is refused as well: the connection is given up.
-    let error = store.list(&ListQuery::all()).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, false), "{error:?}");
-}
-
-#[tokio::test]
-async fn reader_of_a_replica_is_told_by_its_role() {
-    let set = SentinelSet::start().await;
-    let store = RedisBackend::connect(config(&set)).await.unwrap();
-    for sentinel in set.sentinels() {
-        sentinel.pause().await;
-    }
-    let port = set.nodes()[1].port().to_string();
-    assert_eq!(set.nodes()[0].command(&["REPLICAOF", "127.0.0.1", &port]).await, "OK");
+    // The role is looked at, whether somebody writes or not.
     let deadline = Instant::now() + PATIENCE;
     while store.list(&ListQuery::all()).await.is_ok() {
         assert!(Instant::now() < deadline, "the role is noticed");
         sleep(Duration::from_millis(10)).await;
     }
+    let error = store.acquire(&request("key")).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, false), "{error:?}");
+    // What only reads is refused as well: the connection is given up.
+    let error = store.list(&ListQuery::all()).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, false), "{error:?}");
 }
 
 /// Grants keys while no replica gets them, and fails over: the keys that were granted, and those of
@@ -203,10 +241,8 @@ async fn grant_that_no_replica_has_is_lost_with_the_master_or_taken_back_in_time
     assert_eq!((without, with), ((10, 10), (0, 0)));
 }
 
-#[tokio::test]
-async fn waiter_is_granted_when_replicas_have_it() {
-    let set = SentinelSet::start().await;
-    let store = RedisBackend::connect(config(&set).with_min_replicas(2)).await.unwrap();
+async fn waiter_is_granted_when_replicas_have_it(set: &SentinelSet) {
+    let store = RedisBackend::connect(config(set).with_min_replicas(2)).await.unwrap();
     let manager = LockManager::new(store, OwnerId::parse("alice").unwrap());
     let first = manager.acquire("key").await.unwrap();
     assert_eq!(first.lease().replicas, Some(2));
@@ -237,13 +273,19 @@ async fn replica_is_no_master_whatever_a_sentinel_says() {
     assert!(cause.contains("is a slave, and no master"), "{cause}");
 }
 
+/// All on one set, as its start takes longer than each of them.
 #[tokio::test]
-async fn one_sentinel_that_answers_suffices() {
+async fn sentinels_may_fail_and_replicas_are_waited_for() {
     let set = SentinelSet::start().await;
+    waiter_is_granted_when_replicas_have_it(&set).await;
+    one_sentinel_that_answers_suffices(&set).await;
+}
+
+async fn one_sentinel_that_answers_suffices(set: &SentinelSet) {
     set.sentinels()[0].pause().await;
     set.sentinels()[1].kill().await;
     // The first attempt may take all of its time for those that do not answer.
-    let config = config(&set).with_connect_timeout(Duration::from_secs(4));
+    let config = config(set).with_connect_timeout(Duration::from_secs(4));
     let store = RedisBackend::connect(config.clone()).await.unwrap();
     assert!(store.acquire(&request("key")).await.is_ok());
     set.sentinels()[2].kill().await;
