@@ -112,7 +112,13 @@ pub(crate) enum Verb {
         #[arg(value_parser = key)]
         key: LockKey,
     },
-    /// Examine the store: version, settings, clock, round trip
+    /// Divide the store of one server among the masters of a cluster, while nobody uses it
+    Divide {
+        /// The Redis that has the store, in one shard; the cluster itself if not given
+        #[arg(long)]
+        from: Option<String>,
+    },
+    /// Examine the store: version, settings, clock, round trip, weak points
     Doctor,
     /// Work on the locks of Atlantis
     Atlantis {

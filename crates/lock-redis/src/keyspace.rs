@@ -20,6 +20,12 @@ impl Keyspace {
         Self { base: format!("{{{tag}}}:") }
     }
 
+    /// What the names of all keys begin with.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     pub(crate) fn token(&self) -> String {
         format!("{}token", self.base)
     }

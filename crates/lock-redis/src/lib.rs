@@ -9,6 +9,8 @@ mod command_state;
 mod config;
 mod connection;
 mod contended;
+#[cfg(feature = "cluster")]
+mod divide;
 mod encoding;
 mod end;
 mod error;
@@ -38,5 +40,7 @@ mod weak_points;
 pub use backend::RedisBackend;
 pub use command::Repair;
 pub use config::RedisConfig;
+#[cfg(feature = "cluster")]
+pub use divide::Division;
 pub use redis;
 pub use telemetry::METRICS;

@@ -6,6 +6,8 @@ use lock_core::Result;
 
 use crate::config::RedisConfig;
 use crate::connection::Connection;
+#[cfg(feature = "cluster")]
+use crate::divide::Expected;
 use crate::health;
 use crate::keyspace::Keyspaces;
 use crate::notify::Mailboxes;
@@ -29,7 +31,7 @@ impl Shards {
             #[cfg(feature = "cluster")]
             Topology::Cluster(seeds) => {
                 let seeds = seeds.clone();
-                return Self::open_cluster(config, seeds, scripts).await;
+                return Self::open_cluster(config, seeds, scripts, Expected::Own).await;
             }
         };
         let keyspaces = Arc::new(Keyspaces::new(&config.prefix, 1));
@@ -65,21 +67,35 @@ mod cluster {
     use tokio::time::{Instant, timeout_at};
 
     use super::*;
+    use crate::divide::Expected;
     use crate::keyspace::Keyspace;
     use crate::route::Slot;
     use crate::topology::cluster::{Cluster, Master, Seeds};
 
     impl Shards {
+        /// Opens the shards of a store that is being divided.
+        pub(crate) async fn divided(
+            config: RedisConfig,
+            scripts: Scripts,
+            marker: &str,
+        ) -> Result<Self> {
+            let Topology::Cluster(seeds) = config.topology.clone() else {
+                return Self::open(config, scripts).await;
+            };
+            Self::open_cluster(config, seeds, scripts, Expected::Moving(marker)).await
+        }
+
         pub(super) async fn open_cluster(
             config: RedisConfig,
             seeds: Seeds,
             scripts: Scripts,
+            expected: Expected<'_>,
         ) -> Result<Self> {
             let count = usize::from(config.shards.get());
             let keyspaces = Arc::new(Keyspaces::new(&config.prefix, count));
             let mailboxes = Arc::<Mailboxes>::default();
             let places = (Arc::clone(&keyspaces), Arc::clone(&mailboxes));
-            let cluster = Cluster::open(seeds, &config, places.0, places.1, scripts).await?;
+            let cluster = Cluster::open(seeds, &config, places, scripts, expected).await?;
             let server = config.address();
             let route = |shard| {
                 let (cluster, server) = (Arc::clone(&cluster), Arc::clone(&server));

@@ -35,6 +35,11 @@ impl ShardCount {
         slots::slot(&self.tag)
     }
 
+    /// The same for a store that is being divided, of which this stands in the layout.
+    pub(crate) fn moving(&self, marker: &str) -> Self {
+        Self { tag: self.tag.clone(), layout: marker.to_owned() }
+    }
+
     /// Writes the number if there is none; another number is an error.
     pub(crate) async fn check(&self, dialer: &Dialer) -> Result<()> {
         let attempt = async {
@@ -70,6 +75,14 @@ pub(crate) fn layout(shards: usize) -> String {
         shards => format!("{LAYOUT_VERSION}{SHARDS}{shards}"),
     }
 }
+
+/// The layout of a store of one shard that is being divided.
+pub(crate) fn moving(shards: usize) -> String {
+    format!("{LAYOUT_VERSION} on its way to{SHARDS}{shards}")
+}
+
+/// The layout of a store that was divided, in another server.
+pub(crate) const MOVED: &str = "moved to a cluster";
 
 fn words(layout: &str) -> String {
     match layout.split_once(SHARDS) {

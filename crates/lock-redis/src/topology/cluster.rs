@@ -11,9 +11,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::config::RedisConfig;
-use crate::connection::dialer::Dialer;
+use crate::connection::dialer::{Dialer, connect_failed};
 use crate::connection::supervised::Supervised;
 use crate::connection::{Connection, Places};
+use crate::divide::Expected;
 use crate::error;
 use crate::keyspace::{Keyspace, Keyspaces};
 use crate::notify::Mailboxes;
@@ -115,9 +116,9 @@ impl Cluster {
     pub(crate) async fn open(
         seeds: Seeds,
         config: &RedisConfig,
-        keyspaces: Arc<Keyspaces>,
-        mailboxes: Arc<Mailboxes>,
+        (keyspaces, mailboxes): (Arc<Keyspaces>, Arc<Mailboxes>),
         scripts: Scripts,
+        expected: Expected<'_>,
     ) -> Result<Arc<Self>> {
         let tags = slots::tags(&keyspaces.prefix, keyspaces.shards.len());
         let slots: Vec<_> = tags.iter().map(|tag| slots::slot(tag)).collect();
@@ -137,12 +138,35 @@ impl Cluster {
         let view = cluster.look().await?;
         let count = ShardCount::new(&cluster.keyspaces);
         let owner = view.owner(count.slot()).ok_or_else(|| no_master(Operation::Connect))?;
-        count.check(&cluster.dialer(owner)?).await?;
+        expected.check(&count, &cluster.dialer(owner)?).await?;
         cluster.apply(&view);
         let (weak, doubted) = (Arc::downgrade(&cluster), Arc::clone(&cluster.doubted));
         let keep = move || keep(weak.clone(), Arc::clone(&doubted));
         let _ = cluster.keeper.set(Supervised::spawn("cluster", keep));
         Ok(cluster)
+    }
+
+    /// Connects to the master that has the store of one shard of this prefix.
+    pub(crate) async fn dialer_of_prefix(seeds: &Seeds, config: &RedisConfig) -> Result<Dialer> {
+        let slot = slots::slot(&format!("{}:0", config.prefix));
+        let (mut causes, limit) = (Vec::new(), config.connect_timeout);
+        for node in &seeds.nodes {
+            let endpoint = Endpoint::Server(Box::new(client(node.clone())?));
+            let dialer = Dialer::new(endpoint, config.clone());
+            match timeout(limit, dialer.dial()).await {
+                Ok(Ok(dialed)) => {
+                    let view = View::ask(dialed.connection, &dialed.address).await;
+                    let view = view.map_err(|error| connect_failed(&error))?;
+                    let owner = view.owner(slot).ok_or_else(|| no_master(Operation::Connect))?;
+                    let server = client(at(&seeds.nodes[0], &owner.0, owner.1))?;
+                    return Ok(Dialer::new(Endpoint::Server(Box::new(server)), config.clone()));
+                }
+                Ok(Err(error)) => causes.push(format!("{error:?}")),
+                Err(_) => causes.push(format!("no answer within {limit:?}")),
+            }
+        }
+        let error = Error::new(ErrorKind::Unavailable, Operation::Connect);
+        Err(error.with_source(causes.join("; ")))
     }
 
     /// The connection to the owner of a shard, up or not.

@@ -7,8 +7,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, Acquisition, ErrorKind, KeepAlive, Lease, ListQuery, LockBackend,
-    LockInspector, LockKey, OwnerId, Release, ReleaseRequest, RequestId, WaitsQuery,
+    AcquireRequest, Acquisition, CancelRequest, ErrorKind, HearRequest, Heard, KeepAlive, Lease,
+    ListQuery, LockBackend, LockInspector, LockKey, OwnerId, Release, ReleaseRequest, RequestId,
+    WaitsQuery,
 };
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit_redis::cluster::RedisCluster;
@@ -322,4 +323,68 @@ async fn health_names_the_masters_and_a_lost_one() {
         }
     }
     panic!("{granted} of 30 were granted by two masters");
+}
+
+/// Requests with their fate, in a store that is divided.
+#[tokio::test]
+async fn divided_store_keeps_leases_waiters_marks_and_tokens() {
+    let (server, cluster) = tokio::join!(RedisServer::start(), RedisCluster::start());
+    let alone = RedisConfig::parse(&server.url()).unwrap();
+    divide(&alone, config(&cluster)).await;
+    refused_as_divided(alone).await;
+    // The same within the cluster, from one shard.
+    let within = config(&cluster).with_prefix("within").unwrap();
+    let one = within.clone().with_shards(NonZeroU16::MIN).unwrap();
+    divide(&one, within).await;
+    refused_as_divided(one).await;
+}
+
+async fn refused_as_divided(old: RedisConfig) {
+    let error = RedisBackend::connect(old).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
+}
+
+async fn divide(from: &RedisConfig, to: RedisConfig) {
+    const KEYS: usize = 100;
+    let old = RedisBackend::connect(from.clone()).await.unwrap();
+    let (mut leases, mut waiters) = (Vec::new(), Vec::new());
+    for number in 0..KEYS {
+        let key = format!("key-{number}");
+        leases.push(acquire(&old, &key).await);
+        for _ in 0..number % 3 {
+            let waits = request(&key).queueing(KeepAlive::try_from(PATIENCE).unwrap());
+            assert!(matches!(old.acquire(&waits).await.unwrap().value, Acquisition::Queued(_)));
+            waiters.push(waits);
+        }
+    }
+    let ended = request("ended");
+    let cancel = CancelRequest::new(ended.key.clone(), ended.id).with_answer_outstanding(true);
+    let _ = old.cancel(&cancel).await.unwrap();
+    drop(old);
+    // As if a division was interrupted: it is begun again, and the store refuses clients meanwhile.
+    let _ = RedisBackend::divide(from.clone(), to.clone().with_timeout(Duration::ZERO)).await;
+    refused_as_divided(from.clone()).await;
+    let division = RedisBackend::divide(from.clone(), to.clone()).await.unwrap();
+    assert_eq!((division.locks, division.shards), (KEYS as u64 + 1, 64));
+    let store = RedisBackend::connect(to).await.unwrap();
+    assert_eq!(list(&store, async |_| ()).await.len(), KEYS);
+    let owner = WaitsQuery::new(OwnerId::parse("alice").unwrap());
+    assert_eq!(store.waits_of(&owner).await.unwrap().value.items.len(), waiters.len());
+    assert!(matches!(store.acquire(&ended).await.unwrap().value, Acquisition::Ended(_)));
+    for lease in &leases {
+        let released = store.release(&ReleaseRequest::new(lease.name())).await.unwrap();
+        assert_eq!(released.value, Release::Released, "{}", lease.key);
+        let first = waiters.iter().find(|waiter| waiter.key == lease.key);
+        let token = match first {
+            Some(first) => {
+                let hears = [HearRequest::new(first.key.clone(), first.id)];
+                match store.hear(&hears).await.remove(0).unwrap().value {
+                    Heard::Granted(lease) => lease.token,
+                    other => panic!("{}: {other:?}", lease.key),
+                }
+            }
+            None => acquire(&store, lease.key.as_str()).await.token,
+        };
+        assert!(token > lease.token, "{}", lease.key);
+    }
 }
