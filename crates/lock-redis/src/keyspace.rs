@@ -92,6 +92,7 @@ impl Keyspace {
 /// Names the keys of a store, which has one shard or many.
 #[derive(Debug)]
 pub(crate) struct Keyspaces {
+    #[cfg(feature = "cluster")]
     pub(crate) prefix: String,
     pub(crate) shards: Vec<Arc<Keyspace>>,
     /// The shards by what the names of their keys begin with.
@@ -104,7 +105,12 @@ impl Keyspaces {
         let shards: Vec<_> = tags.iter().map(|tag| Arc::new(Keyspace::new(tag))).collect();
         let base = |(number, shard): (usize, &Arc<Keyspace>)| (shard.base.clone(), number);
         let by_base = shards.iter().enumerate().map(base).collect();
-        Self { prefix: prefix.to_owned(), shards, by_base }
+        Self {
+            #[cfg(feature = "cluster")]
+            prefix: prefix.to_owned(),
+            shards,
+            by_base,
+        }
     }
 
     /// The number of the shard of a key.

@@ -102,6 +102,10 @@ impl Route {
     }
 
     /// The connection, up or not, as soon as it is known.
+    #[cfg_attr(
+        not(feature = "cluster"),
+        expect(clippy::unused_async, reason = "only an owner of a slot is waited for")
+    )]
     pub(crate) async fn connection(&self) -> Option<Arc<Connection>> {
         match self {
             Self::Server(connection) => Some(Arc::clone(connection)),

@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use lock_core::{
-    Capabilities, HearRequest, Heard, LockKey, MailboxId, NoticeStream, RenewRequest, Renewal,
-    Result, Timed,
+    Capabilities, HearRequest, Heard, Lease, ListQuery, LockKey, MailboxId, NoticeStream, Page,
+    RenewRequest, Renewal, Result, Timed,
 };
 use tokio::task::JoinSet;
 
@@ -56,6 +56,16 @@ impl Shards {
         });
         let opened = subscription.open(mailbox, self.config.timeout).await;
         opened.map_err(|error| error.with_server(self.config.address()))
+    }
+
+    pub(crate) async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = &self.cluster
+            && self.single().is_none()
+        {
+            return self.list_masters(cluster, query).await;
+        }
+        self.stores[0].list(query).await
     }
 
     /// Sends a command for every 128 requests of a shard, all at once.

@@ -115,14 +115,7 @@ impl ClusterWalk {
 }
 
 impl Shards {
-    pub(crate) async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
-        match &self.cluster {
-            Some(cluster) if self.stores.len() > 1 => self.list_masters(cluster, query).await,
-            _ => self.stores[0].list(query).await,
-        }
-    }
-
-    async fn list_masters(
+    pub(crate) async fn list_masters(
         &self,
         cluster: &Cluster,
         query: &ListQuery,

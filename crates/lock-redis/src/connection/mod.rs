@@ -73,8 +73,9 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    fn with_server(self, server: &Arc<str>) -> Self {
-        Self { error: self.error.with_server(Arc::clone(server)), ..self }
+    fn with_server(mut self, server: &Arc<str>) -> Self {
+        self.error = self.error.with_server(Arc::clone(server));
+        self
     }
 }
 

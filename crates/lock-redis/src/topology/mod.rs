@@ -10,11 +10,14 @@ pub(crate) mod slots;
 pub(crate) mod url;
 
 use std::fmt;
+#[cfg(any(feature = "sentinel", feature = "cluster"))]
 use std::sync::Arc;
 
 use lock_core::{Error, InvalidInput, Operation, Result, Violation};
+#[cfg(any(feature = "sentinel", feature = "cluster"))]
+use redis::ConnectionAddr;
 use redis::aio::MultiplexedConnection;
-use redis::{Client, ConnectionAddr, ConnectionInfo};
+use redis::{Client, ConnectionInfo};
 
 #[cfg(feature = "cluster")]
 use crate::topology::cluster::{Cluster, Seeds};
@@ -76,6 +79,10 @@ pub(crate) enum Endpoint {
 
 impl Endpoint {
     /// The server to connect to now.
+    #[cfg_attr(
+        not(feature = "sentinel"),
+        expect(clippy::unused_async, reason = "only sentinels are asked")
+    )]
     pub(crate) async fn find(&self) -> Result<Client> {
         match self {
             Self::Server(client) => Ok(Client::clone(client)),
@@ -87,9 +94,16 @@ impl Endpoint {
     }
 
     /// Fails unless the connection goes to the right server.
+    #[cfg_attr(
+        not(feature = "sentinel"),
+        expect(clippy::unused_async, reason = "only sentinels are asked")
+    )]
     pub(crate) async fn verify(&self, connection: &mut MultiplexedConnection) -> Result<()> {
         match self {
-            Self::Server(_) => Ok(()),
+            Self::Server(_) => {
+                let _ = connection;
+                Ok(())
+            }
             #[cfg(feature = "sentinel")]
             Self::Sentinel(_) => sentinel::verify(connection).await,
             #[cfg(feature = "cluster")]
@@ -100,7 +114,10 @@ impl Endpoint {
     /// Returns why the server is not the right one any more, as soon as that is known.
     pub(crate) async fn left(&self, address: &str, connection: MultiplexedConnection) -> String {
         match self {
-            Self::Server(_) => std::future::pending().await,
+            Self::Server(_) => {
+                let _ = (address, connection);
+                std::future::pending().await
+            }
             #[cfg(feature = "sentinel")]
             Self::Sentinel(sentinel) => sentinel.left(address, connection).await,
             #[cfg(feature = "cluster")]
@@ -123,6 +140,7 @@ pub(crate) fn client(server: ConnectionInfo) -> Result<Client> {
 }
 
 /// The same, at another address.
+#[cfg(any(feature = "sentinel", feature = "cluster"))]
 pub(crate) fn at(info: &ConnectionInfo, host: &str, port: u16) -> ConnectionInfo {
     let host = host.to_owned();
     let address = match info.addr().clone() {
@@ -135,6 +153,7 @@ pub(crate) fn at(info: &ConnectionInfo, host: &str, port: u16) -> ConnectionInfo
 }
 
 /// The host and the port of an address.
+#[cfg(any(feature = "sentinel", feature = "cluster"))]
 pub(crate) fn host_and_port(info: &ConnectionInfo) -> (String, u16) {
     match info.addr() {
         ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
