@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, EvictRequest, Eviction, HearRequest,
-    Heard, LockBackend, MailboxId, NoticeStream, Release, ReleaseRequest, RenewRequest, Renewal,
-    Result, Timed, Transfer, TransferRequest,
+    Heard, LockBackend, MailboxId, NoticeStream, Release, ReleaseAppeal, ReleaseRequest,
+    ReleaseRequested, RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest,
 };
 
 use crate::command;
@@ -128,5 +128,9 @@ impl LockBackend for RedisBackend {
 
     async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
         self.shards.of(&request.key).evict(request).await
+    }
+
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        self.shards.of(&appeal.key).request_release(appeal).await
     }
 }

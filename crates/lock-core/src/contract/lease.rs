@@ -105,7 +105,8 @@ impl Grant {
 }
 
 impl Lease {
-    /// The lease of full length that `request` gets at the time `now`.
+    /// The lease of full length that `request` gets at the time `now`; that of an
+    /// [upgrade](crate::Mode::Upgrade) is exclusive.
     #[must_use]
     pub fn granted(request: &AcquireRequest, token: FencingToken, now: Timestamp) -> Self {
         Self {
@@ -113,7 +114,7 @@ impl Lease {
             owner: request.owner.clone(),
             session: request.session,
             request: request.id,
-            mode: request.mode,
+            mode: request.mode.of_lease(),
             token,
             ttl: request.ttl,
             granted_at: now,

@@ -11,6 +11,7 @@ mod list_shards;
 mod release;
 mod renew;
 mod repair;
+pub(crate) mod request_release;
 mod settle;
 mod transfer;
 mod waits;
@@ -40,6 +41,7 @@ const ALL: &[&Script] = &[
     &renew::RENEW,
     &renew::RENEW_ALONE,
     &repair::REPAIR,
+    &request_release::REQUEST_RELEASE,
     &settle::SETTLE,
     &transfer::TRANSFER,
     &waits::WAITERS,
