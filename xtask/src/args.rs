@@ -15,9 +15,9 @@ usage: cargo xtask COMMAND
   test --valkey  only the tests that start a Redis, with a Valkey in its place
   simulate [--seed S] [--seeds N | --seconds T]
                  whole systems in virtual time, many seeds on all cores
-  soak --target redis|sqlite [--seconds N] [--seed S]
+  soak --target redis|sentinel|cluster|sqlite [--seconds N] [--seed S]
                  real processes on a real store while faults strike
-  soak --target redis|sqlite --planted
+  soak --target redis|sentinel|cluster|sqlite --planted
                  the same with notices that are lost, which must be found
   terraform [--applies N] [--kill] [--evict] [--force-unlock] [--priorities]
             [--plans] [--redis] [--password] [--large]

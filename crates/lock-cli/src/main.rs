@@ -79,6 +79,9 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
     if let Verb::Serve(args) = cli.verb {
         return serve::serve(cli.url.as_deref(), args, output).await;
     }
+    if let Verb::Divide { from } = &cli.verb {
+        return admin::divide(cli.url.as_deref(), from.as_deref(), output).await;
+    }
     let store = store::open(cli.url.as_deref()).await?;
     match cli.verb {
         Verb::Run(args) => run::run(&store, args, output).await,
@@ -104,6 +107,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
         #[cfg(feature = "serve")]
         Verb::Serve(_) => Ok(Exit::Done),
         Verb::Atlantis { .. }
+        | Verb::Divide { .. }
         | Verb::Completions { .. }
         | Verb::Man
         | Verb::Guardian { .. }
