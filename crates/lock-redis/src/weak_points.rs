@@ -5,18 +5,26 @@ use redis::Value;
 
 use crate::backend::RedisBackend;
 use crate::reply::{field, text};
+use crate::route::Route;
+use crate::script::Form;
 use crate::shards::Shards;
 
 /// Number of bytes from which on a replica counts as behind.
 const BEHIND: u64 = 1 << 20;
 /// Number of seconds of silence from which on a replica counts as behind.
 const LAG: u64 = 5;
+/// The least output limit of a subscribed connection that a burst of notices does not reach.
+const OUTPUT: u64 = 1 << 20;
+const SCRIPTED: &str = "commands run as scripts, which read all of their code at each call: the server \
+                        is older than 7.0, or the user may not load functions";
 /// The least number of sentinels and of masters that survive the loss of one.
 const MAJORITY: usize = 3;
 
 impl RedisBackend {
     /// What would lose locks, or keep them from being granted, when servers of this topology fail: no
-    /// persistence, no replica or one that is behind, too few sentinels or masters.
+    /// persistence, no replica or one that is behind, too few sentinels or masters; and what slows it
+    /// down: commands that run as scripts, and a small output limit of subscribed connections, where the
+    /// user may read it.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](lock_core::ErrorKind::Unavailable) when a master does not answer.
@@ -29,6 +37,12 @@ impl RedisBackend {
             let prefix = node.map(|node| format!("{node}: ")).unwrap_or_default();
             found.extend(of_node.into_iter().map(|point| format!("{prefix}{point}")));
         }
+        if let Route::Server(connection) = &shards.stores[0].route {
+            let is_scripted =
+                connection.handle().await.is_some_and(|handle| handle.form == Form::Scripts);
+            found.extend(is_scripted.then(|| SCRIPTED.to_owned()));
+        }
+        found.extend(shards.output_limit().await.and_then(of_output_limit));
         #[cfg(feature = "sentinel")]
         if let crate::topology::Endpoint::Sentinel(sentinel) = &shards.endpoint {
             let watched = sentinel.watched().await?;
@@ -43,6 +57,17 @@ impl RedisBackend {
 }
 
 impl Shards {
+    /// The bytes of notices at which the server of the first shard disconnects a subscribed client;
+    /// `None` for a user who may not read it. Zero is no limit.
+    async fn output_limit(&self) -> Option<u64> {
+        let mut get = redis::cmd("CONFIG");
+        get.arg("GET").arg("client-output-buffer-limit");
+        let answer = self.stores[0].route.command(Operation::Health, &get).await.ok()?;
+        let Value::Map(pairs) = answer else { return None };
+        let (_, limits) = pairs.first()?;
+        pubsub_limit(text(limits)?)
+    }
+
     /// What each master says of itself, with its address where there are several.
     async fn infos(&self) -> Result<Vec<(Option<String>, String)>> {
         let info = redis::cmd("INFO");
@@ -59,6 +84,22 @@ impl Shards {
         let answer = self.stores[0].route.command(Operation::Health, &info).await?;
         Ok(vec![(None, read(answer))])
     }
+}
+
+/// Reads the hard limit of the class `pubsub`: `normal 0 0 0 slave 1 1 60 pubsub 33554432 8388608 60`.
+fn pubsub_limit(limits: &str) -> Option<u64> {
+    let mut words = limits.split_ascii_whitespace();
+    words.find(|word| *word == "pubsub")?;
+    words.next()?.parse().ok()
+}
+
+fn of_output_limit(bytes: u64) -> Option<String> {
+    (1..OUTPUT).contains(&bytes).then(|| {
+        format!(
+            "client-output-buffer-limit: a subscribed client is cut off at {bytes} bytes of notices, \
+             and asks for its state again"
+        )
+    })
 }
 
 /// The weak points of a master and its replicas.
@@ -160,6 +201,15 @@ mod tests {
                 "grants wait for 1 replicas, and 0 are connected",
             ]
         );
+    }
+
+    #[test]
+    fn output_limit_of_subscribed_clients_is_read_and_small_ones_are_named() {
+        let limits = "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60";
+        assert_eq!(pubsub_limit(limits), Some(33_554_432));
+        assert_eq!(pubsub_limit("normal 0 0 0"), None);
+        assert!([0, OUTPUT].map(of_output_limit).iter().all(Option::is_none));
+        assert!(of_output_limit(65_536).unwrap().contains("65536"));
     }
 
     #[test]
