@@ -207,6 +207,26 @@ pub(crate) enum AtlantisVerb {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Copy the locks and statuses of an Atlantis into the store at --url
+    #[cfg(feature = "serve")]
+    Import {
+        /// The file or the redis:// of an Atlantis that is stopped
+        #[arg(long)]
+        from: String,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Move the locks and statuses in the store at --url into the Redis of an Atlantis
+    #[cfg(feature = "serve")]
+    Export {
+        /// The redis:// of an Atlantis that is stopped, whose database has none
+        #[arg(long)]
+        to: String,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// List the project locks of the Atlantis at --url
     List,
     /// Unlock a project of the Atlantis at --url
