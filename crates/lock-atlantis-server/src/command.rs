@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn known_script_takes_one_key() {
-        let script = include_str!("scripts/unlock_if_owned_by_pull.lua");
+        let script = crate::script::UNLOCK;
         assert!(parsed(&["EVAL", script, "1", "pr/a", "7"]).is_ok());
         assert!(parsed(&["EVAL", script, "2", "pr/a", "pr/b", "7"]).is_err());
         assert!(parsed(&["EVAL", script, "1"]).is_err());

@@ -12,10 +12,12 @@ pub(crate) enum Script {
     CompareAndSwapStatus,
 }
 
+/// Atlantis' programs in other words.
+pub(crate) const UNLOCK: &str = include_str!("scripts/unlock_if_owned_by_pull.lua");
+const SWAP: &str = include_str!("scripts/compare_and_swap_status.lua");
+
 static KNOWN: LazyLock<[(Vec<String>, Script); 2]> = LazyLock::new(|| {
-    let unlock = include_str!("scripts/unlock_if_owned_by_pull.lua");
-    let swap = include_str!("scripts/compare_and_swap_status.lua");
-    [(normal(unlock), Script::UnlockIfOwnedByPull), (normal(swap), Script::CompareAndSwapStatus)]
+    [(normal(UNLOCK), Script::UnlockIfOwnedByPull), (normal(SWAP), Script::CompareAndSwapStatus)]
 });
 
 /// Longest script that is looked at.
@@ -95,9 +97,6 @@ impl<'a> Iterator for Words<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const UNLOCK: &str = include_str!("scripts/unlock_if_owned_by_pull.lua");
-    const SWAP: &str = include_str!("scripts/compare_and_swap_status.lua");
 
     #[test]
     fn program_is_known_under_other_names_spaces_and_words() {

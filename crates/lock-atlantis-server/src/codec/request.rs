@@ -118,6 +118,8 @@ impl fmt::Display for Malformed {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const LIMIT: usize = 100;
@@ -158,6 +160,73 @@ mod tests {
             (b"*1\r\n$99999999999\r\n", Malformed::Bytes),
         ] {
             assert_eq!(all(bytes).unwrap_err(), expected, "{}", bytes.escape_ascii());
+        }
+    }
+
+    /// The commands and the end of bytes that come in these pieces.
+    fn in_pieces(bytes: &[u8], cuts: &[usize]) -> (Vec<Vec<Bytes>>, Option<Malformed>) {
+        let (mut decoder, mut commands) = (Decoder::default(), Vec::new());
+        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        for piece in cuts.windows(2) {
+            decoder.buffer().extend_from_slice(&bytes[piece[0]..piece[1]]);
+            loop {
+                match decoder.next(LIMIT) {
+                    Ok(Some(command)) => commands.push(command),
+                    Ok(None) => break,
+                    Err(malformed) => return (commands, Some(malformed)),
+                }
+            }
+        }
+        (commands, None)
+    }
+
+    /// Bytes that resemble commands, with any byte in them.
+    fn hostile() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            4 => Just(b"\r\n".to_vec()),
+            2 => (0_usize..200).prop_map(|number| format!("*{number}\r\n").into_bytes()),
+            4 => (0_usize..200).prop_map(|number| format!("${number}\r\n").into_bytes()),
+            2 => "[*$:+0-9-]{1,20}".prop_map(String::into_bytes),
+            2 => prop::collection::vec(any::<u8>(), 0..20),
+        ];
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    /// `LOCK_FUZZ_CASES` has the number of cases of each of these.
+    fn cases() -> ProptestConfig {
+        let cases = std::env::var("LOCK_FUZZ_CASES").ok().and_then(|text| text.parse().ok());
+        ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::with_cases(cases.unwrap_or(1000))
+        }
+    }
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn pieces_make_no_difference_whatever_the_bytes(
+            bytes in hostile(),
+            cuts in prop::collection::vec(any::<usize>(), 0..20),
+        ) {
+            prop_assert_eq!(in_pieces(&bytes, &cuts), in_pieces(&bytes, &[]));
+        }
+
+        #[test]
+        fn command_is_read_as_it_was_written(
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..5),
+            cuts in prop::collection::vec(any::<usize>(), 0..20),
+        ) {
+            let mut bytes = format!("*{}\r\n", parts.len()).into_bytes();
+            for part in &parts {
+                bytes.extend(format!("${}\r\n", part.len()).bytes());
+                bytes.extend(part);
+                bytes.extend(b"\r\n");
+            }
+            let parts: Vec<Bytes> = parts.into_iter().map(Bytes::from).collect();
+            prop_assert_eq!(in_pieces(&bytes, &cuts), (vec![parts], None));
         }
     }
 }

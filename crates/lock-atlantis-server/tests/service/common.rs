@@ -1,6 +1,7 @@
 //! A service on a port of its own, and clients of it.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use lock_atlantis_server::{AtlantisService, AtlantisServiceConfig};
@@ -18,9 +19,14 @@ use tokio::task::JoinHandle;
 /// The longest that anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The script of Atlantis, in other words than its own.
-pub(crate) const UNLOCK: &str = include_str!("../../src/scripts/unlock_if_owned_by_pull.lua");
-pub(crate) const SWAP: &str = include_str!("../../src/scripts/compare_and_swap_status.lua");
+/// The scripts of Atlantis, in other words than its own.
+pub(crate) static UNLOCK: LazyLock<String> = LazyLock::new(|| script("unlock_if_owned_by_pull"));
+pub(crate) static SWAP: LazyLock<String> = LazyLock::new(|| script("compare_and_swap_status"));
+
+fn script(name: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/scripts");
+    std::fs::read_to_string(format!("{folder}/{name}.lua")).unwrap()
+}
 
 /// A service on a port of its own, which ends when this is dropped.
 pub(crate) struct Server {

@@ -115,7 +115,7 @@ async fn lock_that_was_not_read_is_not_ended() {
     assert!(refused.contains("not the one that this client read"), "{refused}");
     // Read on one connection and ended on another one, as a pool does.
     assert_eq!(ask(&mut client, &["GET", &key]).await, Ok(text(&own)));
-    assert_eq!(ask(&mut other, &["EVAL", UNLOCK, "1", &key, "7"]).await, Ok(text(&own)));
+    assert_eq!(ask(&mut other, &["EVAL", &UNLOCK, "1", &key, "7"]).await, Ok(text(&own)));
     ask::<String>(&mut other, &["SET", &key, &text(&next)]).await.unwrap();
     // What was read is gone, and the next one stays.
     ask::<i64>(&mut client, &["DEL", &key]).await.unwrap_err();
@@ -129,7 +129,7 @@ async fn script_ends_the_lock_of_its_pull_request_alone() {
     let mut client = server.client(None).await;
     let lock = lock("acme/infra", "a/b", "default", 7);
     let nothing: Nothing = None;
-    let eval = ["EVAL", UNLOCK, "1", &key(&lock)];
+    let eval = ["EVAL", &UNLOCK, "1", &key(&lock)];
     let by = |number| [&eval[..], &[number]].concat();
     assert_eq!(ask(&mut client, &by("7")).await, Ok(nothing.clone()));
     ask::<String>(&mut client, &["SET", &key(&lock), &text(&lock)]).await.unwrap();

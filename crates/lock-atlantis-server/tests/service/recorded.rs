@@ -38,8 +38,8 @@ async fn recorded_sequences_are_answered_as_recorded() {
 /// The words of a step, in which a script stands by its name.
 fn words(send: &Value) -> Vec<String> {
     let word = |word: &Value| match word.as_str().unwrap() {
-        "<unlock>" => UNLOCK.to_owned(),
-        "<swap>" => SWAP.to_owned(),
+        "<unlock>" => UNLOCK.clone(),
+        "<swap>" => SWAP.clone(),
         word => word.to_owned(),
     };
     send.as_array().unwrap().iter().map(word).collect()

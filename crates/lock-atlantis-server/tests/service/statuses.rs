@@ -58,7 +58,7 @@ async fn script_swaps_the_very_bytes_that_were_read() {
     let server = Server::start().await;
     let mut client = server.client(None).await;
     let swap = async |client: &mut _, is_there: &str, old: &str, new: &str| {
-        ask::<i64>(client, &["EVAL", SWAP, "1", KEY, is_there, old, new]).await
+        ask::<i64>(client, &["EVAL", &SWAP, "1", KEY, is_there, old, new]).await
     };
     assert_eq!(swap(&mut client, "1", &status(1), &status(2)).await, Ok(0));
     assert_eq!(swap(&mut client, "0", "", &status(1)).await, Ok(1));
@@ -68,6 +68,7 @@ async fn script_swaps_the_very_bytes_that_were_read() {
     assert_eq!(ask(&mut client, &["GET", KEY]).await, Ok(status(2)));
     swap(&mut client, "1", &status(2), "hunter2").await.unwrap_err();
     // A script is for its kind of record.
-    let refused = ask::<i64>(&mut client, &["EVAL", SWAP, "1", "pr/a/b/./d/", "0", "", "{}"]).await;
+    let refused =
+        ask::<i64>(&mut client, &["EVAL", &SWAP, "1", "pr/a/b/./d/", "0", "", "{}"]).await;
     assert!(refused.unwrap_err().contains("another key"));
 }
