@@ -16,3 +16,5 @@ mod races;
 mod recorded;
 #[path = "service/statuses.rs"]
 mod statuses;
+#[path = "service/tls.rs"]
+mod tls;

@@ -120,7 +120,7 @@ pub(crate) enum Verb {
     },
     /// Serve the store over HTTP, for any language
     #[cfg(feature = "serve")]
-    Serve(crate::serve::ServeArgs),
+    Serve(Box<crate::serve::ServeArgs>),
     /// Print completions for a shell
     Completions { shell: Shell },
     /// Print the manual page

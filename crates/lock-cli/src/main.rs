@@ -78,7 +78,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
     }
     #[cfg(feature = "serve")]
     if let Verb::Serve(args) = cli.verb {
-        return serve::serve(cli.url.as_deref(), args, output).await;
+        return serve::serve(cli.url.as_deref(), *args, output).await;
     }
     let store = store::open(cli.url.as_deref()).await?;
     match cli.verb {

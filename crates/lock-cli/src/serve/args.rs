@@ -104,7 +104,7 @@ pub(crate) struct Options {
     pub(crate) atlantis_import: Option<String>,
     /// In the file alone: the limits of the connections of Atlantis.
     #[arg(skip)]
-    pub(crate) atlantis_limits: Box<AtlantisLimits>,
+    pub(crate) atlantis_limits: AtlantisLimits,
     /// Format of the log on standard error; json with --json [default: text]
     #[arg(long, value_enum, env = "LOCKCTL_SERVE_LOG_FORMAT", hide_env_values = true)]
     pub(crate) log_format: Option<LogFormat>,
