@@ -135,11 +135,9 @@ async fn connections_beyond_the_limit_wait() {
     fourth.expect("+PONG\r\n").await;
 }
 
-/// `LOCK_CONNECTIONS` has the number of connections; 500 if it is not set.
 #[tokio::test]
 async fn many_connections_are_served() {
-    let count = std::env::var("LOCK_CONNECTIONS").ok().and_then(|text| text.parse().ok());
-    let count: usize = count.unwrap_or(500);
+    let count = 500;
     let server = Server::limited(AtlantisServiceConfig::new().with_connections(count)).await;
     let mut connections = Vec::with_capacity(count);
     for _ in 0..count {

@@ -154,6 +154,26 @@ fn locks_outlive_a_service_that_is_killed_in_the_midst_of_a_sequence() {
     assert_eq!(client.ask(&["DEL", apply]), ":1");
 }
 
+/// `LOCK_CONNECTIONS` has the number of connections; 500 if it is not set.
+#[test]
+fn service_answers_on_as_many_connections_as_it_allows() {
+    let count = std::env::var("LOCK_CONNECTIONS").ok().and_then(|text| text.parse().ok());
+    let count: usize = count.unwrap_or(500);
+    let scene = Scene::new();
+    let config = format!("[atlantis-limits]\nconnections = {}\n", count + 1);
+    fs::write(scene.path("serve.toml"), config).unwrap();
+    let serving = Serving::start(&scene, "--config serve.toml");
+    let mut clients: Vec<_> = (0..count).map(|_| serving.client()).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask(&["PING"]), "+PONG");
+    }
+    let lock = lock("acme/infra", ".", "default", 7);
+    assert_eq!(serving.client().ask(&["SET", &key(&lock), &text(&lock)]), "+OK");
+    for client in &mut clients {
+        assert_eq!(client.ask(&["GET", &key(&lock)]), text(&lock));
+    }
+}
+
 /// Two Atlantis, each of which reads on one connection and writes on another one.
 fn race(
     serving: &Serving,
