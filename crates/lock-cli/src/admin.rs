@@ -1,4 +1,6 @@
-//! `break`, `cancel` and `repair`: what an operator does to others' locks.
+//! `break`, `request-release`, `cancel` and `repair`: what an operator does to others' locks.
+
+use std::time::Duration;
 
 use lock_core::{LockKey, OwnerId, Reason, RequestId};
 use serde_json::json;
@@ -24,6 +26,22 @@ pub(crate) async fn evict(
             lines => lines.join("\n"),
         }
     })?;
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn request_release(
+    store: &Store,
+    key: LockKey,
+    reason: Reason,
+    within: Duration,
+    owner: Option<OwnerId>,
+    output: Output,
+) -> Result<Exit, Failure> {
+    if !store.manager(owner)?.request_release(key.clone(), within, reason).await? {
+        let message = format!("{key} is still held");
+        return Err(Failure::new(Exit::Contended, message));
+    }
+    output.show(&json!({ "key": key, "released": true }), || format!("{key} was released"))?;
     Ok(Exit::Done)
 }
 

@@ -1,4 +1,6 @@
-//! `atlantis`: the locks of an Atlantis, in its own Redis or `BoltDB`.
+//! `atlantis`: the locks of an Atlantis, in its own Redis or `BoltDB`, and their queues in a lock store.
+
+mod queues;
 
 #[cfg(feature = "serve")]
 mod import;
@@ -12,6 +14,7 @@ use serde_json::json;
 use crate::cli::AtlantisVerb;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
+use crate::store;
 use crate::table::table;
 #[cfg(feature = "serve")]
 pub(crate) use import::{once as import_once, readable};
@@ -31,6 +34,11 @@ pub(crate) async fn run(
         AtlantisVerb::Unlock { repo, path, workspace } => {
             let project = Project::new(&repo, &path, "");
             unlock(&connect(named(url)?).await?, &project, &workspace, output).await
+        }
+        AtlantisVerb::Queues(asked) => {
+            let store = store::open(url).await?;
+            let adapter = store.documents.adapter(store.manager(None)?).await?;
+            queues::show(&adapter, asked, output).await
         }
     }
 }

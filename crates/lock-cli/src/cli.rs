@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use lock_core::{LockKey, OwnerId, Priority, Reason, RequestId, SessionId};
@@ -91,6 +92,20 @@ pub(crate) enum Verb {
         /// Why, for the holder and for the events
         #[arg(long, value_parser = reason)]
         reason: Reason,
+        /// In whose name
+        #[arg(long, value_parser = owner)]
+        owner: Option<OwnerId>,
+    },
+    /// Ask the holders of a key to release it, and wait for that; nothing is done to them
+    RequestRelease {
+        #[arg(value_parser = key)]
+        key: LockKey,
+        /// Why, for the holders
+        #[arg(long, value_parser = reason)]
+        reason: Reason,
+        /// How long they have
+        #[arg(long, value_parser = humantime::parse_duration, default_value = "5m")]
+        within: Duration,
         /// In whose name
         #[arg(long, value_parser = owner)]
         owner: Option<OwnerId>,
@@ -239,6 +254,29 @@ pub(crate) enum AtlantisVerb {
         #[arg(long, default_value = "default")]
         workspace: String,
     },
+    /// Show the pull requests that wait for projects locked in the store at --url
+    Queues(QueuesArgs),
+}
+
+/// The queues to show; all if nothing is given.
+#[derive(Args, Debug)]
+pub(crate) struct QueuesArgs {
+    /// Only those of projects of this repository, as owner/name
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) repo: Option<String>,
+    /// Only the places of this pull request of the repository
+    #[arg(long, value_name = "NUMBER", requires = "repo", conflicts_with = "path")]
+    #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) pull: Option<i64>,
+    /// Only that of the project in this path of the repository
+    #[arg(long, requires = "repo")]
+    pub(crate) path: Option<String>,
+    /// The workspace of the project; `default` if not given
+    #[arg(long, requires = "path")]
+    pub(crate) workspace: Option<String>,
+    /// The name of the project, if it has one
+    #[arg(long, requires = "path")]
+    pub(crate) name: Option<String>,
 }
 
 fn key(text: &str) -> Result<LockKey, String> {

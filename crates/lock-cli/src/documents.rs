@@ -1,9 +1,13 @@
 //! The documents beside the locks of a store.
 
+#[cfg(feature = "serve")]
 use std::sync::Arc;
 
 use lock_atlantis::{RedisDocuments, ServerConfig};
+use lock_compat::LockAdapter;
+#[cfg(feature = "serve")]
 use lock_compat::documents::DocumentStore;
+use lock_core::LockManager;
 use lock_sqlite::{SqliteBackend, SqliteDocuments};
 
 use crate::exit::Failure;
@@ -20,13 +24,23 @@ pub(crate) enum Documents {
 }
 
 impl Documents {
+    #[cfg(feature = "serve")]
     pub(crate) async fn open(&self) -> Result<Arc<dyn DocumentStore>, Failure> {
         match self {
             Self::Sqlite(store) => Ok(Arc::new(SqliteDocuments::new(store.clone()))),
-            Self::Redis(url) => {
-                let config = ServerConfig::parse(url)?;
-                Ok(Arc::new(RedisDocuments::connect(config, PREFIX).await?))
-            }
+            Self::Redis(url) => Ok(Arc::new(connected(url).await?)),
         }
     }
+
+    /// Atlantis' locks over the locks of the store.
+    pub(crate) async fn adapter(&self, manager: LockManager) -> Result<LockAdapter, Failure> {
+        Ok(match self {
+            Self::Sqlite(store) => LockAdapter::new(manager, SqliteDocuments::new(store.clone())),
+            Self::Redis(url) => LockAdapter::new(manager, connected(url).await?),
+        })
+    }
+}
+
+async fn connected(url: &str) -> Result<RedisDocuments, Failure> {
+    Ok(RedisDocuments::connect(ServerConfig::parse(url)?, PREFIX).await?)
 }

@@ -137,6 +137,7 @@ fn holder_row(lease: &Lease, now: Timestamp) -> [String; 5] {
 fn mode(mode: Mode) -> String {
     match mode {
         Mode::Exclusive => "exclusive".to_owned(),
+        Mode::Upgrade { .. } => "upgrade".to_owned(),
         Mode::Shared { limit: None } => "shared".to_owned(),
         Mode::Shared { limit: Some(limit) } => format!("1 of {limit}"),
     }

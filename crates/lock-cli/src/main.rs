@@ -4,7 +4,6 @@ mod admin;
 mod atlantis;
 mod cli;
 mod doctor;
-#[cfg(feature = "serve")]
 mod documents;
 mod exit;
 mod generate;
@@ -93,6 +92,9 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Verb::Watch { prefix } => look::watch(&store, prefix, output).await,
         Verb::Break { key, reason, owner } => {
             admin::evict(&store, key, reason, owner, output).await
+        }
+        Verb::RequestRelease { key, reason, within, owner } => {
+            admin::request_release(&store, key, reason, within, owner, output).await
         }
         Verb::Cancel { key, request, reason } => {
             admin::cancel(&store, key, request, reason, output).await

@@ -13,7 +13,6 @@ use lock_redis::{RedisBackend, RedisConfig};
 use lock_sqlite::SqliteConfig;
 use nix::unistd::User;
 
-#[cfg(feature = "serve")]
 use crate::documents::Documents;
 use crate::exit::{Exit, Failure};
 
@@ -29,7 +28,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 pub(crate) struct Store {
     pub(crate) locks: Arc<dyn LockStore>,
     pub(crate) redis: Option<RedisBackend>,
-    #[cfg(feature = "serve")]
     pub(crate) documents: Documents,
     /// Without user and password.
     pub(crate) address: String,
@@ -80,7 +78,6 @@ fn open_file(path: &Path) -> Result<Store, Failure> {
     }
     let locks = SqliteConfig::new(path).open()?;
     Ok(Store {
-        #[cfg(feature = "serve")]
         documents: Documents::Sqlite(locks.clone()),
         locks: Arc::new(locks),
         redis: None,
@@ -91,7 +88,6 @@ fn open_file(path: &Path) -> Result<Store, Failure> {
 async fn open_redis(url: &str) -> Result<Store, Failure> {
     let config = RedisConfig::parse(url)?.with_name("lockctl")?;
     let backend = RedisBackend::connect(config).await?;
-    #[cfg(feature = "serve")]
     let documents = Documents::Redis(url.to_owned());
     // Options behind the address may hold a password, too.
     let url = url.split(['?', '#']).next().unwrap_or(url);
@@ -101,13 +97,7 @@ async fn open_redis(url: &str) -> Result<Store, Failure> {
         }
         None => url.to_owned(),
     };
-    Ok(Store {
-        #[cfg(feature = "serve")]
-        documents,
-        locks: Arc::new(backend.clone()),
-        redis: Some(backend),
-        address,
-    })
+    Ok(Store { documents, locks: Arc::new(backend.clone()), redis: Some(backend), address })
 }
 
 /// The file of this user, in the state directory of the XDG specification.

@@ -6,13 +6,19 @@
 mod common;
 
 use std::ffi::OsStr;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::{Scene, failed, now, said};
+use lock_atlantis::RedisDocuments;
+use lock_compat::legacy::{LegacyKey, Project, ProjectLock, PullRequest, Timestamp, User};
+use lock_compat::{AcquireOptions, LegacyBackend as _, LockAdapter};
+use lock_core::{LockManager, OwnerId};
+use lock_redis::{RedisBackend, RedisConfig};
+use lock_sqlite::{SqliteConfig, SqliteDocuments};
 use lock_testkit_redis::server::{RedisServer, ServerConfig};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -56,6 +62,22 @@ fn lease_is_handed_to_another_owner() {
     assert!(said(&mut scene.lockctl("show deploy")).contains("bob"));
     assert_eq!(fed(&mut scene.lockctl("release"), &lease).0, Some(79), "alice's is over");
     assert_eq!(fed(&mut scene.lockctl("release"), &handed).0, Some(0));
+}
+
+#[test]
+fn holder_is_asked_to_release_and_hears_who_and_why() {
+    let scene = Scene::new();
+    let ask = "request-release deploy --owner bob --within 20s --reason";
+    assert_eq!(said(scene.lockctl(ask).arg("nobody holds it")), "deploy was released\n");
+    let mut holder = scene.run("deploy", "sleep 2").stderr(Stdio::piped()).spawn().unwrap();
+    scene.shows("deploy", "HOLDER");
+    let brief = "request-release deploy --within 10ms --reason now";
+    assert_eq!(failed(&mut scene.lockctl(brief)).0, 75);
+    assert_eq!(said(scene.lockctl(ask).arg("release 3.2")), "deploy was released\n");
+    let mut heard = String::new();
+    holder.stderr.take().unwrap().read_to_string(&mut heard).unwrap();
+    assert!(heard.contains("`bob` asks for the release of `deploy`: release 3.2"), "{heard}");
+    assert!(holder.wait().unwrap().success());
 }
 
 #[test]
@@ -145,6 +167,12 @@ fn bad_input_is_one_sentence_and_the_right_code() {
         (&["release"], 64, "standard input is not a lease"),
         (&["repair", "deploy"], 78, "Redis"),
         (&["atlantis", "list"], 64, "--url"),
+        (&["atlantis", "queues", "--pull", "7"], 64, "--repo"),
+        (&["atlantis", "queues", "--repo", "r/r", "--pull", "0"], 64, "--pull"),
+        (&["atlantis", "queues", "--repo", "", "--pull", "7"], 64, "--repo"),
+        (&["atlantis", "queues", "--repo", "r/r", "--name", "n"], 64, "--path"),
+        (&["atlantis", "queues", "--repo", "r/r", "--path", &"x".repeat(2000)], 64, "at most 1024"),
+        (&["atlantis", "queues", "--repo", &"x".repeat(2000), "--pull", "7"], 64, "at most "),
         (&["frobnicate"], 64, "frobnicate"),
     ];
     for (words, expected, part) in cases {
@@ -221,12 +249,131 @@ fn errors_are_json_where_it_is_asked_for() {
     }
 }
 
+/// The lock of a folder for a pull request.
+fn of(path: &str, num: i64) -> ProjectLock {
+    let mut pull = PullRequest::default();
+    pull.num = num;
+    pull.author = format!("author-{num}");
+    (pull.base_repo.full_name, pull.base_repo.vcs_host.hostname) =
+        ("acme/infra".to_owned(), "github.com".to_owned());
+    let user = User::new(&format!("user-{num}"));
+    let project = Project::new("acme/infra", path, "");
+    ProjectLock::new(project, pull, user, "default", Timestamp::default())
+}
+
+/// Three pull requests at two projects, as `lockctl` shows them.
+async fn assert_queues_are_shown(scene: Scene, adapter: LockAdapter) {
+    for (path, num) in [("vpc", 7), ("dns", 7), ("vpc", 8), ("vpc", 9), ("dns", 9)] {
+        let lock = of(path, num);
+        if num == 7 {
+            assert!(adapter.try_lock(lock).await.unwrap().0);
+            continue;
+        }
+        let (waiting, key) = (adapter.clone(), LegacyKey::of(&lock));
+        tokio::spawn(async move { waiting.acquire(lock, &AcquireOptions::default()).await });
+        let is_there = async || {
+            let found = adapter.queues_of_pull("acme/infra", num).await.unwrap();
+            found.queues.iter().any(|queue| queue.name.to_string() == key.to_string())
+        };
+        while !is_there().await {
+            tokio::task::yield_now().await;
+        }
+    }
+    let shown = tokio::task::spawn_blocking(move || {
+        let repo = "--repo acme/infra";
+        ["", repo, &format!("{repo} --pull 9"), &format!("{repo} --path ./vpc"), "--repo acme/none"]
+            .map(|asked| {
+                let table = said(&mut scene.lockctl(&format!("atlantis queues {asked}")));
+                let json = said(&mut scene.lockctl(&format!("atlantis queues {asked} --json")));
+                (table, serde_json::from_str::<Value>(&json).unwrap())
+            })
+    });
+    let [all, repo, pull, project, none] = shown.await.unwrap();
+    let expected = [
+        ["acme/infra/dns/default/", "1", "9"],
+        ["acme/infra/vpc/default/", "1", "8"],
+        ["acme/infra/vpc/default/", "2", "9"],
+    ];
+    let rows = |table: &str| {
+        let rows = table.lines().filter(|line| line.trim_start().starts_with("github.com"));
+        let row =
+            |line: &str| line.split_whitespace().skip(1).take(3).collect::<Vec<_>>().join(" ");
+        rows.map(row).collect::<Vec<_>>()
+    };
+    let are = |rows: &[usize]| rows.iter().map(|&it| expected[it].join(" ")).collect::<Vec<_>>();
+    for ((table, json), meant) in [
+        (&all, &[0, 1, 2][..]),
+        (&repo, &[0, 1, 2]),
+        (&pull, &[0, 2]),
+        (&project, &[1, 2]),
+        (&none, &[]),
+    ] {
+        assert_eq!(rows(table), are(meant), "{table}");
+        assert_eq!(table.matches(" 7 (user-7) ").count(), meant.len(), "{table}");
+        let places = json["queues"].as_array().unwrap().iter().flat_map(|queue| {
+            let of_queue = ["repo", "path", "workspace"].map(|it| queue[it].as_str().unwrap());
+            let of_queue = format!("{}/", of_queue.join("/"));
+            let places = queue["waiters"].as_array().unwrap().iter();
+            places.map(move |it| format!("{of_queue} {} {}", it["place"], it["pull"]))
+        });
+        assert_eq!(places.collect::<Vec<_>>(), are(meant), "{json}");
+        assert_eq!(json["statistics"]["waiting"], meant.len(), "{json}");
+    }
+    assert!(all.0.contains("2 held, 3 waiting for at most "), "{}", all.0);
+    assert_eq!(none.0, "0 held, 0 waiting\n");
+    assert_eq!(none.1["statistics"]["waited"], Value::Null);
+    let holder = &project.1["queues"][0]["holder"];
+    assert_eq!((&holder["pull"], &holder["author"]), (&7.into(), &"author-7".into()), "{holder}");
+}
+
+#[tokio::test]
+async fn queues_of_pull_requests_are_shown() {
+    let scene = Scene::new();
+    std::fs::create_dir(scene.path("lockctl")).unwrap();
+    let store = SqliteConfig::new(scene.path("lockctl/locks.db")).open().unwrap();
+    let manager = LockManager::new(store.clone(), OwnerId::parse("atlantis").unwrap());
+    let adapter = LockAdapter::new(manager, SqliteDocuments::new(store));
+    assert_queues_are_shown(scene, adapter).await;
+}
+
+#[tokio::test]
+async fn queues_of_pull_requests_in_redis_are_shown() {
+    let server = RedisServer::start().await;
+    let store = RedisBackend::connect(RedisConfig::parse(&server.url()).unwrap()).await.unwrap();
+    let config = lock_atlantis::ServerConfig::parse(&server.url()).unwrap();
+    let documents = RedisDocuments::connect(config, "lockctl").await.unwrap();
+    let manager = LockManager::new(store, OwnerId::parse("atlantis").unwrap());
+    assert_queues_are_shown(Scene::at(server.url()), LockAdapter::new(manager, documents)).await;
+}
+
+/// Whoever holds or waits without being a pull request is named as it is.
+#[test]
+fn holder_that_is_no_pull_request_is_shown_by_its_name() {
+    let scene = Scene::new();
+    let key = "project:acme/infra:vpc:default::github.com";
+    said(scene.lockctl("acquire --owner ops --ttl 1h").arg(key));
+    let mut waiter = scene.lockctl("acquire --owner pull:github.com:acme/infra:7").arg(key).spawn();
+    scene.shows(key, "WAITER");
+    let shown = scene.lockctl("atlantis queues").output().unwrap();
+    let (table, warning) = (shown.stdout, String::from_utf8(shown.stderr).unwrap());
+    let table = String::from_utf8(table).unwrap();
+    let row = table.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(row.starts_with("github.com acme/infra/vpc/default/ 1 7 "), "{table}");
+    assert!(row.contains(" ops "), "{table}");
+    assert!(warning.contains("no project lock"), "{warning}");
+    let waiter = waiter.as_mut().unwrap();
+    waiter.kill().unwrap();
+    waiter.wait().unwrap();
+}
+
 #[test]
 fn help_says_what_there_is() {
     let scene = Scene::new();
     #[cfg(feature = "serve")]
     insta::assert_snapshot!("help", said(&mut scene.lockctl("--help")));
     insta::assert_snapshot!("help-run", said(&mut scene.lockctl("run --help")));
+    let queues = said(&mut scene.lockctl("atlantis queues --help"));
+    insta::assert_snapshot!("help-atlantis-queues", queues);
     assert!(said(&mut scene.lockctl("completions bash")).contains("lockctl"));
     assert!(said(&mut scene.lockctl("man")).contains("lockctl"));
 }

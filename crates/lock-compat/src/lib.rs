@@ -10,16 +10,20 @@ pub mod conformance;
 
 mod apply;
 mod backend;
+mod batch;
 mod locker;
 mod parts;
 mod project_locker;
 mod versioned_store;
 
 pub use adapter::{
-    AcquireOptions, LockAdapter, ProjectQueuePosition, convert_from_legacy, convert_to_legacy,
+    AcquireOptions, LockAdapter, ProjectName, ProjectQueue, ProjectQueuePosition, PullName,
+    QueueHolder, QueueStatistics, QueuedPull, Queues, Spans, convert_from_legacy,
+    convert_to_legacy,
 };
 pub use apply::{ApplyClient, ApplyCommandLock, ApplyLocker};
 pub use backend::{LegacyBackend, Listing};
+pub use batch::{ProjectUnlock, UnlockOutcome, unlock_each};
 pub use error::{LegacyError, Result};
 pub use locker::{LegacyLocker, LockerClient, NoOpLocker, TryLockResponse};
 pub use parts::{LegacyLocks, LegacyRecords, Unlocking};

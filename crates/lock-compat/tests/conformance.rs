@@ -35,3 +35,75 @@ impl LegacyFixture for OverMemory {
 }
 
 lock_compat::legacy_conformance!(OverMemory);
+
+mod queues {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use lock_compat::conformance::queues::QueueFixture;
+    use lock_compat::documents::MemoryDocuments;
+    use lock_core::LockStore;
+    use lock_memory::MemoryBackend;
+
+    struct OverMemory(MemoryBackend, MemoryDocuments);
+
+    #[async_trait]
+    impl QueueFixture for OverMemory {
+        type Documents = MemoryDocuments;
+
+        async fn start() -> Self {
+            Self(MemoryBackend::new(), MemoryDocuments::new())
+        }
+
+        fn store(&self) -> Arc<dyn LockStore> {
+            Arc::new(self.0.clone())
+        }
+
+        fn documents(&self) -> MemoryDocuments {
+            self.1.clone()
+        }
+    }
+
+    lock_compat::queue_conformance!(OverMemory);
+}
+
+mod queues_in_redis {
+    use std::num::NonZeroU32;
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use lock_compat::conformance::queues::QueueFixture;
+    use lock_compat::documents::MemoryDocuments;
+    use lock_core::LockStore;
+    use lock_redis::{RedisBackend, RedisConfig};
+    use lock_testkit_redis::server::RedisServer;
+
+    struct OverRedis {
+        store: RedisBackend,
+        documents: MemoryDocuments,
+        _server: RedisServer,
+    }
+
+    #[async_trait]
+    impl QueueFixture for OverRedis {
+        type Documents = MemoryDocuments;
+
+        async fn start() -> Self {
+            let server = RedisServer::start().await;
+            let config = RedisConfig::parse(&server.url()).expect("a URL");
+            let config = config.with_journal(NonZeroU32::new(1000).expect("it is not zero"));
+            let store = RedisBackend::connect(config).await.expect("the server answers");
+            Self { store, documents: MemoryDocuments::new(), _server: server }
+        }
+
+        fn store(&self) -> Arc<dyn LockStore> {
+            Arc::new(self.store.clone())
+        }
+
+        fn documents(&self) -> MemoryDocuments {
+            self.documents.clone()
+        }
+    }
+
+    lock_compat::queue_conformance!(OverRedis);
+}

@@ -9,9 +9,9 @@ use std::path::Path;
 const TABLE: &str = include_str!("../docs/names.md");
 const DIFFERENCES: &str = include_str!("../docs/differences.md");
 
-/// The cells of each row, without their marks.
+/// The cells of each row, without their marks. A row ends with a test; the heads of tables do not.
 fn rows(table: &str) -> Vec<Vec<String>> {
-    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let rows = table.lines().filter(|line| line.starts_with("| ") && line.ends_with("` |"));
     let cells = |line: &str| {
         let cells = line.trim_matches('|').split('|');
         cells.map(|cell| cell.trim().trim_matches('`').to_owned()).collect()

@@ -4,17 +4,21 @@
 
 use lock_compat::conformance::lock;
 use lock_compat::documents::MemoryDocuments;
+use lock_compat::legacy::ProjectLock;
 use lock_compat::{AcquireOptions, LegacyBackend, LockAdapter};
 use lock_core::{
-    AcquireRequest, Acquisition, KeepAlive, LockBackend, LockKey, LockManager, OwnerId, Priority,
-    RequestId,
+    AcquireRequest, Acquisition, KeepAlive, LockBackend, LockKey, LockManager, LockStore, OwnerId,
+    Priority, RequestId,
 };
 use lock_memory::MemoryBackend;
+use lock_redis::{RedisBackend, RedisConfig};
+use lock_testkit_redis::server::RedisServer;
+use tokio::task::JoinSet;
 
 /// More than two pages of the largest size.
 const MANY: u64 = 2500;
 
-fn adapter(store: MemoryBackend) -> LockAdapter {
+fn adapter(store: impl LockStore) -> LockAdapter {
     let owner = OwnerId::parse("atlantis").unwrap();
     LockAdapter::new(LockManager::new(store, owner), MemoryDocuments::new())
 }
@@ -60,4 +64,79 @@ async fn many_locks_are_all_listed_and_unlocked() {
     let unlocked = adapter.unlock_by_pull("owner/repo", 1).await.unwrap();
     assert_eq!(unlocked.locks.len() as u64, MANY);
     assert_eq!(adapter.list().await.unwrap().locks, [others]);
+}
+
+/// A queue of 10,000 requests of as many pull requests, read as a whole and for one of them.
+async fn assert_queue_of_ten_thousand<S: LockBackend + LockStore + Clone>(store: S) {
+    const COUNT: i64 = 10_000;
+    let adapter = adapter(store.clone());
+    let first = lock("owner/repo", "path", "default", 0);
+    adapter.try_lock(first.clone()).await.unwrap();
+    let key = LockKey::parse("project:owner/repo:path:default::github.com").unwrap();
+    let keep_alive = KeepAlive::parse(KeepAlive::MAX).unwrap();
+    // Some at one time; the order is then that of the store.
+    for begin in (1..=COUNT).step_by(500) {
+        let mut sent = JoinSet::new();
+        for num in begin..begin + 500 {
+            let (store, key) = (store.clone(), key.clone());
+            let owner = OwnerId::parse(format!("pull:github.com:owner/repo:{num}")).unwrap();
+            sent.spawn(async move {
+                let request = AcquireRequest::new(RequestId::random(), key, owner);
+                store.acquire(&request.queueing(keep_alive)).await.unwrap().value
+            });
+        }
+        let queued = sent.join_all().await;
+        assert!(queued.iter().all(|it| matches!(it, Acquisition::Queued(_))));
+    }
+    let found = adapter.queues().await.unwrap();
+    let [queue] = &found.queues[..] else { unreachable!("{} queues", found.queues.len()) };
+    assert_eq!((queue.waiting, queue.waiters.len()), (10_000, 10_000));
+    assert_eq!(queue.holder.as_ref().unwrap().lock, Some(first));
+    let mut pulls = Vec::new();
+    for (place, waiter) in (1..).zip(&queue.waiters) {
+        assert_eq!(waiter.position, place);
+        pulls.push(waiter.pull.as_ref().unwrap().num);
+    }
+    let last = *pulls.last().unwrap();
+    pulls.sort_unstable();
+    assert_eq!(pulls, (1..=COUNT).collect::<Vec<_>>());
+    assert_eq!(found.statistics().waiting, 10_000);
+    let found = adapter.queues_of_pull("owner/repo", last).await.unwrap();
+    assert_eq!(found.queues.len(), 1);
+    assert_eq!((found.queues[0].waiting, found.queues[0].waiters.len()), (10_000, 1));
+    assert_eq!(found.queues[0].waiters[0].position, 10_000);
+}
+
+#[tokio::test]
+async fn queue_of_ten_thousand_is_read_whole() {
+    assert_queue_of_ten_thousand(MemoryBackend::new()).await;
+}
+
+#[tokio::test]
+async fn queue_of_ten_thousand_in_redis_is_read_whole() {
+    let server = RedisServer::start().await;
+    let config = RedisConfig::parse(&server.url()).unwrap();
+    assert_queue_of_ten_thousand(RedisBackend::connect(config).await.unwrap()).await;
+}
+
+/// In Atlantis and in the system that was to replace its locking, each lock was read by itself.
+#[tokio::test]
+async fn queues_of_many_projects_are_all_listed() {
+    let adapter = adapter(MemoryBackend::new());
+    let of = |number: u64, num| lock("owner/repo", &format!("path-{number:04}"), "default", num);
+    for number in 0..MANY {
+        adapter.try_lock(of(number, 1)).await.unwrap();
+    }
+    let waits: Vec<u64> = vec![0, MANY / 2, MANY - 1];
+    for &number in &waits {
+        let (waiting, lock): (_, ProjectLock) = (adapter.clone(), of(number, 2));
+        tokio::spawn(async move { waiting.acquire(lock, &AcquireOptions::default()).await });
+    }
+    while adapter.queues_of_pull("owner/repo", 2).await.unwrap().queues.len() < waits.len() {
+        tokio::task::yield_now().await;
+    }
+    let found = adapter.queues().await.unwrap();
+    assert_eq!((found.queues.len() as u64, found.damaged.len()), (MANY, 0));
+    let waited: Vec<_> = (0..).zip(&found.queues).filter(|(_, it)| it.waiting > 0).collect();
+    assert_eq!(waited.iter().map(|(number, _)| *number).collect::<Vec<u64>>(), waits);
 }

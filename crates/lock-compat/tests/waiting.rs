@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use lock_compat::conformance::lock;
 use lock_compat::documents::MemoryDocuments;
-use lock_compat::legacy::ProjectLock;
-use lock_compat::{AcquireOptions, LegacyBackend, LegacyError, LockAdapter};
+use lock_compat::legacy::{LegacyKey, ProjectLock};
+use lock_compat::{
+    AcquireOptions, LegacyBackend, LegacyError, LockAdapter, UnlockOutcome, Unlocking, unlock_each,
+};
 use lock_core::{
     Change, ErrorKind, EventFilter, LockManager, LockStore, Operation, OwnerId, Priority, Watched,
 };
@@ -286,4 +288,101 @@ async fn project_is_handed_to_the_next_with_its_author_in_the_event() {
     let Change::Transferred { from, to } = event.change else { unreachable!("{event:?}") };
     assert_eq!(from.metadata.get("author"), Some("author-1"));
     assert_eq!(to.metadata.get("author"), Some("author-2"));
+}
+
+/// The numbers of the pull requests that wait, the next one first.
+async fn queue(adapter: &LockAdapter) -> Vec<i64> {
+    let found = adapter.queues_of_project(&of(0).project, "default").await.unwrap();
+    let waiters = found.queues.iter().flat_map(|queue| &queue.waiters);
+    waiters.map(|waiter| waiter.pull.as_ref().unwrap().num).collect()
+}
+
+/// The queues of the system that was to replace the locking were gone after an hour.
+#[tokio::test(start_paused = true)]
+async fn queue_is_as_it_was_after_hours() {
+    let adapter = adapter();
+    adapter.try_lock(of(1)).await.unwrap();
+    let _second = wait_in_line(&adapter, 2, AcquireOptions::default()).await;
+    sleep(Duration::from_secs(60 * 60)).await;
+    let _third = wait_in_line(&adapter, 3, AcquireOptions::default()).await;
+    sleep(Duration::from_secs(2 * 60 * 60)).await;
+    assert_eq!((holder(&adapter).await, queue(&adapter).await), (Some(1), vec![2, 3]));
+    let statistics = adapter.queues().await.unwrap().statistics();
+    let waited = statistics.waited.unwrap();
+    assert_eq!(waited.longest.as_secs() / 60, 3 * 60, "{waited:?}");
+    assert_eq!(waited.mean.as_secs() / 60, 2 * 60 + 30, "{waited:?}");
+}
+
+/// There the request that was taken from the queue was lost if it could not be put back.
+#[tokio::test(start_paused = true)]
+async fn transfer_that_fails_loses_no_pull() {
+    let store = Faulty::new(MemoryBackend::new());
+    let adapter = over(store.clone());
+    adapter.try_lock(of(1)).await.unwrap();
+    let second = wait_in_line(&adapter, 2, AcquireOptions::default()).await;
+    let _third = wait_in_line(&adapter, 3, AcquireOptions::default()).await;
+    let project = of(1).project;
+    store.inject(Operation::Transfer, Fault::Refused);
+    let error = adapter.transfer_to_next(&project, "default").await.unwrap_err();
+    assert!(!error.is_unknown(), "{error:?}");
+    assert_eq!((holder(&adapter).await, queue(&adapter).await), (Some(1), vec![2, 3]));
+    store.inject(Operation::Transfer, Fault::AnswerLost);
+    let error = adapter.transfer_to_next(&project, "default").await.unwrap_err();
+    assert!(error.is_unknown(), "{error:?}");
+    assert_eq!(second.await.unwrap().unwrap(), of(2));
+    assert_eq!((holder(&adapter).await, queue(&adapter).await), (Some(2), vec![3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn project_whose_unlock_is_unknown_stops_no_other() {
+    let store = Faulty::new(MemoryBackend::new());
+    let adapter = over(store.clone());
+    let locks = ["a", "b", "c"].map(|path| lock("owner/repo", path, "default", 1));
+    for lock in &locks {
+        adapter.try_lock(lock.clone()).await.unwrap();
+    }
+    let keys = || locks.iter().map(LegacyKey::of);
+    let all = async || unlock_each(&adapter, keys(), Unlocking::Anybody).await;
+    store.inject(Operation::Evict, Fault::Refused);
+    let refused = all().await;
+    assert!(refused.iter().all(|it| matches!(it.outcome, UnlockOutcome::Failed(_))), "{refused:?}");
+    assert_eq!(adapter.list().await.unwrap().locks.len(), 3);
+    store.inject(Operation::Evict, Fault::AnswerLost);
+    let unknown = all().await;
+    assert_eq!(unknown.len(), 3);
+    assert!(
+        unknown.iter().all(|it| matches!(it.outcome, UnlockOutcome::Unknown(_))),
+        "{unknown:?}"
+    );
+    store.heal();
+    let again = all().await;
+    assert!(again.iter().all(|it| matches!(it.outcome, UnlockOutcome::NotHeld)), "{again:?}");
+}
+
+/// Whoever is granted the lock by the first unlock is not meant by the second.
+#[tokio::test(start_paused = true)]
+async fn project_that_is_named_twice_is_unlocked_once() {
+    let adapter = adapter();
+    adapter.try_lock(of(1)).await.unwrap();
+    let second = wait_in_line(&adapter, 2, AcquireOptions::default()).await;
+    let key = LegacyKey::of(&of(1));
+    let unlocked = unlock_each(&adapter, [key.clone(), key], Unlocking::Anybody).await;
+    let [only] = &unlocked[..] else { unreachable!("{unlocked:?}") };
+    assert!(matches!(&only.outcome, UnlockOutcome::Unlocked(lock) if **lock == of(1)), "{only:?}");
+    assert_eq!(second.await.unwrap().unwrap(), of(2));
+    assert_eq!(holder(&adapter).await, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn queues_of_a_store_that_fails_are_an_error() {
+    let store = Faulty::new(MemoryBackend::new());
+    let adapter = over(store.clone());
+    adapter.try_lock(of(1)).await.unwrap();
+    for operation in [Operation::List, Operation::Inspect] {
+        store.inject(operation, Fault::Refused);
+        let error = adapter.queues().await.unwrap_err();
+        assert!(matches!(error, LegacyError::Store { unknown: false, .. }), "{error:?}");
+        store.heal();
+    }
+    assert_eq!(adapter.queues().await.unwrap().queues.len(), 1);
 }

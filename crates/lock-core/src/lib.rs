@@ -24,17 +24,20 @@ pub use contract::position::{Holder, QueuePosition};
 pub use contract::query::{
     Cursor, EventCursor, InspectQuery, Inspection, ListQuery, Page, WaitsOf, WaitsQuery,
 };
-pub use contract::reply::{Acquisition, Cancellation, Eviction, Heard, Release, Renewal, Transfer};
+pub use contract::reply::{
+    Acquisition, Cancellation, Eviction, Heard, Release, ReleaseRequested, Renewal, Transfer,
+};
 pub use contract::request::{
-    AcquireRequest, CancelRequest, EvictRequest, EvictTarget, HearRequest, OnHeld, ReleaseRequest,
-    RenewRequest, TransferRequest, TransferTo,
+    AcquireRequest, CancelRequest, EvictRequest, EvictTarget, HearRequest, OnHeld, ReleaseAppeal,
+    ReleaseRequest, RenewRequest, TransferRequest, TransferTo,
 };
 pub use contract::waiter::Waiter;
 #[doc(no_inline)]
 pub use futures_core::Stream;
 pub use manager::{
     Acquire, AcquireAll, Attempt, DeadlockPolicy, GuardError, LeaseStream, LockGuard, LockManager,
-    LockSet, ManagerConfig, RetryPolicy, Session, ShutdownReport, Try, VictimChoice, Wait,
+    LockSet, ManagerConfig, RetryPolicy, Session, ShutdownReport, Try, Upgrade, VictimChoice, Wait,
+    Wanted,
 };
 #[cfg(feature = "test-util")]
 pub use manager::{ManagerFault, plant};

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use lock_core::blocking::{Attempt, LockManager};
 use lock_core::{
-    ErrorKind, FencingToken, LossReason, ManagerConfig, Operation, OwnerId, RequestId, TransferTo,
-    Ttl,
+    ErrorKind, FencingToken, LossReason, ManagerConfig, Operation, OwnerId, RequestId, SessionId,
+    TransferTo, Ttl,
 };
 use lock_memory::MemoryBackend;
 use lock_testkit::{Fault, Faulty};
@@ -54,6 +54,30 @@ fn threads_take_turns() {
         assert_eq!(turns.load(Ordering::SeqCst), 50 * threads);
         assert_eq!(shared.inspect("key").unwrap().value.holders, 0);
     }
+}
+
+#[test]
+fn reader_upgrades_shares_and_is_asked_to_release() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let session = SessionId::random();
+    let ask = || alice.acquire("key").session(session).shared().reentrant().send().unwrap();
+    let (reading, again) = (ask(), ask());
+    assert_eq!(again.token(), reading.token());
+    again.release().unwrap();
+    let other = bob.acquire("key").shared().send().unwrap();
+    let failed = reading.upgrade(Some(Duration::from_millis(50))).unwrap_err();
+    assert_eq!(failed.error.kind(), ErrorKind::WaitOver);
+    drop(other);
+    let writing = failed.guard.upgrade(None).unwrap();
+    assert_eq!(writing.release_requested(), None);
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| bob.request_release("key", LONG, "why").unwrap());
+        let wanted = writing.wanted_within(LONG).unwrap().unwrap();
+        assert_eq!(wanted.by, *bob.owner());
+        writing.release().unwrap();
+        assert!(asking.join().unwrap());
+    });
 }
 
 #[test]

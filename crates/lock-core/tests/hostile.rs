@@ -15,8 +15,9 @@ use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, ErrorKind, EventCursor,
     EventFilter, EventStream, EvictRequest, Eviction, Health, HearRequest, Heard, InspectQuery,
     Inspection, Lease, ListQuery, LockBackend, LockGuard, LockInspector, MailboxId, Notice,
-    NoticeStream, Operation, Page, Release, ReleaseRequest, RenewRequest, Renewal, RequestId,
-    Result, Timed, Transfer, TransferRequest, Ttl, Waiter, WaitsQuery,
+    NoticeStream, Operation, Page, Release, ReleaseAppeal, ReleaseRequest, ReleaseRequested,
+    RenewRequest, Renewal, RequestId, Result, Timed, Transfer, TransferRequest, Ttl, Waiter,
+    WaitsQuery,
 };
 use lock_memory::MemoryBackend;
 use lock_testkit::{Fault, Faulty, NoticeFault};
@@ -296,6 +297,9 @@ impl LockBackend for Flap {
     }
     async fn evict(&self, r: &EvictRequest) -> Result<Timed<Eviction>> {
         self.0.evict(r).await
+    }
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        self.0.request_release(appeal).await
     }
 }
 

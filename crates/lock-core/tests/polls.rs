@@ -193,6 +193,33 @@ async fn run_of_a_guard() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn upgrade_of_a_guard_beside_another_reader() {
+    at_every_poll(async |scene| {
+        let guard = scene.alice.acquire("key").shared().ttl(Ttl::Never).await.unwrap();
+        let other = scene.bob.acquire("key").shared().await.unwrap();
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(5)).await;
+            drop(other);
+        });
+        dropped(async move { drop(guard.upgrade().await) })
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn reentrant_acquire() {
+    at_every_poll(async |scene| {
+        let session = scene.alice.session();
+        dropped(async move {
+            let outer = session.acquire("key").ttl(Ttl::Never).reentrant().await;
+            let inner = session.acquire("key").ttl(Ttl::Never).reentrant().await;
+            drop((outer, inner));
+        })
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn release_of_a_guard() {
     at_every_poll(async |scene| {
         let guard = held(scene).await;

@@ -1,7 +1,6 @@
 //! The interface of a store of documents.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -42,27 +41,6 @@ pub trait DocumentStore: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`Failed`](crate::DocumentError::Failed) when the store did not answer.
     async fn names(&self, prefix: &str) -> Result<Vec<String>>;
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl<S: DocumentStore + ?Sized> DocumentStore for Arc<S> {
-    async fn read(&self, name: &str) -> Result<Option<Document>> {
-        (**self).read(name).await
-    }
-
-    async fn replace(
-        &self,
-        name: &str,
-        expected: Option<Revision>,
-        body: Option<&[u8]>,
-    ) -> Result<Replacement> {
-        (**self).replace(name, expected, body).await
-    }
-
-    async fn names(&self, prefix: &str) -> Result<Vec<String>> {
-        (**self).names(prefix).await
-    }
 }
 
 /// A document as it was read.

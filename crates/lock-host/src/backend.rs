@@ -9,8 +9,8 @@ use lock_core::machine::{KeyState, Step};
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Error, EvictRequest, Eviction,
     HearRequest, Heard, InvalidInput, LockBackend, LockKey, MailboxId, NoticeStream, OnHeld,
-    Operation, Release, ReleaseRequest, RenewRequest, Renewal, Result, Timed, Transfer,
-    TransferRequest, Violation,
+    Operation, Release, ReleaseAppeal, ReleaseRequest, ReleaseRequested, RenewRequest, Renewal,
+    Result, Timed, Transfer, TransferRequest, Violation,
 };
 
 use crate::command::{Answer, command};
@@ -206,6 +206,12 @@ impl<S: StateStore> LockBackend for HostBackend<S> {
         let (key, request) = (request.key.clone(), request.clone());
         let evict = move |state: &mut KeyState, step: &mut Step| state.evict(step, &request);
         self.run(Operation::Evict, &key, evict).await
+    }
+
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        let (key, appeal) = (appeal.key.clone(), appeal.clone());
+        let ask = move |state: &mut KeyState, step: &mut Step| state.request_release(step, &appeal);
+        self.run(Operation::RequestRelease, &key, ask).await
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Clock, EvictRequest, Eviction,
-    HearRequest, Heard, LockBackend, MailboxId, NoticeStream, Release, ReleaseRequest,
-    RenewRequest, Renewal, Result, Timed, TokioClock, Transfer, TransferRequest,
+    HearRequest, Heard, LockBackend, MailboxId, NoticeStream, Release, ReleaseAppeal,
+    ReleaseRequest, ReleaseRequested, RenewRequest, Renewal, Result, Timed, TokioClock, Transfer,
+    TransferRequest,
 };
 
 use crate::table::Table;
@@ -112,5 +113,9 @@ impl LockBackend for MemoryBackend {
 
     async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
         Ok(self.table.run_known(&request.key, |state, step| state.evict(step, request)))
+    }
+
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        Ok(self.table.run_known(&appeal.key, |state, step| state.request_release(step, appeal)))
     }
 }

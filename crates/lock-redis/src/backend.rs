@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Error, EvictRequest, Eviction,
     HearRequest, Heard, InvalidInput, LockBackend, MailboxId, NoticeStream, Operation, Release,
-    ReleaseRequest, RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest, Violation,
+    ReleaseAppeal, ReleaseRequest, ReleaseRequested, RenewRequest, Renewal, Result, Timed,
+    Transfer, TransferRequest, Violation,
 };
 
 use crate::command;
@@ -152,5 +153,9 @@ impl LockBackend for RedisBackend {
 
     async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
         self.store.evict(request).await
+    }
+
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        self.store.request_release(appeal).await
     }
 }

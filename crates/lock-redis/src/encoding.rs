@@ -3,7 +3,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use lock_core::{AcquireRequest, LockKey, Metadata, Mode, OwnerId, RequestId, SessionId, Ttl};
+use lock_core::{
+    AcquireRequest, FencingToken, LockKey, Metadata, Mode, OwnerId, RequestId, SessionId, Ttl,
+};
 
 /// Terms of a request that are kept in its lease.
 #[derive(Debug)]
@@ -98,7 +100,8 @@ pub(crate) fn push_counted(text: &mut Vec<u8>, part: &str) {
     text.extend_from_slice(part.as_bytes());
 }
 
-fn split_word(bytes: &[u8]) -> Option<(&str, &[u8])> {
+/// Splits off a word that a space follows.
+pub(crate) fn split_word(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b' ')?;
     Some((str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))
 }
@@ -114,6 +117,7 @@ pub(crate) fn mode_word(mode: Mode) -> String {
         Mode::Exclusive => "x".to_owned(),
         Mode::Shared { limit: None } => "r".to_owned(),
         Mode::Shared { limit: Some(limit) } => limit.to_string(),
+        Mode::Upgrade { request, token } => format!("u{request}.{token}"),
     }
 }
 
@@ -121,6 +125,11 @@ fn parse_mode(word: &str) -> Option<Mode> {
     match word {
         "x" => Some(Mode::Exclusive),
         "r" => Some(Mode::READER),
+        upgrade if upgrade.starts_with('u') => {
+            let (request, token) = upgrade.strip_prefix('u')?.split_once('.')?;
+            let token = FencingToken::new(token.parse().ok()?)?;
+            Some(Mode::Upgrade { request: RequestId::parse(request).ok()?, token })
+        }
         limit => Some(Mode::Shared { limit: Some(limit.parse::<NonZeroU32>().ok()?) }),
     }
 }

@@ -9,6 +9,7 @@ use futures_core::Stream;
 use lock_core::{FencingToken, Grant, LockKey, MailboxId, Notice};
 use tokio::sync::mpsc;
 
+use crate::command::request_release;
 use crate::end;
 use crate::record::{ended, term, told};
 use crate::reply::{self, Term};
@@ -116,6 +117,14 @@ pub(crate) fn parse(message: &[u8]) -> Option<Notice> {
             let (length, rest) = rest.split_first_chunk()?;
             let (ending, name) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
             Some(Notice::Ended { key: key(name)?, request, token, end: end::parse(ending)? })
+        }
+        b'w' => {
+            let (token, rest) = rest.split_at_checked(ended::LENGTH)?;
+            let token = FencingToken::new(reply::double(token)?)?;
+            let (length, rest) = rest.split_first_chunk()?;
+            let (asked, name) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+            let (within, by, reason) = request_release::parse(asked)?;
+            Some(Notice::Wanted { key: key(name)?, request, token, by, reason, within })
         }
         b'a' => Some(Notice::Ask { key: key(rest)?, request }),
         _ => None,

@@ -1,5 +1,7 @@
 //! Layout of the records on the server: defined here, and inserted into the scripts by name.
 
+use lock_core::machine::UPGRADE_LEAD;
+
 /// The version of the layout: stores of another are refused.
 pub(crate) const LAYOUT_VERSION: &str = "1";
 /// Expiry of a lease that never expires: the largest exact integer of a double.
@@ -94,6 +96,7 @@ fn meaning(name: &str) -> Option<String> {
     match name {
         "LAYOUT_VERSION" => return Some(format!("'{LAYOUT_VERSION}'")),
         "NEVER" => return Some(NEVER.to_string()),
+        "UPGRADE_LEAD" => return Some(UPGRADE_LEAD.as_micros().to_string()),
         "GRACE" => return Some(GRACE.to_string()),
         "LAST_CLOCK" => return Some(LAST_CLOCK.to_string()),
         _ => {}

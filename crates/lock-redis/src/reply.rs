@@ -153,7 +153,7 @@ pub(crate) fn lease(text: &[u8], key: &LockKey) -> Option<Lease> {
 }
 
 /// Reads the summary of a holder, whose terms have no metadata.
-fn holder(text: &[u8]) -> Option<Holder> {
+pub(crate) fn holder(text: &[u8]) -> Option<Holder> {
     let request = request(text.get(..holder::TOKEN)?)?;
     let term = Term::parse(text.get(holder::TOKEN..holder::TERMS)?)?;
     let terms = Terms::parse(text.get(holder::TERMS..)?)?;

@@ -505,3 +505,64 @@ async fn requests_of_a_token_that_wait_are_limited() {
     assert_eq!(kind, "wait_over");
     waits.iter().for_each(tokio::task::JoinHandle::abort);
 }
+
+#[tokio::test]
+async fn queues_are_for_those_who_may_read_and_of_keys_that_are_covered() {
+    let (operator, one) = token("ops", Role::Operate, &[]);
+    let (reader, other) = token("team", Role::Read, &["project:acme/infra:"]);
+    let (none, third) = token("elsewhere", Role::Operate, &["team/"]);
+    let server = serve(&Access::with_tokens(read(&[&one, &other, &third]))).await;
+    let ops = Client { server: &server, secret: &operator };
+    let mut requests = Vec::new();
+    for repo in ["acme/infra", "acme/secret"] {
+        let key = format!("project:{repo}:vpc:default::github.com");
+        let lease = ops.acquired(&key, &format!("pull:github.com:{repo}:1")).await;
+        requests.push(lease["request"].as_str().unwrap().to_owned());
+        let wait =
+            json!({ "key": key, "owner": format!("pull:github.com:{repo}:2"), "wait_ms": 1 });
+        assert_eq!(ops.post("/v1/acquire", &wait).await.0, StatusCode::CONFLICT);
+    }
+    let response = server.request(Method::GET, "/queues").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let get = async |path: &str, secret: &str| {
+        let response = server.request(Method::GET, path).basic_auth("me", Some(secret)).send();
+        let response = response.await.unwrap();
+        (response.status(), response.text().await.unwrap())
+    };
+    let (status, all) = get("/queues", &operator).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(all.contains("acme/infra/vpc") && all.contains("acme/secret/vpc"), "{all}");
+    let (status, own) = get("/queues", &reader).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(own.contains("1 queue, 1 waiting") && own.contains("acme/infra/vpc"), "{own}");
+    assert!(!own.contains("secret"), "{own}");
+    assert!(requests.iter().all(|request| !own.contains(request)), "{own}");
+    let (_, nothing) = get("/queues", &none).await;
+    assert!(!nothing.contains("acme") && nothing.contains("No pull request waits"), "{nothing}");
+    // The pages of a reader name nothing to the outside, and lead to all.
+    for number in 0..110 {
+        let key = format!("project:acme/infra:p-{number:03}:default::github.com");
+        ops.acquired(&key, "alice").await;
+        let wait = json!({ "key": key, "owner": "bob", "wait_ms": 1 });
+        assert_eq!(ops.post("/v1/acquire", &wait).await.0, StatusCode::CONFLICT);
+    }
+    let (mut path, mut queues, mut pages) = ("/queues".to_owned(), 0, 0);
+    loop {
+        let (status, page) = get(&path, &reader).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {page}");
+        queues += page.matches("href=\"/locks/project:acme/infra:").count();
+        pages += 1;
+        let Some(next) = page.split("id=\"next\" rel=\"next\" href=\"").nth(1) else { break };
+        path = next.split('"').next().unwrap().to_owned();
+        assert!(!path.contains("acme") && !path.contains("p-0"), "{path}");
+    }
+    assert_eq!((queues, pages), (111, 2));
+    // A cursor of another listing opens nothing.
+    let (_, locks) = get("/", &reader).await;
+    let next = locks.split("id=\"next\" rel=\"next\" href=\"/?after=").nth(1).unwrap();
+    let other = next.split('"').next().unwrap();
+    for after in [other, "project%3Aacme%2Fsecret"] {
+        let (status, _) = get(&format!("/queues?after={after}"), &reader).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{after}");
+    }
+}

@@ -483,6 +483,7 @@ async fn every_answer_has_its_headers_and_nothing_inline() {
         ("/", "no-referrer"),
         ("/locks/deploy", "no-referrer"),
         ("/locks", "no-referrer"),
+        ("/queues", "no-referrer"),
         (form.as_str(), "same-origin"),
         ("/page/style.css", "no-referrer"),
         ("/page/script.js", "no-referrer"),
@@ -512,7 +513,7 @@ async fn page_has_landmarks_and_scoped_headers_and_works_without_scripts() {
     holds(&server, "deploy", "alice").await;
     waits(&server, "deploy", "bob", json!({})).await;
     let mut visitor = Visitor::new(&server);
-    for path in ["/", "/locks/deploy"] {
+    for path in ["/", "/locks/deploy", "/queues"] {
         let page = visitor.get(path).await.text;
         for part in [
             "<html lang=\"en\">",
@@ -541,6 +542,7 @@ async fn wrong_method_and_unknown_page_are_pages() {
         (Method::POST, "/"),
         (Method::POST, "/locks/deploy"),
         (Method::DELETE, "/locks/deploy"),
+        (Method::POST, "/queues"),
         (Method::PUT, "/page/evict"),
         (Method::POST, "/page/changes"),
     ] {
@@ -617,4 +619,77 @@ async fn changes_are_hinted_at_most_once_a_second() {
     assert!(other.await.is_err(), "{:?}", start.elapsed());
     server.service.shutdown().await;
     assert_eq!(hints.chunk().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn queues_of_pull_requests_are_listed_by_the_names_of_atlantis() {
+    let server = Server::start().await;
+    let mut visitor = Visitor::new(&server);
+    let empty = visitor.get("/queues").await;
+    assert_eq!(empty.status, StatusCode::OK);
+    assert!(empty.text.contains("No pull request waits for a project."), "{}", empty.text);
+    let key = |path: &str| format!("project:acme/infra:{path}:default::github.com");
+    let pull = |num: u64| format!("pull:github.com:acme/infra:{num}");
+    for path in ["vpc", "dns", "idle"] {
+        holds(&server, &key(path), &pull(7)).await;
+    }
+    for num in 8..13 {
+        waits(&server, &key("vpc"), &pull(num), json!({})).await;
+    }
+    waits(&server, &key("dns"), "ops", json!({})).await;
+    // These are no projects.
+    for other in ["deploy", "project:odd"] {
+        holds(&server, other, "alice").await;
+        waits(&server, other, "bob", json!({})).await;
+    }
+    let page = visitor.get("/queues").await.text;
+    for shown in [
+        "2 queues, 6 waiting",
+        "acme/infra/vpc/default/",
+        "acme/infra/dns/default/",
+        "github.com",
+        "#7",
+        "<div><bdi>ops</bdi>, ",
+        "<div>and 2 more</div>",
+        "<a href=\"/queues\">Queues</a>",
+    ] {
+        assert!(page.contains(shown), "{shown} in {page}");
+    }
+    let next = page.split("<div>#").skip(1).map(|rest| rest.split(',').next().unwrap());
+    assert_eq!(next.collect::<Vec<_>>(), ["8", "9", "10"], "{page}");
+    for hidden in ["idle", "alice", "bob", "odd", "#11"] {
+        assert!(!page.contains(hidden), "{hidden} in {page}");
+    }
+    let link = visitor.get("/queues").await.link("/locks/project:acme/infra:vpc");
+    assert_eq!(visitor.get(&link).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn names_in_queues_are_escaped_and_queues_are_paged() {
+    let server = Server::start().await;
+    let key = |path: &str| format!("project:acme/infra:{path}:default::github.com");
+    for number in 0..130 {
+        let path = if number == 0 { HOSTILE[0].to_owned() } else { format!("p-{number:03}") };
+        holds(&server, &key(&path), "pull:github.com:acme/infra:1").await;
+        waits(&server, &key(&path), HOSTILE[1], json!({})).await;
+    }
+    let (mut visitor, mut paths, mut pages) = (Visitor::new(&server), Vec::new(), 0);
+    let mut address = "/queues".to_owned();
+    loop {
+        let page = visitor.get(&address).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        assert!(!page.text.contains("<script>alert") && !page.text.contains("<img"));
+        let links = page.text.split("href=\"/locks/").skip(1);
+        paths.extend(links.map(|link| link.split('"').next().unwrap().to_owned()));
+        pages += 1;
+        let Some(next) = page.text.split("id=\"next\" rel=\"next\" href=\"").nth(1) else {
+            break;
+        };
+        address = plain(next.split('"').next().unwrap());
+    }
+    paths.sort();
+    paths.dedup();
+    assert_eq!((paths.len(), pages), (130, 2));
+    let refused = visitor.get("/queues?after=nonsense").await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
 }

@@ -40,3 +40,37 @@ impl LegacyFixture for OverSqlite {
 }
 
 lock_compat::legacy_conformance!(OverSqlite);
+
+mod queues {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use lock_compat::conformance::queues::QueueFixture;
+    use lock_core::LockStore;
+    use lock_sqlite::{SqliteBackend, SqliteConfig, SqliteDocuments};
+    use tempfile::TempDir;
+
+    struct OverSqlite(SqliteBackend, #[expect(dead_code, reason = "it has the file")] TempDir);
+
+    #[async_trait]
+    impl QueueFixture for OverSqlite {
+        type Documents = SqliteDocuments;
+
+        async fn start() -> Self {
+            let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+            let folder = folder.expect("a folder");
+            let store = SqliteConfig::new(folder.path().join("locks.db")).open();
+            Self(store.expect("the file opens"), folder)
+        }
+
+        fn store(&self) -> Arc<dyn LockStore> {
+            Arc::new(self.0.clone())
+        }
+
+        fn documents(&self) -> SqliteDocuments {
+            SqliteDocuments::new(self.0.clone())
+        }
+    }
+
+    lock_compat::queue_conformance!(OverSqlite);
+}

@@ -14,8 +14,8 @@ use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, Error, ErrorKind,
     EventCursor, EventFilter, EventStream, EvictRequest, Eviction, Health, HearRequest, Heard,
     InspectQuery, Inspection, Lease, ListQuery, LockBackend, LockInspector, MailboxId, Notice,
-    NoticeStream, Operation, Page, Release, ReleaseRequest, RenewRequest, Renewal, Result, Timed,
-    Transfer, TransferRequest, Waiter, WaitsQuery,
+    NoticeStream, Operation, Page, Release, ReleaseAppeal, ReleaseRequest, ReleaseRequested,
+    RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest, Waiter, WaitsQuery,
 };
 use tokio::time::{Sleep, sleep};
 
@@ -198,6 +198,10 @@ impl<S: LockBackend> LockBackend for Faulty<S> {
 
     async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
         self.command(Operation::Evict, self.store.evict(request)).await
+    }
+
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        self.command(Operation::RequestRelease, self.store.request_release(appeal)).await
     }
 }
 

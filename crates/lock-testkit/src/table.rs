@@ -188,6 +188,16 @@ macro_rules! for_each_case {
                 shared::unlike_limits_take_turns;
             "A shared newcomer joins the holders past waiters of worse rank.":
                 shared::better_ranked_reader_joins;
+            "An upgrade is granted as soon as its lease is the only one, which ends in the same \
+             step.":
+                upgrades::only_reader_upgrades_at_once,
+                upgrades::upgrade_waits_for_the_other_readers;
+            "An upgrade ranks before all who wait.":
+                upgrades::upgrade_passes_the_queue;
+            "Of two upgrades the second is refused.":
+                upgrades::second_upgrade_is_a_deadlock;
+            "An upgrade of a lease that is over is refused.":
+                upgrades::upgrade_needs_its_lease;
             "A waiter keeps its place and learns its position.":
                 liveness::heard_waiter_keeps_its_place;
             "A request that was granted is answered with its lease, which is full length from \
@@ -269,6 +279,15 @@ macro_rules! for_each_case {
                 evict::eviction_of_a_free_key_takes_nothing;
             "One command ends a bounded number of leases, and says whether more are left.":
                 crowds::eviction_of_many_reports_whether_more_are_left;
+            "The mailbox of each holder gets a Wanted notice with who, why and how soon, and the \
+             answer lists the holders.":
+                appeals::holders_are_asked_to_release;
+            "The leases stay as they are.":
+                appeals::appeal_changes_no_lease;
+            "An appeal up to a token asks no later holder.":
+                appeals::appeal_spares_later_leases;
+            "One command asks a bounded number of holders, and says whether there are more.":
+                crowds::appeal_to_many_reports_whether_more_are_left;
             "Leases that are over and waiters that were silent for too long are not shown.":
                 inspection::the_dead_are_not_shown,
                 listing::over_leases_are_not_listed;

@@ -75,7 +75,7 @@ async fn same_seed_finds_the_same_again() {
 
 #[tokio::test]
 async fn disagreement_is_made_short() {
-    let settings = Settings::default().with_seed(1);
+    let settings = Settings::default().with_seed(3);
     let failure = check_naive(&settings, Fault::TransfersForgetTheGiver).await.unwrap_err();
     println!("{failure}");
     let text = failure.to_string();

@@ -109,7 +109,8 @@ fn objection(from: &str, to: &str, kind: DependencyKind, is_ours: bool) -> Optio
         | (REDIS, CLIENT)
         | (ATLANTIS, CLIENT | COMPAT | DOCUMENTS)
         | (ATLANTIS_SERVER, COMPAT | SERVER)
-        | (COMPAT | SERVER, DOCUMENTS) => None,
+        | (COMPAT | SERVER, DOCUMENTS)
+        | (SERVER, COMPAT) => None,
         (_, HOST | DOCUMENTS) if is_backend(from) => None,
         _ => Some("a library depends on lock-core only, a backend on lock-host and documents, too"),
     }
@@ -188,6 +189,10 @@ mod tests {
         assert!(refused("lock-server", "lock-memory", DependencyKind::Normal));
         assert!(!refused("lock-server", "lock-memory", DependencyKind::Development));
         assert!(refused("lock-memory", "lock-server", DependencyKind::Normal));
+        // The names of Atlantis are no backend; its stores are.
+        assert!(!refused("lock-server", "lock-compat", DependencyKind::Normal));
+        assert!(refused("lock-server", "lock-atlantis", DependencyKind::Normal));
+        assert!(refused("lock-compat", "lock-server", DependencyKind::Normal));
     }
 
     #[test]

@@ -95,7 +95,7 @@ async fn forget(adapter: &LockAdapter) -> Result<(), DocumentError> {
 
 async fn adapter(store: &Store) -> Result<LockAdapter, Failure> {
     let manager = store.manager(Some(OwnerId::parse("lockctl-atlantis")?))?;
-    Ok(LockAdapter::new(manager, store.documents.open().await?))
+    store.documents.adapter(manager).await
 }
 
 /// A source without its user and password.

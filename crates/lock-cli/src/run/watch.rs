@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, stdin};
 use std::time::Duration;
 
-use lock_core::{LockSet, LossReason};
+use lock_core::{LockKey, LockSet, LossReason, OwnerId, Reason};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::getpgrp;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -43,6 +43,8 @@ pub(crate) struct Watch {
     passed_on: Option<Signal>,
     /// Whether it was told that the lock is held on.
     is_told: bool,
+    /// The requests to release the lock that were told: the key, who asks, and why.
+    requested: Vec<(LockKey, OwnerId, Option<Reason>)>,
 }
 
 /// The command is made to end.
@@ -56,8 +58,21 @@ impl Watch {
     pub(crate) fn new(set: LockSet, guardian: Guardian, job: Job, grace: Duration) -> Self {
         let (terminal, end, ended) = (Terminal::new(), None, None);
         let (tried, cause, passed_on) = (None, None, None);
-        let is_told = false;
-        Self { set, guardian, job, terminal, grace, end, ended, tried, cause, passed_on, is_told }
+        let (is_told, requested) = (false, Vec::new());
+        Self {
+            set,
+            guardian,
+            job,
+            terminal,
+            grace,
+            end,
+            ended,
+            tried,
+            cause,
+            passed_on,
+            is_told,
+            requested,
+        }
     }
 
     /// Tells the guardian of the command, which may start if this is `true`.
@@ -90,6 +105,7 @@ impl Watch {
             self.tell_deadline();
             self.keep_guarded(output);
             self.tell_of_others(output);
+            self.tell_of_request(output);
             self.act(output);
             let look_at = self.next_look();
             tokio::select! {
@@ -135,6 +151,20 @@ impl Watch {
             output.warn(&format!(
                 "the command has ended with {code}, but not all that it started: the lock is held until then"
             ));
+        }
+    }
+
+    /// Tells who asks for the lock, and why.
+    fn tell_of_request(&mut self, output: Output) {
+        for guard in self.set.guards() {
+            let Some(wanted) = guard.release_requested() else { continue };
+            let request = (guard.key().clone(), wanted.by, wanted.reason);
+            if !self.requested.contains(&request) {
+                let (key, by, reason) = &request;
+                let reason = reason.iter().map(|why| format!(": {why}")).collect::<String>();
+                output.warn(&format!("`{by}` asks for the release of `{key}`{reason}"));
+                self.requested.push(request);
+            }
         }
     }
 

@@ -103,7 +103,7 @@ impl Atlantis {
         let listener = listener.map_err(|error| failed(listen, &error))?;
         let address = listener.local_addr().map_err(|error| failed(listen, &error))?;
         let manager = LockManager::new(locks, OwnerId::parse(OWNER)?);
-        let adapter = LockAdapter::new(manager, store.documents.open().await?);
+        let adapter = store.documents.adapter(manager).await?;
         if let Some(source) = &options.atlantis_import {
             // Nothing is served before everything is there: what is missing would be free.
             let said = import_once(&adapter, source).await?;

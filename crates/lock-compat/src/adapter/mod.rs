@@ -6,7 +6,10 @@ mod load;
 mod locks;
 mod name;
 mod named;
+mod project_queue;
 mod queue;
+mod queues;
+mod statistics;
 mod view;
 
 use std::fmt;
@@ -20,7 +23,9 @@ use crate::{Result, VersionedStore};
 use hosts::Hosts;
 
 pub use convert::{convert_from_legacy, convert_to_legacy};
+pub use project_queue::{ProjectName, ProjectQueue, PullName, QueueHolder, QueuedPull, Queues};
 pub use queue::{AcquireOptions, ProjectQueuePosition};
+pub use statistics::{QueueStatistics, Spans};
 
 /// Maximum number of compare-and-swap attempts.
 const MOST_ATTEMPTS: usize = 1000;

@@ -10,7 +10,7 @@ use lock_core::{
 use super::LockAdapter;
 
 /// Maximum number of leases or waiters on one page.
-const PAGE: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not zero");
+pub(super) const PAGE: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not zero");
 
 /// The position of a waiter.
 pub(super) struct WaiterPosition {

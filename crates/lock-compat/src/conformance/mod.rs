@@ -11,6 +11,7 @@ pub mod behind;
 pub mod commands;
 pub mod locks;
 pub mod more;
+pub mod queues;
 pub mod statuses;
 
 use std::future::Future;
@@ -43,12 +44,13 @@ pub trait LegacyFixture: Send + Sync + Sized + 'static {
 
 /// Runs one case on a store of its own, in a runtime of its own.
 pub fn run<F: LegacyFixture, C: Future<Output = ()>>(case: impl FnOnce(F) -> C) {
+    run_in_a_runtime(async { case(F::start().await).await });
+}
+
+fn run_in_a_runtime(case: impl Future<Output = ()>) {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime starts");
-    runtime.block_on(async {
-        let fixture = F::start().await;
-        tokio::time::timeout(LIMIT, case(fixture)).await.expect("the case ends");
-    });
+    runtime.block_on(async { tokio::time::timeout(LIMIT, case).await.expect("the case ends") });
 }
 
 /// Calls a macro with its arguments in parentheses and the table of cases.
@@ -95,6 +97,7 @@ macro_rules! for_each_legacy_case {
             more::one_of_many_locks_a_command,
             more::no_update_of_many_is_lost,
             more::store_answers_and_closes,
+            more::each_of_several_projects_is_answered_for,
             statuses::results_are_kept,
             statuses::deleted_status_is_gone,
             statuses::one_project_is_updated,

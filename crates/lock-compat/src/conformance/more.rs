@@ -9,7 +9,9 @@ use super::{LegacyFixture, lock, pull};
 use crate::legacy::{
     CommandName, LegacyKey, Outcome, Project, ProjectPlanStatus, ProjectResult, Timestamp,
 };
-use crate::{LegacyBackend, LegacyError, LegacyLocker, LockerClient};
+use crate::{
+    LegacyBackend, LegacyError, LegacyLocker, LockerClient, UnlockOutcome, Unlocking, unlock_each,
+};
 
 /// In Atlantis the repository is the beginning of the other's name, and so has its locks.
 pub async fn longer_named_repository_keeps_its_locks(fixture: impl LegacyFixture) {
@@ -191,4 +193,36 @@ pub async fn store_answers_and_closes(fixture: impl LegacyFixture) {
     store.try_lock(held.clone()).await.unwrap();
     assert_eq!(Project::new("owner/repo", "", "").path, held.project.path);
     store.close().await.unwrap();
+}
+
+/// The batch of the system that was to replace the locking. It goes on after a failure, and a project
+/// that is named twice is unlocked once.
+pub async fn each_of_several_projects_is_answered_for(fixture: impl LegacyFixture) {
+    let store = fixture.backend();
+    let [first, last, others] =
+        [("a", 1), ("c", 1), ("d", 2)].map(|(path, num)| lock("owner/repo", path, "default", num));
+    for lock in [&first, &last, &others] {
+        assert!(store.try_lock(lock.clone()).await.unwrap().0);
+    }
+    let damaged = lock("owner/repo", "b", "default", 1);
+    fixture.put_lock(&damaged, b"{").await;
+    let free = lock("owner/repo", "free", "default", 1);
+    let named = [&first, &damaged, &free, &first, &last, &others];
+    let keys = || named.into_iter().map(LegacyKey::of);
+    let unlocked = unlock_each(&*store, keys(), Unlocking::Pull(1)).await;
+    assert_eq!(unlocked.len(), 5, "{unlocked:?}");
+    for (answer, expected) in unlocked.iter().zip([&first, &damaged, &free, &last, &others]) {
+        assert_eq!(answer.key, LegacyKey::of(expected));
+        match (&answer.outcome, expected.project.path.as_str()) {
+            (UnlockOutcome::Unlocked(lock), "a" | "c") => assert_eq!(&**lock, expected),
+            (UnlockOutcome::Failed(LegacyError::Damaged(_)), "b")
+            | (UnlockOutcome::NotHeld, "free" | "d") => {}
+            _ => panic!("{answer:?}"),
+        }
+    }
+    let unlocked = unlock_each(&*store, keys(), Unlocking::Anybody).await;
+    let ended = unlocked.iter().filter(|it| matches!(it.outcome, UnlockOutcome::Unlocked(_)));
+    assert_eq!(ended.map(|it| &it.key).collect::<Vec<_>>(), [&LegacyKey::of(&others)]);
+    assert!(unlock_each(&*store, [], Unlocking::Anybody).await.is_empty());
+    assert!(store.list().await.unwrap().locks.is_empty());
 }

@@ -149,6 +149,11 @@ impl Acquire<Wait> {
         self.map(|request| request.queue_limit(limit))
     }
 
+    /// Shares the lease within the session. See [`crate::Acquire::reentrant`].
+    pub fn reentrant(self) -> Self {
+        self.map(AsyncAcquire::reentrant)
+    }
+
     /// Blocks until the key is granted, or the wait is over.
     ///
     /// # Errors

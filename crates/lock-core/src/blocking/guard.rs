@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::background::{Background, refuse_in_runtime};
 use crate::manager::{GuardError as AsyncGuardError, LockGuard as AsyncGuard};
 use crate::{
-    Error, FencingToken, Instant, Lease, LockKey, LossReason, Operation, Result, TransferTo,
+    Error, FencingToken, Instant, Lease, LockKey, LossReason, Operation, Result, TransferTo, Wanted,
 };
 
 /// A held lock of a [blocking manager](super::LockManager), renewed by its thread.
@@ -103,11 +103,44 @@ impl LockGuard {
         self.take(Operation::Renew, async |guard| guard.into_lease().await)
     }
 
-    fn take(
+    /// Exchanges a shared lease for an exclusive one, for at most `wait`; `None` is no limit. See
+    /// [`crate::LockGuard::upgrade`].
+    ///
+    /// # Errors
+    /// The same, with the guard, and [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)
+    /// inside a tokio runtime.
+    pub fn upgrade(self, wait: Option<Duration>) -> Result<Self, GuardError> {
+        let background = Arc::clone(&self.background);
+        let upgrade = async |guard: AsyncGuard| match wait {
+            Some(wait) => guard.upgrade().wait(wait).await,
+            None => guard.upgrade().await,
+        };
+        let guard = self.take(Operation::Acquire, upgrade)?;
+        Ok(Self::new(guard, &background))
+    }
+
+    /// The last request of an operator to release the key, if its time is not over. See
+    /// [`crate::LockGuard::release_requested`].
+    #[must_use]
+    pub fn release_requested(&self) -> Option<Wanted> {
+        self.guard.release_requested()
+    }
+
+    /// Waits until somebody with better right wants the key, for at most `span`. See
+    /// [`crate::LockGuard::wanted`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) inside a tokio runtime.
+    pub fn wanted_within(&self, span: Duration) -> Result<Option<Wanted>> {
+        let wanted = async { Ok(tokio::time::timeout(span, self.guard.wanted()).await.ok()) };
+        self.background.block_on(Operation::Run, wanted)
+    }
+
+    fn take<T>(
         self,
         operation: Operation,
-        call: impl AsyncFnOnce(AsyncGuard) -> Result<Lease, AsyncGuardError>,
-    ) -> Result<Lease, GuardError> {
+        call: impl AsyncFnOnce(AsyncGuard) -> Result<T, AsyncGuardError>,
+    ) -> Result<T, GuardError> {
         if let Err(error) = refuse_in_runtime(operation) {
             return Err(GuardError { guard: self, error });
         }

@@ -1,6 +1,7 @@
 //! The manager whose calls block.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::acquire::Acquire;
 use super::background::Background;
@@ -189,6 +190,19 @@ impl LockManager {
         R: TryInto<Reason, Error: Into<InvalidInput>>,
     {
         self.background.block_on(Operation::Evict, self.manager().evict_all(key, reason))
+    }
+
+    /// As [`crate::LockManager::request_release`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn request_release<K, R>(&self, key: K, within: Duration, why: R) -> Result<bool>
+    where
+        K: TryInto<LockKey, Error: Into<InvalidInput>>,
+        R: TryInto<Reason, Error: Into<InvalidInput>>,
+    {
+        let asking = self.manager().request_release(key, within, why);
+        self.background.block_on(Operation::RequestRelease, asking)
     }
 
     /// As [`crate::LockManager::adopt`].

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use crate::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, EvictRequest, Eviction, HearRequest,
-    Heard, MailboxId, NoticeStream, Release, ReleaseRequest, RenewRequest, Renewal, Result, Timed,
-    Transfer, TransferRequest,
+    Heard, MailboxId, NoticeStream, Release, ReleaseAppeal, ReleaseRequest, ReleaseRequested,
+    RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest,
 };
 
 /// Protocol of a store.
@@ -184,6 +184,12 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     ///   `shared::unlike_limits_take_turns`
     /// - A shared newcomer joins the holders past waiters of worse rank.
     ///   `shared::better_ranked_reader_joins`
+    /// - An [upgrade](crate::Mode::Upgrade) is granted as soon as its lease is the only one, which ends
+    ///   in the same step. `upgrades::only_reader_upgrades_at_once`
+    ///   `upgrades::upgrade_waits_for_the_other_readers`
+    /// - An upgrade ranks before all who wait. `upgrades::upgrade_passes_the_queue`
+    /// - Of two upgrades the second is refused. `upgrades::second_upgrade_is_a_deadlock`
+    /// - An upgrade of a lease that is over is refused. `upgrades::upgrade_needs_its_lease`
     async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>>;
 
     /// Extends each waiter by another keep-alive, and claims the lease of each request that was
@@ -305,6 +311,22 @@ pub trait LockBackend: Debug + Send + Sync + 'static {
     /// - One command ends a bounded number of leases, and says whether more are left.
     ///   `crowds::eviction_of_many_reports_whether_more_are_left`
     async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>>;
+
+    /// Asks the holders of a key to release it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the store did not answer (did
+    /// not happen, or [unknown](crate::Error::is_unknown));
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when its answer or the key is damaged.
+    ///
+    /// # Contract
+    /// - The mailbox of each holder gets a [`Wanted`](crate::Notice::Wanted) notice with who, why and
+    ///   how soon, and the answer lists the holders. `appeals::holders_are_asked_to_release`
+    /// - The leases stay as they are. `appeals::appeal_changes_no_lease`
+    /// - An appeal up to a token asks no later holder. `appeals::appeal_spares_later_leases`
+    /// - One command asks a bounded number of holders, and says whether there are more.
+    ///   `crowds::appeal_to_many_reports_whether_more_are_left`
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>>;
 }
 
 #[async_trait]
@@ -333,5 +355,8 @@ impl<B: LockBackend + ?Sized> LockBackend for Arc<B> {
     }
     async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
         (**self).evict(request).await
+    }
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        (**self).request_release(appeal).await
     }
 }

@@ -82,6 +82,8 @@ pub enum Operation {
     Transfer,
     /// Evict leases or a waiter.
     Evict,
+    /// Ask holders to release.
+    RequestRelease,
     /// Adopt a lease.
     Adopt,
     /// Run work under a lease.
@@ -318,6 +320,7 @@ impl fmt::Display for Operation {
             Self::Cancel => "cancel",
             Self::Transfer => "transfer",
             Self::Evict => "evict",
+            Self::RequestRelease => "request_release",
             Self::Adopt => "adopt",
             Self::Run => "run",
             Self::Inspect => "inspect",

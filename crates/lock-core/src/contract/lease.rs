@@ -101,7 +101,8 @@ impl Grant {
 }
 
 impl Lease {
-    /// The lease of full length that `request` gets at the time `now`.
+    /// The lease of full length that `request` gets at the time `now`; that of an
+    /// [upgrade](crate::Mode::Upgrade) is exclusive.
     #[must_use]
     pub fn granted(request: &AcquireRequest, token: FencingToken, now: Timestamp) -> Self {
         Self {
@@ -109,7 +110,7 @@ impl Lease {
             owner: request.owner.clone(),
             session: request.session,
             request: request.id,
-            mode: request.mode,
+            mode: request.mode.of_lease(),
             token,
             ttl: request.ttl,
             granted_at: now,

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use futures_core::Stream;
 
-use crate::{FencingToken, Grant, LockKey, OwnerId, Reason, RequestId};
+use crate::{FencingToken, Grant, LockKey, OwnerId, Reason, RequestId, Timeout};
 
 /// Forced end of a request, or its cancellation with an answer outstanding.
 ///
@@ -45,8 +45,8 @@ impl fmt::Display for End {
 
 /// Notice to a mailbox.
 ///
-/// A notice is a hint: it may be late, lost or repeated, and its content is also state that a
-/// command finds.
+/// A notice is a hint: it may be late, lost or repeated. Except for [`Wanted`](Self::Wanted), its content
+/// is also state that a command finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -71,6 +71,22 @@ pub enum Notice {
         key: LockKey,
         /// The request to hear.
         request: RequestId,
+    },
+    /// The holder is asked to release the key: nothing happens to its lease if it does not. The asker
+    /// repeats it, since no command finds it.
+    Wanted {
+        /// The key.
+        key: LockKey,
+        /// The request that holds.
+        request: RequestId,
+        /// The token of its lease.
+        token: FencingToken,
+        /// The owner that wants the key.
+        by: OwnerId,
+        /// Why.
+        reason: Reason,
+        /// Time in which it should be released.
+        within: Timeout,
     },
     /// Notices may have been lost: renew every lease and hear every waiter of the mailbox.
     MayHaveMissed,

@@ -1,6 +1,6 @@
 //! Replies of a store: the expected outcomes.
 
-use crate::{End, Lease, QueuePosition, Timestamp, Waiter};
+use crate::{End, Holder, Lease, QueuePosition, Timestamp, Waiter};
 
 /// The outcome of an [`acquire`](crate::LockBackend::acquire).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,11 @@ pub enum Acquisition {
     QueueFull(QueuePosition),
     /// The request was ended before; nothing changed.
     Ended(End),
+    /// The lease that the request [upgrades](crate::Mode::Upgrade) is over; nothing changed.
+    NotHeld,
+    /// Another holder waits to upgrade: neither would get the key while the other holds. Nothing
+    /// changed.
+    Deadlock(QueuePosition),
 }
 
 /// Outcome of a [`hear`](crate::LockBackend::hear) for one request.
@@ -129,5 +134,25 @@ impl Eviction {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.leases.is_empty() && self.waiter.is_none()
+    }
+}
+
+/// The outcome of a [`request_release`](crate::LockBackend::request_release).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[must_use]
+#[non_exhaustive]
+pub struct ReleaseRequested {
+    /// The holders that were notified, the first to end first.
+    pub holders: Vec<Holder>,
+    /// `true` if there are more holders: one command notifies at most
+    /// [`machine::EVICT_LIMIT`](crate::machine::EVICT_LIMIT).
+    pub more: bool,
+}
+
+impl ReleaseRequested {
+    /// These holders were notified, and there may be `more`.
+    pub const fn new(holders: Vec<Holder>, more: bool) -> Self {
+        Self { holders, more }
     }
 }

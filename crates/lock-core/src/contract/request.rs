@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 
 use crate::{
-    HeadStart, KeepAlive, LeaseName, LockKey, MailboxId, Metadata, Mode, OwnerId, Reason,
-    RequestId, SessionId, Ttl,
+    FencingToken, HeadStart, KeepAlive, LeaseName, LockKey, MailboxId, Metadata, Mode, OwnerId,
+    Reason, RequestId, SessionId, Timeout, Ttl,
 };
 
 /// Behaviour of a request that cannot be granted at once.
@@ -297,7 +297,7 @@ pub enum EvictTarget {
         /// The request that holds it.
         request: RequestId,
         /// Its fencing token.
-        token: crate::FencingToken,
+        token: FencingToken,
     },
     /// One waiter.
     Waiter(RequestId),
@@ -321,5 +321,38 @@ impl EvictRequest {
     #[must_use]
     pub const fn waiter(key: LockKey, request: RequestId, by: OwnerId, reason: Reason) -> Self {
         Self { key, target: EvictTarget::Waiter(request), by, reason }
+    }
+}
+
+/// Appeal to the holders of a key to release it. See
+/// [`LockBackend::request_release`](crate::LockBackend::request_release).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct ReleaseAppeal {
+    /// The key.
+    pub key: LockKey,
+    /// Owner that wants the key.
+    pub by: OwnerId,
+    /// Why.
+    pub reason: Reason,
+    /// Time in which the holders should release.
+    pub within: Timeout,
+    /// The highest token of the leases that are meant, so that repeating it asks no later holder;
+    /// `None` for all leases.
+    pub up_to: Option<FencingToken>,
+}
+
+impl ReleaseAppeal {
+    /// Asks every holder of `key` to release it within that time.
+    #[must_use]
+    pub const fn new(key: LockKey, by: OwnerId, reason: Reason, within: Timeout) -> Self {
+        Self { key, by, reason, within, up_to: None }
+    }
+
+    /// Asks no holder of a later lease than that with this token.
+    #[must_use]
+    pub fn up_to(self, token: FencingToken) -> Self {
+        Self { up_to: Some(token), ..self }
     }
 }

@@ -12,8 +12,8 @@ use crate::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, ErrorKind, EventCursor,
     EventFilter, EventStream, EvictRequest, Eviction, Health, HearRequest, Heard, InspectQuery,
     Inspection, Lease, ListQuery, LockBackend, LockInspector, MailboxId, NoticeStream, Operation,
-    Page, Release, ReleaseRequest, RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest,
-    Waiter, WaitsQuery,
+    Page, Release, ReleaseAppeal, ReleaseRequest, ReleaseRequested, RenewRequest, Renewal, Result,
+    Timed, Transfer, TransferRequest, Waiter, WaitsQuery,
 };
 
 /// A store whose every command is measured: `lock_store_seconds` by operation, and
@@ -32,7 +32,7 @@ pub struct Metered<S> {
 struct Times([Histogram; OPERATIONS.len()]);
 
 /// The commands, with their labels.
-const OPERATIONS: [(Operation, &str); 13] = [
+const OPERATIONS: [(Operation, &str); 14] = [
     (Operation::Listen, "listen"),
     (Operation::Acquire, "acquire"),
     (Operation::Hear, "hear"),
@@ -41,6 +41,7 @@ const OPERATIONS: [(Operation, &str); 13] = [
     (Operation::Cancel, "cancel"),
     (Operation::Transfer, "transfer"),
     (Operation::Evict, "evict"),
+    (Operation::RequestRelease, "request_release"),
     (Operation::Inspect, "inspect"),
     (Operation::List, "list"),
     (Operation::WaitsOf, "waits_of"),
@@ -172,6 +173,10 @@ impl<S: LockBackend> LockBackend for Metered<S> {
 
     async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
         self.times.one(Operation::Evict, self.store.evict(request)).await
+    }
+
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        self.times.one(Operation::RequestRelease, self.store.request_release(appeal)).await
     }
 }
 

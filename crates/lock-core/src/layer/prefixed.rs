@@ -11,8 +11,8 @@ use crate::{
     ErrorKind, EventCursor, EventFilter, EventStream, EvictRequest, Eviction, Grant, Health,
     HearRequest, Heard, InspectQuery, Inspection, InvalidInput, Lease, LeaseName, ListQuery,
     LockBackend, LockInspector, LockKey, MailboxId, Notice, NoticeStream, Operation, Page, Release,
-    ReleaseRequest, RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest, Waiter,
-    WaitsQuery, Watched,
+    ReleaseAppeal, ReleaseRequest, ReleaseRequested, RenewRequest, Renewal, Result, Timed,
+    Transfer, TransferRequest, Waiter, WaitsQuery, Watched,
 };
 
 /// A store in which every key begins with a prefix that its users never see.
@@ -143,6 +143,12 @@ impl<S: LockBackend> LockBackend for Prefixed<S> {
             let waiter = eviction.waiter.map(|waiter| waiter_of(&request.key, waiter));
             Eviction { leases: leases.collect(), waiter, ..eviction }
         }))
+    }
+
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        let key = self.below(Operation::RequestRelease, &appeal.key)?;
+        let below = ReleaseAppeal { key, ..appeal.clone() };
+        self.store.request_release(&below).await.map_err(of_key(&appeal.key))
     }
 }
 
@@ -278,6 +284,9 @@ impl OfKey for Notice {
                 Self::Ended { key: shown(prefix, &key)?, request, token, end }
             }
             Self::Ask { key, request } => Self::Ask { key: shown(prefix, &key)?, request },
+            Self::Wanted { key, request, token, by, reason, within } => {
+                Self::Wanted { key: shown(prefix, &key)?, request, token, by, reason, within }
+            }
             Self::MayHaveMissed => self,
         })
     }

@@ -7,8 +7,8 @@ use crate::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, EventCursor,
     EventFilter, EventStream, EvictRequest, Eviction, Health, HearRequest, Heard, InspectQuery,
     Inspection, Lease, ListQuery, LockBackend, LockInspector, LockKey, MailboxId, NoticeStream,
-    Operation, Page, Release, ReleaseRequest, RenewRequest, Renewal, RequestId, Result, Timed,
-    Transfer, TransferRequest, Waiter, WaitsQuery,
+    Operation, Page, Release, ReleaseAppeal, ReleaseRequest, ReleaseRequested, RenewRequest,
+    Renewal, RequestId, Result, Timed, Transfer, TransferRequest, Waiter, WaitsQuery,
 };
 
 /// A store whose every command is a span `lock.store` at the level debug, with the fields
@@ -85,6 +85,11 @@ impl<S: LockBackend> LockBackend for Traced<S> {
     async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
         let span = key_span(Operation::Evict, &request.key);
         self.store.evict(request).instrument(span).await
+    }
+
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        let span = key_span(Operation::RequestRelease, &appeal.key);
+        self.store.request_release(appeal).instrument(span).await
     }
 }
 

@@ -20,10 +20,11 @@ impl KeyState {
         if let Some(end) = self.end_of(step.now, request.id) {
             return Acquisition::Ended(end);
         }
-        let position = self
-            .queue
-            .as_ref()
-            .map_or(1, |queue| queue.position_of_newcomer(step.now, request.head_start));
+        let position =
+            self.queue.as_ref().map_or(1, |queue| queue.position_of_newcomer(step.now, request));
+        if let Some(refusal) = self.upgrade_refusal(step.now, request, position) {
+            return refusal;
+        }
         if position == 1 && self.fits(request.mode, step.now) {
             return Acquisition::Granted(self.grant(step, request));
         }
@@ -58,6 +59,7 @@ impl KeyState {
     }
 
     fn grant(&mut self, step: &mut Step, request: &AcquireRequest) -> Lease {
+        self.end_upgraded(step, request.mode);
         let lease = Lease::granted(request, step.next_token(), step.now);
         step.effects.record(ChangeKind::Granted, || Change::Granted(lease.clone()));
         let (held, mailbox) = (lease.clone(), request.mailbox);

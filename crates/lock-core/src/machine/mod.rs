@@ -48,8 +48,16 @@
 //!     A mark lasts [`MARK_SPAN`], after a forced end at least as long as the lease or the place
 //!     would have lasted, at most [`MARK_MAX_SPAN`]; a key keeps at most [`MARK_LIMIT`] of them, and
 //!     drops the first to end.
+//! 14. **An [upgrade](crate::Mode::Upgrade) takes the place of a lease that its holder has.** It fits
+//!     beside that lease alone, and its grant ends the lease in the same step. It ranks before every
+//!     other request, since whoever was ahead would wait for the lease. So there is one at a time:
+//!     another is refused while it waits, as neither would give way. An upgrade whose lease ends
+//!     keeps its place.
+//! 15. **A holder can be asked to release.** The [notice](crate::Notice::Wanted) is all that happens:
+//!     no state tells of it, and whoever asks repeats it.
 
 mod acquire;
+mod appeal;
 mod evict;
 mod expiry_set;
 mod hear;
@@ -63,6 +71,9 @@ mod settle;
 #[cfg(feature = "serde")]
 mod stored;
 mod transfer;
+mod upgrade;
+
+pub use queue::UPGRADE_LEAD;
 
 pub use mark::{MARK_LIMIT, MARK_MAX_SPAN, MARK_SPAN};
 
@@ -234,13 +245,18 @@ impl KeyState {
         self.leases.first_alive(now).is_some_and(|record| record.lease.mode == Mode::Exclusive)
     }
 
-    /// Returns `true` if a lease of this mode could be alive beside those that are.
+    /// Returns `true` if a request of this mode could be granted beside the leases that are alive.
     fn fits(&self, mode: Mode, now: Timestamp) -> bool {
         // Those that are alive share one mode; those that are over may have had another.
         let Some(first) = self.leases.first_alive(now) else { return true };
         match mode {
             Mode::Shared { limit } if first.lease.mode == mode => {
                 limit.is_none_or(|limit| self.leases.count_alive(now) < limit.get() as usize)
+            }
+            Mode::Upgrade { request, token } => {
+                first.lease.request == request
+                    && first.lease.token == token
+                    && self.leases.count_alive(now) == 1
             }
             Mode::Exclusive | Mode::Shared { .. } => false,
         }

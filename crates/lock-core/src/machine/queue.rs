@@ -6,12 +6,13 @@ use std::time::Duration;
 use indexset::BTreeSet;
 
 use super::expiry_set::{Expiring, ExpirySet};
-use crate::{
-    AcquireRequest, HeadStart, KeepAlive, MailboxId, OnHeld, RequestId, Timestamp, Waiter,
-};
+use crate::{AcquireRequest, KeepAlive, MailboxId, Mode, OnHeld, RequestId, Timestamp, Waiter};
 
 /// Maximum number of turns in a B-tree node; a shorter queue occupies one node.
 const BLOCK: usize = 64;
+
+/// Lead of an upgrade, which ranks before every other request: twice the longest head start.
+pub const UPGRADE_LEAD: Duration = Duration::from_secs(7320 * 24 * 60 * 60);
 
 /// The waiters of a key, in the order in which they are granted.
 ///
@@ -59,8 +60,16 @@ fn micros(number: impl TryInto<i64>) -> i64 {
 }
 
 impl Rank {
-    fn new(arrival: Timestamp, head_start: HeadStart) -> Self {
-        Self(micros(arrival.as_micros()).saturating_sub(micros(head_start.span().as_micros())))
+    fn new(arrival: Timestamp, request: &AcquireRequest) -> Self {
+        Self(micros(arrival.as_micros()).saturating_sub(micros(lead(request).as_micros())))
+    }
+}
+
+/// How much earlier than its arrival a request ranks.
+fn lead(request: &AcquireRequest) -> Duration {
+    match request.mode {
+        Mode::Upgrade { .. } => UPGRADE_LEAD,
+        Mode::Exclusive | Mode::Shared { .. } => request.head_start.span(),
     }
 }
 
@@ -108,8 +117,8 @@ impl QueuedRequest {
     }
 
     fn enqueued_at(&self) -> Timestamp {
-        let head_start = micros(self.request.head_start.span().as_micros());
-        let arrival = self.rank.0.saturating_add(head_start);
+        let lead = micros(lead(&self.request).as_micros());
+        let arrival = self.rank.0.saturating_add(lead);
         Timestamp::from_micros(u64::try_from(arrival).unwrap_or_default())
     }
 
@@ -169,8 +178,8 @@ impl Queue {
     }
 
     /// The position that a newcomer would have: behind everybody of better or equal rank.
-    pub(super) fn position_of_newcomer(&self, now: Timestamp, head_start: HeadStart) -> usize {
-        let rank = Rank::new(self.arrival(now), head_start);
+    pub(super) fn position_of_newcomer(&self, now: Timestamp, request: &AcquireRequest) -> usize {
+        let rank = Rank::new(self.arrival(now), request);
         let request = RequestId::from_bits(u128::MAX);
         self.turns.rank(&Turn { rank, arrival: u64::MAX, request }) + 1
     }
@@ -191,7 +200,7 @@ impl Queue {
         let waiting = QueuedRequest {
             request: request.clone(),
             silent_at: now.after(keep_alive.span()),
-            rank: Rank::new(self.arrivals.last_at, request.head_start),
+            rank: Rank::new(self.arrivals.last_at, request),
             arrival: self.arrivals.count,
         };
         let waiter = waiting.to_waiter();

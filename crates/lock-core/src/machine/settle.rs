@@ -103,6 +103,7 @@ impl KeyState {
                 return;
             }
             let Some(waiting) = self.leave_queue(step, request) else { return };
+            self.end_upgraded(step, waiting.request.mode);
             let lease = waiting.granted(step);
             step.effects.record(ChangeKind::Granted, || Change::Granted(lease.clone()));
             let record = LeaseRecord { lease, mailbox, unclaimed: true, given_by: None };

@@ -29,13 +29,15 @@ use crate::{
 #[derive(Debug)]
 pub struct Acquire<Patience> {
     pub(super) manager: LockManager,
-    request: Result<AcquireRequest, InvalidInput>,
+    pub(super) request: Result<AcquireRequest, InvalidInput>,
     head_start: HeadStart,
     keep_alive: KeepAlive,
     queue_limit: Option<NonZeroU32>,
-    wait: Option<Duration>,
+    pub(super) wait: Option<Duration>,
     /// Whether this manager alone acquires for the session.
     is_local_session: bool,
+    /// Whether the lease is shared within the session.
+    pub(super) is_reentrant: bool,
     patience: PhantomData<Patience>,
 }
 
@@ -62,6 +64,7 @@ impl<P> Acquire<P> {
             queue_limit: config.queue_limit,
             wait: None,
             is_local_session: false,
+            is_reentrant: false,
             patience: PhantomData,
             manager,
         }
@@ -250,6 +253,10 @@ async fn attempt(pending: &mut PendingRequest) -> Result<Attempt> {
                 let error = Error::new(ErrorKind::Ended, Operation::Acquire).with_end(end);
                 return Err(error.with_key(pending.key().clone()));
             }
+            Acquisition::NotHeld => return Err(pending.nothing_to_upgrade()),
+            Acquisition::Deadlock(position) => {
+                return Err(pending.second_upgrade(answered, position));
+            }
             other @ Acquisition::QueueFull(_) => {
                 let cause = format!("unexpected answer: {other:?}");
                 return Err(pending.corrupt(cause));
@@ -289,6 +296,7 @@ impl Acquire<Wait> {
             queue_limit: *queue_limit,
             wait: *wait,
             is_local_session,
+            is_reentrant: self.is_reentrant,
             patience: PhantomData,
         }
     }
@@ -312,6 +320,9 @@ impl IntoFuture for Acquire<Wait> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
+        if self.is_reentrant {
+            return Box::pin(self.in_reentry());
+        }
         if self.wait == Some(Duration::ZERO) {
             return Box::pin(self.once());
         }
@@ -329,7 +340,7 @@ impl Acquire<Wait> {
     async fn once(self) -> Result<LockGuard> {
         let key = self.request.as_ref().ok().map(|request| request.key.clone());
         let Self { manager, request, head_start, keep_alive, queue_limit, wait, .. } = self;
-        let (patience, is_local_session) = (PhantomData::<Try>, false);
+        let (patience, is_local_session, is_reentrant) = (PhantomData::<Try>, false, false);
         let once = Acquire {
             manager,
             request,
@@ -338,6 +349,7 @@ impl Acquire<Wait> {
             queue_limit,
             wait,
             is_local_session,
+            is_reentrant,
             patience,
         };
         match once.await? {

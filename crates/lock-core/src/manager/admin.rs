@@ -309,7 +309,7 @@ impl LockManager {
     }
 }
 
-fn parse<T, V>(operation: Operation, value: V) -> Result<T>
+pub(super) fn parse<T, V>(operation: Operation, value: V) -> Result<T>
 where
     V: TryInto<T, Error: Into<InvalidInput>>,
 {

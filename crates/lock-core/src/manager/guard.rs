@@ -9,17 +9,15 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::bounded::bounded;
-use super::guard_error::GuardError;
 use super::lease_validity::{LeaseValidity, deadline};
-use super::planted::{self, ManagerFault};
+use super::reentry::{Reentry, SharedLease};
 use super::releaser::{ReleaseCommand, ReleaseJob};
 use super::renewal::RenewedOnce;
 use super::sessions::Counted;
-use super::successor::Successor;
 use super::{Shared, TrackerToken};
 use crate::{
-    CancelRequest, Error, ErrorKind, FencingToken, Lease, LockKey, LossReason, Operation, Release,
-    ReleaseRequest, RequestId, Result, Timestamp, Transfer, TransferRequest, TransferTo,
+    CancelRequest, Error, ErrorKind, FencingToken, HeadStart, Lease, LockKey, LossReason,
+    Operation, Priority, Release, ReleaseRequest, Result, Timestamp,
 };
 
 /// A held lock.
@@ -35,13 +33,17 @@ use crate::{
 #[must_use = "if unused the lock is released at once"]
 #[clippy::has_significant_drop]
 pub struct LockGuard {
-    validity: Arc<LeaseValidity>,
+    pub(super) validity: Arc<LeaseValidity>,
     shared: Arc<Shared>,
     acquired_at: Instant,
     /// `true` if there is a lease to release.
     is_held: bool,
     /// `true` if an acquire of the request may still arrive.
-    answer_outstanding: bool,
+    pub(super) answer_outstanding: bool,
+    /// Head start of its request.
+    head_start: HeadStart,
+    /// What it shares with other guards of its session.
+    reentry: Option<Reentry>,
     /// Among what its session holds.
     _counted: Option<Counted>,
 }
@@ -61,8 +63,71 @@ impl LockGuard {
         let validity = Arc::new(LeaseValidity::new(lease, meters, deadline, is_claimed));
         shared.renewals.insert(Arc::clone(&validity), since, span);
         shared.meters.holds();
-        let (acquired_at, is_held, answer_outstanding) = (Instant::now(), true, false);
-        Self { validity, shared, acquired_at, is_held, answer_outstanding, _counted: counted }
+        Self::of(shared, validity, counted)
+    }
+
+    fn of(shared: Arc<Shared>, validity: Arc<LeaseValidity>, counted: Option<Counted>) -> Self {
+        let head_start = Priority::default().head_start(shared.config.ageing_step);
+        Self {
+            validity,
+            shared,
+            acquired_at: Instant::now(),
+            is_held: true,
+            answer_outstanding: false,
+            head_start,
+            reentry: None,
+            _counted: counted,
+        }
+    }
+
+    /// Another guard of a lease that its session shares.
+    pub(super) fn again(shared: Arc<Shared>, lease: SharedLease, reentry: Reentry) -> Self {
+        let counted = shared.sessions.hold(lease.validity.lease());
+        shared.meters.holds();
+        let mut guard = Self::of(shared, lease.validity, counted);
+        guard.answer_outstanding = lease.answer_outstanding;
+        guard.reentry = Some(reentry);
+        guard
+    }
+
+    /// The same guard, whose lease other guards of its session may share.
+    pub(super) fn offered(mut self, mut reentry: Reentry) -> Self {
+        let validity = Arc::clone(&self.validity);
+        let answer_outstanding = self.answer_outstanding;
+        reentry.offer(SharedLease { validity, answer_outstanding });
+        self.reentry = Some(reentry);
+        self
+    }
+
+    /// The same guard, of a request with this head start.
+    pub(super) const fn with_head_start(mut self, head_start: HeadStart) -> Self {
+        self.head_start = head_start;
+        self
+    }
+
+    /// Fails if other guards share the lease, and else keeps it from being shared.
+    pub(super) fn unshare(&mut self, operation: Operation) -> Result<()> {
+        if let Some(reentry) = &mut self.reentry {
+            reentry.unshare(&self.validity, operation)?;
+        }
+        self.reentry = None;
+        Ok(())
+    }
+
+    /// Drops the guard, whose lease ended with the grant of another of its holder.
+    pub(super) fn give_way(self) {
+        // A late acquire of its request is refused by the cancel that the drop sends.
+        if !self.answer_outstanding {
+            self.leave();
+        }
+    }
+
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(super) const fn head_start(&self) -> HeadStart {
+        self.head_start
     }
 
     /// The same guard, of a request that was sent more than once, and may arrive again.
@@ -171,7 +236,7 @@ impl LockGuard {
     }
 
     /// Renews the lease and returns its expiry by the store's clock.
-    async fn claim(&self) -> Result<Option<Timestamp>> {
+    pub(super) async fn claim(&self) -> Result<Option<Timestamp>> {
         let renewed = self.shared.renewals.renew(&self.lease().name(), self.lease().ttl).await?;
         match (renewed, self.validity.lost(Instant::now())) {
             (RenewedOnce::Until(expires_at), None) => Ok(expires_at),
@@ -182,51 +247,8 @@ impl LockGuard {
         }
     }
 
-    /// Transfers the lease by name, past the queue, on behalf of its owner.
-    ///
-    /// # Errors
-    /// Returned with the guard, which still holds: [`ErrorKind::Refused`] when the receiver does
-    /// not wait for the key in the mode of the lease, or holds it already; [`ErrorKind::NotHeld`],
-    /// with the [reason](Error::loss), when the lease is over; [`ErrorKind::Unavailable`] when the
-    /// store did not answer (did not happen, or unknown).
-    ///
-    /// # Cancel safety
-    /// The transfer may or may not have happened; if it did not, the lease is released in the
-    /// background.
-    pub async fn transfer(self, to: TransferTo) -> Result<Lease, GuardError> {
-        let by = self.lease().owner.clone();
-        let request = TransferRequest::new(self.lease().name(), by, to);
-        let call = self.shared.store.transfer(&request);
-        let limit = self.shared.config.operation_timeout.span();
-        let reply = bounded(limit, Operation::Transfer, Some(&self.lease().key), call).await;
-        match reply.map(|reply| reply.value) {
-            Ok(Transfer::Transferred(lease)) => {
-                self.leave();
-                Ok(lease)
-            }
-            Ok(Transfer::Ended(end)) => {
-                self.validity.lose(LossReason::Ended(end));
-                let error = self.not_held(Operation::Transfer);
-                Err(GuardError { guard: self, error })
-            }
-            Ok(Transfer::NotHeld) => {
-                let error = self.not_held(Operation::Transfer);
-                Err(GuardError { guard: self, error })
-            }
-            Ok(refused @ (Transfer::NotWaiting | Transfer::AlreadyHolds)) => {
-                let cause = match refused {
-                    Transfer::AlreadyHolds => "the receiver holds the key already",
-                    _ => "the receiver does not wait for the key in the mode of the lease",
-                };
-                let error = Error::new(ErrorKind::Refused, Operation::Transfer).with_source(cause);
-                let error = error.with_key(self.lease().key.clone());
-                Err(GuardError { guard: self, error })
-            }
-            Err(error) => Err(GuardError { guard: self, error }),
-        }
-    }
-
-    /// Releases the lease.
+    /// Releases the lease; one that other guards of the session [share](super::Acquire::reentrant) is
+    /// released with the last of them.
     ///
     /// `Ok` means that the lease lasted until its release, even if it had already passed its local
     /// deadline.
@@ -252,6 +274,13 @@ impl LockGuard {
         let shared = &self.shared;
         // Counted before the guard no longer is, until it is released or handed to the background.
         let _tracker = TrackerToken::new(shared);
+        if self.reentry.as_mut().is_some_and(|reentry| !reentry.leave(&self.validity)) {
+            // The other guards of the session hold on.
+            self.is_held = false;
+            let is_lost = self.validity.lost(Instant::now()).is_some();
+            return if is_lost { Err(self.not_held(Operation::Release)) } else { Ok(()) };
+        }
+        self.reentry = None;
         self.is_held = shared.renewals.remove(&self.lease().name(), &self.validity);
         if !self.is_held {
             return Err(self.not_held(Operation::Release));
@@ -273,50 +302,13 @@ impl LockGuard {
         }
     }
 
-    fn not_held(&self, operation: Operation) -> Error {
+    pub(super) fn not_held(&self, operation: Operation) -> Error {
         let error = Error::new(ErrorKind::NotHeld, operation);
         let error = error.with_key(self.lease().key.clone());
         match self.validity.lost(Instant::now()) {
             Some(reason) => error.with_loss(reason),
             None => error,
         }
-    }
-
-    /// Detaches the lease, unreleased and no longer renewed, so that another manager can
-    /// [adopt](super::LockManager::adopt) it.
-    ///
-    /// A lease granted by a notice is claimed first, so that it has its full length. If its request
-    /// may still arrive again, it continues as a lease of a new request with a higher token, so
-    /// that the late arrival takes no lock.
-    ///
-    /// # Errors
-    /// Returned with the guard, which still holds unless the lease is over: [`ErrorKind::NotHeld`],
-    /// with the [reason](Error::loss), when it is; [`ErrorKind::Unavailable`] when the store did
-    /// not answer (did not happen, or unknown).
-    ///
-    /// # Cancel safety
-    /// If dropped, the lease is released in the background.
-    pub async fn into_lease(self) -> Result<Lease, GuardError> {
-        if self.answer_outstanding {
-            let (owner, metadata) = (self.lease().owner.clone(), self.lease().metadata.clone());
-            let request = RequestId::random();
-            let mut successor = Successor::new(&self.shared, self.lease(), request);
-            let lease = self.transfer(TransferTo::Owner { owner, request, metadata }).await;
-            successor.may_hold = lease.as_ref().is_err_and(|failed| failed.error.is_unknown());
-            return lease;
-        }
-        let mut lease = self.lease().clone();
-        if !self.validity.is_claimed() && !planted::has(ManagerFault::TakesOutUnclaimed) {
-            match self.claim().await {
-                Ok(expires_at) => lease.expires_at = expires_at,
-                Err(error) => return Err(GuardError { guard: self, error }),
-            }
-        } else if let Some(reason) = self.validity.lost(Instant::now()) {
-            let error = self.not_held(Operation::Renew).with_loss(reason);
-            return Err(GuardError { guard: self, error });
-        }
-        self.leave();
-        Ok(lease)
     }
 
     /// Drops the guard without a command to the store, and returns the lease and whether it is claimed.
@@ -331,6 +323,9 @@ impl Drop for LockGuard {
     fn drop(&mut self) {
         self.shared.meters.held_for(self.acquired_at.elapsed());
         if !self.is_held {
+            return;
+        }
+        if self.reentry.as_mut().is_some_and(|reentry| !reentry.leave(&self.validity)) {
             return;
         }
         // Counted before the guard is not, so that a shutdown sees one of both.

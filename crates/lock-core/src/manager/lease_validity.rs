@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::meters::Meters;
+use super::wanted::Wanted;
 use crate::{Lease, LossReason};
 
 /// Local deadline of a lease that was granted or renewed by a command sent at `sent` and lasts at
@@ -38,6 +39,8 @@ struct State {
     /// When the last renewal was sent that was answered.
     renewed_at: Option<Instant>,
     lost: Option<LossReason>,
+    /// The last request to release the key.
+    wanted: Option<Wanted>,
 }
 
 impl LeaseValidity {
@@ -48,7 +51,7 @@ impl LeaseValidity {
         deadline: Option<Instant>,
         is_claimed: bool,
     ) -> Self {
-        let state = State { deadline, is_claimed, renewed_at: None, lost: None };
+        let state = State { deadline, is_claimed, renewed_at: None, lost: None, wanted: None };
         Self { lease, meters, state: Mutex::new(state), changed: Notify::new() }
     }
 
@@ -88,6 +91,29 @@ impl LeaseValidity {
             self.report(&reason);
         }
         self.changed.notify_waiters();
+    }
+
+    /// Notes that somebody wants the key.
+    pub(super) fn want(&self, wanted: Wanted) {
+        self.state().wanted = Some(wanted);
+        self.changed.notify_waiters();
+    }
+
+    /// Who wants the key at the time `now`, as far as it was asked for.
+    pub(super) fn wanted(&self, now: Instant) -> Option<Wanted> {
+        let wanted = self.state().wanted.clone();
+        wanted.filter(|wanted| wanted.until.is_none_or(|until| until > now))
+    }
+
+    /// Waits until somebody asks for the key.
+    pub(super) async fn until_wanted(&self) -> Wanted {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(wanted) = self.wanted(Instant::now()) {
+                return wanted;
+            }
+            changed.await;
+        }
     }
 
     /// Counts and logs the loss.

@@ -12,6 +12,7 @@ use super::bounded::{bounded, unwinding};
 use super::planted::{self, ManagerFault};
 use super::renewal::Renewals;
 use super::waiter_registry::WaiterRegistry;
+use super::wanted::Wanted;
 use crate::LossReason;
 use crate::{LeaseName, LockStore, MailboxId, Notice, Operation};
 
@@ -101,6 +102,10 @@ impl Mailbox {
                 }
                 // A waiter may have been granted that lease without knowing yet: the store decides.
                 self.waiters.ask(request, key);
+            }
+            Notice::Wanted { key, request, token, by, reason, within } => {
+                let lease = LeaseName::new(key, request, token);
+                self.renewals.want(&lease, Wanted::requested(by, reason, within));
             }
             Notice::MayHaveMissed if planted::has(ManagerFault::IgnoresMayHaveMissed) => {}
             Notice::MayHaveMissed => {

@@ -13,6 +13,7 @@ mod config;
 mod deadlock;
 mod guard;
 mod guard_error;
+mod handover;
 mod lease_validity;
 mod life;
 mod listing;
@@ -23,6 +24,7 @@ mod notification;
 mod pending_request;
 mod planted;
 mod queue;
+mod reentry;
 mod releaser;
 mod renewal;
 mod retry_policy;
@@ -30,8 +32,10 @@ mod rounds;
 mod session;
 mod sessions;
 mod successor;
+mod upgrade;
 mod waiter_entry;
 mod waiter_registry;
+mod wanted;
 
 pub use acquire::{Acquire, Try, Wait};
 pub use acquire_all::AcquireAll;
@@ -46,6 +50,8 @@ pub use lock_set::LockSet;
 pub use planted::{ManagerFault, plant};
 pub use retry_policy::RetryPolicy;
 pub use session::Session;
+pub use upgrade::Upgrade;
+pub use wanted::Wanted;
 
 use std::fmt;
 use std::sync::Arc;
@@ -62,6 +68,7 @@ use mailbox::Mailbox;
 use meters::Meters;
 #[cfg(not(feature = "test-util"))]
 use planted::ManagerFault;
+use reentry::Reentries;
 use renewal::Renewals;
 use sessions::Sessions;
 use waiter_registry::WaiterRegistry;
@@ -119,6 +126,7 @@ struct Shared {
     /// Requests that are pending or being released.
     tracker: TaskTracker,
     sessions: Arc<Sessions>,
+    reentries: Arc<Reentries>,
     /// Number of releases abandoned before they reached the store.
     unreleased: AtomicUsize,
 }
@@ -189,6 +197,7 @@ impl LockManager {
             life: Arc::new(life),
             tracker: TaskTracker::new(),
             sessions: Arc::default(),
+            reentries: Arc::default(),
             unreleased: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared) }

@@ -181,7 +181,8 @@ impl PendingRequest {
         self.has_place = false;
         let outstanding = std::mem::take(&mut self.outstanding) > 0;
         let shared = Arc::clone(&self.tracker.shared);
-        let guard = LockGuard::new(shared, lease, since, lasts, is_claimed);
+        let guard = LockGuard::new(shared, lease, since, lasts, is_claimed)
+            .with_head_start(self.request.head_start);
         let asked_at = self.asked_at.unwrap_or(guard.acquired_at());
         let wait = guard.acquired_at().saturating_duration_since(asked_at);
         self.shared().meters.waited(self.priority, wait);
@@ -231,6 +232,20 @@ impl PendingRequest {
     pub(super) fn forget_place(&mut self) {
         self.has_place = false;
         self.entered.forget_place();
+    }
+
+    /// Error for a lease that cannot be upgraded, since it is over.
+    pub(super) fn nothing_to_upgrade(&self) -> Error {
+        let error = Error::new(ErrorKind::NotHeld, Operation::Acquire);
+        error.with_key(self.request.key.clone()).with_loss(LossReason::NotHeld)
+    }
+
+    /// Error for an upgrade beside another, which holds the key and waits for the same.
+    pub(super) fn second_upgrade(&self, answered: ClockBound, position: QueuePosition) -> Error {
+        let cause = "another holder waits to upgrade its lease as well, and neither would give way";
+        let error = Error::new(ErrorKind::Deadlock, Operation::Acquire).with_source(cause);
+        let error = error.with_key(self.request.key.clone());
+        error.with_position(Timed::new(answered.observed_at, position))
     }
 
     /// Error for an unexpected answer.

@@ -80,6 +80,10 @@ impl Queue {
                         return Err(self.error(ErrorKind::QueueFull));
                     }
                     Acquisition::Ended(end) => return Err(self.ended(end)),
+                    Acquisition::NotHeld => return Err(self.pending.nothing_to_upgrade()),
+                    Acquisition::Deadlock(position) => {
+                        return Err(self.pending.second_upgrade(answered, position));
+                    }
                     other @ Acquisition::Held(_) => {
                         let cause = format!("unexpected answer: {other:?}");
                         return Err(self.pending.corrupt(cause));

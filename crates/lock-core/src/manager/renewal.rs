@@ -12,6 +12,7 @@ use super::clock_bound::ClockBound;
 use super::lease_validity::{LeaseValidity, deadline};
 use super::meters::{Meters, RenewalOutcome};
 use super::rounds::{Answers, Batch, Plan, Rounds, STEP, batches};
+use super::wanted::Wanted;
 use crate::{
     LeaseName, LockStore, LossReason, MailboxId, RenewRequest, Renewal, Result, Timed, Timestamp,
     Ttl,
@@ -136,6 +137,14 @@ impl Renewals {
         if let Some(validity) = validity {
             validity.lose(reason);
             self.left.notify_waiters();
+        }
+    }
+
+    /// Notes that somebody wants the key of a lease, if this manager holds it.
+    pub(super) fn want(&self, lease: &LeaseName, wanted: Wanted) {
+        let validity = self.schedule().held.get(lease).map(|held| Arc::clone(&held.validity));
+        if let Some(validity) = validity {
+            validity.want(wanted);
         }
     }
 

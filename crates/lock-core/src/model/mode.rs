@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use crate::model::invalid::{InvalidInput, Violation};
+use crate::{FencingToken, RequestId};
 
 /// Lock mode: exclusive or shared.
 ///
@@ -21,11 +22,28 @@ pub enum Mode {
         /// Maximum number of leases on the key; `None` for no limit.
         limit: Option<NonZeroU32>,
     },
+    /// Exclusive, in the place of a lease of the same key. Only a request has this mode: its lease is
+    /// exclusive.
+    Upgrade {
+        /// The request that holds the lease.
+        request: RequestId,
+        /// The token of the lease.
+        token: FencingToken,
+    },
 }
 
 impl Mode {
     /// A reader: any number of readers share a key.
     pub const READER: Self = Self::Shared { limit: None };
+
+    /// The mode of the lease of a request of this mode.
+    #[must_use]
+    pub const fn of_lease(self) -> Self {
+        match self {
+            Self::Upgrade { .. } => Self::Exclusive,
+            mode => mode,
+        }
+    }
 
     /// One of `permits` permits.
     ///

@@ -74,7 +74,7 @@ pub(crate) fn rank(arrival: Timestamp, head_start: HeadStart) -> i128 {
 
 pub(crate) fn room(mode: Mode) -> usize {
     match mode {
-        Mode::Exclusive => 1,
+        Mode::Exclusive | Mode::Upgrade { .. } => 1,
         Mode::Shared { limit } => limit.map_or(u32::MAX, NonZeroU32::get) as usize,
     }
 }

@@ -1,7 +1,8 @@
 //! Asking for a key: a short command for one that is free, a whole one for all others.
 
 use lock_core::{
-    AcquireRequest, Acquisition, FencingToken, Lease, OnHeld, Operation, Result, Timed, Timestamp,
+    AcquireRequest, Acquisition, FencingToken, Lease, Mode, OnHeld, Operation, Result, Timed,
+    Timestamp,
 };
 use redis::Value;
 
@@ -28,7 +29,8 @@ const LARGE: usize = 4096;
 impl Store {
     pub(crate) async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
         let terms = encoding::write(request);
-        if self.may_be_simple(&request.key) {
+        let is_upgrade = matches!(request.mode, Mode::Upgrade { .. });
+        if !is_upgrade && self.may_be_simple(&request.key) {
             if let Some(granted) = self.acquire_free(request, &terms).await? {
                 if terms.len() > LARGE {
                     // Its release must not be read together with others.
@@ -103,7 +105,9 @@ impl Store {
             b"queued" => Acquisition::Queued(answer.position()?),
             b"held" => Acquisition::Held(answer.position()?),
             b"full" => Acquisition::QueueFull(answer.position()?),
+            b"deadlock" => Acquisition::Deadlock(answer.position()?),
             b"ended" => Acquisition::Ended(answer.end()?),
+            b"not held" => Acquisition::NotHeld,
             _ => return None,
         })
     }

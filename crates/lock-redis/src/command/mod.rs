@@ -9,6 +9,7 @@ mod list;
 mod release;
 mod renew;
 mod repair;
+pub(crate) mod request_release;
 mod settle;
 mod transfer;
 mod waits;
@@ -38,6 +39,7 @@ const ALL: &[&Script] = &[
     &renew::RENEW,
     &renew::RENEW_ALONE,
     &repair::REPAIR,
+    &request_release::REQUEST_RELEASE,
     &settle::SETTLE,
     &transfer::TRANSFER,
     &waits::WAITERS,

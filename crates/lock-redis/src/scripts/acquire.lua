@@ -3,7 +3,7 @@
 -- ARGV  3 request  4 terms  5 mode  6 mailbox  7 ttl in us  8 head start in ms
 --       9 keep-alive in ms, 0 is do not queue  10 the longest queue to join, 0 is any
 -- Answers the time, then granted and the lease, or free and the lease when there was nothing before;
--- queued, held or full and the place; or ended and how.
+-- queued, held, full or deadlock and the place; ended and how; or not held.
 
 local request, terms, mode, mailbox = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local head_start, keep_alive, queue_limit = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
@@ -21,21 +21,33 @@ local function acquire()
   if ending then
     return { 'ended', ending }
   end
+  local upgrades, its_token = upgraded(mode)
+  if upgrades and not named(upgrades, its_token) then
+    ending = end_of(upgrades, its_token)
+    return ending and { 'ended', ending } or { 'not held' }
+  end
 
   local arrivals, arrived, position = 0, now, 1
   if queued then
     local last
     arrivals, last = struct.unpack(ARRIVALS_FORMAT, call('HGET', DETAILS, 'a'))
     arrived = math.max(now, last)
-    position = call('ZCOUNT', QUEUE, '-inf', arrived - head_start * 1000) + 1
+    position = call('ZCOUNT', QUEUE, '-inf', rank(arrived, head_start, mode)) + 1
+  end
+  if upgrades and queued then
+    local head = sub(call('ZRANGE', QUEUE, 0, 0)[1], TURN_REQUEST)
+    if upgraded(mode_of(waiter_of(head).terms)) then
+      return place('deadlock', position)
+    end
   end
   if position == 1 and fits(mode) then
     local token = next_token()
     if not token then
       return nil
     end
+    end_upgraded(mode)
     local new = { request = request, token = token, granted = now,
-      ends = end_after(tonumber(ARGV[7])), mailbox = mailbox, terms = terms }
+      ends = end_after(tonumber(ARGV[7])), mailbox = mailbox, terms = lease_terms(terms) }
     record('granted', write_lease(new))
     put(new)
     return { before and 'granted' or 'free', write_lease(new) }
@@ -59,7 +71,7 @@ local function acquire()
   if not was_queued and fields < 2 then
     error('a queue is left that the state does not tell')
   end
-  call('ZADD', QUEUE, arrived - head_start * 1000, struct.pack(TURN_FORMAT, arrivals) .. request)
+  call('ZADD', QUEUE, rank(arrived, head_start, mode), struct.pack(TURN_FORMAT, arrivals) .. request)
   call('ZADD', SILENCE, silent, request)
   local of_owner, of_session = wait_entries(terms, request)
   call('ZADD', WAITS, 0, of_owner, 0, of_session)

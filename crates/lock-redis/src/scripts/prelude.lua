@@ -32,7 +32,8 @@
 -- waiter  time of the arrival (double), arrival, keep-alive in ms and head start in ms (6 bytes
 --         each), mailbox (16 bytes), terms
 -- terms   mode, ttl in ms and length of the owner as words, owner, metadata; the mode is x for
---         exclusive, r for shared, or the limit of a semaphore; a ttl of 0 is never; the length
+--         exclusive, r for shared, or the limit of a semaphore; that of a request may be u for an
+--         upgrade, with the request in hex, a point and the token; a ttl of 0 is never; the length
 --         ends with + instead of a space when a session (16 bytes) other than the request follows
 -- mark    the token of the lease (double, 0 is none), ending
 -- ending  e, length of the operator as a word, operator, reason; or t, length of the giver as a

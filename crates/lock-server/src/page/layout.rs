@@ -43,6 +43,8 @@ impl Document {
                         nav aria-label="Pages" {
                             a.brand href="/" { "Locks" }
                             " "
+                            a href="/queues" { "Queues" }
+                            " "
                             a href="/health" { "Health" }
                         }
                         @if self.changes.is_some() {

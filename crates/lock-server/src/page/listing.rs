@@ -92,7 +92,7 @@ async fn find(service: &Service, caller: Caller, asks: &Asks) -> Result<Found, F
             break;
         }
     }
-    let seen = inspect(service, keys).await?;
+    let seen = inspect(service, keys, HOLDERS).await?;
     let now = seen.iter().map(|seen| seen.observed_at).max().unwrap_or_default();
     let held = seen.into_iter().map(|seen| seen.value).filter(|lock| lock.holders > 0);
     let mut locks: Vec<_> = held.collect();
@@ -100,15 +100,17 @@ async fn find(service: &Service, caller: Caller, asks: &Asks) -> Result<Found, F
     Ok(Found { locks, now, next: veil.next(query.cursor) })
 }
 
-async fn inspect(
+/// Inspects keys at once, each with this many leases and waiters.
+pub(super) async fn inspect(
     service: &Service,
     keys: BTreeSet<LockKey>,
+    limit: NonZeroU32,
 ) -> Result<Vec<Timed<Inspection>>, Problem> {
     let mut inspections = JoinSet::new();
     for key in keys {
         let service = service.clone();
         inspections.spawn(async move {
-            let query = InspectQuery::new(key).with_limit(HOLDERS);
+            let query = InspectQuery::new(key).with_limit(limit);
             service.bounded(service.store.inspect(&query)).await
         });
     }

@@ -217,6 +217,7 @@ pub(super) fn mode(mode: Mode) -> Markup {
     html! {
         @match mode {
             Mode::Exclusive => "exclusive",
+            Mode::Upgrade { .. } => "upgrade",
             Mode::Shared { limit: None } => "shared",
             Mode::Shared { limit: Some(limit) } => { "shared, at most " (limit) }
         }

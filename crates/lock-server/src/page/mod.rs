@@ -15,6 +15,7 @@ mod listing;
 mod lock;
 mod lock_view;
 mod overtaking;
+mod queues;
 mod record;
 mod routes;
 mod search;

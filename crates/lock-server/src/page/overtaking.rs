@@ -71,7 +71,7 @@ pub(super) fn turn(lease: &Lease, waiter: &Waiter, kept: &Kept) -> Option<Turn> 
     let is_complete = kept.since.is_some_and(|since: Timestamp| since < waiter.enqueued_at);
     Some(match (is_complete && of_lease(ChangeKind::Granted).is_some(), lease.mode) {
         (true, Mode::Shared { .. }) => Turn::SharedAtOnce,
-        (true, Mode::Exclusive) => Turn::AtOnce,
+        (true, Mode::Exclusive | Mode::Upgrade { .. }) => Turn::AtOnce,
         (false, _) => Turn::Unknown,
     })
 }

@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, get};
 
 use super::failure::Failure;
 use super::site::Site;
-use super::{act, changes, forms, health, listing, lock, security};
+use super::{act, changes, forms, health, listing, lock, queues, security};
 use crate::access::needs;
 use crate::{Role, Service};
 
@@ -26,6 +26,7 @@ pub(crate) fn router(service: Service) -> Router<Service> {
         .route("/", read(get(listing::listing)))
         .route("/locks", read(get(lock::by_query)))
         .route("/locks/{*key}", read(get(lock::by_path)))
+        .route("/queues", read(get(queues::queues)))
         .route("/health", read(get(health::health)))
         .route("/page/evict", operate(get(forms::evict).post(act::evict)))
         .route("/page/cancel", operate(get(forms::cancel).post(act::cancel)))

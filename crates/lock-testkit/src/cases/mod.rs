@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::missing_panics_doc, reason = "a case fails by panicking")]
 #![expect(clippy::missing_errors_doc, reason = "the error of a case is that it is skipped")]
 
+pub mod appeals;
 pub mod cancel;
 pub mod clock;
 pub mod connections;
@@ -28,6 +29,7 @@ pub mod requests;
 pub mod shared;
 pub mod tokens;
 pub mod transfer;
+pub mod upgrades;
 
 /// Compares the value with the expected one; a failure prints both and the expression.
 macro_rules! expect_eq {

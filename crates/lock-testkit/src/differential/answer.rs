@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lock_core::{
     Acquisition, Cancellation, Change, Eviction, Heard, Inspection, Lease, Notice, Release,
-    Renewal, Timed, Timestamp, Transfer, Waiter,
+    ReleaseRequested, Renewal, Timed, Timestamp, Transfer, Waiter,
 };
 
 /// The answer of a store to a command.
@@ -17,6 +17,7 @@ pub(super) enum Answer {
     Cancel(Timed<Cancellation>),
     Transfer(Timed<Transfer>),
     Evict(Timed<Eviction>),
+    RequestRelease(Timed<ReleaseRequested>),
     /// The waiters of all pages together.
     Inspect(Timed<Inspection>),
     /// The leases of all pages by key and request, and the times at which the pages were made.
@@ -34,6 +35,8 @@ pub(super) const KINDS: &[&str] = &[
     "Acquisition::Held",
     "Acquisition::QueueFull",
     "Acquisition::Ended",
+    "Acquisition::NotHeld",
+    "Acquisition::Deadlock",
     "Heard::Queued",
     "Heard::Granted",
     "Heard::Ended",
@@ -57,6 +60,9 @@ pub(super) const KINDS: &[&str] = &[
     "Eviction of several",
     "Eviction with more left",
     "Eviction of a waiter",
+    "Request to no holder",
+    "Request to holders",
+    "Request with more left",
     "Inspection of a free key",
     "Inspection of one lease",
     "Inspection of several leases",
@@ -78,6 +84,7 @@ pub(super) const KINDS: &[&str] = &[
     "Notice::Granted",
     "Notice::Ended",
     "Notice::Ask",
+    "Notice::Wanted",
 ];
 
 /// The name of the kind of a change.
@@ -102,6 +109,7 @@ pub(super) const fn notice(notice: &Notice) -> &'static str {
         Notice::Granted(_) => "Notice::Granted",
         Notice::Ended { .. } => "Notice::Ended",
         Notice::Ask { .. } => "Notice::Ask",
+        Notice::Wanted { .. } => "Notice::Wanted",
         _ => UNKNOWN,
     }
 }
@@ -129,6 +137,8 @@ impl Answer {
                 Acquisition::Held(_) => "Acquisition::Held",
                 Acquisition::QueueFull(_) => "Acquisition::QueueFull",
                 Acquisition::Ended(_) => "Acquisition::Ended",
+                Acquisition::NotHeld => "Acquisition::NotHeld",
+                Acquisition::Deadlock(_) => "Acquisition::Deadlock",
                 _ => UNKNOWN,
             },
             Self::Hear(replies) => return replies.iter().map(heard).collect(),
@@ -160,6 +170,9 @@ impl Answer {
                 1 => "Eviction of one",
                 _ => "Eviction of several",
             },
+            Self::RequestRelease(reply) if reply.value.more => "Request with more left",
+            Self::RequestRelease(reply) if reply.value.holders.is_empty() => "Request to no holder",
+            Self::RequestRelease(_) => "Request to holders",
             Self::Inspect(seen) => return inspection(&seen.value),
             Self::List(leases, _) if leases.is_empty() => "List of none",
             Self::List(..) => "List of some",

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use lock_core::{
     AcquireRequest, CancelRequest, EvictRequest, HearRequest, InspectQuery, Inspection, Lease,
-    ListQuery, LockKey, LockStore, ReleaseRequest, RenewRequest, Result, Timed, Timestamp,
-    TransferRequest, Waiter, WaitsQuery,
+    ListQuery, LockKey, LockStore, ReleaseAppeal, ReleaseRequest, RenewRequest, Result, Timed,
+    Timestamp, TransferRequest, Waiter, WaitsQuery,
 };
 
 use super::answer::Answer;
@@ -23,6 +23,7 @@ pub(super) enum Call {
     Cancel(CancelRequest),
     Transfer(TransferRequest),
     Evict(EvictRequest),
+    RequestRelease(ReleaseAppeal),
     /// All pages.
     Inspect(InspectQuery),
     /// All pages.
@@ -48,6 +49,9 @@ impl Call {
             Self::Cancel(request) => store.cancel(request).await.map(Answer::Cancel),
             Self::Transfer(request) => store.transfer(request).await.map(Answer::Transfer),
             Self::Evict(request) => store.evict(request).await.map(Answer::Evict),
+            Self::RequestRelease(appeal) => {
+                store.request_release(appeal).await.map(Answer::RequestRelease)
+            }
             Self::Inspect(query) => inspect(store, query.clone()).await,
             Self::List(query) => list(store, query.clone()).await,
             Self::WaitsOf(query) => waits_of(store, query.clone()).await,
@@ -67,6 +71,7 @@ impl Call {
             Self::Cancel(request) => &request.key,
             Self::Transfer(request) => &request.lease.key,
             Self::Evict(request) => &request.key,
+            Self::RequestRelease(appeal) => &appeal.key,
             Self::Inspect(query) => &query.key,
             Self::List(_) | Self::WaitsOf(_) => return BTreeSet::new(),
         };

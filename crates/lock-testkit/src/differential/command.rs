@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use lock_core::{HeadStart, KeepAlive, Mode, OnHeld, Ttl};
+use lock_core::{HeadStart, KeepAlive, Mode, OnHeld, Timeout, Ttl};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -28,6 +28,21 @@ pub(super) enum Step {
         owner: u8,
         terms: Terms,
         on_held: OnHeld,
+    },
+    /// Asks for the key in the place of a lease.
+    Upgrade {
+        key: u8,
+        request_ref: RequestRef,
+        lease: LeaseRef,
+        owner: u8,
+        terms: Terms,
+        on_held: OnHeld,
+    },
+    /// The first holders ask for the key in the place of their leases.
+    Upgrades {
+        key: u8,
+        count: u8,
+        keep_alive: KeepAlive,
     },
     /// This many new requests queue one after another.
     Crowd {
@@ -68,6 +83,12 @@ pub(super) enum Step {
         key: u8,
         request_ref: RequestRef,
         by: u8,
+    },
+    RequestRelease {
+        key: u8,
+        by: u8,
+        within: Timeout,
+        up_to: Option<LeaseRef>,
     },
     Inspect {
         key: u8,
@@ -116,6 +137,8 @@ pub(super) enum Kind {
     /// Readers, after which all leases of the key are evicted: those of as many readers as one
     /// command ends, or the one that they wait for.
     EvictedReaders,
+    /// Readers, after which all holders of the key are asked to release.
+    AskedReaders,
 }
 
 /// A lease of a request.
@@ -167,11 +190,25 @@ fn step() -> impl Strategy<Value = Step> {
     let limit = || select(vec![100, 1, 2, 3]);
     // 64 is the bound of one command.
     let crowd = prop_oneof![1 => 1..8_u8, 1 => Just(64), 5 => 70..=CROWD];
-    let kind = select(vec![Kind::Exclusive, Kind::Mixed, Kind::Readers, Kind::EvictedReaders]);
+    let kind = select(vec![
+        Kind::Exclusive,
+        Kind::Mixed,
+        Kind::Readers,
+        Kind::EvictedReaders,
+        Kind::AskedReaders,
+    ]);
     prop_oneof![
         120 => (key(), request_ref(), owner(), terms(), on_held()).prop_map(
             |(key, request_ref, owner, terms, on_held)| Step::Acquire { key, request_ref, owner, terms, on_held }
         ),
+        8 => (key(), request_ref(), named(), owner(), terms(), on_held()).prop_map(
+            |(key, request_ref, lease, owner, terms, on_held)| {
+                Step::Upgrade { key, request_ref, lease, owner, terms, on_held }
+            }
+        ),
+        20 => (key(), 1..4_u8, keep_alive()).prop_map(|(key, count, keep_alive)| {
+            Step::Upgrades { key, count, keep_alive }
+        }),
         4 => (key(), crowd, keep_alive(), kind).prop_map(
             |(key, count, keep_alive, kind)| Step::Crowd { key, count, keep_alive, kind }
         ),
@@ -190,6 +227,9 @@ fn step() -> impl Strategy<Value = Step> {
         }),
         6 => (key(), mostly_waiter(), owner()).prop_map(|(key, request_ref, by)| {
             Step::EvictWaiter { key, request_ref, by }
+        }),
+        6 => (key(), owner(), within(), option::of(named())).prop_map(|(key, by, within, up_to)| {
+            Step::RequestRelease { key, by, within, up_to }
         }),
         6 => (key(), limit()).prop_map(|(key, limit)| Step::Inspect { key, limit }),
         8 => (0..PREFIXES.len() as u8, some_owner, limit()).prop_map(|(prefix, owner, limit)| {
@@ -269,6 +309,11 @@ fn ttl() -> impl Strategy<Value = Ttl> {
         1 => (1..60_000_u64).prop_map(span),
         1 => Just(Ttl::Never),
     ]
+}
+
+fn within() -> impl Strategy<Value = Timeout> {
+    let span = |millis| Timeout::parse(Duration::from_millis(millis)).expect("a valid span");
+    prop_oneof![1 => Just(span(1)), 1 => (1..86_400_000_u64).prop_map(span)]
 }
 
 fn keep_alive() -> impl Strategy<Value = KeepAlive> {

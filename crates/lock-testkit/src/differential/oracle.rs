@@ -64,6 +64,9 @@ impl Oracle {
             Call::Evict(request) => {
                 Answer::Evict(self.run(&request.key, |it, step| it.evict(step, request)))
             }
+            Call::RequestRelease(appeal) => Answer::RequestRelease(
+                self.run(&appeal.key, |it, step| it.request_release(step, appeal)),
+            ),
             Call::Inspect(query) => self.inspect(query),
             Call::List(query) => {
                 self.settle();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use lock_core::{
     AcquireRequest, CancelRequest, EvictRequest, HeadStart, HearRequest, InspectQuery, KeepAlive,
-    LeaseName, ListQuery, LockKey, Mode, Reason, ReleaseRequest, RenewRequest, RequestId,
-    Timestamp, TransferRequest, TransferTo, WaitsQuery,
+    LeaseName, ListQuery, LockKey, Mode, Reason, ReleaseAppeal, ReleaseRequest, RenewRequest,
+    RequestId, Timeout, Timestamp, TransferRequest, TransferTo, WaitsQuery,
 };
 
 use super::call::Call;
@@ -29,13 +29,42 @@ impl Step {
                 let request = AcquireRequest::new(request, key, values::owner(*owner));
                 Call::Acquire(terms.of(request).with_on_held(*on_held))
             }
+            Self::Upgrade { key, request_ref, lease, owner, terms, on_held } => {
+                let LeaseName { request: held, token, .. } = lease.on(oracle, *key);
+                let (key, request) = on(*key, request_ref);
+                let request = AcquireRequest::new(request, key, values::owner(*owner));
+                let request = terms.of(request).with_on_held(*on_held);
+                Call::Acquire(request.with_mode(Mode::Upgrade { request: held, token }))
+            }
+            Self::Upgrades { key, count, keep_alive } => {
+                let named = |number| {
+                    let request_ref = RequestRef::Holder(number);
+                    LeaseRef { request_ref, generation: LeaseGeneration::Last }.on(oracle, *key)
+                };
+                let upgrade = |number| {
+                    let LeaseName { key, request: held, token, .. } = named(number);
+                    let request = values::request(REQUESTS - 1 - number);
+                    let request = AcquireRequest::new(request, key, values::owner(number));
+                    let request = request.with_mode(Mode::Upgrade { request: held, token });
+                    Call::Acquire(
+                        request.queueing(*keep_alive).with_mailbox(values::mailbox(number)),
+                    )
+                };
+                return (0..*count).map(upgrade).collect();
+            }
             Self::Crowd { key, count, keep_alive, kind } => {
                 let member = |number| crowd_member(*key, number, *keep_alive, *kind);
                 let members = (0..(*count).min(CROWD)).map(member);
-                let evicted = matches!(kind, Kind::EvictedReaders).then(|| {
-                    Call::Evict(EvictRequest::all(values::key(*key), values::owner(0), reason()))
-                });
-                return members.chain(evicted).collect();
+                let (key, by) = (values::key(*key), values::owner(0));
+                let last = match kind {
+                    Kind::EvictedReaders => Some(Call::Evict(EvictRequest::all(key, by, reason()))),
+                    Kind::AskedReaders => {
+                        let appeal = ReleaseAppeal::new(key, by, reason(), minute());
+                        Some(Call::RequestRelease(appeal))
+                    }
+                    Kind::Exclusive | Kind::Mixed | Kind::Readers => None,
+                };
+                return members.chain(last).collect();
             }
             Self::Hear(requests) => {
                 let hear = |(key, request_ref, mailbox): &(u8, RequestRef, Option<u8>)| {
@@ -91,6 +120,15 @@ impl Step {
                 let (key, request) = on(*key, request_ref);
                 Call::Evict(EvictRequest::waiter(key, request, values::owner(*by), reason()))
             }
+            Self::RequestRelease { key, by, within, up_to } => {
+                let last = up_to.map(|lease| lease.on(oracle, *key).token);
+                let (key, by) = (values::key(*key), values::owner(*by));
+                let appeal = ReleaseAppeal::new(key, by, reason(), *within);
+                Call::RequestRelease(match last {
+                    Some(last) => appeal.up_to(last),
+                    None => appeal,
+                })
+            }
             Self::Inspect { key, limit } => {
                 let query = InspectQuery::new(values::key(*key));
                 Call::Inspect(query.with_limit(at_most(*limit)))
@@ -135,6 +173,10 @@ impl Step {
             Tick::Back(span) => to(now.as_micros().saturating_sub(span.as_micros() as u64)),
         }
     }
+}
+
+fn minute() -> Timeout {
+    Timeout::parse(Duration::from_secs(60)).expect("a valid span")
 }
 
 impl Terms {
@@ -200,7 +242,7 @@ fn crowd_member(key: u8, number: u8, keep_alive: KeepAlive, kind: Kind) -> Call 
         Kind::Exclusive => request.queueing(keep_alive),
         Kind::Mixed if number % 5 < 3 => request.with_mode(Mode::READER).queueing(longer),
         Kind::Mixed => request.queueing(longer),
-        Kind::Readers | Kind::EvictedReaders => {
+        Kind::Readers | Kind::EvictedReaders | Kind::AskedReaders => {
             request.with_mode(Mode::READER).queueing(keep_alive)
         }
     })

@@ -13,8 +13,8 @@ use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, Error, ErrorKind,
     EventCursor, EventFilter, EventStream, EvictRequest, Eviction, Health, HearRequest, Heard,
     InspectQuery, Inspection, Lease, ListQuery, LockBackend, LockInspector, MailboxId, Notice,
-    NoticeStream, Operation, Page, Release, ReleaseRequest, RenewRequest, Renewal, Result, Timed,
-    Transfer, TransferRequest, Waiter, WaitsQuery,
+    NoticeStream, Operation, Page, Release, ReleaseAppeal, ReleaseRequest, ReleaseRequested,
+    RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest, Waiter, WaitsQuery,
 };
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -211,6 +211,13 @@ impl LockBackend for Connection {
         let what = format!("evict {} {:?}", request.key, request.target);
         let request = request.clone();
         self.command(Operation::Evict, what, move |store| store.evict(&request)).await
+    }
+
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        let what = format!("request_release {}", appeal.key);
+        let appeal = appeal.clone();
+        let ask = move |store: &mut Store| store.request_release(&appeal);
+        self.command(Operation::RequestRelease, what, ask).await
     }
 }
 

@@ -34,7 +34,7 @@ fn unless(broken: bool, sentence: &'static str, detail: impl FnOnce() -> String)
 pub(super) fn leases_are_compatible(key: &LockKey, alive: &[&Lease]) -> Outcome {
     let Some((first, others)) = alive.split_first() else { return Ok(()) };
     let is_full = match first.mode {
-        Mode::Exclusive => !others.is_empty(),
+        Mode::Exclusive | Mode::Upgrade { .. } => !others.is_empty(),
         Mode::Shared { limit } => limit.is_some_and(|limit| alive.len() > limit.get() as usize),
     };
     let differ = others.iter().any(|other| other.mode != first.mode);

@@ -202,6 +202,7 @@ impl Worker {
             HoldEnd::TransferToOwner { to } => {
                 self.transfer_to_owner(guard, mode, to, request).await;
             }
+            HoldEnd::Upgrade { wait } => self.upgrade(guard, wait, request).await,
             HoldEnd::TransferToWaiter => {
                 let key = guard.key().clone();
                 let Some(waiter) = self.head(&key).await else { return };
@@ -223,7 +224,7 @@ impl Worker {
     }
 
     /// Enters a request that is being awaited, until the returned value is dropped.
-    fn enter(
+    pub(super) fn enter(
         &self,
         key: &LockKey,
         request: RequestId,
@@ -286,7 +287,7 @@ impl Worker {
         self.environment.note(Actor::Process(self.life.slot), what);
     }
 
-    fn note_end<T>(&self, what: &str, outcome: Result<T>) {
+    pub(super) fn note_end<T>(&self, what: &str, outcome: Result<T>) {
         match outcome {
             Ok(_) => self.note(format_args!("{what}: done")),
             Err(error) => self.note(format_args!("{what}: {:?}", error.kind())),
@@ -343,7 +344,7 @@ impl<T> Future for Polled<T> {
 }
 
 /// A request that is being awaited.
-struct Entry {
+pub(super) struct Entry {
     environment: Arc<Environment>,
     name: (LockKey, RequestId),
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lock_core::machine::{KeyState, Step};
+use lock_core::machine::{KeyState, Step, UPGRADE_LEAD};
 use lock_core::{
-    AcquireRequest, CancelRequest, Change, FencingToken, HeadStart, Lease, LockKey, QueuePosition,
-    RequestId, Timestamp, Waiter,
+    AcquireRequest, CancelRequest, Change, FencingToken, HeadStart, Lease, LockKey, Mode,
+    QueuePosition, RequestId, Timestamp, Waiter,
 };
 use tokio::time::Instant;
 
@@ -23,7 +23,8 @@ pub(super) struct Ledger {
     leases: BTreeMap<(LockKey, FencingToken), LeaseRecord>,
     last_tokens: BTreeMap<LockKey, FencingToken>,
     ranks: BTreeMap<(LockKey, RequestId), i128>,
-    head_starts: BTreeMap<RequestId, HeadStart>,
+    /// How much earlier than its arrival each request ranks.
+    leads: BTreeMap<RequestId, Duration>,
     positions: BTreeMap<(LockKey, RequestId), Told>,
     /// The times of cancels of requests whose acquire may still arrive.
     cancelled: BTreeMap<(LockKey, RequestId), Instant>,
@@ -67,13 +68,13 @@ pub(super) struct Told {
 impl Ledger {
     /// Records the terms of a request.
     pub(super) fn note_request(&mut self, request: &AcquireRequest) {
-        self.head_starts.insert(request.id, request.head_start);
+        self.leads.insert(request.id, lead(request.mode, request.head_start));
     }
 
     /// Returns `true` if a process sent the request. The store makes requests for receivers of
     /// transfers, who may never learn of them.
     pub(super) fn was_asked(&self, request: RequestId) -> bool {
-        self.head_starts.contains_key(&request)
+        self.leads.contains_key(&request)
     }
 
     /// Records the cancel of a request whose acquire may still arrive.
@@ -233,8 +234,8 @@ impl Ledger {
             // A newcomer never arrives before the last arrival, whatever the clock shows.
             let last = waiting.iter().map(|waiter| waiter.enqueued_at).max();
             let arrival = last.map_or(now, |last| last.max(now));
-            let head_start = self.head_starts.get(&lease.request).copied().unwrap_or_default();
-            i128::from(arrival.as_micros()) - head_start.span().as_micros() as i128
+            let lead = self.leads.get(&lease.request).copied().unwrap_or_default();
+            i128::from(arrival.as_micros()) - lead.as_micros() as i128
         });
         for waiter in waiting {
             self.check(invariants::turns_are_kept(&waiter, rank(&waiter), granted, is_newcomer));
@@ -246,7 +247,16 @@ impl Ledger {
     }
 }
 
-/// The arrival of a waiter less its head start.
+/// How much earlier than its arrival a request ranks: an upgrade before every other.
+fn lead(mode: Mode, head_start: HeadStart) -> Duration {
+    match mode {
+        Mode::Upgrade { .. } => UPGRADE_LEAD,
+        Mode::Exclusive | Mode::Shared { .. } => head_start.span(),
+    }
+}
+
+/// The arrival of a waiter less its lead.
 fn rank(waiter: &Waiter) -> i128 {
-    i128::from(waiter.enqueued_at.as_micros()) - waiter.head_start.span().as_micros() as i128
+    let lead = lead(waiter.mode, waiter.head_start);
+    i128::from(waiter.enqueued_at.as_micros()) - lead.as_micros() as i128
 }

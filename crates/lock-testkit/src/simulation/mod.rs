@@ -31,6 +31,7 @@ mod show;
 mod shrink;
 mod site;
 mod store;
+mod upgrading;
 mod violation;
 mod witness;
 

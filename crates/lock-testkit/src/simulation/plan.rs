@@ -44,8 +44,10 @@ impl Plan {
                     Patience::For(wait) => *wait /= pace,
                     Patience::Once | Patience::Endless => {}
                 }
-                if let HoldEnd::Hand { after, .. } = end {
-                    *after /= pace;
+                match end {
+                    HoldEnd::Hand { after, .. } => *after /= pace,
+                    HoldEnd::Upgrade { wait } => *wait /= pace,
+                    _ => {}
                 }
             }
         }
@@ -173,6 +175,8 @@ pub(super) enum HoldEnd {
     HandTooLate { to: usize },
     /// The lease is transferred to the owner of another process, which adopts it.
     TransferToOwner { to: usize },
+    /// The lease is exchanged for an exclusive one, within a time.
+    Upgrade { wait: Duration },
     /// The lease is transferred to the head of the queue.
     TransferToWaiter,
 }

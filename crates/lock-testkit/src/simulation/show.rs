@@ -2,7 +2,7 @@
 
 use lock_core::{
     Acquisition, Cancellation, Eviction, Heard, Inspection, InvalidInput, Lease, LeaseName, Notice,
-    QueuePosition, Release, Renewal, RequestId, Timed, Timestamp, Transfer,
+    QueuePosition, Release, ReleaseRequested, Renewal, RequestId, Timed, Timestamp, Transfer,
 };
 
 /// The text of an answer in the history.
@@ -103,6 +103,13 @@ impl Show for Timed<Eviction> {
         let leases: Vec<_> = leases.iter().map(|lease| name(&lease.name())).collect();
         let waiter = waiter.as_ref().map(|waiter| request(waiter.request));
         format!("evicted {leases:?} {waiter:?}")
+    }
+}
+
+impl Show for Timed<ReleaseRequested> {
+    fn show(&self) -> String {
+        let tokens: Vec<_> = self.value.holders.iter().map(|holder| holder.token.get()).collect();
+        format!("asked {tokens:?}")
     }
 }
 

@@ -6,8 +6,8 @@ use lock_core::machine::{KeyState, Step};
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, ChangeKinds, EvictRequest, Eviction,
     FencingToken, HearRequest, Heard, InspectQuery, Inspection, InvalidInput, LockKey, MailboxId,
-    Notice, QueuePosition, Release, ReleaseRequest, RenewRequest, Renewal, Timed, Transfer,
-    TransferRequest,
+    Notice, QueuePosition, Release, ReleaseAppeal, ReleaseRequest, ReleaseRequested, RenewRequest,
+    Renewal, Timed, Transfer, TransferRequest,
 };
 
 use super::clock::StoreClock;
@@ -116,6 +116,10 @@ impl Store {
 
     pub(super) fn evict(&mut self, request: &EvictRequest) -> Timed<Eviction> {
         self.run(&request.key, |state, step| state.evict(step, request))
+    }
+
+    pub(super) fn request_release(&mut self, appeal: &ReleaseAppeal) -> Timed<ReleaseRequested> {
+        self.run(&appeal.key, |state, step| state.request_release(step, appeal))
     }
 
     pub(super) fn inspect(

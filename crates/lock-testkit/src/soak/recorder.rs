@@ -15,8 +15,8 @@ use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, EventCursor,
     EventFilter, EventStream, EvictRequest, Eviction, Health, HearRequest, Heard, InspectQuery,
     Inspection, Lease, ListQuery, LockBackend, LockInspector, LockStore, MailboxId, Notice,
-    NoticeStream, Page, Release, ReleaseRequest, RenewRequest, Renewal, RequestId, Result, Timed,
-    Transfer, TransferRequest, Waiter, WaitsQuery,
+    NoticeStream, Page, Release, ReleaseAppeal, ReleaseRequest, ReleaseRequested, RenewRequest,
+    Renewal, RequestId, Result, Timed, Transfer, TransferRequest, Waiter, WaitsQuery,
 };
 
 use super::clock::{Moment, millis, now};
@@ -179,6 +179,10 @@ impl LockBackend for Recorder {
 
     async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
         self.store.evict(request).await
+    }
+
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        self.store.request_release(appeal).await
     }
 }
 

@@ -1,9 +1,12 @@
 //! Short forms of the commands that change something.
 
+use std::time::Duration;
+
 use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, End, EvictRequest, Eviction,
-    HearRequest, Heard, Lease, MailboxId, QueuePosition, Release, ReleaseRequest, RenewRequest,
-    Renewal, Timed, Transfer, TransferRequest, TransferTo, Ttl,
+    HearRequest, Heard, Lease, MailboxId, QueuePosition, Release, ReleaseAppeal, ReleaseRequest,
+    ReleaseRequested, RenewRequest, Renewal, Timed, Timeout, Transfer, TransferRequest, TransferTo,
+    Ttl,
 };
 
 use super::{TestContext, ToLeaseName, words};
@@ -222,6 +225,18 @@ impl TestContext {
     pub async fn evicted_waiter(&self, request: &AcquireRequest) {
         let waiter = self.evict_waiter(request).await.waiter;
         expect_eq!(waiter.map(|waiter| waiter.request), Some(request.id));
+    }
+
+    /// Asks the holders to release their key.
+    pub async fn request_release(&self, appeal: &ReleaseAppeal) -> ReleaseRequested {
+        self.store.request_release(appeal).await.expect("request_release answers").value
+    }
+
+    /// An appeal of `admin` for `maintenance`, within a minute.
+    #[must_use]
+    pub fn appeal(key: &str) -> ReleaseAppeal {
+        let within = Timeout::parse(Duration::from_secs(60)).expect("a minute");
+        ReleaseAppeal::new(Self::key(key), Self::owner("admin"), Self::reason(), within)
     }
 
     /// The end of a request that `admin` evicts for `maintenance`.

@@ -44,6 +44,10 @@ impl Broken {
             | Fault::RefusesLongQueues
             | Fault::LateReadersWaitAlone
             | Fault::DeadStayInLongQueues => self.ask_to_queue(&bent).await?,
+            Fault::UpgradesEvictTheOthers
+            | Fault::UpgradesYieldToTheQueue
+            | Fault::UpgradesWaitForEachOther
+            | Fault::UpgradesNeedNoLease => self.upgrade_broken(&bent).await?,
             _ => self.acquire_below(&bent).await?,
         };
         let told = self.twist_marks(request, told);

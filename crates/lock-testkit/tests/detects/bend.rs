@@ -89,7 +89,8 @@ impl Broken {
 
     fn bend_mode(&self, mode: Mode) -> Mode {
         match (self.fault, mode) {
-            (Fault::ReadersExclude, _) => Mode::Exclusive,
+            (Fault::UpgradesWaitForTheirLease, Mode::Upgrade { .. })
+            | (Fault::ReadersExclude, _) => Mode::Exclusive,
             (Fault::IgnoresPermits, Mode::Shared { .. }) => Mode::READER,
             (Fault::MixesPermits, Mode::Shared { limit: Some(limit) }) => {
                 Mode::Shared { limit: Some(limit.max(NonZeroU32::new(3).expect("not zero"))) }

@@ -11,6 +11,7 @@ mod notify;
 mod renew;
 mod show;
 mod transfer;
+mod upgrade;
 mod watch;
 
 use std::fmt;
@@ -24,8 +25,9 @@ use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, Clock, EventCursor,
     EventFilter, EventStream, EvictRequest, Eviction, FencingToken, Health, HearRequest, Heard,
     InspectQuery, Inspection, Lease, ListQuery, LockBackend, LockEvent, LockInspector, LockKey,
-    MailboxId, ManualClock, NoticeStream, Page, Release, ReleaseRequest, RenewRequest, Renewal,
-    RequestId, Result, Timed, Timestamp, Transfer, TransferRequest, Waiter, WaitsQuery, Watched,
+    MailboxId, ManualClock, NoticeStream, Page, Release, ReleaseAppeal, ReleaseRequest,
+    ReleaseRequested, RenewRequest, Renewal, RequestId, Result, Timed, Timestamp, Transfer,
+    TransferRequest, Waiter, WaitsQuery, Watched,
 };
 use lock_memory::MemoryBackend;
 
@@ -275,6 +277,13 @@ impl LockBackend for Broken {
         self.after().await?;
         told.leases = told.leases.into_iter().map(|lease| self.show(lease)).collect();
         told.waiter = told.waiter.map(|waiter| self.show_waiter(waiter));
+        Ok(self.timed(told))
+    }
+
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        self.before(&self.key(&appeal.key)).await?;
+        let told = self.request_release_broken(appeal).await?;
+        self.after().await?;
         Ok(self.timed(told))
     }
 }

@@ -14,8 +14,9 @@ use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, ChangeKinds, Clock,
     EventCursor, EventFilter, EventStream, EvictRequest, EvictTarget, Eviction, FencingToken,
     Health, HearRequest, Heard, InspectQuery, Inspection, Lease, ListQuery, LockBackend,
-    LockInspector, LockKey, MailboxId, ManualClock, NoticeStream, Page, Release, ReleaseRequest,
-    RenewRequest, Renewal, Result, Timed, Timestamp, Transfer, TransferRequest, Waiter, WaitsQuery,
+    LockInspector, LockKey, MailboxId, ManualClock, NoticeStream, Page, Release, ReleaseAppeal,
+    ReleaseRequest, ReleaseRequested, RenewRequest, Renewal, Result, Timed, Timestamp, Transfer,
+    TransferRequest, Waiter, WaitsQuery,
 };
 
 use crate::fault::Fault;
@@ -55,6 +56,7 @@ enum Command {
     Cancel(CancelRequest),
     Transfer(TransferRequest),
     Evict(EvictRequest),
+    RequestRelease(ReleaseAppeal),
 }
 
 #[derive(PartialEq, Eq)]
@@ -66,6 +68,7 @@ enum Answer {
     Cancel(Cancellation),
     Transfer(Transfer),
     Evict(Eviction),
+    RequestRelease(ReleaseRequested),
 }
 
 /// The store as one connection sees it.
@@ -99,6 +102,7 @@ impl Replica {
             Command::Cancel(request) => &request.key,
             Command::Transfer(request) => &request.lease.key,
             Command::Evict(request) => &request.key,
+            Command::RequestRelease(appeal) => &appeal.key,
         };
         self.step(at, key, |state, step| match command {
             Command::Acquire(request) => Answer::Acquire(state.acquire(step, request)),
@@ -108,6 +112,9 @@ impl Replica {
             Command::Cancel(request) => Answer::Cancel(state.cancel(step, request)),
             Command::Transfer(request) => Answer::Transfer(state.transfer(step, request)),
             Command::Evict(request) => Answer::Evict(state.evict(step, request)),
+            Command::RequestRelease(appeal) => {
+                Answer::RequestRelease(state.request_release(step, appeal))
+            }
         })
     }
 }
@@ -220,6 +227,9 @@ impl LockBackend for Cached {
     }
     async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
         run!(self, Evict, request)
+    }
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        run!(self, RequestRelease, appeal)
     }
 }
 

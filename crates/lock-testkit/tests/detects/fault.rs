@@ -312,6 +312,26 @@ faults! {
     /// Reports that nothing is left after every eviction.
     NeverSaysThatMoreAreLeft,
 
+    /// Queues an upgrade as an exclusive request, which waits for its own lease.
+    UpgradesWaitForTheirLease,
+    /// Ends the leases of others for an upgrade.
+    UpgradesEvictTheOthers,
+    /// Refuses an upgrade while others wait.
+    UpgradesYieldToTheQueue,
+    /// Queues an upgrade beside another.
+    UpgradesWaitForEachOther,
+    /// Grants an upgrade of nothing.
+    UpgradesNeedNoLease,
+
+    /// Notifies no holder that its key is wanted.
+    TellsNoAppeals,
+    /// Evicts the holders that it asks.
+    AppealsEvict,
+    /// Asks later holders as well.
+    AppealsIgnoreTheToken,
+    /// Reports that all holders were asked, whatever their number.
+    AppealsNeverSayThatMoreAreLeft,
+
     /// Renews the lease that the request holds, whatever token is named.
     RenewsByRequest,
     /// Releases the lease that the request holds, whatever token is named.

@@ -32,6 +32,7 @@ impl Broken {
             (Notice::Granted(grant), Fault::TellsReceiversNothing) => {
                 story.transferred.contains(&grant.request)
             }
+            (Notice::Wanted { .. }, fault) => fault == Fault::TellsNoAppeals,
             (Notice::Ask { .. }, fault) => fault == Fault::TellsNobodyToAsk,
             (Notice::Ended { end: End::Transferred { .. }, .. }, fault) => {
                 fault == Fault::TellsGiversNothing

@@ -1,7 +1,8 @@
 //! Evictions of leases and waiters, in the naive form of the rules.
 
 use lock_core::{
-    Change, End, EvictRequest, EvictTarget, Eviction, FencingToken, LeaseName, Notice,
+    Change, End, EvictRequest, EvictTarget, Eviction, FencingToken, Holder, LeaseName, Notice,
+    ReleaseAppeal, ReleaseRequested,
 };
 use lock_core::{MailboxId, RequestId, Timestamp};
 
@@ -41,6 +42,33 @@ impl Command<'_> {
         }
         self.promote();
         Eviction::of_leases(leases, more)
+    }
+
+    pub(crate) fn request_release(&mut self, appeal: &ReleaseAppeal) -> ReleaseRequested {
+        self.settle();
+        let count = if self.has(Fault::AppealsAreUnbounded) { usize::MAX } else { BOUND };
+        let alive: Vec<_> =
+            self.alive().into_iter().map(|it| (it.lease.clone(), it.mailbox)).collect();
+        let more = alive.len() > count;
+        let mut holders = Vec::new();
+        for (lease, mailbox) in alive.into_iter().take(count) {
+            if appeal.up_to.is_some_and(|last| lease.token > last) {
+                continue;
+            }
+            let notice = Notice::Wanted {
+                key: appeal.key.clone(),
+                request: lease.request,
+                token: lease.token,
+                by: appeal.by.clone(),
+                reason: appeal.reason.clone(),
+                within: appeal.within,
+            };
+            if !self.has(Fault::AppealsAreNotTold) {
+                self.tell(mailbox, notice);
+            }
+            holders.push(Holder::from(&lease));
+        }
+        ReleaseRequested::new(holders, more)
     }
 
     fn evict_waiter(&mut self, request: &EvictRequest, target: RequestId) -> Eviction {

@@ -77,6 +77,18 @@ faults! {
     HearsForgetTheMailbox,
     /// A renewal leaves the mailbox as it was.
     RenewalsForgetTheMailbox,
+    /// An upgrade ranks as an exclusive request.
+    UpgradesQueueUp,
+    /// An upgrade takes the place of any lease of the request.
+    UpgradesIgnoreTheToken,
+    /// A second upgrade waits behind the first.
+    UpgradesWaitForEachOther,
+    /// The lease of an upgrade stays beside it.
+    UpgradesKeepTheLease,
+    /// A request to release asks all holders, however many.
+    AppealsAreUnbounded,
+    /// A request to release is told to nobody.
+    AppealsAreNotTold,
     /// One eviction ends all leases of a key, however many.
     EvictionsAreUnbounded,
     /// An eviction of exactly the bound reports that more are left.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 pub(crate) use look::page;
 
+use lock_core::machine::UPGRADE_LEAD;
 use lock_core::{
     AcquireRequest, Acquisition, Change, End, FencingToken, Grant, HearRequest, Heard, Lease,
     LeaseName, MailboxId, Metadata, Mode, Notice, OnHeld, RenewRequest, Renewal, RequestId,
@@ -78,6 +79,10 @@ const fn take(left: &mut usize) -> bool {
     let is_left = *left > 0;
     *left = left.saturating_sub(1);
     is_left
+}
+
+const fn is_upgrade(mode: Mode) -> bool {
+    matches!(mode, Mode::Upgrade { .. })
 }
 
 impl<'a> Command<'a> {
@@ -213,6 +218,7 @@ impl<'a> Command<'a> {
                 break;
             }
             let head = self.key.queue.remove(0);
+            self.end_upgraded(head.request.mode);
             let lease = self.handed(&head);
             self.changes.push(Change::Granted(lease.clone()));
             let first = self.has(Fault::GrantsAreToldWhereJoined);
@@ -242,10 +248,28 @@ impl<'a> Command<'a> {
         Lease::granted(&waiting.request, token, self.now).with_expires_at(Some(end))
     }
 
+    /// Ends the lease in whose place a request is granted.
+    fn end_upgraded(&mut self, mode: Mode) {
+        let Mode::Upgrade { request, token } = mode else { return };
+        let Some(held) = self.held(request).filter(|held| held.lease.token == token) else {
+            return;
+        };
+        let lease = held.lease.clone();
+        if self.has(Fault::UpgradesKeepTheLease) {
+            return;
+        }
+        self.key.held.retain(|held| held.lease.request != request);
+        self.changes.push(Change::Released(lease));
+    }
+
     fn fits(&self, mode: Mode) -> bool {
         let alive: Vec<_> = self.alive();
         let Some(first) = alive.first() else { return true };
         let limit = match mode {
+            Mode::Upgrade { request, token } => {
+                let is_its_own = (first.lease.request, first.lease.token) == (request, token);
+                return alive.len() == 1 && is_its_own;
+            }
             Mode::Exclusive => 1,
             Mode::Shared { limit } => limit.map_or(usize::MAX, |limit| limit.get() as usize),
         };
@@ -280,6 +304,9 @@ impl<'a> Command<'a> {
 
     fn rank(&self, arrival: Timestamp, request: &AcquireRequest) -> i128 {
         let mut head_start = request.head_start.span();
+        if is_upgrade(request.mode) && !self.has(Fault::UpgradesQueueUp) {
+            return i128::from(arrival.as_micros()) - UPGRADE_LEAD.as_micros() as i128;
+        }
         if self.has(Fault::HeadStartsAreCapped) {
             head_start = head_start.min(Duration::from_secs(180));
         }
@@ -325,6 +352,19 @@ impl<'a> Command<'a> {
         if let Some(end) = self.end_of(request.id, None) {
             return Acquisition::Ended(end);
         }
+        if let Mode::Upgrade { request: held, token } = request.mode {
+            let name = LeaseName::new(request.key.clone(), held, token);
+            if self.named(&name, Fault::UpgradesIgnoreTheToken).is_none() {
+                let end = self.end_of(held, Some(token));
+                return end.map_or(Acquisition::NotHeld, Acquisition::Ended);
+            }
+            let is_second = self.key.queue.first().is_some_and(|it| is_upgrade(it.request.mode));
+            if is_second && !self.has(Fault::UpgradesWaitForEachOther) {
+                let at = self.key.queue.iter().position(|it| !is_upgrade(it.request.mode));
+                let at = at.unwrap_or(self.key.queue.len());
+                return Acquisition::Deadlock(self.position(at + 1));
+            }
+        }
         let mut arrival = now.max(self.key.last_arrival);
         if self.has(Fault::ArrivalsJumpBack) {
             arrival = now;
@@ -336,6 +376,7 @@ impl<'a> Command<'a> {
         });
         let at = behind.unwrap_or(self.key.queue.len());
         if at == 0 && self.fits(request.mode) {
+            self.end_upgraded(request.mode);
             let token = self.token();
             let lease = Lease::granted(&request, token, now);
             self.changes.push(Change::Granted(lease.clone()));

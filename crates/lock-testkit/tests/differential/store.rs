@@ -12,8 +12,9 @@ use lock_core::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, Clock, EventCursor,
     EventFilter, EventStream, EvictRequest, Eviction, FencingToken, Health, HearRequest, Heard,
     InspectQuery, Inspection, Lease, ListQuery, LockBackend, LockEvent, LockInspector, LockKey,
-    MailboxId, ManualClock, Notice, NoticeStream, Page, Release, ReleaseRequest, RenewRequest,
-    Renewal, Result, Timed, Timestamp, Transfer, TransferRequest, Waiter, WaitsQuery, Watched,
+    MailboxId, ManualClock, Notice, NoticeStream, Page, Release, ReleaseAppeal, ReleaseRequest,
+    ReleaseRequested, RenewRequest, Renewal, Result, Timed, Timestamp, Transfer, TransferRequest,
+    Waiter, WaitsQuery, Watched,
 };
 use tokio::sync::mpsc;
 
@@ -115,6 +116,10 @@ impl LockBackend for Naive {
 
     async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
         Ok(self.run(&request.key, |it| it.evict(request)))
+    }
+
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        Ok(self.run(&appeal.key, |it| it.request_release(appeal)))
     }
 }
 

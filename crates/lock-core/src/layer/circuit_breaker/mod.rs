@@ -13,8 +13,8 @@ use crate::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, Error, ErrorKind,
     EventCursor, EventFilter, EventStream, EvictRequest, Eviction, Health, HearRequest, Heard,
     InspectQuery, Inspection, Lease, ListQuery, LockBackend, LockInspector, LockKey, MailboxId,
-    NoticeStream, Operation, Page, Release, ReleaseRequest, RenewRequest, Renewal, Result, Timed,
-    Transfer, TransferRequest, Waiter, WaitsQuery,
+    NoticeStream, Operation, Page, Release, ReleaseAppeal, ReleaseRequest, ReleaseRequested,
+    RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest, Waiter, WaitsQuery,
 };
 use circuit::{Circuit, Outcome, Pass};
 pub use config::BreakerConfig;
@@ -218,6 +218,11 @@ impl<S: LockBackend> LockBackend for CircuitBreaker<S> {
 
     async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
         self.one(Operation::Evict, Some(&request.key), self.store.evict(request)).await
+    }
+
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        let call = self.store.request_release(appeal);
+        self.one(Operation::RequestRelease, Some(&appeal.key), call).await
     }
 }
 

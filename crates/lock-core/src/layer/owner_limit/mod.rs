@@ -15,8 +15,9 @@ use crate::{
     AcquireRequest, Acquisition, CancelRequest, Cancellation, Capabilities, Error, ErrorKind,
     EventCursor, EventFilter, EventStream, EvictRequest, Eviction, Health, HearRequest, Heard,
     InspectQuery, Inspection, Lease, ListQuery, LockBackend, LockInspector, MailboxId, Notice,
-    NoticeStream, Operation, OwnerId, Page, Release, ReleaseRequest, RenewRequest, Renewal, Result,
-    Timed, Transfer, TransferRequest, Waiter, WaitsQuery,
+    NoticeStream, Operation, OwnerId, Page, Release, ReleaseAppeal, ReleaseRequest,
+    ReleaseRequested, RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest, Waiter,
+    WaitsQuery,
 };
 use requests::Requests;
 
@@ -121,7 +122,13 @@ impl<S: LockBackend> LockBackend for OwnerLimit<S> {
         match reply.as_ref().map(|reply| &reply.value) {
             Ok(Acquisition::Granted(_)) => requests.holds(now, id, None),
             Ok(Acquisition::Queued(_)) => requests.waits(now, id),
-            Ok(Acquisition::Held(_) | Acquisition::QueueFull(_) | Acquisition::Ended(_)) => {
+            Ok(
+                Acquisition::Held(_)
+                | Acquisition::QueueFull(_)
+                | Acquisition::Ended(_)
+                | Acquisition::NotHeld
+                | Acquisition::Deadlock(_),
+            ) => {
                 requests.remove(id);
             }
             Err(error) if error.is_unknown() => {}
@@ -193,6 +200,10 @@ impl<S: LockBackend> LockBackend for OwnerLimit<S> {
         }
         drop(requests);
         Ok(reply)
+    }
+
+    async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
+        self.store.request_release(appeal).await
     }
 }
 

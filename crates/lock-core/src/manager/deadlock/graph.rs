@@ -32,6 +32,10 @@ impl Wait {
         let waiter = waiters[place].clone();
         let (mut all, mut any) = (Vec::new(), Vec::new());
         for lease in &seen.leases {
+            let own = Mode::Upgrade { request: lease.request, token: lease.token };
+            if waiter.mode == own {
+                continue;
+            }
             let (session, request, token) = (lease.session, lease.request, lease.token.get());
             let blocker = Blocker { session, request, token };
             if can_share(lease.mode, waiter.mode) { any.push(blocker) } else { all.push(blocker) }

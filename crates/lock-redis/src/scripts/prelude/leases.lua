@@ -65,7 +65,33 @@ local function remove(request)
   held_mode = nil
 end
 
--- Whether a lease of this mode could be alive beside those that are.
+-- The request and the token of the lease that an upgrade takes the place of; nil in other modes.
+local function upgraded(mode)
+  local hex, token = string.match(mode, '^u(%x+)%.(%d+)$')
+  if hex then
+    local request = string.gsub(hex, '%x%x', function(digits)
+      return string.char(tonumber(digits, 16))
+    end)
+    return request, tonumber(token)
+  end
+end
+
+-- Ends the lease in whose place a request of this mode is granted.
+local function end_upgraded(mode)
+  local request, token = upgraded(mode)
+  local lease = request and named(request, token)
+  if lease then
+    record('released', write_lease(lease))
+    remove(request)
+  end
+end
+
+-- The terms of a request as its lease has them.
+local function lease_terms(terms)
+  return upgraded(mode_of(terms)) and 'x' .. string.match(terms, '^%S+(.*)$') or terms
+end
+
+-- Whether a request of this mode could be granted beside the leases that are alive.
 local function fits(mode)
   if held_mode == nil then
     local first = first_lease()
@@ -73,6 +99,10 @@ local function fits(mode)
   end
   if not held_mode then
     return true
+  end
+  local request, token = upgraded(mode)
+  if request then
+    return holders() == 1 and named(request, token) and true or false
   end
   return held_mode == mode and mode ~= 'x' and (mode == 'r' or holders() < tonumber(mode))
 end

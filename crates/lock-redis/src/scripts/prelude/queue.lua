@@ -5,6 +5,11 @@ local function waiter_of(request)
   return text and read_waiter(text)
 end
 
+-- Where a request ranks: an upgrade before every other.
+local function rank(arrived, head_start, mode)
+  return arrived - (upgraded(mode) and UPGRADE_LEAD or head_start * 1000)
+end
+
 local function member(waiter, request)
   return struct.pack(TURN_FORMAT, waiter.arrival) .. request
 end
@@ -86,5 +91,5 @@ local function granted(request, waiter, token)
     window = ttl
   end
   return { request = request, token = token, granted = now, ends = now + window,
-    unclaimed = true, mailbox = waiter.mailbox, terms = waiter.terms }
+    unclaimed = true, mailbox = waiter.mailbox, terms = lease_terms(waiter.terms) }
 end

@@ -119,7 +119,8 @@ local function repair(by_operator)
     local silent = was_queued[request]
     silent = silent and silent > 0 and silent or now + waiter.keep * 1000
     call('HSET', DETAILS, 'w' .. request, waiter.text)
-    call('ZADD', QUEUE, waiter.enqueued - waiter.head * 1000, member(waiter, request))
+    local turn = rank(waiter.enqueued, waiter.head, mode_of(waiter.terms))
+    call('ZADD', QUEUE, turn, member(waiter, request))
     call('ZADD', SILENCE, silent, request)
     local of_owner, of_session = wait_entries(waiter.terms, request)
     call('ZADD', WAITS, 0, of_owner, 0, of_session)

@@ -85,6 +85,7 @@ local function promote()
     end
     grants_left = grants_left - 1
     leave(request, waiter, not first[2])
+    end_upgraded(mode_of(waiter.terms))
     local lease = granted(request, waiter, token)
     record('granted', write_lease(lease))
     tell_grant(lease)

@@ -3,8 +3,8 @@
 use lock_core::machine::SWEEP_LIMIT;
 use lock_core::{AcquireRequest, Holder, Mode};
 
-use crate::TestContext;
 use crate::cases::expect_eq;
+use crate::{Outcome, TestContext};
 
 /// More leases or waiters than one command drops, grants or ends, three times over.
 const MANY: usize = 3 * SWEEP_LIMIT + 10;
@@ -66,4 +66,24 @@ pub async fn eviction_of_many_reports_whether_more_are_left(context: TestContext
     evicted.sort_unstable();
     expect_eq!(evicted, held);
     context.free("key").await;
+}
+
+/// An appeal to many holders asks some of them and reports that there are more.
+pub async fn appeal_to_many_reports_whether_more_are_left(context: TestContext) -> Outcome {
+    context.needs_notices()?;
+    let mut held = Vec::new();
+    for reader in readers() {
+        held.push(context.granted(&reader).await);
+    }
+    let appeal = TestContext::appeal("key");
+    let asked = context.request_release(&appeal).await;
+    let count = asked.holders.len();
+    assert!((1..=2 * SWEEP_LIMIT).contains(&count), "{count} holders are asked at once");
+    assert!(asked.more, "{count} of {MANY} are all");
+    for lease in &held[1..] {
+        context.released(lease).await;
+    }
+    let asked = context.request_release(&appeal).await;
+    expect_eq!((asked.holders, asked.more), (vec![Holder::from(&held[0])], false));
+    Ok(())
 }

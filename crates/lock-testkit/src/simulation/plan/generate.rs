@@ -29,6 +29,8 @@ enum Theme {
     Aftermath,
     /// Many short turns on a slow network, most of them after the last fault.
     Rush,
+    /// Readers that upgrade, among writers.
+    Upgrades,
     /// Many short gaps in the notices, among short turns on a slow network.
     Gaps,
 }
@@ -40,6 +42,7 @@ impl Theme {
             2 => Self::Aftermath,
             5 => Self::Rush,
             7 => Self::Gaps,
+            3 if seed % 16 == 3 => Self::Upgrades,
             _ => Self::All,
         }
     }
@@ -146,6 +149,7 @@ impl Generator {
         let least = if self.theme == Theme::Rush { 7 } else { 10 };
         let keep_alive = millis(self.pick(&keep_alives)).max(self.slowest * least);
         let mode = match self.rng.random_range(0..10) {
+            0..7 if self.theme == Theme::Upgrades => Mode::READER,
             0 => Mode::READER,
             1 => Mode::semaphore(2).unwrap_or_default(),
             _ => Mode::Exclusive,
@@ -166,7 +170,11 @@ impl Generator {
             true => millis(self.pick(&SHORT_HOLDS)),
             false => millis(self.pick(&HOLDS)),
         };
-        Work::Hold { terms, patience, polls, hold, end: self.hold_end() }
+        let end = self.hold_end();
+        let is_upgrade = self.theme == Theme::Upgrades && mode == Mode::READER;
+        let wait = millis(2_000) + hold * 2;
+        let end = if is_upgrade { HoldEnd::Upgrade { wait } } else { end };
+        Work::Hold { terms, patience, polls, hold, end }
     }
 
     fn hold_end(&mut self) -> HoldEnd {
@@ -188,7 +196,7 @@ impl Generator {
         match self.theme {
             Theme::Aftermath => return (0..5).map(|_| self.lasting_fault()).collect(),
             Theme::Gaps => return self.gaps(),
-            Theme::All | Theme::Rush => {}
+            Theme::All | Theme::Rush | Theme::Upgrades => {}
         }
         let count = match self.rng.random_range(0..10) {
             0 => 0,
