@@ -152,7 +152,7 @@ impl Acquire<Wait> {
     /// the last guard.
     ///
     /// The lease must be exclusive or of the same mode, and held by this manager. Without a
-    /// [session](LockManager::session) there is nobody to share it with.
+    /// [session](crate::LockManager::session) there is nobody to share it with.
     ///
     /// # Examples
     /// ```
