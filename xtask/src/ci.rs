@@ -8,8 +8,8 @@ use anyhow::{Result, ensure};
 use crate::sh::{Lock, Sh, section};
 use crate::test::Tally;
 use crate::{
-    api, deny, features, fmt, instructions, lint, package, page, redis, simulate, soak, terraform,
-    test, tidy,
+    api, deny, door, features, fmt, instructions, lint, package, page, redis, simulate, soak,
+    terraform, test, tidy,
 };
 
 /// Runs every check, and ends with the sum of the tests.
@@ -43,6 +43,7 @@ fn steps(sh: &Sh, tally: &mut Tally) -> Result<()> {
     section("simulate", || counted(tally, simulate::check(sh)))?;
     section("soak", || counted(tally, soak::check(sh)))?;
     section("terraform", || counted(tally, terraform::check(sh)))?;
+    section("door", || counted(tally, door::check(sh)))?;
     section("page", || counted(tally, page::check(sh)))?;
     section("instructions", || counted(tally, instructions::run(sh, false)?))?;
     section("features", || features::check(sh))?;

@@ -142,7 +142,7 @@ pub(crate) enum Verb {
     },
     /// Serve the store over HTTP, for any language
     #[cfg(feature = "serve")]
-    Serve(crate::serve::ServeArgs),
+    Serve(Box<crate::serve::ServeArgs>),
     /// Print completions for a shell
     Completions { shell: Shell },
     /// Print the manual page
@@ -223,6 +223,26 @@ pub(crate) enum AtlantisVerb {
         #[arg(long)]
         from: String,
         /// The redis:// of an Atlantis
+        #[arg(long)]
+        to: String,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Copy the locks and statuses of an Atlantis into the store at --url
+    #[cfg(feature = "serve")]
+    Import {
+        /// The file or the redis:// of an Atlantis that is stopped
+        #[arg(long)]
+        from: String,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Move the locks and statuses in the store at --url into the Redis of an Atlantis
+    #[cfg(feature = "serve")]
+    Export {
+        /// The redis:// of an Atlantis that is stopped, whose database has none
         #[arg(long)]
         to: String,
         /// Only say what would be done
