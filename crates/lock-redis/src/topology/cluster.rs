@@ -311,6 +311,22 @@ impl Cluster {
         })
     }
 
+    /// Looks at the cluster, and takes its owners.
+    pub(crate) async fn refresh(self: &Arc<Self>) -> Result<()> {
+        let view = self.look().await?;
+        if self.apply(&view) {
+            tracing::debug!("the owners of slots changed");
+            let mailboxes = Arc::clone(&self.mailboxes);
+            mailboxes.tell_missed();
+            // Messages of a new master go over links that nodes may still be making.
+            tokio::spawn(async move {
+                sleep(SETTLING).await;
+                mailboxes.tell_missed();
+            });
+        }
+        Ok(())
+    }
+
     /// Returns `true` if every slot has an owner that is reached.
     fn is_whole(&self) -> bool {
         let owners = self.owners.borrow();
@@ -343,20 +359,8 @@ async fn keep(cluster: Weak<Cluster>, doubted: Arc<Notify>) {
             pause = (pause * 2).min(PAUSE);
         }
         let Some(current) = cluster.upgrade() else { return };
-        match current.look().await {
-            Ok(view) => {
-                if current.apply(&view) {
-                    tracing::debug!("the owners of slots changed");
-                    let mailboxes = Arc::clone(&current.mailboxes);
-                    mailboxes.tell_missed();
-                    // Messages of a new master go over links that nodes may still be making.
-                    tokio::spawn(async move {
-                        sleep(SETTLING).await;
-                        mailboxes.tell_missed();
-                    });
-                }
-            }
-            Err(error) => tracing::debug!(?error, "the cluster cannot be looked at"),
+        if let Err(error) = current.refresh().await {
+            tracing::debug!(?error, "the cluster cannot be looked at");
         }
         drop(current);
         sleep(FLOOR).await;
