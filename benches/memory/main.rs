@@ -1,10 +1,11 @@
 //! Cost of a lock in memory, compared with other keyed locks for async Rust.
 //!
 //! `pair` is one acquire and its release, `handoff` is the way of one lock from a holder to the
-//! next in the queue. Every contestant really takes turns: where two want one key, one waits.
+//! next in the queue; `layers` is a pair through each layer. Every contestant really takes turns: where two want one key, one waits.
 
 mod contestants;
 mod handoff;
+mod layers;
 mod pair;
 
 use std::time::Duration;
@@ -20,5 +21,6 @@ fn main() {
         .configure_from_args();
     pair::benches(&mut criterion);
     handoff::benches(&mut criterion);
+    layers::benches(&mut criterion);
     criterion.final_summary();
 }
