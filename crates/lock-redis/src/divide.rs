@@ -15,7 +15,6 @@ use crate::reply;
 use crate::script::Time;
 use crate::shard_count::{self, ShardCount};
 use crate::shards::Shards;
-use crate::topology::cluster::Cluster;
 use crate::topology::{Endpoint, Topology, client};
 
 /// The parts of a lock, each a key in the server.
@@ -94,7 +93,7 @@ impl Source {
                 let sentinel = crate::topology::sentinel::Sentinel::new(sentinels.clone(), limit)?;
                 Dialer::new(Endpoint::Sentinel(std::sync::Arc::new(sentinel)), config.clone())
             }
-            Topology::Cluster(seeds) => Cluster::dialer_of_prefix(seeds, config).await?,
+            Topology::Cluster(seeds) => seeds.dialer_of_prefix(config).await?,
         };
         let dialed = within(config.connect_timeout, dialer.dial()).await?;
         Ok(Self { connection: dialed.connection, keyspace, run: dialed.run.to_string() })
@@ -256,7 +255,7 @@ impl Shards {
     /// Writes the number of shards; `true` if the source is the node that has it.
     async fn finish(&self, count: usize, source: &Source, marker: &str) -> Result<bool> {
         let Topology::Cluster(seeds) = &self.config.topology else { return Ok(false) };
-        let dialer = Cluster::dialer_of_prefix(seeds, &self.config).await?;
+        let dialer = seeds.dialer_of_prefix(&self.config).await?;
         let dialed = within(self.config.connect_timeout, dialer.dial()).await?;
         let mut connection = dialed.connection;
         let mut set = redis::cmd("SET");

@@ -70,7 +70,8 @@ mod cluster {
     use crate::divide::Expected;
     use crate::keyspace::Keyspace;
     use crate::route::Slot;
-    use crate::topology::cluster::{Cluster, Master, Seeds};
+    use crate::topology::cluster::{Cluster, Master};
+    use crate::topology::seeds::Seeds;
 
     impl Shards {
         /// Opens the shards of a store that is being divided.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
+use std::time::Duration;
+
 use tokio::time::{Instant, sleep};
 
 use crate::server::{GLANCE, PATIENCE, RedisServer, ServerConfig};
@@ -113,6 +115,8 @@ impl SentinelSet {
 
     /// Waits until another server than `old` is the master, and takes writes, and returns its number.
     pub async fn promoted(&self, old: usize) -> usize {
+        // Where no replica was in step, the sentinels try again after twice the time-out of a failover.
+        const PATIENCE: Duration = Duration::from_secs(60);
         let mut promoted = old;
         until!("another master is promoted", {
             if let Some(master) = self.master().await {

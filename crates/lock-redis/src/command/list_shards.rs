@@ -66,7 +66,7 @@ impl ClusterWalk {
     }
 
     /// Goes on to a master that has shards which were not listed; `None` when all were.
-    async fn choose(&mut self, cluster: &Cluster) -> Result<Option<Arc<Connection>>> {
+    async fn choose(&mut self, cluster: &Arc<Cluster>) -> Result<Option<Arc<Connection>>> {
         let masters = cluster.masters();
         if let Some((node, shards)) = &mut self.node {
             let now = masters.iter().find(|master| master.node == *node);
@@ -78,6 +78,24 @@ impl ClusterWalk {
             }
         }
         (self.node, self.walk) = (None, Walk::default());
+        if self.listed.len() == cluster.shards() {
+            return Ok(None);
+        }
+        if let Some(connection) = self.choose_of(masters, cluster).await? {
+            return Ok(Some(connection));
+        }
+        // A slot has moved, and the owners are not known yet.
+        cluster.refresh().await?;
+        let chosen = self.choose_of(cluster.masters(), cluster).await?;
+        chosen.map(Some).ok_or_else(|| no_master(Operation::List))
+    }
+
+    /// Chooses one of these masters that has shards which were not listed.
+    async fn choose_of(
+        &mut self,
+        masters: Vec<Master>,
+        cluster: &Cluster,
+    ) -> Result<Option<Arc<Connection>>> {
         for Master { node, connection, shards } in masters {
             if shards.iter().all(|shard| self.listed.contains(shard)) {
                 continue;
@@ -89,12 +107,8 @@ impl ClusterWalk {
                 self.node = Some((node, shards));
                 return Ok(Some(connection));
             }
-            cluster.doubt();
         }
-        if self.listed.len() == cluster.shards() {
-            return Ok(None);
-        }
-        Err(no_master(Operation::List))
+        Ok(None)
     }
 
     /// The walk over a master is over: what it still has was listed. A shard that left it meanwhile
@@ -117,7 +131,7 @@ impl ClusterWalk {
 impl Shards {
     pub(crate) async fn list_masters(
         &self,
-        cluster: &Cluster,
+        cluster: &Arc<Cluster>,
         query: &ListQuery,
     ) -> Result<Timed<Page<Lease>>> {
         let shards = self.stores.len();

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use lock_core::{Error, ErrorKind, Operation, Result};
-use redis::{Client, ConnectionInfo};
+use redis::Client;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::config::RedisConfig;
-use crate::connection::dialer::{Dialer, connect_failed};
+use crate::connection::dialer::Dialer;
 use crate::connection::supervised::Supervised;
 use crate::connection::{Connection, Places};
 use crate::divide::Expected;
@@ -23,7 +23,8 @@ use crate::script::Scripts;
 use crate::shard_count::ShardCount;
 use crate::telemetry;
 use crate::topology::cluster_view::{OwnSlots, View, ask_all};
-use crate::topology::{Endpoint, at, client, host_and_port, slots, url};
+use crate::topology::seeds::Seeds;
+use crate::topology::{Endpoint, at, client, slots};
 
 /// Time between two looks at the cluster at least, however many ask for one.
 const FLOOR: Duration = Duration::from_millis(100);
@@ -36,34 +37,6 @@ const ASKED: usize = 3;
 
 /// The address of a node.
 pub(crate) type Address = (String, u16);
-
-/// The nodes of a cluster, as they are configured.
-#[derive(Clone)]
-pub(crate) struct Seeds {
-    /// The nodes that are asked first; the login and the settings of the first are those of all.
-    pub(crate) nodes: Vec<ConnectionInfo>,
-}
-
-impl Seeds {
-    pub(crate) fn like_client(&self, info: &ConnectionInfo) -> Self {
-        let node = url::tuned(info.clone());
-        let same = |seed: &ConnectionInfo| {
-            let (host, port) = host_and_port(seed);
-            at(&node, &host, port)
-        };
-        Self { nodes: self.nodes.iter().map(same).collect() }
-    }
-}
-
-impl fmt::Display for Seeds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, node) in self.nodes.iter().enumerate() {
-            let comma = if number > 0 { "," } else { "" };
-            write!(f, "{comma}{}", node.addr())?;
-        }
-        Ok(())
-    }
-}
 
 /// A master that has shards.
 #[derive(Debug)]
@@ -144,29 +117,6 @@ impl Cluster {
         let keep = move || keep(weak.clone(), Arc::clone(&doubted));
         let _ = cluster.keeper.set(Supervised::spawn("cluster", keep));
         Ok(cluster)
-    }
-
-    /// Connects to the master that has the store of one shard of this prefix.
-    pub(crate) async fn dialer_of_prefix(seeds: &Seeds, config: &RedisConfig) -> Result<Dialer> {
-        let slot = slots::slot(&format!("{}:0", config.prefix));
-        let (mut causes, limit) = (Vec::new(), config.connect_timeout);
-        for node in &seeds.nodes {
-            let endpoint = Endpoint::Server(Box::new(client(node.clone())?));
-            let dialer = Dialer::new(endpoint, config.clone());
-            match timeout(limit, dialer.dial()).await {
-                Ok(Ok(dialed)) => {
-                    let view = View::ask(dialed.connection, &dialed.address).await;
-                    let view = view.map_err(|error| connect_failed(&error))?;
-                    let owner = view.owner(slot).ok_or_else(|| no_master(Operation::Connect))?;
-                    let server = client(at(&seeds.nodes[0], &owner.0, owner.1))?;
-                    return Ok(Dialer::new(Endpoint::Server(Box::new(server)), config.clone()));
-                }
-                Ok(Err(error)) => causes.push(format!("{error:?}")),
-                Err(_) => causes.push(format!("no answer within {limit:?}")),
-            }
-        }
-        let error = Error::new(ErrorKind::Unavailable, Operation::Connect);
-        Err(error.with_source(causes.join("; ")))
     }
 
     /// The connection to the owner of a shard, up or not.
@@ -361,6 +311,22 @@ impl Cluster {
         })
     }
 
+    /// Looks at the cluster, and takes its owners.
+    pub(crate) async fn refresh(self: &Arc<Self>) -> Result<()> {
+        let view = self.look().await?;
+        if self.apply(&view) {
+            tracing::debug!("the owners of slots changed");
+            let mailboxes = Arc::clone(&self.mailboxes);
+            mailboxes.tell_missed();
+            // Messages of a new master go over links that nodes may still be making.
+            tokio::spawn(async move {
+                sleep(SETTLING).await;
+                mailboxes.tell_missed();
+            });
+        }
+        Ok(())
+    }
+
     /// Returns `true` if every slot has an owner that is reached.
     fn is_whole(&self) -> bool {
         let owners = self.owners.borrow();
@@ -393,20 +359,8 @@ async fn keep(cluster: Weak<Cluster>, doubted: Arc<Notify>) {
             pause = (pause * 2).min(PAUSE);
         }
         let Some(current) = cluster.upgrade() else { return };
-        match current.look().await {
-            Ok(view) => {
-                if current.apply(&view) {
-                    tracing::debug!("the owners of slots changed");
-                    let mailboxes = Arc::clone(&current.mailboxes);
-                    mailboxes.tell_missed();
-                    // Messages of a new master go over links that nodes may still be making.
-                    tokio::spawn(async move {
-                        sleep(SETTLING).await;
-                        mailboxes.tell_missed();
-                    });
-                }
-            }
-            Err(error) => tracing::debug!(?error, "the cluster cannot be looked at"),
+        if let Err(error) = current.refresh().await {
+            tracing::debug!(?error, "the cluster cannot be looked at");
         }
         drop(current);
         sleep(FLOOR).await;

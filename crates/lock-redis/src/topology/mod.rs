@@ -4,6 +4,8 @@
 pub(crate) mod cluster;
 #[cfg(feature = "cluster")]
 pub(crate) mod cluster_view;
+#[cfg(feature = "cluster")]
+pub(crate) mod seeds;
 #[cfg(feature = "sentinel")]
 pub(crate) mod sentinel;
 pub(crate) mod slots;
@@ -20,7 +22,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{Client, ConnectionInfo};
 
 #[cfg(feature = "cluster")]
-use crate::topology::cluster::{Cluster, Seeds};
+use crate::topology::cluster::Cluster;
+#[cfg(feature = "cluster")]
+use crate::topology::seeds::Seeds;
 #[cfg(feature = "sentinel")]
 use crate::topology::sentinel::{Sentinel, Sentinels};
 

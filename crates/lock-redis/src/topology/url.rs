@@ -139,7 +139,7 @@ fn cluster(scheme: &str, rest: &str) -> Result<Topology, InvalidInput> {
     }
     let node = |host: &String| info(&format!("{scheme}://{}{host}", parts.login));
     let nodes = parts.hosts.iter().map(node).collect::<Result<_, _>>()?;
-    Ok(Topology::Cluster(crate::topology::cluster::Seeds { nodes }))
+    Ok(Topology::Cluster(crate::topology::seeds::Seeds { nodes }))
 }
 
 #[cfg(test)]
