@@ -13,7 +13,7 @@ use lock_core::telemetry::{METRICS, MetricKind, MetricUnit};
 use lock_core::{ErrorKind, HeadStart, LockManager, Operation, Priority};
 use lock_memory::MemoryBackend;
 use lock_testkit::telemetry::{Figures, Row, differences, documented};
-use lock_testkit::{Fault, Faulty};
+use lock_testkit::{Fault, Faulty, NoticeFault};
 use metrics::LocalRecorderGuard;
 use metrics_util::debugging::{DebuggingRecorder, Snapshotter};
 use tokio::time::{advance, sleep};
@@ -245,4 +245,28 @@ fn catalogue_is_that_of_the_table() {
         assert!(names.iter().eq(labels.keys()), "{}", metric.name);
         assert!(buckets.is_none_or(|it| it.is_sorted() && !it.is_empty()), "{}", metric.name);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lease_that_gives_way_to_its_upgrade_is_not_lost() {
+    let (snapshotter, _recorder) = recorder();
+    let (alice, store) = measured("alice");
+    let bob = manager(&store, "bob");
+    let first = alice.acquire("key").shared().ttl(TTL).await.unwrap();
+    let second = bob.acquire("key").shared().await.unwrap();
+    let upgrade = tokio::spawn(first.upgrade().into_future());
+    waiting(&bob, "key", 1).await;
+    // The grant is heard of late, and the shared lease renewed before.
+    store.inject(Operation::Hear, Fault::Refused);
+    store.inject_notices(NoticeFault::Lost);
+    sleep(9 * SECOND).await;
+    second.release().await.unwrap();
+    sleep(2 * SECOND).await;
+    store.heal();
+    let guard = upgrade.await.unwrap().unwrap();
+    settle().await;
+    drop(guard);
+    let figures = Figures::take(&snapshotter);
+    assert_eq!(figures.sum("lock_renewals_total", &[("outcome", "not_held")]), 1.0);
+    assert_eq!(figures.sum("lock_losses_total", &[]), 0.0);
 }

@@ -187,3 +187,45 @@ async fn owners_that_never_return_do_not_pile_up() {
     let counted = (0..5_000).filter(|it| store.count(&owner(&format!("owner-{it}"))) > 0).count();
     assert!(counted <= 1_124, "{counted} of which about 100 are alive");
 }
+
+#[tokio::test(start_paused = true)]
+async fn upgrade_counts_in_the_place_of_its_lease() {
+    let (_, store, alice, other) = limited();
+    let _held = alice.acquire("1").await.unwrap();
+    let reader = alice.acquire("2").shared().ttl(Ttl::Never).await.unwrap();
+    let beside = other.acquire("2").shared().await.unwrap();
+    let upgrade = tokio::spawn(reader.upgrade().into_future());
+    waiting(&other, "2", 1).await;
+    assert_eq!(count(&store), 2);
+    beside.release().await.unwrap();
+    let writer = upgrade.await.unwrap().unwrap();
+    settle().await;
+    assert_eq!(count(&store), 2);
+    assert!(alice.acquire("3").await.is_err());
+    let writer = writer.upgrade().await.unwrap();
+    assert_eq!(count(&store), 2);
+    writer.release().await.unwrap();
+    assert_eq!(count(&store), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn upgrade_that_fails_leaves_its_lease_counted() {
+    let (faulty, store, alice, other) = limited();
+    let reader = alice.acquire("1").shared().await.unwrap();
+    let _beside = other.acquire("1").shared().await.unwrap();
+    let reader = reader.upgrade().wait(secs(1)).await.unwrap_err().guard;
+    assert_eq!(count(&store), 1);
+    faulty.inject(Operation::Acquire, Fault::Refused);
+    let reader = reader.upgrade().wait(secs(1)).await.unwrap_err().guard;
+    faulty.heal();
+    assert_eq!(count(&store), 1);
+    // Evicted, the lease leaves its place to the upgrade, which waits on.
+    let lease = reader.lease().clone();
+    let request = RequestId::random();
+    let upgrade = tokio::spawn(reader.upgrade().request(request).into_future());
+    waiting(&other, "1", 1).await;
+    assert!(other.evict(&lease, "stuck").await.unwrap());
+    drop(upgrade.await.unwrap().unwrap_err().guard);
+    settle().await;
+    assert_eq!(count(&store), 0);
+}

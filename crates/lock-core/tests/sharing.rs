@@ -365,3 +365,186 @@ async fn upgrade_keeps_its_identity() {
     let guard = reader(&alice).await.upgrade().request(request).await.unwrap();
     assert_eq!(guard.lease().request, request);
 }
+
+/// Checks that a guard that is not lost has its lease in the store.
+async fn assert_is_true(guard: &LockGuard, seen_by: &LockManager) {
+    let seen = seen_by.inspect("key").await.unwrap().value;
+    let is_there = seen.leases.iter().any(|lease| lease.token == guard.token());
+    assert!(guard.is_lost() || is_there, "{seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_of_an_upgrade_that_ends_unheard_of_its_grant_knows_of_the_loss() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let (first, second) = (reader(&alice).await, reader(&bob).await);
+    let upgrade = tokio::spawn(first.upgrade().wait(SECOND).into_future());
+    waiting(&bob, "key", 1).await;
+    store.inject_notices(NoticeFault::Lost);
+    second.release().await.unwrap();
+    let GuardError { guard, error } = upgrade.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WaitOver);
+    assert_is_true(&guard, &bob).await;
+    let _writer = bob.acquire("key").wait(SECOND).await.unwrap();
+    assert!(guard.is_lost());
+    assert_eq!(guard.release().await.unwrap_err().kind(), ErrorKind::NotHeld);
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_of_an_upgrade_whose_answer_is_lost_knows_of_the_loss() {
+    for wait in [Duration::ZERO, SECOND] {
+        let store = faulty();
+        let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+        let first = reader(&alice).await;
+        store.inject(Operation::Acquire, Fault::AnswerLost);
+        let GuardError { guard, error } = first.upgrade().wait(wait).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        store.heal();
+        let _writer = bob.acquire("key").wait(SECOND).await.unwrap();
+        assert!(guard.is_lost(), "{wait:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_is_lost_where_the_end_of_its_upgrade_is_not_known() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let first = reader(&alice).await;
+    store.inject(Operation::Acquire, Fault::AnswerLost);
+    store.inject(Operation::Cancel, Fault::Refused);
+    let guard = first.upgrade().wait(SECOND).await.unwrap_err().guard;
+    // The cancel goes on in the background, and ends whatever the upgrade took.
+    store.heal();
+    let _writer = bob.acquire("key").wait(SECOND * 10).await.unwrap();
+    assert!(guard.is_lost());
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_of_an_upgrade_that_was_never_sent_holds() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let first = reader(&alice).await;
+    store.inject(Operation::Acquire, Fault::Refused);
+    store.inject(Operation::Cancel, Fault::Refused);
+    store.inject(Operation::Renew, Fault::Refused);
+    let GuardError { guard, error } = first.upgrade().wait(SECOND).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    store.heal();
+    assert!(!guard.is_lost());
+    assert_eq!(holders(&bob).await, (1, 0));
+    guard.release().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_of_an_upgrade_that_was_granted_and_evicted_knows_of_the_loss() {
+    let store = faulty();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let (first, second) = (reader(&alice).await, reader(&bob).await);
+    let upgrade = upgrading(first, &alice, 1).await;
+    store.inject_notices(NoticeFault::Lost);
+    second.release().await.unwrap();
+    assert_eq!(bob.evict_all("key", "stuck").await.unwrap().len(), 1);
+    let _writer = bob.acquire("key").await.unwrap();
+    let failed = upgrade.await.unwrap().unwrap_err();
+    assert!(failed.guard.is_lost(), "{:?}", failed.error);
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_of_an_upgrade_of_a_lease_that_is_over_knows_of_the_loss() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let first = reader(&alice).await;
+    assert!(bob.release_lease(first.lease()).await.unwrap());
+    let GuardError { guard, error } = first.upgrade().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotHeld);
+    assert!(guard.is_lost());
+}
+
+#[tokio::test(start_paused = true)]
+async fn reentrant_request_waits_for_a_release_of_its_session_that_is_under_way() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    let session = alice.session();
+    let guard = session.acquire("key").reentrant().await.unwrap();
+    store.inject(Operation::Release, Fault::Delayed(SECOND));
+    let release = tokio::spawn(guard.release());
+    settle().await;
+    let next = session.acquire("key").reentrant().await.unwrap();
+    release.await.unwrap().unwrap();
+    assert!(!next.is_lost());
+    assert_eq!(holders(&alice).await, (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn set_shares_the_leases_of_its_session() {
+    let store = faulty();
+    let alice = manager(&store, "alice");
+    let session = alice.session();
+    let first = session.acquire("a").reentrant().await.unwrap();
+    let second = session.acquire("b").reentrant().await.unwrap();
+    let asked = store.commands(Operation::Acquire);
+    let keys = || ["a", "b", "c"].map(|key| session.acquire(key).reentrant());
+    let set = session.acquire_all(keys()).await.unwrap();
+    assert_eq!(store.commands(Operation::Acquire) - asked, 1);
+    let tokens: Vec<_> = set.guards().iter().map(LockGuard::token).collect();
+    assert_eq!(tokens[..2], [first.token(), second.token()]);
+    let third = session.acquire("c").reentrant().await.unwrap();
+    assert_eq!(third.token(), tokens[2]);
+    let again = session.acquire_all(keys()).await.unwrap();
+    set.release().await.unwrap();
+    again.release().await.unwrap();
+    assert!(!first.is_lost() && !third.is_lost());
+}
+
+#[tokio::test(start_paused = true)]
+async fn guard_that_was_not_upgraded_is_still_shared() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let session = alice.session();
+    let _other = reader(&bob).await;
+    let ask = || session.acquire("key").shared().reentrant();
+    let guard = ask().await.unwrap();
+    let guard = guard.upgrade().wait(Duration::ZERO).await.unwrap_err().guard;
+    let again = ask().await.unwrap();
+    assert_eq!(again.token(), guard.token());
+    guard.release().await.unwrap();
+    assert_eq!(holders(&bob).await, (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_to_release_finds_its_holder_among_later_ones() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let guard = alice.acquire("key").shared().ttl(Ttl::Never).await.unwrap();
+    let asking = tokio::spawn({
+        let bob = bob.clone();
+        async move { bob.request_release("key", SECOND * 600, "why").await }
+    });
+    drop(guard.wanted().await);
+    let mut later = Vec::new();
+    for _ in 0..100 {
+        later.push(reader(&alice).await);
+    }
+    sleep(SECOND * 5).await;
+    let start = Instant::now();
+    guard.release().await.unwrap();
+    assert!(asking.await.unwrap().unwrap());
+    assert!(start.elapsed() <= SECOND * 2, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn upgraded_guard_is_shared_and_keeps_its_head_start() {
+    let store = MemoryBackend::new();
+    let (alice, bob) = (manager(&store, "alice"), manager(&store, "bob"));
+    let session = alice.session();
+    let reading = session.acquire("key").shared().priority(Priority::Critical).reentrant();
+    let writing = reading.await.unwrap().upgrade().await.unwrap();
+    let again = session.acquire("key").reentrant().await.unwrap();
+    assert_eq!(again.token(), writing.token());
+    drop(again);
+    let high = tokio::spawn(bob.acquire("key").priority(Priority::High).into_future());
+    waiting(&alice, "key", 1).await;
+    assert!(timeout(SECOND * 60, writing.wanted()).await.is_err());
+    writing.release().await.unwrap();
+    assert!(high.await.unwrap().is_ok());
+}

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::acquire::{Acquire, Wait};
 use super::session::SessionScope;
-use super::{Attempt, LockGuard, LockManager, LockSet, Session};
-use crate::{Error, InvalidInput, LockKey, Operation, Result, SessionId, Violation};
+use super::{LockGuard, LockManager, LockSet, Session};
+use crate::{Error, ErrorKind, InvalidInput, LockKey, Operation, Result, SessionId, Violation};
 
 /// Number of rounds in which the set holds nothing while it waits.
 const ROUNDS: usize = 4;
@@ -134,9 +134,9 @@ impl AcquireAll {
                 if guards.iter().any(|guard: &LockGuard| guard.key() == key) {
                     continue;
                 }
-                match request.again_once().await? {
-                    Attempt::Acquired(guard) => guards.push(guard),
-                    Attempt::Held(_) => {
+                match request.tried().await? {
+                    Some(guard) => guards.push(guard),
+                    None => {
                         missing = Some(key);
                         break;
                     }
@@ -154,6 +154,19 @@ impl AcquireAll {
             guards.push(request.again().wait_at_most(left()).await?);
         }
         Ok(LockSet::new(guards))
+    }
+}
+
+impl Acquire<Wait> {
+    /// The guard, if the key can be had at once.
+    async fn tried(&self) -> Result<Option<LockGuard>> {
+        if !self.is_reentrant {
+            return Ok(self.again_once().await?.guard());
+        }
+        match self.again().wait_at_most(Some(Duration::ZERO)).await {
+            Err(error) if error.kind() == ErrorKind::WaitOver => Ok(None),
+            tried => tried.map(Some),
+        }
     }
 }
 

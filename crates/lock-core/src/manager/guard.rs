@@ -46,6 +46,8 @@ pub struct LockGuard {
     reentry: Option<Reentry>,
     /// Among what its session holds.
     _counted: Option<Counted>,
+    /// Among what its session releases, from before it leaves the other guards of the lease.
+    departing: Option<Counted>,
 }
 
 impl LockGuard {
@@ -77,6 +79,7 @@ impl LockGuard {
             head_start,
             reentry: None,
             _counted: counted,
+            departing: None,
         }
     }
 
@@ -107,11 +110,24 @@ impl LockGuard {
 
     /// Fails if other guards share the lease, and else keeps it from being shared.
     pub(super) fn unshare(&mut self, operation: Operation) -> Result<()> {
-        if let Some(reentry) = &mut self.reentry {
-            reentry.unshare(&self.validity, operation)?;
+        match &mut self.reentry {
+            Some(reentry) => reentry.unshare(&self.validity, operation),
+            None => Ok(()),
         }
-        self.reentry = None;
-        Ok(())
+    }
+
+    /// Shares the lease as before, since its guard stays.
+    pub(super) fn share_again(&mut self) {
+        let Self { validity, answer_outstanding, reentry: Some(reentry), .. } = self else {
+            return;
+        };
+        let (validity, answer_outstanding) = (Arc::clone(validity), *answer_outstanding);
+        reentry.offer_again(SharedLease { validity, answer_outstanding });
+    }
+
+    /// Leaves what the lease shared to another guard.
+    pub(super) const fn take_reentry(&mut self) -> Option<Reentry> {
+        self.reentry.take()
     }
 
     /// Drops the guard, whose lease ended with the grant of another of its holder.
@@ -274,6 +290,7 @@ impl LockGuard {
         let shared = &self.shared;
         // Counted before the guard no longer is, until it is released or handed to the background.
         let _tracker = TrackerToken::new(shared);
+        self.departing = shared.sessions.depart_with(self.validity.lease());
         if self.reentry.as_mut().is_some_and(|reentry| !reentry.leave(&self.validity)) {
             // The other guards of the session hold on.
             self.is_held = false;
@@ -324,6 +341,9 @@ impl Drop for LockGuard {
         self.shared.meters.held_for(self.acquired_at.elapsed());
         if !self.is_held {
             return;
+        }
+        if self.departing.is_none() {
+            self.departing = self.shared.sessions.depart_with(self.validity.lease());
         }
         if self.reentry.as_mut().is_some_and(|reentry| !reentry.leave(&self.validity)) {
             return;

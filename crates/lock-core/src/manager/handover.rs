@@ -42,11 +42,11 @@ impl LockGuard {
             Ok(Transfer::Ended(end)) => {
                 self.validity.lose(LossReason::Ended(end));
                 let error = self.not_held(Operation::Transfer);
-                Err(GuardError { guard: self, error })
+                Err(self.kept(error))
             }
             Ok(Transfer::NotHeld) => {
                 let error = self.not_held(Operation::Transfer);
-                Err(GuardError { guard: self, error })
+                Err(self.kept(error))
             }
             Ok(refused @ (Transfer::NotWaiting | Transfer::AlreadyHolds)) => {
                 let cause = match refused {
@@ -55,9 +55,9 @@ impl LockGuard {
                 };
                 let error = Error::new(ErrorKind::Refused, Operation::Transfer).with_source(cause);
                 let error = error.with_key(self.lease().key.clone());
-                Err(GuardError { guard: self, error })
+                Err(self.kept(error))
             }
-            Err(error) => Err(GuardError { guard: self, error }),
+            Err(error) => Err(self.kept(error)),
         }
     }
 
@@ -92,13 +92,19 @@ impl LockGuard {
         if !self.validity.is_claimed() && !planted::has(ManagerFault::TakesOutUnclaimed) {
             match self.claim().await {
                 Ok(expires_at) => lease.expires_at = expires_at,
-                Err(error) => return Err(GuardError { guard: self, error }),
+                Err(error) => return Err(self.kept(error)),
             }
         } else if let Some(reason) = self.validity.lost(Instant::now()) {
             let error = self.not_held(Operation::Renew).with_loss(reason);
-            return Err(GuardError { guard: self, error });
+            return Err(self.kept(error));
         }
         self.leave();
         Ok(lease)
+    }
+
+    /// The guard, which stays as it was.
+    fn kept(mut self, error: Error) -> GuardError {
+        self.share_again();
+        GuardError { guard: self, error }
     }
 }

@@ -41,6 +41,8 @@ struct State {
     lost: Option<LossReason>,
     /// The last request to release the key.
     wanted: Option<Wanted>,
+    /// `true` while an upgrade is under way, whose grant ends the lease.
+    gives_way: bool,
 }
 
 impl LeaseValidity {
@@ -51,7 +53,14 @@ impl LeaseValidity {
         deadline: Option<Instant>,
         is_claimed: bool,
     ) -> Self {
-        let state = State { deadline, is_claimed, renewed_at: None, lost: None, wanted: None };
+        let state = State {
+            deadline,
+            is_claimed,
+            renewed_at: None,
+            lost: None,
+            wanted: None,
+            gives_way: false,
+        };
         Self { lease, meters, state: Mutex::new(state), changed: Notify::new() }
     }
 
@@ -87,10 +96,31 @@ impl LeaseValidity {
         let mut state = self.state();
         if state.lost.is_none() {
             let reason = state.lost.insert(reason).clone();
+            let is_expected = state.gives_way && matches!(reason, LossReason::NotHeld);
             drop(state);
-            self.report(&reason);
+            if !is_expected {
+                self.report(&reason);
+            }
         }
         self.changed.notify_waiters();
+    }
+
+    /// Notes that an upgrade of the lease begins: that the store has it no longer may be the grant, and
+    /// is no loss to report.
+    pub(super) fn give_way(&self) {
+        let mut state = self.state();
+        state.gives_way = state.lost.is_none();
+    }
+
+    /// Notes that the upgrade failed.
+    pub(super) fn stay(&self) {
+        let mut state = self.state();
+        let gave_way = std::mem::take(&mut state.gives_way);
+        let reason = state.lost.clone();
+        drop(state);
+        if let Some(reason @ LossReason::NotHeld) = reason.filter(|_| gave_way) {
+            self.report(&reason);
+        }
     }
 
     /// Notes that somebody wants the key.

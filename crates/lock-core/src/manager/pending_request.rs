@@ -223,6 +223,11 @@ impl PendingRequest {
         self.is_kept = false;
     }
 
+    /// Returns `true` if the store may have granted the request, or may still.
+    pub(super) const fn may_hold(&self) -> bool {
+        self.has_place || self.outstanding > 0
+    }
+
     /// Leaves the place in the queue to the others of the same request.
     pub(super) const fn leave_place(&mut self) {
         self.has_place = false;

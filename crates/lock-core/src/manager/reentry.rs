@@ -97,6 +97,16 @@ impl Reentry {
         }
     }
 
+    /// Offers a lease once more that was taken out, unless the session has another.
+    pub(super) fn offer_again(&mut self, lease: SharedLease) {
+        if let Some(slot) = self.reentries.slots().get_mut(&self.name)
+            && slot.held.is_none()
+        {
+            slot.held = Some(Held { lease, guards: 1 });
+            self.is_guard = true;
+        }
+    }
+
     /// Leaves the guards of this lease: `true` if it was the last of them.
     pub(super) fn leave(&mut self, validity: &Arc<LeaseValidity>) -> bool {
         let mut slots = self.reentries.slots();

@@ -39,6 +39,12 @@ impl Sessions {
         (!is_alone).then(|| self.count(lease.session, Part::Held))
     }
 
+    /// Counts a release of a lease that a session holds beside its own request.
+    pub(super) fn depart_with(self: &Arc<Self>, lease: &Lease) -> Option<Counted> {
+        let is_alone = lease.session == lease.request.into();
+        (!is_alone).then(|| self.depart(lease.session))
+    }
+
     /// Counts a release.
     pub(super) fn depart(self: &Arc<Self>, session: SessionId) -> Counted {
         self.count(session, Part::Departing)

@@ -5,6 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+use tracing::Instrument;
+
 use super::acquire::{Acquire, Wait};
 use super::{GuardError, LockGuard, LockManager};
 use crate::{Error, ErrorKind, LossReason, Mode, Operation, RequestId};
@@ -31,6 +34,10 @@ impl LockGuard {
     /// [`ErrorKind::WaitOver`] when the [wait](Upgrade::wait) is over; [`ErrorKind::NotHeld`] when the
     /// lease is over, with the [reason](Error::loss); [`ErrorKind::Refused`] when other guards
     /// [share](Acquire::reentrant) it; other errors of an [acquire](LockManager::acquire).
+    ///
+    /// An upgrade that may have been granted before its error is cancelled first, which takes up to the
+    /// [`operation_timeout`](crate::ManagerConfig::operation_timeout) twice. The guard is lost if the
+    /// store had granted it, or does not say so in that time.
     ///
     /// # Cancel safety
     /// If dropped, the lease is released in the background.
@@ -74,6 +81,7 @@ impl Upgrade {
             .owner(lease.owner.clone())
             .ttl(lease.ttl)
             .metadata(lease.metadata.clone())
+            .head_start(self.guard.head_start())
             .mode(Mode::Upgrade { request: lease.request, token: lease.token })
             .while_holding(&self.guard);
         let asks = asks.wait_at_most(self.wait);
@@ -93,22 +101,73 @@ impl IntoFuture for Upgrade {
             if let Err(error) = self.guard.unshare(Operation::Acquire) {
                 return Err(GuardError { guard: self.guard, error });
             }
+            self.guard.validity.give_way();
             let granted = tokio::select! {
                 biased;
-                granted = self.asks().into_future() => granted,
+                granted = granted(self.asks()) => granted,
                 reason = ended(&self.guard) => {
                     let error = Error::new(ErrorKind::NotHeld, Operation::Acquire);
-                    Err(error.with_key(self.guard.key().clone()).with_loss(reason))
+                    let error = error.with_key(self.guard.key().clone()).with_loss(reason);
+                    Err(Failed { error, is_in_doubt: false })
                 }
             };
             match granted {
                 Ok(exclusive) => {
+                    let reentry = self.guard.take_reentry();
                     self.guard.give_way();
-                    Ok(exclusive)
+                    Ok(match reentry {
+                        Some(reentry) => exclusive.offered(reentry),
+                        None => exclusive,
+                    })
                 }
-                Err(error) => Err(GuardError { guard: self.guard, error }),
+                Err(Failed { error, is_in_doubt }) => {
+                    if is_in_doubt {
+                        settle(&self.guard).await;
+                    }
+                    self.guard.validity.stay();
+                    self.guard.share_again();
+                    Err(GuardError { guard: self.guard, error })
+                }
             }
         })
+    }
+}
+
+/// An upgrade that failed.
+struct Failed {
+    error: Error,
+    /// `true` if the store may have granted it, and so ended the shared lease.
+    is_in_doubt: bool,
+}
+
+/// Sends the request, and waits for the exclusive lease.
+async fn granted(asks: Acquire<Wait>) -> Result<LockGuard, Failed> {
+    let failed = |error: Error, may_hold| {
+        let is_over = matches!(error.kind(), ErrorKind::NotHeld | ErrorKind::Ended);
+        let is_in_doubt = may_hold || is_over || error.is_unknown();
+        Failed { error, is_in_doubt }
+    };
+    if asks.wait == Some(Duration::ZERO) {
+        return asks.await.map_err(|error| failed(error, false));
+    }
+    let (mut queue, span) = asks.queue().map_err(|error| failed(error, false))?;
+    match queue.until_granted().instrument(span.clone()).await {
+        Ok(exclusive) => {
+            span.record("lock.token", exclusive.token().get());
+            Ok(exclusive)
+        }
+        Err(error) => Err(failed(error, queue.pending.may_hold())),
+    }
+}
+
+/// Finds out whether the lease outlasted its upgrade, which was cancelled. A lease is lost of which the
+/// store does not say so: the cancel may still end what took its place.
+async fn settle(guard: &LockGuard) {
+    let shared = guard.shared();
+    let departed = shared.sessions.until_departed(guard.lease().session);
+    let limit = shared.config.operation_timeout.span();
+    if timeout(limit, departed).await.is_err() || guard.claim().await.is_err() {
+        guard.lose(LossReason::NotHeld);
     }
 }
 

@@ -127,8 +127,13 @@ impl LockManager {
         }
         loop {
             let failure = match self.appeal(&appeal).await {
-                Ok(asked) if asked.holders.is_empty() && !asked.more => return Ok(true),
                 Ok(asked) => {
+                    // Later holders may stand before those that are meant.
+                    let is_done = asked.holders.is_empty()
+                        && (!asked.more || self.is_released(&appeal).await.unwrap_or(false));
+                    if is_done {
+                        return Ok(true);
+                    }
                     let newest = asked.holders.iter().map(|holder| holder.token).max();
                     appeal.up_to = appeal.up_to.or(newest.filter(|_| !asked.more));
                     None

@@ -27,8 +27,9 @@ impl Worker {
         let outcome = {
             let _asking = self.enter(&key, request, keep_alive, true);
             let upgrade = guard.upgrade().wait(wait).request(request);
-            // For one answer at the end.
-            let limit = wait + Duration::from_millis(100);
+            // For one answer at the end, and what finds out whether it was granted.
+            let end = 2 * self.life.manager.config().operation_timeout.span();
+            let limit = wait + Duration::from_millis(100) + end;
             self.bounded("upgrade", limit, upgrade.into_future()).await
         };
         self.environment.state().witness.unpark(&lease);
@@ -54,7 +55,15 @@ impl Worker {
                         quiet::check_wait(&self.environment.state(), &wait, &failed.error);
                     self.environment.check(outcome);
                 }
-                Arc::new(failed.guard)
+                let guard = Arc::new(failed.guard);
+                self.environment.state().witness.believe(&self.life.jobs, &guard);
+                self.environment.look();
+                tokio::select! {
+                    biased;
+                    _ = guard.lost() => {}
+                    () = self.pause(HOLD) => {}
+                }
+                guard
             }
         };
         if let Some(guard) = Arc::into_inner(guard) {

@@ -28,7 +28,7 @@ use requests::Requests;
 /// that is sent again counts once.
 ///
 /// A request counts from before it is sent until the store says that it is over: released,
-/// cancelled, refused, evicted, transferred, lost. One whose answer is unknown, or whose future was
+/// cancelled, refused, evicted, transferred, lost. An upgrade counts in the place of its lease. One whose answer is unknown, or whose future was
 /// dropped, counts until its cancel is answered, which the manager sends in both cases. Where no
 /// command follows, it counts for as long as the store could still have it: for the ttl, or
 /// twice the keep-alive of a waiter; a lease with [`Ttl::Never`](crate::Ttl::Never) for ever.
@@ -160,7 +160,7 @@ impl<S: LockBackend> LockBackend for OwnerLimit<S> {
             let id = request.lease.request;
             match reply.as_ref().map(|reply| &reply.value) {
                 Ok(Renewal::Renewed { .. }) => requests.holds(now, id, Some(request.ttl)),
-                Ok(Renewal::Ended(_) | Renewal::NotHeld) => requests.remove(id),
+                Ok(Renewal::Ended(_) | Renewal::NotHeld) => requests.was_held(id),
                 Err(_) => {}
             }
         }
@@ -170,13 +170,18 @@ impl<S: LockBackend> LockBackend for OwnerLimit<S> {
 
     async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>> {
         let reply = self.store.release(request).await?;
-        self.requests().remove(request.lease.request);
+        self.requests().was_held(request.lease.request);
         Ok(reply)
     }
 
     async fn cancel(&self, request: &CancelRequest) -> Result<Timed<Cancellation>> {
         let reply = self.store.cancel(request).await?;
-        self.requests().remove(request.request);
+        match reply.value {
+            Cancellation::Released => self.requests().was_held(request.request),
+            Cancellation::Dequeued | Cancellation::Absent => {
+                self.requests().remove(request.request)
+            }
+        }
         Ok(reply)
     }
 
@@ -184,7 +189,7 @@ impl<S: LockBackend> LockBackend for OwnerLimit<S> {
         let reply = self.store.transfer(request).await?;
         match reply.value {
             Transfer::Transferred(_) | Transfer::Ended(_) | Transfer::NotHeld => {
-                self.requests().remove(request.lease.request);
+                self.requests().was_held(request.lease.request);
             }
             Transfer::NotWaiting | Transfer::AlreadyHolds => {}
         }
@@ -195,9 +200,8 @@ impl<S: LockBackend> LockBackend for OwnerLimit<S> {
         let reply = self.store.evict(request).await?;
         let Eviction { leases, waiter, .. } = &reply.value;
         let mut requests = self.requests();
-        for ended in leases.iter().map(|it| it.request).chain(waiter.iter().map(|it| it.request)) {
-            requests.remove(ended);
-        }
+        leases.iter().for_each(|lease| requests.was_held(lease.request));
+        waiter.iter().for_each(|waiter| requests.remove(waiter.request));
         drop(requests);
         Ok(reply)
     }
@@ -218,8 +222,13 @@ impl Stream for Ends {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
         let notice = ready!(self.notices.as_mut().poll_next(cx));
-        if let Some(Notice::Ended { request, .. }) = &notice {
-            lock(&self.requests).remove(*request);
+        match &notice {
+            Some(Notice::Granted(grant)) => lock(&self.requests).was_granted(grant.request),
+            Some(Notice::Ended { request, token: Some(_), .. }) => {
+                lock(&self.requests).was_held(*request);
+            }
+            Some(Notice::Ended { request, .. }) => lock(&self.requests).remove(*request),
+            _ => {}
         }
         Poll::Ready(notice)
     }

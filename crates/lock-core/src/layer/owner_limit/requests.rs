@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{AcquireRequest, OnHeld, OwnerId, RequestId, Ttl};
+use crate::{AcquireRequest, Mode, OnHeld, OwnerId, RequestId, Ttl};
 
 /// The fewest entries at which those that are over are swept.
 const SWEEP_AT: usize = 1024;
@@ -28,6 +28,12 @@ struct Entry {
     keep_alive: Duration,
     /// When it is over for certain unless it is heard or renewed; `None` if never.
     until: Option<Instant>,
+    /// The request whose lease it takes the place of.
+    replaces: Option<RequestId>,
+    /// The request that takes the place of its lease.
+    upgrade: Option<RequestId>,
+    /// `false` while the lease that it takes the place of is counted.
+    is_counted: bool,
 }
 
 /// What entering a request has changed, to be undone when it certainly was not sent.
@@ -59,7 +65,18 @@ impl Requests {
             return Some(Entered::Again(before));
         }
         self.remove(request.id);
-        let is_full = |requests: &Self| requests.count(&request.owner) >= requests.limit;
+        let replaces = match request.mode {
+            Mode::Upgrade { request, .. } => Some(request),
+            Mode::Exclusive | Mode::Shared { .. } => None,
+        };
+        let lease = replaces.and_then(|lease| self.entries.get_mut(&lease));
+        let lease = lease.filter(|lease| lease.is_counted && lease.owner == request.owner);
+        let is_counted = lease.is_none();
+        if let Some(lease) = lease {
+            lease.upgrade = Some(request.id);
+        }
+        let is_full =
+            |requests: &Self| is_counted && requests.count(&request.owner) >= requests.limit;
         if is_full(self) || self.entries.len() >= self.sweep_at {
             self.sweep(now);
         }
@@ -67,8 +84,19 @@ impl Requests {
             return None;
         }
         let owner = request.owner.clone();
-        *self.counts.entry(owner.clone()).or_default() += 1;
-        self.entries.insert(request.id, Entry { owner, ttl: request.ttl, keep_alive, until });
+        if is_counted {
+            *self.counts.entry(owner.clone()).or_default() += 1;
+        }
+        let entry = Entry {
+            owner,
+            ttl: request.ttl,
+            keep_alive,
+            until,
+            replaces,
+            upgrade: None,
+            is_counted,
+        };
+        self.entries.insert(request.id, entry);
         Some(Entered::New)
     }
 
@@ -98,12 +126,37 @@ impl Requests {
             entry.ttl = ttl.unwrap_or(entry.ttl);
             entry.until = entry.ttl.span().map(|ttl| now + ttl);
         }
+        self.was_granted(request);
+    }
+
+    /// Notes that a request was granted, which ends the lease that it takes the place of.
+    pub(super) fn was_granted(&mut self, request: RequestId) {
+        let replaces = self.entries.get_mut(&request).and_then(|entry| entry.replaces.take());
+        if let Some(lease) = replaces {
+            self.remove(lease);
+        }
+        if let Some(entry) = self.entries.get_mut(&request)
+            && !std::mem::replace(&mut entry.is_counted, true)
+        {
+            *self.counts.entry(entry.owner.clone()).or_default() += 1;
+        }
+    }
+
+    /// Notes that a request holds no longer.
+    pub(super) fn was_held(&mut self, request: RequestId) {
+        self.was_granted(request);
+        self.remove(request);
     }
 
     /// Notes that a request neither waits nor holds.
     pub(super) fn remove(&mut self, request: RequestId) {
-        if let Some(entry) = self.entries.remove(&request) {
-            self.uncount(&entry.owner);
+        let Some(entry) = self.entries.remove(&request).filter(|entry| entry.is_counted) else {
+            return;
+        };
+        // An upgrade keeps its place in the queue, and counts from now on.
+        match entry.upgrade.and_then(|upgrade| self.entries.get_mut(&upgrade)) {
+            Some(upgrade) if !upgrade.is_counted => upgrade.is_counted = true,
+            _ => self.uncount(&entry.owner),
         }
     }
 
@@ -113,10 +166,11 @@ impl Requests {
     }
 
     fn sweep(&mut self, now: Instant) {
-        let over = self.entries.extract_if(|_, entry| entry.until.is_some_and(|at| at <= now));
-        let owners: Vec<OwnerId> = over.map(|(_, entry)| entry.owner).collect();
-        for owner in owners {
-            self.uncount(&owner);
+        let is_over = |entry: &Entry| entry.until.is_some_and(|at| at <= now);
+        let over = self.entries.iter().filter(|(_, entry)| is_over(entry));
+        let over: Vec<RequestId> = over.map(|(request, _)| *request).collect();
+        for request in over {
+            self.remove(request);
         }
         self.sweep_at = SWEEP_AT.max(self.entries.len() * 2);
     }
