@@ -15,9 +15,9 @@ usage: cargo xtask COMMAND
   test --valkey  only the tests that start a Redis, with a Valkey in its place
   simulate [--seed S] [--seeds N | --seconds T]
                  whole systems in virtual time, many seeds on all cores
-  soak --target redis|sqlite [--seconds N] [--seed S]
+  soak --target redis|sentinel|cluster|sqlite [--seconds N] [--seed S]
                  real processes on a real store while faults strike
-  soak --target redis|sqlite --planted
+  soak --target redis|sentinel|cluster|sqlite --planted
                  the same with notices that are lost, which must be found
   terraform [--applies N] [--kill] [--evict] [--force-unlock] [--priorities]
             [--plans] [--redis] [--password] [--large]
@@ -27,6 +27,7 @@ usage: cargo xtask COMMAND
                  password, a large state; all of that without options
   page [--bless] the web page of the server in a headless Chromium; or with it, and
                  keep the pictures in docs/page
+  door           redis-py and ioredis replay the commands of an Atlantis at the server
   doc            the documentation, warnings are errors
   api [--bless]  compare the public API with api/*.txt, or write it there
   features       check the crates under each of their features
@@ -36,7 +37,7 @@ usage: cargo xtask COMMAND
                  count the instructions of the memory store and compare them with
                  docs/bench/instructions.txt, or write them there; needs valgrind
   bench NAME     measure, and compare with the targets (NAME: memory, sqlite,
-                 redis, compat, cli, serve)
+                 redis, compat, cli, serve, door)
   bench redis --charts
                  the same, and keep the tables and charts in docs/bench
   help           this text
@@ -55,6 +56,7 @@ pub(crate) enum Command {
     Soak { target: String, args: Vec<String> },
     Terraform { scenarios: Vec<Scenario> },
     Page { bless: bool },
+    Door,
     Doc,
     Api { bless: bool },
     Features,
@@ -91,6 +93,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Option<Command> {
         ["terraform", ref args @ ..] => Command::Terraform { scenarios: scenarios(args)? },
         ["page"] => Command::Page { bless: false },
         ["page", "--bless"] => Command::Page { bless: true },
+        ["door"] => Command::Door,
         ["doc"] => Command::Doc,
         ["api"] => Command::Api { bless: false },
         ["api", "--bless"] => Command::Api { bless: true },
@@ -173,6 +176,7 @@ mod tests {
         assert_eq!(parsed("terraform --kill --applies 3"), terraform(&asked));
         let asked = [Scenario::Evict, Scenario::ForceUnlock];
         assert_eq!(parsed("terraform --evict --force-unlock"), terraform(&asked));
+        assert_eq!(parsed("door"), Some(Command::Door));
         assert_eq!(parsed("page --bless"), Some(Command::Page { bless: true }));
         assert_eq!(parsed("api"), Some(Command::Api { bless: false }));
         assert_eq!(parsed("instructions --bless"), Some(Command::Instructions { bless: true }));

@@ -55,6 +55,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "cli", package: "lock-cli", bench: "cli", judge: Judge::Itself },
     Suite { name: "serve", package: BENCHES, bench: "serve", judge: Judge::Itself },
     Suite { name: "redis", package: BENCHES, bench: "redis", judge: Judge::Redis },
+    Suite { name: "door", package: BENCHES, bench: "door", judge: Judge::Redis },
     Suite { name: "compat", package: BENCHES, bench: "compat", judge: Judge::Redis },
 ];
 

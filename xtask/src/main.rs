@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod deny;
 mod doc;
+mod door;
 mod features;
 mod fmt;
 mod instructions;
@@ -52,6 +53,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Fmt { fix } => fmt::run(&sh, fix)?,
         Command::Lint => lint::run(&sh)?,
         Command::Tidy => tidy::run(&sh)?,
+        Command::Door => door::run(&sh)?,
         Command::Page { bless } => page::run(&sh, bless)?,
         Command::Doc => doc::run(&sh)?,
         Command::Api { bless } => api::run(&sh, bless)?,

@@ -45,7 +45,8 @@ fn prove(sh: &Sh, command: fn(&Consumer) -> Vec<&str>) -> Result<()> {
     for consumer in &consumers {
         consumer.write(folder.path())?;
     }
-    fs::write(folder.path().join("Cargo.toml"), manifest(&packages))?;
+    let profile = profile(&read(sh.root().join("Cargo.toml"))?);
+    fs::write(folder.path().join("Cargo.toml"), manifest(&packages, &profile))?;
     fs::copy(sh.root().join("Cargo.lock"), folder.path().join("Cargo.lock"))?;
 
     let cargo = |words: &[&str]| {
@@ -81,15 +82,34 @@ fn unpack(sh: &Sh, metadata: &Metadata, packages: &[&Package], folder: &TempDir)
     Ok(())
 }
 
+/// The settings of the profile of development builds, in a manifest.
+fn profile(manifest: &str) -> String {
+    let is_of_dev = |table: &&str| table.starts_with("profile.dev");
+    let tables = manifest.split("\n[").filter(is_of_dev);
+    tables.map(|table| format!("[{}\n", table.trim_end())).collect()
+}
+
 /// A workspace in which the registry has the packages and no others of their names. Its profile is
 /// this workspace's, so that what was compiled before is used again.
-fn manifest(packages: &[&Package]) -> String {
-    let mut text = "[workspace]\nmembers = [\"consumers/*\"]\nresolver = \"3\"\n\n\
-                    [profile.dev]\ndebug = \"line-tables-only\"\n\n\
-                    [patch.crates-io]\n"
-        .to_owned();
+fn manifest(packages: &[&Package], profile: &str) -> String {
+    let mut text = format!(
+        "[workspace]\nmembers = [\"consumers/*\"]\nresolver = \"3\"\n\n{profile}\n[patch.crates-io]\n"
+    );
     for package in packages {
         text += &format!("{} = {{ path = \"{}\" }}\n", package.name, unpacked(package).display());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_tables_of_development_builds_are_taken_over() {
+        let manifest = "[workspace]\n\n[profile.dev]\ndebug = 1\n\n[profile.dev.package.tokio]\n\
+                        opt-level = 1\n\n[profile.release]\nlto = true\n";
+        let expected = "[profile.dev]\ndebug = 1\n[profile.dev.package.tokio]\nopt-level = 1\n";
+        assert_eq!(profile(manifest), expected);
+    }
 }

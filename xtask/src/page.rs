@@ -16,7 +16,7 @@ use scenario::Scenario;
 
 /// Makes a browser and its driver available on Debian.
 const INSTALL: &str =
-    "apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver";
+    "apt-get -q update && apt-get -q install -y --no-install-recommends chromium chromium-driver";
 
 /// A check of everything installs no longer than that.
 const SECONDS: &str = "120";
@@ -73,7 +73,7 @@ fn look(sh: &Sh, bless: bool) -> Result<()> {
 }
 
 /// Sees that there is a browser, and installs one where we may.
-fn installed(sh: &Sh) -> Result<()> {
+pub(crate) fn installed(sh: &Sh) -> Result<()> {
     let is_there = || in_path("chromium").is_some() && in_path("chromedriver").is_some();
     if is_there() {
         return Ok(());

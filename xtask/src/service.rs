@@ -44,6 +44,14 @@ impl Launch {
 
     /// Starts the program, and returns the address that it listens on.
     pub(crate) fn start(&self, address: &str) -> Result<(Process, String)> {
+        let (process, started) = self.started(address)?;
+        let url = started["url"].as_str().context("the server tells no URL")?;
+        let address = url.split_once("://").map_or(url, |(_, address)| address);
+        Ok((process, address.to_owned()))
+    }
+
+    /// The same, and returns all that it says of itself.
+    pub(crate) fn started(&self, address: &str) -> Result<(Process, Value)> {
         let folder = &self.folder;
         fs::create_dir_all(folder)?;
         let log = File::options().create(true).append(true).open(folder.join("server.log"))?;
@@ -65,9 +73,7 @@ impl Launch {
         let started: Value = serde_json::from_str(&line).with_context(|| {
             format!("the server does not listen: see {}", folder.join("server.log").display())
         })?;
-        let url = started["url"].as_str().context("the server tells no URL")?;
-        let address = url.split_once("://").map_or(url, |(_, address)| address);
-        Ok((process, address.to_owned()))
+        Ok((process, started))
     }
 }
 

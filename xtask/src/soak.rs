@@ -13,19 +13,28 @@ const SEED: &str = "111";
 /// an example, which is the program.
 const TARGETS: [(&str, &str); 2] = [(REDIS, "12"), ("sqlite", "8")];
 const REDIS: &str = "redis";
+/// The same program on several servers of Redis.
+const TOPOLOGIES: [&str; 2] = ["cluster", "sentinel"];
 
 /// Soaks a store as `args` tell: `--seconds N`, `--seed S`, `--planted`.
 pub(crate) fn run(sh: &Sh, target: &str, args: &[String]) -> Result<()> {
-    if !TARGETS.iter().any(|(name, _)| *name == target) {
+    let is_topology = TOPOLOGIES.contains(&target);
+    if !is_topology && !TARGETS.iter().any(|(name, _)| *name == target) {
         let names = TARGETS.map(|(name, _)| name);
-        bail!("no store {target} to soak; there is: {}", names.join(", "));
+        bail!(
+            "no store {target} to soak; there is: {}, {}",
+            names.join(", "),
+            TOPOLOGIES.join(", ")
+        );
     }
-    if target == REDIS {
+    let example = if is_topology { REDIS } else { target };
+    if example == REDIS {
         redis::run(sh)?;
     }
     // With all features of all packages, as the tests are built: so nothing is built twice.
-    let program = ["run", "--quiet", "--all-features", "--example", &format!("soak_{target}")];
-    Ok(sh.cargo(&program).arg("--").args(args).run()?)
+    let program = ["run", "--quiet", "--all-features", "--example", &format!("soak_{example}")];
+    let program = sh.cargo(&program).env("LOCK_SOAK_TOPOLOGY", target);
+    Ok(program.arg("--").args(args).run()?)
 }
 
 /// Soaks every store for a while, after a planted fault was found.

@@ -225,3 +225,17 @@ async fn damage_anywhere_in_the_file_is_no_crash() {
         let _ = BoltFile::open_copy(&path).await;
     }
 }
+
+/// The file was written by bbolt 1.3.6, with the values of the golden files of `lock-compat`.
+#[tokio::test]
+async fn file_of_a_real_bbolt_is_read() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/atlantis.db");
+    let (file, to) = (BoltFile::open_copy(path).await.unwrap(), adapter());
+    let report = Migration::new(&file, &to).run().await.unwrap();
+    assert!(report.is_clean(), "{report}");
+    let mut keys: Vec<_> = report.moved.iter().map(|name| name.key.as_str()).collect();
+    keys.sort_unstable();
+    let expected =
+        ["github.com::acme/infra::7", "global/apply/lock", "pr/acme/infra/modules/vpc/default/vpc"];
+    assert_eq!(keys, expected);
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lock_core::{LockKey, OwnerId, Reason, RequestId};
+use lock_redis::{RedisBackend, RedisConfig};
 use serde_json::json;
 
 use crate::exit::{Exit, Failure};
@@ -59,6 +60,22 @@ pub(crate) async fn cancel(
     }
     output.show(&json!({ "key": key, "cancelled": request }), || {
         format!("removed request {request} from the queue of {key}")
+    })?;
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn divide(
+    to: Option<&str>,
+    from: Option<&str>,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let message = "--url: name the cluster, as redis+cluster://HOST,HOST";
+    let to = to.ok_or_else(|| Failure::new(Exit::Usage, message))?;
+    let config = |url: &str| Ok::<_, Failure>(RedisConfig::parse(url)?.with_name("lockctl")?);
+    let division = RedisBackend::divide(config(from.unwrap_or(to))?, config(to)?).await?;
+    let (locks, shards) = (division.locks, division.shards);
+    output.show(&json!({ "locks": locks, "shards": shards }), || {
+        format!("{locks} locks are in {shards} shards now")
     })?;
     Ok(Exit::Done)
 }

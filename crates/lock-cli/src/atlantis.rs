@@ -2,6 +2,9 @@
 
 mod queues;
 
+#[cfg(feature = "serve")]
+mod import;
+
 use lock_atlantis::migrate::{BoltFile, Migration, Source};
 use lock_atlantis::{AtlantisRedis, ServerConfig};
 use lock_compat::legacy::Project;
@@ -13,6 +16,8 @@ use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::store;
 use crate::table::table;
+#[cfg(feature = "serve")]
+pub(crate) use import::{once as import_once, readable};
 
 pub(crate) async fn run(
     url: Option<&str>,
@@ -21,6 +26,10 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     match verb {
         AtlantisVerb::Migrate { from, to, dry_run } => migrate(&from, &to, dry_run, output).await,
+        #[cfg(feature = "serve")]
+        AtlantisVerb::Import { from, dry_run } => import::run(url, &from, dry_run, output).await,
+        #[cfg(feature = "serve")]
+        AtlantisVerb::Export { to, dry_run } => import::export(url, &to, dry_run, output).await,
         AtlantisVerb::List => list(&connect(named(url)?).await?, output).await,
         AtlantisVerb::Unlock { repo, path, workspace } => {
             let project = Project::new(&repo, &path, "");
@@ -51,17 +60,28 @@ async fn connect(url: &str) -> Result<AtlantisRedis, Failure> {
 }
 
 async fn migrate(from: &str, to: &str, dry_run: bool, output: Output) -> Result<Exit, Failure> {
-    let source: Box<dyn Source> = match from.strip_prefix("bolt:") {
+    let source = source(from).await?;
+    let target = connect(to).await?;
+    moved(Migration::new(&*source, &target), dry_run, output).await
+}
+
+/// The records of an Atlantis: those in its file, or in its Redis.
+async fn source(from: &str) -> Result<Box<dyn Source>, Failure> {
+    let file = from.strip_prefix("bolt:");
+    Ok(match file.or_else(|| (!from.contains("://")).then_some(from)) {
         Some(path) => {
             let file = BoltFile::open_copy(path).await;
             let file = file.map_err(|error| Failure::new(Exit::Configuration, error.to_string()));
             Box::new(file?)
         }
         None => Box::new(connect(from).await?),
-    };
-    let target = connect(to).await?;
+    })
+}
+
+/// Moves records, and shows the report.
+async fn moved(migration: Migration<'_>, dry_run: bool, output: Output) -> Result<Exit, Failure> {
     let bar = indicatif::ProgressBar::new(0);
-    let mut migration = Migration::new(&*source, &target).on_progress(|progress| {
+    let mut migration = migration.on_progress(|progress| {
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done as u64);
     });

@@ -29,7 +29,8 @@ everything that it started, in other sessions too, except what was started by `e
 #[derive(Debug, Parser)]
 #[command(name = "lockctl", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// The store: sqlite:PATH, redis://, rediss:// or redis+unix://; a file of this user if not given
+    /// The store: sqlite:PATH, redis://, rediss://, redis+unix://, redis+sentinel:// or
+    /// redis+cluster://; a file of this user if not given
     #[arg(long, global = true, env = "LOCKCTL_URL", hide_env_values = true)]
     pub(crate) url: Option<String>,
     /// Print JSON, and errors as JSON
@@ -126,7 +127,13 @@ pub(crate) enum Verb {
         #[arg(value_parser = key)]
         key: LockKey,
     },
-    /// Examine the store: version, settings, clock, round trip
+    /// Divide the store of one server among the masters of a cluster, while nobody uses it
+    Divide {
+        /// The Redis that has the store, in one shard; the cluster itself if not given
+        #[arg(long)]
+        from: Option<String>,
+    },
+    /// Examine the store: version, settings, clock, round trip, weak points
     Doctor,
     /// Work on the locks of Atlantis
     Atlantis {
@@ -135,7 +142,7 @@ pub(crate) enum Verb {
     },
     /// Serve the store over HTTP, for any language
     #[cfg(feature = "serve")]
-    Serve(crate::serve::ServeArgs),
+    Serve(Box<crate::serve::ServeArgs>),
     /// Print completions for a shell
     Completions { shell: Shell },
     /// Print the manual page
@@ -216,6 +223,26 @@ pub(crate) enum AtlantisVerb {
         #[arg(long)]
         from: String,
         /// The redis:// of an Atlantis
+        #[arg(long)]
+        to: String,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Copy the locks and statuses of an Atlantis into the store at --url
+    #[cfg(feature = "serve")]
+    Import {
+        /// The file or the redis:// of an Atlantis that is stopped
+        #[arg(long)]
+        from: String,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Move the locks and statuses in the store at --url into the Redis of an Atlantis
+    #[cfg(feature = "serve")]
+    Export {
+        /// The redis:// of an Atlantis that is stopped, whose database has none
         #[arg(long)]
         to: String,
         /// Only say what would be done

@@ -35,6 +35,9 @@ pub(crate) async fn examine(store: &Store, output: Output) -> Result<Exit, Failu
     times.sort_unstable();
     let round_trip = times[CALLS / 2];
     let mut warnings = health.warnings.clone();
+    if let Some(redis) = &store.redis {
+        warnings.extend(redis.weak_points().await?);
+    }
     if skew > SKEW {
         warnings
             .push(format!("the clocks of the store and of this machine are {} apart", span(skew)));

@@ -10,7 +10,7 @@ use lock_compat::documents::DocumentStore;
 use lock_core::LockManager;
 use lock_sqlite::{SqliteBackend, SqliteDocuments};
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 
 /// Prefix of the keys of documents in Redis.
 const PREFIX: &str = "lockctl";
@@ -42,5 +42,9 @@ impl Documents {
 }
 
 async fn connected(url: &str) -> Result<RedisDocuments, Failure> {
+    if url.contains("+sentinel:") || url.contains("+cluster:") {
+        let message = "documents are kept in one server; for states, use --states FOLDER";
+        return Err(Failure::new(Exit::Usage, message));
+    }
     Ok(RedisDocuments::connect(ServerConfig::parse(url)?, PREFIX).await?)
 }

@@ -77,7 +77,10 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
     }
     #[cfg(feature = "serve")]
     if let Verb::Serve(args) = cli.verb {
-        return serve::serve(cli.url.as_deref(), args, output).await;
+        return serve::serve(cli.url.as_deref(), *args, output).await;
+    }
+    if let Verb::Divide { from } = &cli.verb {
+        return admin::divide(cli.url.as_deref(), from.as_deref(), output).await;
     }
     let store = store::open(cli.url.as_deref()).await?;
     match cli.verb {
@@ -104,6 +107,7 @@ async fn dispatch(cli: Cli, output: Output) -> Result<Exit, Failure> {
         #[cfg(feature = "serve")]
         Verb::Serve(_) => Ok(Exit::Done),
         Verb::Atlantis { .. }
+        | Verb::Divide { .. }
         | Verb::Completions { .. }
         | Verb::Man
         | Verb::Guardian { .. }

@@ -1,6 +1,7 @@
 //! `serve`: the store for any language, over HTTP.
 
 mod args;
+mod atlantis;
 mod check;
 mod files;
 mod log;
@@ -14,14 +15,17 @@ use std::io::{Error, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lock_core::LockStore;
 use lock_core::layer::Metered;
 use lock_server::{Service, ServiceConfig};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 pub(crate) use args::ServeArgs;
 use args::{Options, ServeVerb};
+use atlantis::Atlantis;
 use log::Log;
 use reload::Reload;
 use setup::Setup;
@@ -50,7 +54,7 @@ pub(crate) async fn serve(
     let at = setup::listen(&options);
     let mut signals = Signals::listen().map_err(|error| failed(at, &error))?;
     let hangup = signal(SignalKind::hangup()).map_err(|error| failed(at, &error))?;
-    let Setup { access, certificate, audit } = Setup::read(&options)?;
+    let setup = Setup::read(&options)?;
     let policy = terraform::policy(&options)?;
     // A folder is tried before anything is served.
     setup::states(&options)?;
@@ -58,6 +62,7 @@ pub(crate) async fn serve(
     // Before the store and its manager, which take their handles once.
     let recorder = metrics::install()?;
     let store = store::open(url).await?;
+    let locks: Arc<dyn LockStore> = Arc::new(Metered::new(store.locks.clone()));
     let states = terraform::states(&options, &store).await?;
     let addresses = setup::addresses(&options).await?;
     let listener = TcpListener::bind(&addresses[..]).await.map_err(|error| failed(at, &error))?;
@@ -65,13 +70,20 @@ pub(crate) async fn serve(
     if let Some(warning) = setup::warning(&options, address) {
         tracing::warn!("{warning}");
     }
-    if let Err(warning) = files::raise(connections(&options)) {
+    let atlantis = Atlantis::start(&options, &store, Arc::clone(&locks), &setup).await?;
+    let open = connections(&options).saturating_add(atlantis::connections(&options));
+    if let Err(warning) = files::raise(open) {
         tracing::warn!("{warning}");
     }
+    let Setup { access, certificate, audit } = setup.clone();
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}");
-    let started = json!({ "store": store.address, "url": url });
-    output.show(&started, || format!("serving {} on {url}", store.address))?;
+    let redis = atlantis.as_ref().map(|atlantis| atlantis.address.to_string());
+    let started = json!({ "store": store.address, "url": url, "atlantis": redis });
+    output.show(&started, || match &redis {
+        Some(redis) => format!("serving {} on {url}, and for Atlantis on {redis}", store.address),
+        None => format!("serving {} on {url}", store.address),
+    })?;
     let config = ServiceConfig::new().with_connections(connections(&options) as usize);
     let mut config = config.with_terraform_policy(policy);
     if let Some(patience) = options.patience {
@@ -80,10 +92,7 @@ pub(crate) async fn serve(
     if !address.ip().is_loopback() {
         config = config.with_any_name();
     }
-    let service = Service::new(
-        Arc::new(Metered::new(store.locks.clone())),
-        config.with_shutdown_timeout(DRAIN),
-    );
+    let service = Service::new(locks, config.with_shutdown_timeout(DRAIN));
     let rendered = recorder.clone();
     let service = service.with_metrics(move || rendered.render());
     let service = service.with_access(access.clone());
@@ -97,14 +106,32 @@ pub(crate) async fn serve(
     };
     let served = certificate.clone();
     let reload = Reload { args, started: options, log, access, certificate, audit };
-    let serving = async {
-        match served {
-            Some(certificate) => service.serve_tls(listener, certificate, signals.next()).await,
-            None => service.serve(listener, signals.next()).await,
+    let (stop, stopped) = watch::channel(false);
+    let until_stopped = || {
+        let mut stopped = stopped.clone();
+        async move {
+            // It is dropped only when nothing is served any more.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
         }
     };
+    let web = async {
+        match served {
+            Some(certificate) => service.serve_tls(listener, certificate, until_stopped()).await,
+            None => service.serve(listener, until_stopped()).await,
+        }
+    };
+    let redis = async {
+        if let Some(atlantis) = atlantis {
+            atlantis.serve(&setup, until_stopped()).await;
+        }
+    };
+    let signalled = async {
+        signals.next().await;
+        stop.send_replace(true);
+    };
+    let serving = async { tokio::join!(web, redis, signalled) };
     tokio::select! {
-        () = serving => Ok(Exit::Done),
+        _ = serving => Ok(Exit::Done),
         () = metrics::keep_up(recorder) => Ok(Exit::Done),
         () = reload.run(hangup) => Ok(Exit::Done),
     }

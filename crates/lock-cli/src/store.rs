@@ -59,7 +59,10 @@ pub(crate) async fn open(url: Option<&str>) -> Result<Store, Failure> {
         return open_file(Path::new(path.strip_prefix("//").unwrap_or(path)));
     }
     match url.split_once(':').map(|(scheme, _)| scheme) {
-        Some("redis" | "rediss" | "redis+unix") => open_redis(url).await,
+        Some(
+            "redis" | "rediss" | "redis+unix" | "redis+sentinel" | "rediss+sentinel"
+            | "redis+cluster" | "rediss+cluster",
+        ) => open_redis(url).await,
         Some(scheme) if url.contains("://") => {
             Err(unknown(&format!("there is no store for `{scheme}:`")))
         }
@@ -68,7 +71,8 @@ pub(crate) async fn open(url: Option<&str>) -> Result<Store, Failure> {
 }
 
 fn unknown(what: &str) -> Failure {
-    let known = "use sqlite:PATH, redis://HOST, rediss://HOST or redis+unix:///PATH";
+    let known = "use sqlite:PATH, redis://HOST, rediss://HOST, redis+unix:///PATH, \
+                 redis+sentinel://HOST,HOST/NAME or redis+cluster://HOST,HOST";
     Failure::new(Exit::Usage, format!("--url: {what}; {known}"))
 }
 

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(dead_code, reason = "other tests use the rest of what they share")]
 
+#[path = "serve/atlantis.rs"]
+mod atlantis;
 mod common;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -19,6 +19,8 @@ use lock_compat::{AcquireOptions, LegacyBackend as _, LockAdapter};
 use lock_core::{LockManager, OwnerId};
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_sqlite::{SqliteConfig, SqliteDocuments};
+use lock_testkit_redis::cluster::RedisCluster;
+use lock_testkit_redis::sentinel::SentinelSet;
 use lock_testkit_redis::server::{RedisServer, ServerConfig};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -376,4 +378,43 @@ fn help_says_what_there_is() {
     insta::assert_snapshot!("help-atlantis-queues", queues);
     assert!(said(&mut scene.lockctl("completions bash")).contains("lockctl"));
     assert!(said(&mut scene.lockctl("man")).contains("lockctl"));
+}
+
+#[test]
+fn sentinels_and_clusters_are_stores_and_doctor_names_what_they_lack() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (set, cluster) =
+        runtime.block_on(async { tokio::join!(SentinelSet::start(), RedisCluster::start()) });
+    for url in [set.url(), cluster.url()] {
+        let scene = Scene::at(url);
+        assert_eq!(said(&mut scene.run("deploy", "echo done")), "done\n");
+        let lease = said(&mut scene.lockctl("acquire deploy --json --ttl 1h"));
+        assert!(lease.contains("token"), "{lease}");
+        assert!(said(&mut scene.lockctl("ls")).contains("deploy"));
+        let told = said(&mut scene.lockctl("doctor"));
+        assert!(told.contains("no append-only file"), "{told}");
+    }
+    runtime.block_on(async {
+        for sentinel in &set.sentinels()[1..] {
+            sentinel.kill().await;
+        }
+        assert_eq!(set.sentinels()[0].command(&["SENTINEL", "RESET", "locks"]).await, "1");
+    });
+    let told = said(&mut Scene::at(set.url()).lockctl("doctor"));
+    assert!(told.contains("1 sentinels: with 3"), "{told}");
+}
+
+#[test]
+fn store_of_one_server_is_divided_into_a_cluster() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (server, cluster) =
+        runtime.block_on(async { tokio::join!(RedisServer::start(), RedisCluster::start()) });
+    let (old, new) = (Scene::at(server.url()), Scene::at(cluster.url()));
+    for number in 0..20 {
+        said(&mut old.lockctl(&format!("acquire key-{number} --ttl 1h")));
+    }
+    let told = said(&mut new.lockctl(&format!("divide --from {}", server.url())));
+    assert_eq!(told, "20 locks are in 64 shards now\n");
+    assert_eq!(said(&mut new.lockctl("ls")).matches("key-").count(), 20);
+    assert_ne!(failed(&mut old.lockctl("ls")).0, 0, "the old store is not used by accident");
 }

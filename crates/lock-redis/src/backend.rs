@@ -4,23 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lock_core::{
-    AcquireRequest, Acquisition, CancelRequest, Cancellation, Error, EvictRequest, Eviction,
-    HearRequest, Heard, InvalidInput, LockBackend, MailboxId, NoticeStream, Operation, Release,
-    ReleaseAppeal, ReleaseRequest, ReleaseRequested, RenewRequest, Renewal, Result, Timed,
-    Transfer, TransferRequest, Violation,
+    AcquireRequest, Acquisition, CancelRequest, Cancellation, EvictRequest, Eviction, HearRequest,
+    Heard, LockBackend, MailboxId, NoticeStream, Release, ReleaseAppeal, ReleaseRequest,
+    ReleaseRequested, RenewRequest, Renewal, Result, Timed, Transfer, TransferRequest,
 };
 
 use crate::command;
 use crate::config::RedisConfig;
-use crate::connection::Connection;
-use crate::connection::dialer::Dialer;
 use crate::connection::supervised::Supervised;
-use crate::health;
-use crate::keyspace::Keyspace;
-use crate::notify::Mailboxes;
 use crate::script::Time;
-use crate::store::Store;
-use crate::subscription::Subscription;
+use crate::shards::Shards;
 
 /// A lock store in Redis or Valkey.
 ///
@@ -46,7 +39,7 @@ use crate::subscription::Subscription;
 /// ```
 #[derive(Clone, Debug)]
 pub struct RedisBackend {
-    pub(crate) store: Arc<Store>,
+    pub(crate) shards: Arc<Shards>,
     _sweeper: Arc<Supervised>,
 }
 
@@ -64,13 +57,14 @@ impl RedisBackend {
         Self::start(config, Time::default()).await
     }
 
-    /// Connects as `client` does, by the rest of `config`.
+    /// Connects as `client` does, by the rest of `config`. Of several servers, only the login and
+    /// the certificates are those of the client.
     ///
     /// # Errors
     /// Like [`connect`](Self::connect).
     pub async fn from_client(client: &redis::Client, config: RedisConfig) -> Result<Self> {
-        let server = RedisConfig::at(client.get_connection_info().clone()).server;
-        Self::start(RedisConfig { server, ..config }, Time::default()).await
+        let topology = config.topology.like_client(client.get_connection_info());
+        Self::start(RedisConfig { topology, ..config }, Time::default()).await
     }
 
     /// Connects like [`connect`](Self::connect), to take the time from `clock` and not from the
@@ -88,27 +82,12 @@ impl RedisBackend {
 
     async fn start(config: RedisConfig, time: Time) -> Result<Self> {
         lock_redis_client::install_tls();
-        let client = redis::Client::open(config.server.clone()).map_err(|_| {
-            let violation = Violation::Malformed { expected: "a server that this build can reach" };
-            Error::invalid(Operation::Connect, InvalidInput::new("url", violation))
-        })?;
-        let keyspace = Arc::new(Keyspace::new(&config.prefix));
-        let mailboxes = Arc::<Mailboxes>::default();
-        let connected = async {
-            let (keyspace, mailboxes) = (Arc::clone(&keyspace), Arc::clone(&mailboxes));
-            let scripts = command::scripts(time);
-            let connection =
-                Connection::open(client.clone(), &config, keyspace, mailboxes, scripts).await?;
-            let capabilities = health::capabilities(&connection, &config).await?;
-            Ok((connection, capabilities))
-        };
-        let at_server = |error: Error| error.with_server(config.address());
-        let (connection, capabilities) = connected.await.map_err(at_server)?;
-        let store = Store::new(connection, client, config, keyspace, capabilities, mailboxes);
-        let store = Arc::new(store);
-        let (weak, interval) = (Arc::downgrade(&store), store.config.sweep_interval);
+        let address = config.address();
+        let shards = Box::pin(Shards::open(config, command::scripts(time))).await;
+        let shards = Arc::new(shards.map_err(|error| error.with_server(address))?);
+        let (weak, interval) = (Arc::downgrade(&shards), shards.config.sweep_interval);
         let sweeper = Supervised::spawn("sweeper", move || command::sweep(weak.clone(), interval));
-        Ok(Self { store, _sweeper: Arc::new(sweeper) })
+        Ok(Self { shards, _sweeper: Arc::new(sweeper) })
     }
 }
 
@@ -116,46 +95,42 @@ impl RedisBackend {
 #[deny(clippy::missing_trait_methods)]
 impl LockBackend for RedisBackend {
     async fn listen(&self, mailbox: MailboxId) -> Result<NoticeStream> {
-        let store = &*self.store;
-        let subscription = store.subscription.get_or_init(|| {
-            let dialer = Dialer::new(store.client.clone(), store.config.clone());
-            Subscription::start(dialer, Arc::clone(&store.keyspace), Arc::clone(&store.mailboxes))
-        });
-        let opened = subscription.open(mailbox, store.config.timeout).await;
-        opened.map_err(|error| error.with_server(store.config.address()))
+        self.shards.listen(mailbox).await
     }
 
     async fn acquire(&self, request: &AcquireRequest) -> Result<Timed<Acquisition>> {
-        self.store.acquire(request).await
+        let store = self.shards.of(&request.key);
+        match self.shards.config.min_replicas {
+            0 => store.acquire(request).await,
+            wanted => Box::pin(store.acquire_counted(request, wanted)).await,
+        }
     }
 
-    /// Sends a command for every 128 requests, all at once.
     async fn hear(&self, requests: &[HearRequest]) -> Vec<Result<Timed<Heard>>> {
-        self.store.hear(requests).await
+        self.shards.hear(requests).await
     }
 
-    /// Sends a command for every 128 leases, all at once.
     async fn renew(&self, requests: &[RenewRequest]) -> Vec<Result<Timed<Renewal>>> {
-        self.store.renew(requests).await
+        self.shards.renew(requests).await
     }
 
     async fn release(&self, request: &ReleaseRequest) -> Result<Timed<Release>> {
-        self.store.release(request).await
+        self.shards.of(&request.lease.key).release(request).await
     }
 
     async fn cancel(&self, request: &CancelRequest) -> Result<Timed<Cancellation>> {
-        self.store.cancel(request).await
+        self.shards.of(&request.key).cancel(request).await
     }
 
     async fn transfer(&self, request: &TransferRequest) -> Result<Timed<Transfer>> {
-        self.store.transfer(request).await
+        self.shards.of(&request.lease.key).transfer(request).await
     }
 
     async fn evict(&self, request: &EvictRequest) -> Result<Timed<Eviction>> {
-        self.store.evict(request).await
+        self.shards.of(&request.key).evict(request).await
     }
 
     async fn request_release(&self, appeal: &ReleaseAppeal) -> Result<Timed<ReleaseRequested>> {
-        self.store.request_release(appeal).await
+        self.shards.of(&appeal.key).request_release(appeal).await
     }
 }

@@ -131,7 +131,7 @@ impl Store {
                 args.extend(items[*at].args.iter().map(|arg| Arg::Bytes(arg)));
             }
         }
-        let answer = self.connection.run(batch.operation, batch.script, &keys, &args).await?;
+        let answer = self.route.run(batch.operation, batch.script, &keys, &args).await?;
         let read = |mut answer: Answer| Some((answer.time()?, answer.rest()));
         let answer = Answer::new(answer).and_then(read);
         let count = groups.iter().map(Vec::len).sum::<usize>();

@@ -18,6 +18,7 @@ use crate::connection::Connection;
 use crate::connection::handle::ConnectionHandle;
 use crate::connection::supervised::Supervised;
 use crate::contended::Contended;
+use crate::route::Route;
 use crate::telemetry;
 
 /// Batcher of short commands. Its task stops when it is dropped.
@@ -30,7 +31,7 @@ pub(crate) struct Batcher {
 /// State shared by the callers and the task.
 #[derive(Debug)]
 struct BatcherState {
-    connection: Arc<Connection>,
+    route: Route,
     contended: Arc<Contended>,
     /// The name of the last token's key.
     token: String,
@@ -77,13 +78,13 @@ impl Drop for CommandGuard {
 
 impl Batcher {
     pub(crate) fn start(
-        connection: Arc<Connection>,
+        route: Route,
         contended: Arc<Contended>,
         token: String,
         #[cfg(feature = "test-util")] is_always_on: bool,
     ) -> Self {
         let state = Arc::new(BatcherState {
-            connection,
+            route,
             contended,
             token,
             queue: Mutex::default(),
@@ -120,8 +121,8 @@ impl Batcher {
         key: &LockKey,
         work: Work,
     ) -> Result<Value> {
-        let connection = &self.state.connection;
-        let limit = connection.timeout;
+        let route = &self.state.route;
+        let limit = route.timeout();
         let (sender, answer) = oneshot::channel();
         let state = Arc::<CommandState>::default();
         let entry = Entry::new(operation, key.clone(), work, Arc::clone(&state), sender);
@@ -134,14 +135,14 @@ impl Batcher {
         let mut answer = pin!(answer);
         let mut until = since + limit;
         loop {
-            let before = connection.answers();
+            let before = route.answers();
             match timeout_at(until, &mut answer).await {
                 Ok(Ok(answer)) => {
                     waiting.is_answered = true;
                     return answer;
                 }
                 // The task that sent it has panicked.
-                Ok(Err(_)) => return Err(connection.no_answer(operation)),
+                Ok(Err(_)) => return Err(route.no_answer(operation)),
                 Err(_) => {}
             }
             // The limits are those of a single command: one for the turn, which begins anew as long
@@ -149,12 +150,12 @@ impl Batcher {
             let capacity = self.state.queue().capacity;
             until = match waiting.state.sent() {
                 Some(sent) if sent.deadline > until => sent.deadline,
-                Some(_) => return Err(connection.no_answer(operation)),
+                Some(_) => return Err(route.no_answer(operation)),
                 None => match capacity.deadline(since, limit) {
                     Some(deadline) if deadline > until => deadline,
-                    None if connection.answers() != before => Instant::now() + limit,
+                    None if route.answers() != before => Instant::now() + limit,
                     _ if waiting.state.withdraw() => {
-                        return Err(connection.unreachable(operation));
+                        return Err(route.unreachable(operation));
                     }
                     // It was sent just now.
                     _ => until,
@@ -197,39 +198,49 @@ async fn work(state: Arc<BatcherState>) {
 async fn send_all(state: &Arc<BatcherState>, sent: &mut JoinSet<()>) {
     // The answers to a batch come together, and so do the next commands: all who run now are first.
     yield_now().await;
-    let Some(turn) = turn(state).await else { return };
-    let Some(handle) = state.connection.handle().await else { return };
+    let Some((connection, handle, turn)) = capacity(state).await else { return };
     // From here on nothing is waited for: what is taken is on the line, or has failed.
-    let (turn, limit) = (Arc::new(turn), state.connection.timeout);
+    let (turn, limit) = (Arc::new(turn), state.route.timeout());
     // A batch has one turn, and each whole command has one: else a crowd would all be on the line at
     // once, and its last would not be answered in time.
-    let whole_limit = 1 + state.connection.free_turns();
+    let whole_limit = 1 + connection.free_turns();
     let is_contended = |key: &LockKey| state.contended.contains(key);
     let calls = state.queue().take(&handle.health, limit, whole_limit, is_contended);
     for call in calls {
-        let own = if call.is_whole() { state.connection.free_turn() } else { None };
+        let own = if call.is_whole() { connection.free_turn() } else { None };
         let turn = own.map_or_else(|| Arc::clone(&turn), Arc::new);
-        send(state, handle.clone(), turn, call, sent).await;
+        let way = (Arc::clone(&connection), handle.clone());
+        send(state, way, turn, call, sent).await;
     }
 }
 
-/// The turn of a batch; `None` when no operation was answered for as long as one may take.
-async fn turn(state: &BatcherState) -> Option<OwnedSemaphorePermit> {
-    let turn = match state.connection.free_turn() {
-        Some(turn) => turn,
-        None => {
-            state.queue().capacity = Capacity::Exhausted;
-            state.connection.turn().await?
+/// The connection of a batch and its turn; `None` when no operation was answered for as long as one
+/// may take.
+async fn capacity(
+    state: &BatcherState,
+) -> Option<(Arc<Connection>, ConnectionHandle, OwnedSemaphorePermit)> {
+    loop {
+        let connection = state.route.connection().await?;
+        let turn = match connection.free_turn() {
+            Some(turn) => turn,
+            None => {
+                state.queue().capacity = Capacity::Exhausted;
+                connection.turn().await?
+            }
+        };
+        state.queue().capacity.is_there();
+        let (owner, handle) = state.route.ready().await?;
+        // The slot may have another owner by now.
+        if Arc::ptr_eq(&owner, &connection) {
+            return Some((connection, handle, turn));
         }
-    };
-    state.queue().capacity.is_there();
-    Some(turn)
+    }
 }
 
 /// Sends a call, behind those before it, and lets its answer be waited for.
 async fn send(
     state: &Arc<BatcherState>,
-    handle: ConnectionHandle,
+    (connection, handle): (Arc<Connection>, ConnectionHandle),
     turn: Arc<OwnedSemaphorePermit>,
     call: Call,
     sent: &mut JoinSet<()>,
@@ -244,10 +255,9 @@ async fn send(
     // Without a budget, which might let the first poll do nothing.
     let mut answering = Box::pin(unconstrained(async move {
         let (keys, args) = (call.keys(&of_call.token), call.args());
-        let (connection, operation, deadline) =
-            (&of_call.connection, call.operation, call.deadline);
-        let answer =
-            connection.run_on(handle, deadline, operation, call.script, &keys, &args).await;
+        let (operation, deadline, script) = (call.operation, call.deadline, call.script);
+        let way = (&*connection, handle);
+        let answer = of_call.route.run_on(way, deadline, operation, script, &keys, &args).await;
         drop((on_its_way, turn));
         drop(args);
         call.answer(answer);

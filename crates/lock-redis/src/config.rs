@@ -1,13 +1,15 @@
 //! Where the server is and how it is used.
 
 use std::fmt;
+#[cfg(feature = "cluster")]
+use std::num::NonZeroU16;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::{InvalidInput, Violation};
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+
+use crate::topology::{Topology, url};
 
 /// Where the server is and how it is used.
 ///
@@ -27,12 +29,17 @@ use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 /// ```
 #[derive(Clone)]
 pub struct RedisConfig {
-    pub(crate) server: ConnectionInfo,
+    pub(crate) topology: Topology,
     pub(crate) prefix: String,
     pub(crate) name: String,
     pub(crate) timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) journal: Option<NonZeroU32>,
+    /// Number of replicas that must have a grant.
+    pub(crate) min_replicas: u32,
+    /// Number of shards of a store in a cluster.
+    #[cfg(feature = "cluster")]
+    pub(crate) shards: NonZeroU16,
     /// Time between two sweeps of a store, by any of its processes.
     pub(crate) sweep_interval: Duration,
     /// `true` if callers never send directly.
@@ -47,48 +54,52 @@ impl RedisConfig {
     pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
     /// The longest time that either may be: a day. Longer times count as this.
     pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+    /// Default number of shards of a store in a cluster: 64.
+    #[cfg(feature = "cluster")]
+    pub const DEFAULT_SHARDS: NonZeroU16 = NonZeroU16::new(64).expect("not zero");
+    /// The most shards that a store may have: 256.
+    #[cfg(feature = "cluster")]
+    pub const MAX_SHARDS: NonZeroU16 = NonZeroU16::new(256).expect("not zero");
     /// The most bytes that a prefix or a name may have.
     pub const MAX_NAME_BYTES: usize = 64;
 
-    /// The server at `url`: `redis://[user:password@]host[:port][/database]`, `rediss://` for TLS
-    /// (with the feature `tls-rustls`), or `redis+unix:///path/of/the/socket`.
+    /// The servers at `url`:
+    /// - one server: `redis://[user:password@]host[:port][/database]`, or
+    ///   `redis+unix:///path/of/the/socket`;
+    /// - the master that sentinels name, with the feature `sentinel`:
+    ///   `redis+sentinel://[user:password@]host[:port],../NAME[/database]`, where the login is that
+    ///   of the master, and `?sentinel_user=..&sentinel_password=..` is that of the sentinels;
+    /// - the masters of a cluster, with the feature `cluster`:
+    ///   `redis+cluster://[user:password@]host[:port],..`, where the hosts are those of some nodes.
+    ///
+    /// `rediss` in place of `redis` is TLS, with the feature `tls-rustls`.
     ///
     /// # Errors
-    /// [`InvalidInput`] when the URL is invalid.
+    /// [`InvalidInput`] when the URL is invalid, or of a feature that this build lacks.
     pub fn parse(url: &str) -> Result<Self, InvalidInput> {
-        let expected = "a redis://, rediss:// or redis+unix:// URL";
-        let server = url
-            .into_connection_info()
-            .map_err(|_| InvalidInput::new("url", Violation::Malformed { expected }))?;
-        Ok(Self::at(server))
+        Ok(Self::of(url::parse(url)?))
     }
 
-    pub(crate) fn at(server: ConnectionInfo) -> Self {
-        // A peer that is gone without a word is noticed here within seconds, too.
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(5))
-            .with_interval(Duration::from_secs(2));
-        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-        // While something is sent, the keep-alive is silent.
-        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-        let tcp = tcp.set_user_timeout(Duration::from_secs(10));
-        let settings = server.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    fn of(topology: Topology) -> Self {
         Self {
-            server: server.set_tcp_settings(tcp).set_redis_settings(settings),
+            topology,
             prefix: "lock".to_owned(),
             name: "lock".to_owned(),
             timeout: Self::DEFAULT_TIMEOUT,
             connect_timeout: Self::DEFAULT_CONNECT_TIMEOUT,
             journal: None,
+            min_replicas: 0,
+            #[cfg(feature = "cluster")]
+            shards: Self::DEFAULT_SHARDS,
             sweep_interval: Duration::from_secs(45),
             #[cfg(feature = "test-util")]
             is_always_batched: false,
         }
     }
 
-    /// The address of the server, without user and password.
+    /// The addresses of the servers, without user and password.
     pub(crate) fn address(&self) -> Arc<str> {
-        self.server.addr().to_string().into()
+        self.topology.to_string().into()
     }
 
     /// The same, with all keys in the server below `prefix`, 1 to 64 bytes without braces, which
@@ -122,12 +133,45 @@ impl RedisConfig {
         Self { connect_timeout: connect_timeout.min(Self::MAX_TIMEOUT), ..self }
     }
 
+    /// The same, with grants that count only when this many replicas have them: the default is none.
+    ///
+    /// The master is asked for at most 100 milliseconds. A grant that fewer replicas have by then is
+    /// taken back, and the acquire fails with [`ErrorKind::Unavailable`]; where the master is another
+    /// meanwhile, the outcome is unknown. A notice of a grant is only a hint then: the waiter asks, and
+    /// the replicas are waited for. [`Lease::replicas`](lock_core::Lease::replicas) is their number.
+    ///
+    /// A failover to a replica that has the grant keeps it. A failover to another replica, and all of
+    /// them where replicas keep nothing on disk and fail together, may still lose it. Renewals,
+    /// releases and transfers are not waited for.
+    ///
+    /// [`ErrorKind::Unavailable`]: lock_core::ErrorKind::Unavailable
+    #[must_use]
+    pub fn with_min_replicas(self, replicas: u8) -> Self {
+        Self { min_replicas: u32::from(replicas), ..self }
+    }
+
     /// The same, keeping a journal of about this many events, which watching needs.
     ///
     /// All who use the store must keep the journal: what others do is not in it.
     #[must_use]
     pub fn with_journal(self, entries: NonZeroU32) -> Self {
         Self { journal: Some(entries), ..self }
+    }
+
+    /// The same, with a store in a cluster that has this many shards, at most
+    /// [`MAX_SHARDS`](Self::MAX_SHARDS). The number is fixed when the store is first connected to:
+    /// whoever connects with another is refused with
+    /// [`ErrorKind::Unsupported`](lock_core::ErrorKind::Unsupported). Other topologies have one shard.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] when there are too many.
+    #[cfg(feature = "cluster")]
+    pub fn with_shards(self, shards: NonZeroU16) -> Result<Self, InvalidInput> {
+        if shards > Self::MAX_SHARDS {
+            let expected = "at most 256 shards";
+            return Err(InvalidInput::new("shards", Violation::Malformed { expected }));
+        }
+        Ok(Self { shards, ..self })
     }
 
     /// The same, with short commands sent in batches even when nothing else is on its way.
@@ -164,7 +208,7 @@ fn word(field: &'static str, text: &str) -> Result<String, InvalidInput> {
 impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisConfig")
-            .field("server", &format_args!("{}", self.server.addr()))
+            .field("server", &format_args!("{}", self.topology))
             .field("prefix", &self.prefix)
             .field("name", &self.name)
             .field("timeout", &self.timeout)
@@ -189,7 +233,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn unacknowledged_data_closes_the_connection() {
-        let config = RedisConfig::parse("redis://localhost/").unwrap();
-        assert!(config.server.tcp_settings().user_timeout().is_some());
+        let Topology::Server(server) = url::parse("redis://localhost/").unwrap() else {
+            panic!("one server");
+        };
+        assert!(server.tcp_settings().user_timeout().is_some());
     }
 }

@@ -3,31 +3,41 @@
 use lock_core::{Capabilities, Health, LockKey, Operation, Result};
 
 use crate::config::RedisConfig;
-use crate::connection::Connection;
 use crate::reply::{field, text};
-use crate::store::Store;
+use crate::route::Route;
+use crate::shards::Shards;
 
-/// Capabilities derived from the server's report.
-pub(crate) async fn capabilities(
-    connection: &Connection,
-    config: &RedisConfig,
-) -> Result<Capabilities> {
+/// Capabilities derived from the reports of the servers, each reached by one of these ways.
+pub(crate) async fn capabilities(servers: &[Route], config: &RedisConfig) -> Result<Capabilities> {
     let mut info = redis::cmd("INFO");
-    let answer = connection.command(Operation::Connect, info.arg("persistence")).await?;
-    let writes_all = text(&answer).and_then(|info| field(info, "aof_enabled")) == Some("1");
+    info.arg("persistence");
+    let mut write_all = true;
+    for server in servers {
+        let answer = server.command(Operation::Connect, &info).await?;
+        write_all &= text(&answer).and_then(|info| field(info, "aof_enabled")) == Some("1");
+    }
     let offered = Capabilities::none().with_notices().with_sharing();
     let offered = if config.journal.is_some() { offered.with_events() } else { offered };
-    Ok(if writes_all { offered.with_durability() } else { offered })
+    Ok(if write_all { offered.with_durability() } else { offered })
 }
 
-impl Store {
+impl Shards {
     pub(crate) async fn health(&self) -> Result<Health> {
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = &self.cluster {
+            return self.health_of_cluster(cluster).await;
+        }
+        let store = &self.stores[0];
         let info = redis::cmd("INFO");
-        let answer = self.connection.command(Operation::Health, &info).await?;
-        let info = text(&answer).ok_or_else(|| self.corrupt(Operation::Health))?;
-        let damaged = self.damaged();
+        let answer = store.route.command(Operation::Health, &info).await?;
+        let info = text(&answer).ok_or_else(|| store.corrupt(Operation::Health))?;
+        let damaged = store.damaged();
         Ok(health(info, &self.config, &damaged))
     }
+}
+
+fn damage(key: &LockKey) -> String {
+    format!("the records of `{key}` are damaged: RedisBackend::repair repairs them")
 }
 
 /// Health of the store, with warnings for the operator.
@@ -36,7 +46,7 @@ fn health(info: &str, config: &RedisConfig, damaged: &[LockKey]) -> Health {
         Some(version) => ("valkey", version),
         None => ("redis", field(info, "redis_version").unwrap_or("?")),
     };
-    let store = format!("{software} {version} at {}", config.server.addr());
+    let store = format!("{software} {version} at {}", config.topology);
     let mut warnings = Vec::new();
     let mut grants = true;
     if let Some(policy) = field(info, "maxmemory_policy")
@@ -58,9 +68,51 @@ fn health(info: &str, config: &RedisConfig, damaged: &[LockKey]) -> Health {
         warnings.push("replication is asynchronous: a failover may lose a grant".to_owned());
     }
     for key in damaged {
-        warnings
-            .push(format!("the records of `{key}` are damaged: RedisBackend::repair repairs them"));
+        warnings.push(damage(key));
     }
     let health = Health::new(store, warnings);
     if grants { health } else { health.without_grants() }
+}
+
+#[cfg(feature = "cluster")]
+mod cluster {
+    use super::*;
+    use crate::topology::cluster::Cluster;
+
+    impl Shards {
+        pub(super) async fn health_of_cluster(&self, cluster: &Cluster) -> Result<Health> {
+            let masters = cluster.masters();
+            let (mut warnings, mut grants, mut store) = (Vec::new(), true, None);
+            let mut shards: usize = 0;
+            for master in &masters {
+                let info = redis::cmd("INFO");
+                let answer = match master.connection.command(Operation::Health, &info).await {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        warnings.push(format!("{master}: {error}"));
+                        grants = false;
+                        continue;
+                    }
+                };
+                let Some(info) = text(&answer) else { continue };
+                let of_node_health = health(info, &self.config, &[]);
+                shards += master.shards.len();
+                grants &= of_node_health.grants;
+                warnings.extend(of_node_health.warnings.iter().map(|it| format!("{master}: {it}")));
+                store.get_or_insert(of_node_health.store);
+            }
+            if shards < self.stores.len() && grants {
+                let missing = self.stores.len() - shards;
+                warnings.push(format!("{missing} of {} shards have no master", self.stores.len()));
+                grants = false;
+            }
+            let damaged = self.stores.iter().flat_map(|store| store.damaged());
+            warnings.extend(damaged.map(|key| damage(&key)));
+            let store = store.unwrap_or_else(|| format!("redis at {}", self.config.topology));
+            let count = masters.len();
+            let store = format!("{store}, {count} masters, {} shards", self.stores.len());
+            let health = Health::new(store, warnings);
+            Ok(if grants { health } else { health.without_grants() })
+        }
+    }
 }

@@ -14,15 +14,15 @@ use crate::backend::RedisBackend;
 #[deny(clippy::missing_trait_methods)]
 impl LockInspector for RedisBackend {
     async fn inspect(&self, query: &InspectQuery) -> Result<Timed<Inspection>> {
-        self.store.inspect(query).await
+        self.shards.of(&query.key).inspect(query).await
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
-        self.store.list(query).await
+        self.shards.list(query).await
     }
 
     async fn waits_of(&self, query: &WaitsQuery) -> Result<Timed<Page<Waiter>>> {
-        self.store.waits_of(query).await
+        self.shards.waits_of(query).await
     }
 
     async fn watch(
@@ -30,14 +30,14 @@ impl LockInspector for RedisBackend {
         filter: &EventFilter,
         after: Option<&EventCursor>,
     ) -> Result<EventStream> {
-        self.store.watch(filter, after).await
+        self.shards.watch(filter, after).await
     }
 
     async fn health(&self) -> Result<Health> {
-        self.store.health().await
+        self.shards.health().await
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.store.capabilities
+        self.shards.capabilities
     }
 }

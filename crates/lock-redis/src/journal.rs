@@ -10,18 +10,20 @@ use lock_core::{
     Operation, OwnerId, Reason, Result, Timestamp, Watched,
 };
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisResult, Value};
+use redis::{AsyncConnectionConfig, RedisResult, Value};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::error::foreign_cursor;
+use crate::error::{failed, foreign_cursor};
+use crate::shards::Shards;
 use crate::store::Store;
+use crate::topology::Endpoint;
 use crate::{end, reply};
 
 /// Cursor before the first entry of a journal.
-const START: &str = "0-0";
+pub(crate) const START: &str = "0-0";
 /// Maximum number of events that a watcher lags behind before the journal is read no further for it.
-const BUFFER: usize = 1024;
+pub(crate) const BUFFER: usize = 1024;
 /// Time for which the server keeps a watcher's question open.
 const OPEN: Duration = Duration::from_secs(5);
 /// Time after that within which an answer must come.
@@ -29,7 +31,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Pause of a watcher that could not reach the server.
 const PAUSE: Duration = Duration::from_millis(200);
 
-impl Store {
+impl Shards {
     pub(crate) async fn watch(
         &self,
         filter: &EventFilter,
@@ -40,15 +42,19 @@ impl Store {
             let error = Error::new(ErrorKind::Unsupported, Operation::Watch).with_source(cause);
             return Err(error.with_server(self.config.address()));
         }
+        #[cfg(feature = "cluster")]
+        if self.single().is_none() {
+            return self.watch_all(filter, after).await;
+        }
         let after = match after {
             Some(cursor) if is_id(cursor.as_str()) => cursor.as_str().to_owned(),
             Some(_) => return Err(foreign_cursor(Operation::Watch)),
-            None => self.last_entry().await?,
+            None => self.stores[0].last_entry().await?,
         };
         let (sender, events) = mpsc::channel(BUFFER);
         let reader = Reader {
-            client: self.client.clone(),
-            journal: self.keyspace.journal(),
+            endpoint: self.endpoint.clone(),
+            journal: self.keyspaces.shards[0].journal(),
             filter: filter.clone(),
             after,
             sender,
@@ -56,18 +62,21 @@ impl Store {
         let reader = tokio::spawn(reader.read()).abort_handle();
         Ok(Box::pin(Events { events, reader }))
     }
+}
 
-    async fn last_entry(&self) -> Result<String> {
+impl Store {
+    /// The id of the last entry of the journal.
+    pub(crate) async fn last_entry(&self) -> Result<String> {
         let mut last = redis::cmd("XREVRANGE");
         last.arg(self.keyspace.journal()).arg("+").arg("-").arg("COUNT").arg(1);
-        let answer = self.connection.command(Operation::Watch, &last).await?;
+        let answer = self.route.command(Operation::Watch, &last).await?;
         let last = entries(answer).ok_or_else(|| self.corrupt(Operation::Watch))?.pop();
         Ok(last.map_or_else(|| START.to_owned(), |entry| entry.id))
     }
 }
 
 /// Returns `true` if a text is the id of a journal entry.
-fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     let is_number =
         |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<u64>().is_ok();
     text.split_once('-').is_some_and(|(time, number)| is_number(time) && is_number(number))
@@ -75,9 +84,9 @@ fn is_id(text: &str) -> bool {
 
 /// Stream of one watcher.
 #[derive(Debug)]
-struct Events {
-    events: mpsc::Receiver<Watched>,
-    reader: AbortHandle,
+pub(crate) struct Events {
+    pub(crate) events: mpsc::Receiver<Watched>,
+    pub(crate) reader: AbortHandle,
 }
 
 impl Drop for Events {
@@ -97,7 +106,7 @@ impl Stream for Events {
 /// Reads the journal for one watcher, on a connection of its own: a question that stays open would
 /// hold up everybody else's.
 struct Reader {
-    client: Client,
+    endpoint: Endpoint,
     journal: String,
     filter: EventFilter,
     /// The last entry that was read.
@@ -107,8 +116,8 @@ struct Reader {
 
 /// An entry of the journal.
 #[derive(Debug)]
-struct Entry {
-    id: String,
+pub(crate) struct Entry {
+    pub(crate) id: String,
     fields: Vec<Vec<u8>>,
 }
 
@@ -125,11 +134,13 @@ impl Reader {
         }
     }
 
-    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+    async fn connect(&self) -> Result<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(Some(OPEN + GRACE))
             .set_connection_timeout(Some(GRACE));
-        self.client.get_multiplexed_async_connection_with_config(&config).await
+        let client = self.endpoint.find().await?;
+        let connected = client.get_multiplexed_async_connection_with_config(&config).await;
+        connected.map_err(|error| failed(Operation::Watch, &error))
     }
 
     /// Follows the journal from where it stood; ends without an error when the last watcher is
@@ -177,14 +188,14 @@ fn pair(answer: Value) -> Option<[Value; 2]> {
 }
 
 /// The entries of the one stream in an answer to `XREAD`.
-fn stream(answer: Value) -> Option<Vec<Entry>> {
+pub(crate) fn stream(answer: Value) -> Option<Vec<Entry>> {
     match answer {
         Value::Map(streams) => entries(streams.into_iter().next()?.1),
         _ => None,
     }
 }
 
-fn entries(answer: Value) -> Option<Vec<Entry>> {
+pub(crate) fn entries(answer: Value) -> Option<Vec<Entry>> {
     let Value::Array(entries) = answer else { return None };
     let read = |entry: Value| {
         let [id, fields] = pair(entry)?;
@@ -195,7 +206,7 @@ fn entries(answer: Value) -> Option<Vec<Entry>> {
 }
 
 /// Reads an event as `prelude.lua` writes it.
-fn event(entry: &Entry) -> Option<LockEvent> {
+pub(crate) fn event(entry: &Entry) -> Option<LockEvent> {
     let text = |name: &str| {
         let named = |pair: &[Vec<u8>]| pair[0] == name.as_bytes();
         entry.fields.chunks_exact(2).find(|pair| named(pair)).map(|pair| pair[1].as_slice())

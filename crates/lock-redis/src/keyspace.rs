@@ -1,18 +1,29 @@
-//! Which keys in the server belong to a lock.
+//! Names of the keys and channels of a store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use lock_core::{LockKey, MailboxId};
 use lock_redis_client::escape_glob;
 
-/// Names the keys of one store, which all lie in one slot.
+use crate::topology::slots;
+
+/// Names the keys of one shard, which all lie in one slot.
 #[derive(Debug)]
 pub(crate) struct Keyspace {
     base: String,
 }
 
 impl Keyspace {
-    pub(crate) fn new(prefix: &str) -> Self {
-        // There is one shard: the part in braces alone decides on the slot.
-        Self { base: format!("{{{prefix}:0}}:") }
+    /// The keys with this tag: the part in braces alone decides on the slot.
+    pub(crate) fn new(tag: &str) -> Self {
+        Self { base: format!("{{{tag}}}:") }
+    }
+
+    /// What the names of all keys begin with.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn base(&self) -> &str {
+        &self.base
     }
 
     pub(crate) fn token(&self) -> String {
@@ -66,7 +77,7 @@ impl Keyspace {
             .map(|part| format!("{}{part}:{key}", self.base))
     }
 
-    /// The channel of all who use the store.
+    /// The channel of all who use the shard.
     pub(crate) fn store_channel(&self) -> Vec<u8> {
         format!("{}store", self.base).into_bytes()
     }
@@ -76,10 +87,78 @@ impl Keyspace {
         let mailbox = mailbox.to_bits().to_be_bytes();
         [self.base.as_bytes(), b"mailbox:", &mailbox].concat()
     }
+}
+
+/// Names the keys of a store, which has one shard or many.
+#[derive(Debug)]
+pub(crate) struct Keyspaces {
+    #[cfg(feature = "cluster")]
+    pub(crate) prefix: String,
+    pub(crate) shards: Vec<Arc<Keyspace>>,
+    /// The shards by what the names of their keys begin with.
+    by_base: HashMap<String, usize>,
+}
+
+impl Keyspaces {
+    pub(crate) fn new(prefix: &str, shards: usize) -> Self {
+        let tags = slots::tags(prefix, shards);
+        let shards: Vec<_> = tags.iter().map(|tag| Arc::new(Keyspace::new(tag))).collect();
+        let base = |(number, shard): (usize, &Arc<Keyspace>)| (shard.base.clone(), number);
+        let by_base = shards.iter().enumerate().map(base).collect();
+        Self {
+            #[cfg(feature = "cluster")]
+            prefix: prefix.to_owned(),
+            shards,
+            by_base,
+        }
+    }
+
+    /// The number of the shard of a key.
+    pub(crate) fn shard_of(&self, key: &LockKey) -> usize {
+        match self.shards.len() {
+            1 => 0,
+            shards => slots::shard_of(key.as_str(), shards),
+        }
+    }
+
+    /// The channels of a mailbox, one a shard.
+    pub(crate) fn channels(&self, mailbox: MailboxId) -> impl Iterator<Item = Vec<u8>> {
+        self.shards.iter().map(move |shard| shard.channel(mailbox))
+    }
+
+    /// The channels of all who use the store.
+    pub(crate) fn store_channels(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.shards.iter().map(|shard| shard.store_channel())
+    }
 
     /// The mailbox whose channel this is.
     pub(crate) fn mailbox_of_channel(&self, channel: &[u8]) -> Option<MailboxId> {
-        let mailbox = channel.strip_prefix(self.base.as_bytes())?.strip_prefix(b"mailbox:")?;
+        const LENGTH: usize = size_of::<u128>();
+        let (base, mailbox) = channel.split_at_checked(channel.len().checked_sub(LENGTH)?)?;
+        self.shard_of_base(base.strip_suffix(b"mailbox:")?)?;
         Some(MailboxId::from_bits(u128::from_be_bytes(mailbox.try_into().ok()?)))
+    }
+
+    /// Returns `true` if this is the channel of all who use a shard.
+    pub(crate) fn is_store_channel(&self, channel: &[u8]) -> bool {
+        channel.strip_suffix(b"store").is_some_and(|base| self.shard_of_base(base).is_some())
+    }
+
+    fn shard_of_base(&self, base: &[u8]) -> Option<usize> {
+        self.by_base.get(str::from_utf8(base).ok()?).copied()
+    }
+
+    /// A glob pattern of the states of all keys that begin with `prefix`, in all shards.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn states(&self, prefix: &str) -> String {
+        format!("{{{}:*}}:state:{}*", escape_glob(&self.prefix), escape_glob(prefix))
+    }
+
+    /// The shard and the key whose state the key in the server is.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn key_of_state<'a>(&self, state: &'a str) -> Option<(usize, &'a str)> {
+        let (tag, key) = state.split_once("}:state:")?;
+        let shard = *self.by_base.get(&state[..tag.len() + "}:".len()])?;
+        Some((shard, key))
     }
 }

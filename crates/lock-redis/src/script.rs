@@ -154,7 +154,7 @@ impl Library {
 }
 
 /// The commands as a store calls them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Scripts {
     library: &'static Library,
     time: Time,

@@ -1,75 +1,50 @@
-//! State shared by the clones of a store, and the dispatch of commands on one lock.
+//! A shard of a store, and the dispatch of commands on one lock.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lock_core::{
-    Capabilities, Error, ErrorKind, LeaseName, LockKey, MailboxId, Operation, RequestId, Result,
-    Timed,
+    Error, ErrorKind, LeaseName, LockKey, MailboxId, Operation, RequestId, Result, Timed,
 };
 use redis::Value;
 
 use crate::batcher::Batcher;
 use crate::command_queue::{BatchScript, Work};
 use crate::config::RedisConfig;
-use crate::connection::Connection;
 use crate::contended::Contended;
 use crate::error::corrupt;
 use crate::keyspace::Keyspace;
-use crate::notify::Mailboxes;
 use crate::record;
 use crate::reply::Answer;
+use crate::route::Route;
 use crate::script::{Arg, Packed, Script};
-use crate::subscription::Subscription;
 
 /// Maximum number of damaged keys that are remembered.
 const DAMAGED: usize = 100;
 
+/// A shard of a store.
 #[derive(Debug)]
 pub(crate) struct Store {
-    pub(crate) connection: Arc<Connection>,
+    pub(crate) route: Route,
     pub(crate) batcher: Batcher,
-    pub(crate) client: redis::Client,
     pub(crate) config: RedisConfig,
     pub(crate) keyspace: Arc<Keyspace>,
-    pub(crate) capabilities: Capabilities,
-    pub(crate) mailboxes: Arc<Mailboxes>,
-    /// The connection of the mailboxes, from the first that is opened on.
-    pub(crate) subscription: OnceLock<Arc<Subscription>>,
     pub(crate) contended: Arc<Contended>,
     /// Keys that were found damaged.
     damaged: Mutex<BTreeSet<LockKey>>,
 }
 
 impl Store {
-    pub(crate) fn new(
-        connection: Connection,
-        client: redis::Client,
-        config: RedisConfig,
-        keyspace: Arc<Keyspace>,
-        capabilities: Capabilities,
-        mailboxes: Arc<Mailboxes>,
-    ) -> Self {
-        let (connection, contended) = (Arc::new(connection), Arc::<Contended>::default());
+    pub(crate) fn new(route: Route, config: RedisConfig, keyspace: Arc<Keyspace>) -> Self {
+        let contended = Arc::<Contended>::default();
         let batcher = Batcher::start(
-            Arc::clone(&connection),
+            route.clone(),
             Arc::clone(&contended),
             keyspace.token(),
             #[cfg(feature = "test-util")]
             config.is_always_batched,
         );
-        Self {
-            connection,
-            batcher,
-            client,
-            config,
-            keyspace,
-            capabilities,
-            mailboxes,
-            subscription: OnceLock::new(),
-            contended,
-            damaged: Mutex::default(),
-        }
+        Self { route, batcher, config, keyspace, contended, damaged: Mutex::default() }
     }
 
     pub(crate) fn journal(&self) -> u64 {
@@ -98,7 +73,7 @@ impl Store {
             let work = Work::Whole(script, keys, Packed::new(&all));
             self.batcher.send(operation, key, work).await
         } else {
-            self.connection.run(operation, script, &keys, &all).await
+            self.route.run(operation, script, &keys, &all).await
         };
         let answer = answer.map_err(|error| error.with_key(key.clone()))?;
         let read = |mut answer: Answer| Some(Timed::new(answer.time()?, read(answer)?));
@@ -121,7 +96,7 @@ impl Store {
             Some(_on_its_way) => {
                 let token = many.needs_token.then(|| self.keyspace.token());
                 let keys: Vec<_> = std::iter::once(state).chain(token).collect();
-                self.connection.run(operation, script, &keys, args).await
+                self.route.run(operation, script, &keys, args).await
             }
             None => {
                 let work = Work::Short(many, state, Packed::new(args));

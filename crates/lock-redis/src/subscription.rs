@@ -13,7 +13,7 @@ use crate::connection::dialer::{Backoff, Connect, Dialed, Dialer, Pushes, connec
 use crate::connection::handle::send;
 use crate::connection::supervised::Supervised;
 use crate::error;
-use crate::keyspace::Keyspace;
+use crate::keyspace::Keyspaces;
 use crate::notify::{self, Mailboxes};
 use crate::telemetry;
 
@@ -41,14 +41,14 @@ impl Subscription {
     /// Begins to connect, and to keep the connection up.
     pub(crate) fn start(
         dialer: Dialer,
-        keyspace: Arc<Keyspace>,
+        keyspaces: Arc<Keyspaces>,
         mailboxes: Arc<Mailboxes>,
     ) -> Arc<Self> {
         let (sender, changes) = mpsc::unbounded_channel();
         let cause = Arc::default();
         let supervisor = SubscriptionSupervisor {
             dialer,
-            keyspace,
+            keyspaces,
             changes: Arc::new(tokio::sync::Mutex::new(changes)),
             mailboxes: Arc::clone(&mailboxes),
             cause: Arc::clone(&cause),
@@ -84,7 +84,7 @@ impl Subscription {
 }
 
 impl Connect for SubscriptionSupervisor {
-    type Connected = (MultiplexedConnection, Pushes);
+    type Connected = (MultiplexedConnection, Pushes, String);
 
     async fn connect(&mut self) -> Result<Self::Connected> {
         within(self.dialer.config.connect_timeout, self.attempt()).await
@@ -98,7 +98,7 @@ impl Connect for SubscriptionSupervisor {
 #[derive(Clone)]
 struct SubscriptionSupervisor {
     dialer: Dialer,
-    keyspace: Arc<Keyspace>,
+    keyspaces: Arc<Keyspaces>,
     changes: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Change>>>,
     mailboxes: Arc<Mailboxes>,
     cause: Arc<Mutex<Option<String>>>,
@@ -113,7 +113,7 @@ impl SubscriptionSupervisor {
         let reconnects = telemetry::reconnects("notices");
         let mut backoff = Backoff::default();
         loop {
-            let (connection, pushes) = backoff.reconnect(&mut self).await;
+            let (connection, pushes, address) = backoff.reconnect(&mut self).await;
             self.note(None);
             // Notices in between are lost.
             if !is_first {
@@ -121,21 +121,22 @@ impl SubscriptionSupervisor {
                 self.mailboxes.tell_missed();
             }
             is_first = false;
-            self.follow(connection, pushes, &mut changes).await;
-            let server = self.dialer.config.server.addr();
+            self.follow(connection, pushes, &address, &mut changes).await;
+            let server = &address;
             tracing::warn!(%server, "the connection of the mailboxes is lost");
         }
     }
 
     /// Connects, and subscribes to the store's channel and all open mailboxes.
-    async fn attempt(&mut self) -> Result<(MultiplexedConnection, Pushes)> {
-        let Dialed { mut connection, pushes, .. } = self.dialer.dial().await?;
+    async fn attempt(&mut self) -> Result<(MultiplexedConnection, Pushes, String)> {
+        let Dialed { mut connection, pushes, address, .. } = self.dialer.dial().await?;
         self.expected = 0;
-        let open = self.mailboxes.all().into_iter().map(|mailbox| self.keyspace.channel(mailbox));
-        let channels = open.chain([self.keyspace.store_channel()]).collect();
+        let all = self.mailboxes.all().into_iter();
+        let open = all.flat_map(|mailbox| self.keyspaces.channels(mailbox));
+        let channels = open.chain(self.keyspaces.store_channels()).collect();
         let subscribed = self.subscribe(&mut connection, channels).await;
         subscribed.map_err(|error| connect_failed(&error))?;
-        Ok((connection, pushes))
+        Ok((connection, pushes, address))
     }
 
     async fn subscribe(
@@ -157,9 +158,12 @@ impl SubscriptionSupervisor {
         &mut self,
         mut connection: MultiplexedConnection,
         mut pushes: Pushes,
+        address: &str,
         changes: &mut mpsc::UnboundedReceiver<Change>,
     ) {
         let mut health = pin!(tokio::time::sleep(next_pulse()));
+        let dialer = self.dialer.clone();
+        let mut left = pin!(dialer.left(address, connection.clone()));
         loop {
             let is_up = tokio::select! {
                 push = pushes.recv() => push.is_some_and(|push| self.take(&push)),
@@ -167,6 +171,7 @@ impl SubscriptionSupervisor {
                     Some(change) => self.change(&mut connection, change).await,
                     None => false,
                 },
+                _ = &mut left => false,
                 () = &mut health => {
                     health.set(tokio::time::sleep(next_pulse()));
                     let ping = redis::cmd("PING");
@@ -200,14 +205,20 @@ impl SubscriptionSupervisor {
 
     /// Reads a message, whose sender is not authenticated.
     fn read(&self, channel: &[u8], message: &[u8]) {
-        match self.keyspace.mailbox_of_channel(channel) {
+        match self.keyspaces.mailbox_of_channel(channel) {
             // An unreadable message may have been any notice.
             Some(mailbox) => {
-                let notice = notify::parse(message).unwrap_or(Notice::MayHaveMissed);
+                let notice = match notify::parse(message).unwrap_or(Notice::MayHaveMissed) {
+                    // It counts when replicas have it, which the answer to the waiter tells.
+                    Notice::Granted(grant) if self.dialer.config.min_replicas > 0 => {
+                        Notice::Ask { key: grant.key, request: grant.request }
+                    }
+                    notice => notice,
+                };
                 self.mailboxes.tell(mailbox, notice);
             }
             // Something of the store was lost, whatever the message says.
-            None if channel == self.keyspace.store_channel() => self.mailboxes.tell_missed(),
+            None if self.keyspaces.is_store_channel(channel) => self.mailboxes.tell_missed(),
             None => {}
         }
     }
@@ -217,14 +228,17 @@ impl SubscriptionSupervisor {
         let limit = self.dialer.config.timeout;
         let (answer, told) = match change {
             Change::Opened(mailbox, told) => {
-                let channels = vec![self.keyspace.channel(mailbox)];
+                let channels = self.keyspaces.channels(mailbox).collect();
                 let subscribe = self.subscribe(connection, channels);
                 (tokio::time::timeout(limit, subscribe).await, Some(told))
             }
             // It may have been opened again, by a change that is still to come.
             Change::Closed(mailbox) if self.mailboxes.is_open(mailbox) => return true,
             Change::Closed(mailbox) => {
-                let unsubscribe = connection.unsubscribe(self.keyspace.channel(mailbox));
+                let unsubscribe = {
+                    let channels: Vec<_> = self.keyspaces.channels(mailbox).collect();
+                    connection.unsubscribe(channels)
+                };
                 (tokio::time::timeout(limit, unsubscribe).await, None)
             }
         };

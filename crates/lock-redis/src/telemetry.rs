@@ -16,8 +16,14 @@ const RECONNECTS: Metric = Metric::counter(
     "Connections that were made again after a loss",
 );
 
+const LOOKS: Metric = Metric::counter(
+    "lock_redis_cluster_looks_total",
+    &[],
+    "Looks at which node of a cluster has which slots",
+);
+
 /// The metrics of this crate, beside those of [`lock_core`].
-pub const METRICS: &[Metric] = &[BATCHES, RECONNECTS];
+pub const METRICS: &[Metric] = &[BATCHES, LOOKS, RECONNECTS];
 
 pub(crate) fn batches() -> Histogram {
     BATCHES.describe();
@@ -28,4 +34,11 @@ pub(crate) fn batches() -> Histogram {
 pub(crate) fn reconnects(connection: &'static str) -> Counter {
     RECONNECTS.describe();
     metrics::counter!(RECONNECTS.name, "connection" => connection)
+}
+
+/// Looks at a cluster.
+#[cfg(feature = "cluster")]
+pub(crate) fn looks() -> Counter {
+    LOOKS.describe();
+    metrics::counter!(LOOKS.name)
 }

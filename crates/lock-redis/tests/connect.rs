@@ -345,6 +345,28 @@ async fn password_is_in_nothing_that_can_be_printed() {
 }
 
 #[tokio::test]
+async fn weak_points_name_scripts_and_small_output_limits() {
+    let server = RedisServer::start().await;
+    let store = RedisBackend::connect(config(&server.url())).await.unwrap();
+    let says = async |store: &RedisBackend, words: &str| {
+        let points = store.weak_points().await.unwrap();
+        points.iter().any(|point| point.contains(words))
+    };
+    assert_eq!(says(&store, "run as scripts").await, !RedisServer::has_functions());
+    assert!(!says(&store, "cut off at").await);
+    let set = ["CONFIG", "SET", "client-output-buffer-limit", "pubsub 65536 8192 60"];
+    assert_eq!(server.command(&set).await, "OK");
+    assert!(says(&store, "cut off at 65536 bytes").await);
+    let mut rule = vec!["ACL", "SETUSER", "plain", "on", ">secret", "~*", "&*", "+@all", "-config"];
+    rule.extend(RedisServer::has_functions().then_some("-function"));
+    assert_eq!(server.command(&rule).await, "OK");
+    let url = server.url().replace("redis://", "redis://plain:secret@");
+    let plain = RedisBackend::connect(config(&url)).await.unwrap();
+    assert!(says(&plain, "run as scripts").await);
+    assert!(!says(&plain, "cut off at").await);
+}
+
+#[tokio::test]
 async fn health_warns_of_servers_that_forget_and_of_replicas() {
     let server = RedisServer::start().await;
     let store = RedisBackend::connect(config(&server.url())).await.unwrap();

@@ -37,6 +37,9 @@ async fn batches_and_reconnects_are_counted_as_the_table_says() {
     for answer in sent.join_all().await {
         answer.unwrap();
     }
+    // The server is no cluster, which a look finds.
+    let cluster = RedisConfig::parse(&format!("redis+cluster://{}", server.addr())).unwrap();
+    RedisBackend::connect(cluster).await.unwrap_err();
     let figures = Figures::take(&snapshotter);
     let sizes = figures.values("lock_redis_batch_size", &[]);
     // The first goes by itself.

@@ -16,7 +16,7 @@ mod telemetry;
 mod terraform;
 mod tls;
 
-pub use access::{Access, AccessError, AccessToken, AccessTokens, Role};
+pub use access::{Access, AccessClient, AccessError, AccessToken, AccessTokens, Role};
 pub use audit::AuditLog;
 pub use config::ServiceConfig;
 pub use problem::{Outcome, Problem};

@@ -2,12 +2,15 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
 
 /// The certificate of the service and its key. Clones share it.
 #[derive(Clone)]
@@ -30,6 +33,20 @@ impl Certificate {
         let config = Arc::new(config(chain, key)?);
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
+    }
+
+    /// Makes the handshake of a connection of another protocol.
+    ///
+    /// # Errors
+    /// When the client speaks no TLS, or does not trust the certificate.
+    ///
+    /// # Cancel safety
+    /// The connection is closed if it is dropped.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin + Send>(
+        &self,
+        stream: S,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<S>> {
+        TlsAcceptor::from(self.config()).accept(stream).await
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {

@@ -42,6 +42,7 @@ impl Sqlite {
 #[async_trait]
 impl Target for Sqlite {
     const TROUBLES: &'static [Trouble] = &Trouble::OF_FILES;
+    const SIZE: Option<(usize, usize)> = None;
 
     async fn start(_lines: usize, is_durable: bool) -> Self {
         Self { folder: tempfile::tempdir().expect("a folder"), is_durable }

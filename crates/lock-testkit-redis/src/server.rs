@@ -22,12 +22,12 @@ use crate::client::Client;
 pub use config::ServerConfig;
 use process::Process;
 #[cfg(feature = "tls")]
-pub use tls::Tls;
+pub use tls::{Authority, Tls};
 
 /// The longest that a server may take to start, stop or answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Polling interval.
-const GLANCE: Duration = Duration::from_millis(2);
+pub(crate) const GLANCE: Duration = Duration::from_millis(2);
 
 /// A server of Redis or Valkey with a folder, a port and a unix socket of its own.
 ///
@@ -42,6 +42,8 @@ pub struct RedisServer {
     folder: TempDir,
     port: Port,
     password: Option<String>,
+    is_sentinel: bool,
+    is_tls: bool,
 }
 
 /// A reserved port, whether the server runs or not.
@@ -50,7 +52,35 @@ struct Port {
     number: u16,
     // Bound but not listening: the system does not choose the port for others, while the server,
     // which asks for it by number and allows sharing, may have it.
-    _reserved: TcpSocket,
+    _reserved: Vec<TcpSocket>,
+}
+
+/// The number of ports between that of a node of a cluster and that of its bus.
+const BUS: u16 = 10_000;
+
+impl Port {
+    fn free() -> io::Result<Self> {
+        let reserved = reserve(0)?;
+        Ok(Self { number: reserved.local_addr()?.port(), _reserved: vec![reserved] })
+    }
+
+    /// A port whose bus is free as well.
+    fn with_bus() -> io::Result<Self> {
+        let chosen = Self::free()?.number % BUS + BUS;
+        for number in (chosen..2 * BUS).chain(BUS..chosen) {
+            if let (Ok(own), Ok(bus)) = (reserve(number), reserve(number + BUS)) {
+                return Ok(Self { number, _reserved: vec![own, bus] });
+            }
+        }
+        Err(io::ErrorKind::AddrInUse.into())
+    }
+}
+
+fn reserve(port: u16) -> io::Result<TcpSocket> {
+    let reserved = TcpSocket::new_v4()?;
+    reserved.set_reuseaddr(true)?;
+    reserved.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    Ok(reserved)
 }
 
 impl RedisServer {
@@ -87,12 +117,12 @@ impl RedisServer {
 
     fn prepare(config: &ServerConfig) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("lock-testkit-").tempdir()?;
-        let reserved = TcpSocket::new_v4()?;
-        reserved.set_reuseaddr(true)?;
-        reserved.bind((Ipv4Addr::LOCALHOST, 0).into())?;
-        let port = Port { number: reserved.local_addr()?.port(), _reserved: reserved };
+        let port = if config.is_in_cluster() { Port::with_bus()? } else { Port::free()? };
         let password = config.password().map(str::to_owned);
-        let server = Self { process: Mutex::default(), folder, port, password };
+        let is_sentinel = config.is_sentinel();
+        let is_tls = config.is_tls;
+        let process = Mutex::default();
+        let server = Self { process, folder, port, password, is_sentinel, is_tls };
         let text = config.render(server.port(), &server.socket(), server.folder.path());
         std::fs::write(server.file("redis.conf"), text)?;
         Ok(server)
@@ -101,7 +131,8 @@ impl RedisServer {
     /// Starts the process, and waits until it answers and has read its data back; the error is what
     /// it said.
     async fn launch(&self) -> Result<(), String> {
-        let started = Process::start(self.folder.path(), &self.file("redis.conf"));
+        let config = self.file("redis.conf");
+        let started = Process::start(self.folder.path(), &config, self.is_sentinel);
         *self.process() = Some(started.map_err(|error| error.to_string())?);
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -148,6 +179,11 @@ impl RedisServer {
         self.port.number
     }
 
+    /// Returns `true` if it speaks TLS alone.
+    pub(crate) const fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
     /// The process's number; 0 if it was killed.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -188,7 +224,7 @@ impl RedisServer {
     /// Stops the server as if its machine hung: connections stay, nothing is answered.
     pub async fn pause(&self) {
         self.signal(Signal::STOP);
-        until("the server is stopped", async || self.state() == Some('T')).await;
+        until!("the server is stopped", self.state() == Some('T'));
     }
 
     /// Lets a paused server go on.
@@ -263,13 +299,4 @@ impl RedisServer {
 
 fn is_clash(log: &str) -> bool {
     log.contains("Address already in use")
-}
-
-/// Looks again and again until something holds.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "in time: {what}");
-        sleep(GLANCE).await;
-    }
 }

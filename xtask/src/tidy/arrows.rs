@@ -24,9 +24,22 @@ const ATLANTIS: &str = "lock-atlantis";
 const DOCUMENTS: &str = "lock-documents";
 /// The HTTP service, over any backend.
 const SERVER: &str = "lock-server";
+/// The service in the protocol of Atlantis' Redis, over any backend.
+const ATLANTIS_SERVER: &str = "lock-atlantis-server";
 /// Any other crate is a backend.
-const NOT_BACKENDS: [&str; 10] =
-    [CORE, SERVER, DOCUMENTS, CLIENT, TESTKIT, TESTKIT_REDIS, HOST, BINARY, COMPAT, ATLANTIS];
+const NOT_BACKENDS: [&str; 11] = [
+    CORE,
+    SERVER,
+    ATLANTIS_SERVER,
+    DOCUMENTS,
+    CLIENT,
+    TESTKIT,
+    TESTKIT_REDIS,
+    HOST,
+    BINARY,
+    COMPAT,
+    ATLANTIS,
+];
 /// The drivers, which only backends may use.
 const DRIVERS: [&str; 2] = ["redis", "rusqlite"];
 
@@ -95,6 +108,7 @@ fn objection(from: &str, to: &str, kind: DependencyKind, is_ours: bool) -> Optio
         | (_, CORE)
         | (REDIS, CLIENT)
         | (ATLANTIS, CLIENT | COMPAT | DOCUMENTS)
+        | (ATLANTIS_SERVER, COMPAT | SERVER)
         | (COMPAT | SERVER, DOCUMENTS)
         | (SERVER, COMPAT) => None,
         (_, HOST | DOCUMENTS) if is_backend(from) => None,

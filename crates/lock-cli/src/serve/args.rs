@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use lock_server::Role;
 use serde::{Deserialize, Deserializer};
 
+use super::atlantis::AtlantisLimits;
 use super::terraform::Rule;
 use crate::exit::{Exit, Failure};
 
@@ -93,6 +94,17 @@ pub(crate) struct Options {
     /// Maximum number of connections at a time; further ones wait [default: 16384]
     #[arg(long, value_name = "N", env = "LOCKCTL_SERVE_CONNECTIONS", hide_env_values = true)]
     pub(crate) connections: Option<NonZeroU32>,
+    /// Address and port at which an Atlantis finds its Redis, in this store; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", env = "LOCKCTL_SERVE_ATLANTIS_LISTEN")]
+    #[arg(hide_env_values = true)]
+    pub(crate) atlantis_listen: Option<String>,
+    /// Before the first start for Atlantis, copy what it has from here: its file or redis://
+    #[arg(long, value_name = "SOURCE", env = "LOCKCTL_SERVE_ATLANTIS_IMPORT")]
+    #[arg(hide_env_values = true, requires = "atlantis_listen")]
+    pub(crate) atlantis_import: Option<String>,
+    /// In the file alone: the limits of the connections of Atlantis.
+    #[arg(skip)]
+    pub(crate) atlantis_limits: AtlantisLimits,
     /// Format of the log on standard error; json with --json [default: text]
     #[arg(long, value_enum, env = "LOCKCTL_SERVE_LOG_FORMAT", hide_env_values = true)]
     pub(crate) log_format: Option<LogFormat>,
@@ -142,6 +154,9 @@ impl Options {
             terraform_rule: other.terraform_rule,
             patience: self.patience.or(other.patience),
             connections: self.connections.or(other.connections),
+            atlantis_listen: self.atlantis_listen.or(other.atlantis_listen),
+            atlantis_import: self.atlantis_import.or(other.atlantis_import),
+            atlantis_limits: other.atlantis_limits,
             log_format: self.log_format.or(other.log_format),
             log_filter: self.log_filter.or(other.log_filter),
         }

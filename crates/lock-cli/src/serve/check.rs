@@ -1,6 +1,7 @@
 //! `serve --check`: everything that could keep a service from starting.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -8,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::args::{Options, wrong};
-use super::{connections, failed, log, setup, terraform};
+use super::{atlantis, connections, failed, log, setup, terraform};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::store;
@@ -46,6 +47,9 @@ pub(super) async fn check(
     let mut findings = Findings::default();
     findings.add("store", reach(url).await, Some);
     findings.add("listen", bind(options).await, Some);
+    if options.atlantis_listen.is_some() || options.atlantis_import.is_some() {
+        findings.add("atlantis", atlantis(options).await, Some);
+    }
     findings.add("tokens", setup::tokens(options), |tokens| {
         Some(
             tokens.map_or("none: every client may do everything".to_owned(), |it| {
@@ -99,14 +103,31 @@ async fn reach(url: Option<&str>) -> Result<String, Failure> {
     })
 }
 
+async fn atlantis(options: &Options) -> Result<String, Failure> {
+    let addresses = atlantis::addresses(options).await?;
+    let listen = options.atlantis_listen.as_deref().unwrap_or_default();
+    let words = is_free(&addresses, listen).await?;
+    let address = addresses.first().ok_or_else(|| wrong("--atlantis-listen names no address"))?;
+    let import = match &options.atlantis_import {
+        Some(source) => format!("; import of {}", crate::atlantis::readable(source).await?),
+        None => String::new(),
+    };
+    Ok(format!("{address}, {words}{import}"))
+}
+
+/// Says whether an address can be listened at.
+async fn is_free(addresses: &[SocketAddr], listen: &str) -> Result<&'static str, Failure> {
+    match TcpListener::bind(addresses).await {
+        Ok(_) => Ok("free"),
+        // Probably the service whose next configuration this is.
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Ok("taken now"),
+        Err(error) => Err(failed(listen, &error)),
+    }
+}
+
 async fn bind(options: &Options) -> Result<String, Failure> {
     let addresses = setup::addresses(options).await?;
-    let words = match TcpListener::bind(&addresses[..]).await {
-        Ok(_) => "free",
-        // Probably the service whose next configuration this is.
-        Err(error) if error.kind() == ErrorKind::AddrInUse => "taken now",
-        Err(error) => return Err(failed(setup::listen(options), &error)),
-    };
+    let words = is_free(&addresses, setup::listen(options)).await?;
     let address = addresses.first().ok_or_else(|| wrong("--listen names no address"))?;
     let warning = setup::warning(options, *address).map(|warning| format!("; {warning}"));
     Ok(format!("{address}, {words}{}", warning.unwrap_or_default()))

@@ -13,6 +13,7 @@ use crate::exit::{Exit, Failure};
 const LISTEN: &str = "127.0.0.1:7420";
 
 /// What a service needs beside its store, read and found well.
+#[derive(Clone)]
 pub(super) struct Setup {
     pub(super) access: Access,
     pub(super) certificate: Option<Certificate>,
@@ -89,16 +90,24 @@ pub(super) fn listen(options: &Options) -> &str {
 
 /// The addresses to listen at, which others reach only if that is allowed.
 pub(super) async fn addresses(options: &Options) -> Result<Vec<SocketAddr>, Failure> {
-    let listen = listen(options);
+    found(options, "--listen", listen(options)).await
+}
+
+/// The addresses of an option, which others reach only if that is allowed.
+pub(super) async fn found(
+    options: &Options,
+    option: &str,
+    listen: &str,
+) -> Result<Vec<SocketAddr>, Failure> {
     let addresses = lookup_host(listen).await.map_err(|error| {
-        Failure::new(Exit::Usage, format!("--listen {listen}: {error}; use ADDRESS:PORT"))
+        Failure::new(Exit::Usage, format!("{option} {listen}: {error}; use ADDRESS:PORT"))
     })?;
     let addresses: Vec<SocketAddr> = addresses.collect();
     let is_of_this_machine = addresses.iter().all(|address| address.ip().is_loopback());
     let is_meant = options.tokens.is_some() || options.without_authentication == Some(true);
     if !is_of_this_machine && !is_meant {
         return Err(wrong(format!(
-            "--listen {listen}: other machines can reach it, and there is no authentication; \
+            "{option} {listen}: other machines can reach it, and there is no authentication; \
              give --tokens, use a loopback address, or add --without-authentication"
         )));
     }

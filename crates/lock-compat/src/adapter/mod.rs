@@ -5,6 +5,7 @@ mod hosts;
 mod load;
 mod locks;
 mod name;
+mod named;
 mod project_queue;
 mod queue;
 mod queues;

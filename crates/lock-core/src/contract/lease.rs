@@ -38,6 +38,10 @@ pub struct Lease {
     pub expires_at: Option<Timestamp>,
     /// Metadata of the holder.
     pub metadata: Metadata,
+    /// Number of replicas that had the lease when it was granted; `None` where the store was not
+    /// asked to wait for replicas. It is no part of what is stored.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub replicas: Option<u32>,
 }
 
 /// The name of a lease: a command that says all three never touches the next lease of the same
@@ -116,6 +120,7 @@ impl Lease {
             granted_at: now,
             expires_at: request.ttl.span().map(|span| now.after(span)),
             metadata: request.metadata.clone(),
+            replicas: None,
         }
     }
 

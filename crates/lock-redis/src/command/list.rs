@@ -17,7 +17,7 @@ pub(crate) static LEASES: Script = Script::whole("leases", include_str!("../scri
 pub(crate) static STATES: Script = Script::short("states", include_str!("../scripts/states.lua"));
 
 /// Maximum number of steps of the walk for one page, however few leases it found.
-const STEPS: usize = 256;
+pub(super) const STEPS: usize = 256;
 /// The least and the most keys that the server looks at in one step.
 const STRIDE: (u32, u32) = (100, 1000);
 /// Number of bytes of records after which a page ends, and of one answer.
@@ -29,8 +29,8 @@ const BYTES: usize = 1 << 18;
 /// so a step is repeated from the same cursor until all of it was shown, however it looks by then.
 /// The leases of one key are walked in the same way.
 #[derive(Debug, Default)]
-struct Walk {
-    at: u64,
+pub(super) struct Walk {
+    pub(super) at: u64,
     /// Digests of the keys whose leases were all shown.
     shown: HashSet<u64>,
     /// The key of which a part of the leases was shown.
@@ -52,8 +52,13 @@ fn digest(key: &LockKey) -> u64 {
 }
 
 impl Walk {
+    /// A walk whose next step begins there.
+    pub(super) fn at(at: u64) -> Self {
+        Self { at, ..Self::default() }
+    }
+
     /// `at`, then `-key` for each that was shown, then `+key.at` and `.request` for each.
-    fn write(&self) -> Cursor {
+    pub(super) fn write(&self) -> Cursor {
         let mut text = self.at.to_string();
         for key in &self.shown {
             text.push_str(&format!("-{key:016x}"));
@@ -71,7 +76,7 @@ impl Walk {
         Self::parse(cursor.as_str()).ok_or_else(|| foreign_cursor(Operation::List))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (walk, begun) = match text.split_once('+') {
             Some((walk, begun)) => (walk, Some(Begun::parse(begun)?)),
             None => (text, None),
@@ -96,17 +101,26 @@ fn parse_digest(text: &str) -> Option<u64> {
 }
 
 /// A page in the making.
-struct Listing<'a> {
+pub(super) struct Listing<'a> {
     query: &'a ListQuery,
-    now: Timestamp,
+    pub(super) now: Timestamp,
     leases: Vec<Lease>,
     /// Number of bytes that were read.
     bytes: usize,
 }
 
-impl Listing<'_> {
+/// Number of keys that the server looks at in one step.
+pub(super) fn stride(query: &ListQuery) -> u32 {
+    query.limit.get().clamp(STRIDE.0, STRIDE.1)
+}
+
+impl<'a> Listing<'a> {
+    pub(super) const fn new(query: &'a ListQuery, now: Timestamp) -> Self {
+        Self { query, now, leases: Vec::new(), bytes: 0 }
+    }
+
     /// Number of leases that still belong on the page.
-    fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         let rest = self.query.limit.get() as usize - self.leases.len();
         if self.bytes < BYTES { rest } else { 0 }
     }
@@ -117,46 +131,59 @@ impl Listing<'_> {
         }
     }
 
-    fn end(self, next: Option<&Walk>) -> Timed<Page<Lease>> {
-        Timed::new(self.now, Page::new(self.leases, next.map(Walk::write)))
+    /// The page, followed by the one that begins there.
+    pub(super) fn take(&mut self, next: Option<Cursor>) -> Timed<Page<Lease>> {
+        Timed::new(self.now, Page::new(std::mem::take(&mut self.leases), next))
     }
 }
 
 impl Store {
     pub(crate) async fn list(&self, query: &ListQuery) -> Result<Timed<Page<Lease>>> {
         let mut walk = query.cursor.as_ref().map(Walk::read).transpose()?.unwrap_or_default();
-        let now = self.connection.now(Operation::List).await?;
-        let mut page = Listing { query, now, leases: Vec::new(), bytes: 0 };
-        let stride = query.limit.get().clamp(STRIDE.0, STRIDE.1);
+        let mut page = Listing::new(query, self.route.now(Operation::List).await?);
         for _ in 0..STEPS {
-            let (next, mut keys) = self.scan(walk.at, &query.prefix, stride).await?;
-            keys.retain(|key| !walk.shown.contains(&digest(key)));
-            while !keys.is_empty() {
-                let states = self.states(&keys).await?;
-                for (key, state) in keys.drain(..states.len()).zip(states) {
-                    if page.room() == 0 {
-                        return Ok(page.end(Some(&walk)));
-                    }
-                    match self.list_key(&mut walk, &mut page, &key, state.as_deref()).await {
-                        Ok(true) => drop(walk.shown.insert(digest(&key))),
-                        Ok(false) => return Ok(page.end(Some(&walk))),
-                        // A damaged key is no trouble of the others.
-                        Err(error) if self.is_damage(&error) => {
-                            walk.shown.insert(digest(&key));
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
+            let (next, keys) = self.scan(walk.at, &query.prefix, stride(query)).await?;
+            if !self.list_keys(&mut walk, &mut page, keys).await? {
+                return Ok(page.take(Some(walk.write())));
             }
-            walk = Walk { at: next, ..Walk::default() };
+            walk = Walk::at(next);
             if next == 0 {
-                return Ok(page.end(None));
+                return Ok(page.take(None));
             }
             if page.room() == 0 {
                 break;
             }
         }
-        Ok(page.end(Some(&walk)))
+        Ok(page.take(Some(walk.write())))
+    }
+
+    /// Lists the keys of a step that were not shown yet, as far as there is room: whether that is
+    /// all of them.
+    pub(super) async fn list_keys(
+        &self,
+        walk: &mut Walk,
+        page: &mut Listing<'_>,
+        mut keys: Vec<LockKey>,
+    ) -> Result<bool> {
+        keys.retain(|key| !walk.shown.contains(&digest(key)));
+        while !keys.is_empty() {
+            let states = self.states(&keys).await?;
+            for (key, state) in keys.drain(..states.len()).zip(states) {
+                if page.room() == 0 {
+                    return Ok(false);
+                }
+                match self.list_key(walk, page, &key, state.as_deref()).await {
+                    Ok(true) => drop(walk.shown.insert(digest(&key))),
+                    Ok(false) => return Ok(false),
+                    // A damaged key is no trouble of the others.
+                    Err(error) if self.is_damage(&error) => {
+                        walk.shown.insert(digest(&key));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// One step of a walk over the keys that begin with `prefix`: where the next begins, and the
@@ -170,7 +197,7 @@ impl Store {
         let failed = || self.corrupt(Operation::List);
         let mut scan = redis::cmd("SCAN");
         scan.arg(at).arg("MATCH").arg(self.keyspace.states(prefix)).arg("COUNT").arg(stride);
-        let Value::Array(answer) = self.connection.command(Operation::List, &scan).await? else {
+        let Value::Array(answer) = self.route.command(Operation::List, &scan).await? else {
             return Err(failed());
         };
         let [next, states] = <[Value; 2]>::try_from(answer).map_err(|_| failed())?;
@@ -191,7 +218,7 @@ impl Store {
         let failed = || self.corrupt(Operation::List);
         let names: Vec<_> = keys.iter().map(|key| self.keyspace.state(key.as_str())).collect();
         let args = [Arg::Number(BYTES as u64)];
-        let answer = self.connection.run(Operation::List, &STATES, &names, &args).await?;
+        let answer = self.route.run(Operation::List, &STATES, &names, &args).await?;
         let mut answer = Answer::new(answer).ok_or_else(failed)?;
         answer.time().ok_or_else(failed)?;
         let states: Vec<_> = answer.rest().into_iter().map(reply::bytes).collect();

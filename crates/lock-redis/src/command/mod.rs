@@ -6,6 +6,8 @@ mod evict;
 mod hear;
 mod inspect;
 mod list;
+#[cfg(feature = "cluster")]
+mod list_shards;
 mod release;
 mod renew;
 mod repair;
@@ -16,7 +18,7 @@ mod waits;
 
 use std::sync::LazyLock;
 
-use crate::connection::supervisor;
+use crate::connection::{probe, supervisor};
 use crate::script::{Library, Script, Scripts, Time};
 
 pub use repair::Repair;
@@ -44,7 +46,7 @@ const ALL: &[&Script] = &[
     &transfer::TRANSFER,
     &waits::WAITERS,
     &supervisor::CONNECT,
-    &supervisor::PROBE,
+    &probe::PROBE,
 ];
 
 static ON_SERVER_TIME: LazyLock<Library> = LazyLock::new(|| Library::new(ALL, &Time::Server));

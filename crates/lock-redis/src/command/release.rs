@@ -46,7 +46,7 @@ impl Store {
         answer.ok_or_else(corrupt).map(Some)
     }
 
-    async fn release_whole(&self, lease: &LeaseName) -> Result<Timed<Release>> {
+    pub(crate) async fn release_whole(&self, lease: &LeaseName) -> Result<Timed<Release>> {
         let id = id(lease.request);
         let args = [Arg::Bytes(&id), Arg::Number(lease.token.get())];
         self.run(Operation::Release, &RELEASE, &lease.key, &args, released).await

@@ -68,7 +68,7 @@ impl Store {
             args.push(mailbox(*told).to_vec());
         }
         let args: Vec<_> = args.iter().map(|arg| Arg::Bytes(arg)).collect();
-        let answer = self.connection.run(Operation::Renew, &RENEW_ALONE, &keys, &args).await;
+        let answer = self.route.run(Operation::Renew, &RENEW_ALONE, &keys, &args).await;
         let read = |value| {
             let mut answer = Answer::new(value)?;
             let (now, ends) = (answer.time()?, answer.rest());

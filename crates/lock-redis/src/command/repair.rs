@@ -49,9 +49,10 @@ impl RedisBackend {
                 dropped_waiters: answer.number()?,
             })
         };
-        let repaired = self.store.run(Operation::Evict, &REPAIR, key, &[], read).await?;
+        let store = self.shards.of(key);
+        let repaired = store.run(Operation::Evict, &REPAIR, key, &[], read).await?;
         tracing::warn!(%key, repaired = ?repaired.value, "the records of a key were repaired");
-        self.store.is_sound(key);
+        store.is_sound(key);
         Ok(repaired)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lock_core::{Error, ErrorKind, Operation, Result};
 use lock_redis_client::Peer;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, PushInfo, RedisError, Value};
+use redis::{AsyncConnectionConfig, Cmd, PushInfo, RedisError, Value};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -15,6 +15,7 @@ use crate::config::RedisConfig;
 use crate::connection::handle::send;
 use crate::error;
 use crate::reply::{field, text};
+use crate::topology::Endpoint;
 
 /// The first and the longest pause between two attempts to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -85,7 +86,7 @@ pub(crate) async fn within<T>(
 /// Makes the connections of one kind, one after another.
 #[derive(Clone)]
 pub(crate) struct Dialer {
-    client: Client,
+    endpoint: Endpoint,
     pub(crate) config: RedisConfig,
     /// The last connection.
     last: Arc<Mutex<Option<Peer>>>,
@@ -96,11 +97,20 @@ pub(crate) struct Dialed {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) pushes: Pushes,
     pub(crate) has_functions: bool,
+    /// The server that was found.
+    pub(crate) address: String,
+    /// The run of the server, another after each start.
+    pub(crate) run: Arc<str>,
 }
 
 impl Dialer {
-    pub(crate) fn new(client: Client, config: RedisConfig) -> Self {
-        Self { client, config, last: Arc::default() }
+    pub(crate) fn new(endpoint: Endpoint, config: RedisConfig) -> Self {
+        Self { endpoint, config, last: Arc::default() }
+    }
+
+    /// The same for connections beside those of this, which it does not end.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.endpoint.clone(), self.config.clone())
     }
 
     /// Makes a connection, and ends the last.
@@ -111,13 +121,18 @@ impl Dialer {
             .set_push_sender(sender)
             .set_response_timeout(None)
             .set_connection_timeout(Some(self.config.connect_timeout));
-        let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
+        let client = self.endpoint.find().await?;
+        let address = client.get_connection_info().addr().to_string();
+        let connected = client.get_multiplexed_async_connection_with_config(&config).await;
         let mut connection = connected.map_err(|error| connect_failed(&error))?;
+        self.endpoint.verify(&mut connection).await?;
         let mut ask = async |command: &mut Cmd| {
             let answer = send(&mut connection, command).await;
             answer.map_err(|error| connect_failed(&error))
         };
-        let version = version(&ask(redis::cmd("INFO").arg("server")).await?)?;
+        let info = ask(redis::cmd("INFO").arg("server")).await?;
+        let version = version(&info)?;
+        let run = text(&info).and_then(|info| field(info, "run_id")).unwrap_or_default().into();
         ask(redis::cmd("CLIENT").arg("SETNAME").arg(&self.config.name)).await?;
         let peer = text(&ask(&mut Peer::ask()).await?).and_then(Peer::read);
         // The first time this ends no connection, but fails for a user without the permission, who
@@ -125,7 +140,17 @@ impl Dialer {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         ask(&mut last.unwrap_or_else(Peer::nobody).end()).await?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = peer;
-        Ok(Dialed { connection, pushes, has_functions: version >= FUNCTIONS })
+        Ok(Dialed { connection, pushes, has_functions: version >= FUNCTIONS, address, run })
+    }
+
+    /// Returns why a connection does not go to the right server any more, as soon as that is known.
+    pub(crate) async fn left(&self, address: &str, connection: MultiplexedConnection) -> String {
+        self.endpoint.left(address, connection).await
+    }
+
+    /// Returns `true` if a replica will do for the moment.
+    pub(crate) const fn takes_replicas(&self) -> bool {
+        self.endpoint.takes_replicas()
     }
 }
 

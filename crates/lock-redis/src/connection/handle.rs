@@ -13,6 +13,8 @@ use crate::script::{Arg, Form, Script, Scripts};
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
     state: watch::Sender<State>,
+    /// Told when the connection is made or lost, if it is one of several.
+    changed: Option<Arc<Notify>>,
     /// The server's address, for errors.
     pub(crate) server: Arc<str>,
     pub(crate) scripts: Scripts,
@@ -31,6 +33,13 @@ pub(crate) struct ConnectionHandle {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) form: Form,
     pub(crate) health: Arc<ConnectionHealth>,
+    /// The server.
+    pub(crate) address: Arc<str>,
+    /// Its run, another after each start.
+    pub(crate) run: Arc<str>,
+    /// `true` for a command of a slot that another node is moving to this one.
+    #[cfg(feature = "cluster")]
+    pub(crate) asks: bool,
 }
 
 /// Health of a connection as observed by its users.
@@ -43,13 +52,28 @@ pub(crate) struct ConnectionHealth {
 }
 
 impl ConnectionSlot {
-    pub(crate) fn new(server: Arc<str>, scripts: Scripts) -> Self {
+    pub(crate) fn new(server: Arc<str>, scripts: Scripts, changed: Option<Arc<Notify>>) -> Self {
         let (state, _) = watch::channel(State::Down(None));
-        Self { state, server, scripts }
+        Self { state, changed, server, scripts }
+    }
+
+    fn change(&self) {
+        if let Some(changed) = &self.changed {
+            changed.notify_one();
+        }
+    }
+
+    /// The connection, if there is one.
+    pub(crate) fn open(&self) -> Option<ConnectionHandle> {
+        match &*self.state.borrow() {
+            State::Up(handle) => Some(handle.clone()),
+            State::Down(_) => None,
+        }
     }
 
     pub(crate) fn up(&self, handle: ConnectionHandle) {
         self.state.send_replace(State::Up(handle));
+        self.change();
     }
 
     pub(crate) fn down(&self, cause: Option<String>) {
@@ -58,8 +82,8 @@ impl ConnectionSlot {
 
     /// Waits for a connection.
     pub(crate) async fn handle(&self) -> Option<ConnectionHandle> {
-        if let State::Up(handle) = &*self.state.borrow() {
-            return Some(handle.clone());
+        if let Some(handle) = self.open() {
+            return Some(handle);
         }
         let mut states = self.state.subscribe();
         let up = states.wait_for(|state| matches!(state, State::Up(_))).await.ok()?;
@@ -78,6 +102,7 @@ impl ConnectionSlot {
             }
             is_used
         });
+        self.change();
         health.broken.notify_one();
     }
 
@@ -90,8 +115,33 @@ impl ConnectionSlot {
 }
 
 impl ConnectionHandle {
-    pub(crate) fn new(connection: MultiplexedConnection, form: Form) -> Self {
-        Self { connection, form, health: Arc::default() }
+    pub(crate) fn new(
+        connection: MultiplexedConnection,
+        form: Form,
+        address: &str,
+        run: Arc<str>,
+    ) -> Self {
+        Self {
+            connection,
+            form,
+            health: Arc::default(),
+            address: address.into(),
+            run,
+            #[cfg(feature = "cluster")]
+            asks: false,
+        }
+    }
+
+    /// Sends a command.
+    pub(crate) async fn send(&mut self, command: &Cmd) -> redis::RedisResult<Value> {
+        #[cfg(feature = "cluster")]
+        if self.asks {
+            let mut asking = redis::pipe();
+            asking.cmd("ASKING").add_command(command.clone());
+            let answers = self.connection.send_packed_commands(&asking, 1, 1).await?;
+            return answers.into_iter().next().unwrap_or(Value::Nil).extract_error();
+        }
+        send(&mut self.connection, command).await
     }
 
     /// Calls a script, which is loaded if the server does not know it.
@@ -103,11 +153,11 @@ impl ConnectionHandle {
         args: &[Arg<'_>],
     ) -> redis::RedisResult<Value> {
         let call = scripts.call(self.form, script, keys, args);
-        match send(&mut self.connection, &call).await {
+        match self.send(&call).await {
             Err(error) if is_unknown_script(&error) => {
                 let load = scripts.load(self.form, script);
                 let loaded = send(&mut self.connection, &load).await;
-                match send(&mut self.connection, &call).await {
+                match self.send(&call).await {
                     // Somebody else may have loaded it at the same time.
                     Err(error) if is_unknown_script(&error) => loaded.and(Err(error)),
                     answer => answer,

@@ -2,31 +2,40 @@
 
 pub(crate) mod dialer;
 pub(crate) mod handle;
+pub(crate) mod probe;
 pub(crate) mod supervised;
 pub(crate) mod supervisor;
 
 use std::pin::pin;
 use std::sync::Arc;
+#[cfg(feature = "cluster")]
+use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lock_core::{Error, Operation, Result, Timestamp};
-use redis::{Client, Cmd, Value};
+use redis::{Cmd, Value};
+#[cfg(feature = "cluster")]
+use tokio::sync::Notify;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::RedisConfig;
-use crate::connection::dialer::{Connect, Dialer};
-use crate::connection::handle::{
-    ConnectionHandle, ConnectionHealth, ConnectionSlot, is_over, send,
-};
+use crate::connection::dialer::{Connect, Dialer, Pushes};
+use crate::connection::handle::{ConnectionHandle, ConnectionHealth, ConnectionSlot, is_over};
 use crate::connection::supervised::Supervised;
 use crate::connection::supervisor::ConnectionSupervisor;
 use crate::error;
 use crate::keyspace::Keyspace;
 use crate::notify::Mailboxes;
+use crate::replicas::ReplicaCounter;
 use crate::reply;
 use crate::script::{Arg, Script, Scripts};
+use crate::topology::Endpoint;
+#[cfg(feature = "cluster")]
+use crate::topology::cluster::{Address, Cluster};
+#[cfg(feature = "cluster")]
+use crate::topology::cluster_view::Redirect;
 
 /// Maximum number of operations that are on their way at once. The others wait for their turn, and
 /// their time does not run as long as operations are answered.
@@ -34,6 +43,41 @@ const TURNS: usize = 512;
 
 /// Fraction of the time-out after which the connection is probed.
 const DOUBTED_AFTER: u32 = 4;
+
+/// The keyspaces that a new connection enters.
+#[derive(Clone, Debug)]
+pub(crate) enum Places {
+    One(Arc<Keyspace>),
+    /// Those of the shards that a node of a cluster has.
+    #[cfg(feature = "cluster")]
+    OfNode(Weak<Cluster>, Address),
+}
+
+/// The failure of a command that was sent.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// Where the server says that the command belongs, if it says so.
+    #[cfg(feature = "cluster")]
+    pub(crate) redirect: Option<Redirect>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            #[cfg(feature = "cluster")]
+            redirect: None,
+        }
+    }
+}
+
+impl Failure {
+    fn with_server(mut self, server: &Arc<str>) -> Self {
+        self.error = self.error.with_server(Arc::clone(server));
+        self
+    }
+}
 
 /// Connection of a store, closed on drop.
 #[derive(Debug)]
@@ -45,6 +89,8 @@ pub(crate) struct Connection {
     turns: Arc<Semaphore>,
     /// Number of answers so far.
     answers: AtomicU64,
+    /// Counts replicas, where grants wait for them.
+    counter: Option<ReplicaCounter>,
     _supervisor: Supervised,
 }
 
@@ -63,30 +109,90 @@ impl Drop for SentCommand<'_> {
 }
 
 impl Connection {
+    /// Starts the supervisor, which begins to connect.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn begin(
+        dialer: Dialer,
+        places: Places,
+        mailboxes: Arc<Mailboxes>,
+        scripts: Scripts,
+        changed: Arc<Notify>,
+    ) -> Self {
+        let config = dialer.config.clone();
+        let Places::OfNode(_, (host, port)) = &places else { unreachable!("a node") };
+        let server = format!("{host}:{port}").into();
+        let slot = Arc::new(ConnectionSlot::new(server, scripts, Some(changed)));
+        let supervisor = ConnectionSupervisor { dialer, places, mailboxes, slot };
+        Self::keep(supervisor, &config, None)
+    }
+
     /// Connects and starts the supervisor.
     pub(crate) async fn open(
-        client: Client,
+        endpoint: Endpoint,
         config: &RedisConfig,
         keyspace: Arc<Keyspace>,
         mailboxes: Arc<Mailboxes>,
         scripts: Scripts,
     ) -> Result<Self> {
-        let slot = Arc::new(ConnectionSlot::new(config.address(), scripts));
+        let slot = Arc::new(ConnectionSlot::new(config.address(), scripts, None));
         let mut supervisor = ConnectionSupervisor {
-            dialer: Dialer::new(client, config.clone()),
-            keyspace,
-            mailboxes: Arc::clone(&mailboxes),
+            dialer: Dialer::new(endpoint, config.clone()),
+            places: Places::One(Arc::clone(&keyspace)),
+            mailboxes,
             slot: Arc::clone(&slot),
         };
         let (handle, pushes) = supervisor.connect().await?;
-        supervisor.probe(&handle).await?;
+        probe::probe(&handle, &slot.scripts, &keyspace, config).await?;
         slot.up(handle.clone());
-        let mut first = Some((handle, pushes));
+        Ok(Self::keep(supervisor, config, Some((handle, pushes))))
+    }
+
+    fn keep(
+        supervisor: ConnectionSupervisor,
+        config: &RedisConfig,
+        mut first: Option<(ConnectionHandle, Pushes)>,
+    ) -> Self {
+        let (slot, mailboxes) = (Arc::clone(&supervisor.slot), Arc::clone(&supervisor.mailboxes));
+        let counter = (config.min_replicas > 0)
+            .then(|| ReplicaCounter::start(supervisor.dialer.another(), config.min_replicas));
         let supervisor =
             Supervised::spawn("connection", move || supervisor.clone().run(first.take()));
         let turns = Arc::new(Semaphore::new(TURNS));
         let (timeout, answers) = (config.timeout, AtomicU64::new(0));
-        Ok(Self { slot, mailboxes, timeout, turns, answers, _supervisor: supervisor })
+        Self { slot, mailboxes, timeout, turns, answers, counter, _supervisor: supervisor }
+    }
+
+    /// Returns `true` if this is the connection that there is.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn is_current(&self, handle: &ConnectionHandle) -> bool {
+        self.slot.open().is_some_and(|open| Arc::ptr_eq(&open.health, &handle.health))
+    }
+
+    /// The run of the server, if it is reached.
+    pub(crate) fn run_of_server(&self) -> Option<Arc<str>> {
+        self.slot.open().map(|handle| handle.run)
+    }
+
+    /// Counts replicas, where grants wait for them.
+    pub(crate) const fn counter(&self) -> Option<&ReplicaCounter> {
+        self.counter.as_ref()
+    }
+
+    /// The connection itself, if there is one.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn open_handle(&self) -> Option<ConnectionHandle> {
+        self.slot.open()
+    }
+
+    /// Fails unless the user may do all that is ever done.
+    #[cfg(feature = "cluster")]
+    pub(crate) async fn probe(
+        &self,
+        handle: &ConnectionHandle,
+        keyspace: &Keyspace,
+        config: &RedisConfig,
+    ) -> Result<()> {
+        probe::probe(handle, &self.slot.scripts, keyspace, config).await
     }
 
     /// Runs a script.
@@ -98,7 +204,9 @@ impl Connection {
         args: &[Arg<'_>],
     ) -> Result<Value> {
         let scripts = &self.slot.scripts;
-        self.within(operation, async |handle| handle.call(scripts, script, keys, args).await).await
+        let call =
+            async |handle: &mut ConnectionHandle| handle.call(scripts, script, keys, args).await;
+        self.within(operation, call).await.map_err(|failure| failure.error)
     }
 
     /// The present time of the store.
@@ -119,7 +227,8 @@ impl Connection {
 
     /// Runs a command.
     pub(crate) async fn command(&self, operation: Operation, command: &Cmd) -> Result<Value> {
-        self.within(operation, async |handle| send(&mut handle.connection, command).await).await
+        let send = async |handle: &mut ConnectionHandle| handle.send(command).await;
+        self.within(operation, send).await.map_err(|failure| failure.error)
     }
 
     /// Does something on the connection, in time, and watches whether it answers.
@@ -127,16 +236,16 @@ impl Connection {
         &self,
         operation: Operation,
         send: impl AsyncFnOnce(&mut ConnectionHandle) -> redis::RedisResult<Value>,
-    ) -> Result<Value> {
+    ) -> Result<Value, Failure> {
         let done = self.attempt(operation, send).await;
-        done.map_err(|error| error.with_server(Arc::clone(&self.slot.server)))
+        done.map_err(|failure| failure.with_server(&self.slot.server))
     }
 
     async fn attempt(
         &self,
         operation: Operation,
         send: impl AsyncFnOnce(&mut ConnectionHandle) -> redis::RedisResult<Value>,
-    ) -> Result<Value> {
+    ) -> Result<Value, Failure> {
         let unreachable = || self.unreachable(operation);
         let _turn = self.turn().await.ok_or_else(unreachable)?;
         let deadline = Instant::now() + self.timeout;
@@ -158,12 +267,26 @@ impl Connection {
         script: &'static Script,
         keys: &[impl AsRef<str>],
         args: &[Arg<'_>],
-    ) -> Result<Value> {
+    ) -> Result<Value, Failure> {
         let scripts = &self.slot.scripts;
         let call =
             async |handle: &mut ConnectionHandle| handle.call(scripts, script, keys, args).await;
         let done = self.on(handle, deadline, operation, call).await;
-        done.map_err(|error| error.with_server(Arc::clone(&self.slot.server)))
+        done.map_err(|failure| failure.with_server(&self.slot.server))
+    }
+
+    /// Runs a command on a connection in the turn that the caller has.
+    #[cfg(feature = "cluster")]
+    pub(crate) async fn command_on(
+        &self,
+        handle: ConnectionHandle,
+        deadline: Instant,
+        operation: Operation,
+        command: &Cmd,
+    ) -> Result<Value, Failure> {
+        let send = async |handle: &mut ConnectionHandle| handle.send(command).await;
+        let done = self.on(handle, deadline, operation, send).await;
+        done.map_err(|failure| failure.with_server(&self.slot.server))
     }
 
     /// The error of an operation that is not sent, as the server is not reached.
@@ -189,8 +312,10 @@ impl Connection {
         deadline: Instant,
         operation: Operation,
         send: impl AsyncFnOnce(&mut ConnectionHandle) -> redis::RedisResult<Value>,
-    ) -> Result<Value> {
+    ) -> Result<Value, Failure> {
         let health = Arc::clone(&handle.health);
+        #[cfg(feature = "cluster")]
+        let server = Arc::clone(&handle.address);
         let mut sent = SentCommand { health: &health, is_answered: false };
         let mut call = pin!(send(&mut handle));
         let early = deadline.min(Instant::now() + self.timeout / DOUBTED_AFTER);
@@ -214,10 +339,14 @@ impl Connection {
                     if error::is_token_missing(&error) {
                         self.mailboxes.tell_missed();
                     }
-                    error::failed(operation, &error)
+                    Failure {
+                        error: error::failed(operation, &error),
+                        #[cfg(feature = "cluster")]
+                        redirect: Redirect::read(&error, &server),
+                    }
                 })
             }
-            Err(_) => Err(self.no_answer(operation)),
+            Err(_) => Err(self.no_answer(operation).into()),
         }
     }
 

@@ -1,14 +1,15 @@
 //! Supervisor of the command connection.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lock_core::{MailboxId, Operation, Result};
-use redis::{Cmd, PushKind, RedisResult, ServerErrorKind, Value};
+use lock_core::Result;
+use redis::{PushKind, RedisResult, ServerErrorKind, Value};
 
+use crate::connection::Places;
 use crate::connection::dialer::{Backoff, Connect, Dialed, Dialer, Pushes, connect_failed, within};
 use crate::connection::handle::{ConnectionHandle, ConnectionSlot, is_over, send};
-use crate::error;
 use crate::keyspace::Keyspace;
 use crate::notify::Mailboxes;
 use crate::record::LAYOUT_VERSION;
@@ -17,14 +18,12 @@ use crate::telemetry;
 
 pub(crate) static CONNECT: Script =
     Script::short("connect", include_str!("../scripts/connect.lua"));
-pub(crate) static PROBE: Script =
-    Script::short("probe", include_str!("../scripts/probe.lua")).taking_memory();
 
 /// Supervisor of the command connection.
 #[derive(Clone)]
 pub(crate) struct ConnectionSupervisor {
     pub(crate) dialer: Dialer,
-    pub(crate) keyspace: Arc<Keyspace>,
+    pub(crate) places: Places,
     pub(crate) mailboxes: Arc<Mailboxes>,
     pub(crate) slot: Arc<ConnectionSlot>,
 }
@@ -38,7 +37,7 @@ impl ConnectionSupervisor {
             let was_made = made.is_some();
             if let Some((handle, pushes)) = made.take() {
                 let cause = self.broken(handle, pushes).await;
-                let server = self.dialer.config.server.addr();
+                let server = &self.slot.server;
                 tracing::warn!(%server, cause, "the connection is lost");
             }
             let (handle, pushes) = backoff.reconnect(&mut self).await;
@@ -55,12 +54,14 @@ impl ConnectionSupervisor {
     /// Waits until the connection is unusable, retires it, and returns the cause.
     async fn broken(&self, handle: ConnectionHandle, mut pushes: Pushes) -> Option<String> {
         let limit = self.dialer.config.timeout;
+        let mut left = pin!(self.dialer.left(&handle.address, handle.connection.clone()));
         loop {
             let cause = tokio::select! {
                 push = pushes.recv() => match push {
                     Some(push) if push.kind != PushKind::Disconnection => continue,
                     _ => None,
                 },
+                cause = &mut left => Some(cause),
                 () = handle.health.broken.notified() => return self.slot.cause(),
                 () = handle.health.doubted.notified() => tokio::select! {
                     answers = answers(handle.clone(), limit) => match answers {
@@ -77,83 +78,54 @@ impl ConnectionSupervisor {
 
     /// Makes a connection to a store that is there.
     async fn attempt(&mut self) -> Result<(ConnectionHandle, Pushes)> {
-        let Dialed { connection, pushes, has_functions } = self.dialer.dial().await?;
-        let mut handle = ConnectionHandle::new(connection, Form::Scripts);
+        let dialed = self.dialer.dial().await?;
+        let Dialed { connection, pushes, has_functions, address, run } = dialed;
+        let mut handle = ConnectionHandle::new(connection, Form::Scripts, &address, run);
         if has_functions && may_load_functions(&mut handle).await {
             handle.form = Form::Functions;
         }
-        let mut entered = self.enter(&mut handle).await;
-        if handle.form == Form::Functions && entered.as_ref().is_err_and(is_forbidden) {
-            handle.form = Form::Scripts;
-            entered = self.enter(&mut handle).await;
+        for keyspace in self.places() {
+            self.enter(&mut handle, &keyspace).await?;
         }
         tracing::debug!(form = ?handle.form, "the commands are known");
-        match entered {
-            // A replica can be asked how it is, and may be the master soon.
-            Err(error) if is_read_only(&error) => {}
-            entered => drop(entered.map_err(|error| connect_failed(&error))?),
-        }
         Ok((handle, pushes))
     }
 
-    /// Finds the store as it should be, or begins it.
-    async fn enter(&self, handle: &mut ConnectionHandle) -> RedisResult<Value> {
-        let keys = [self.keyspace.token(), self.keyspace.layout()];
-        let channel = self.keyspace.store_channel();
+    /// The keyspaces that the server has.
+    fn places(&self) -> Vec<Arc<Keyspace>> {
+        match &self.places {
+            Places::One(keyspace) => vec![Arc::clone(keyspace)],
+            #[cfg(feature = "cluster")]
+            Places::OfNode(cluster, node) => {
+                cluster.upgrade().map(|cluster| cluster.keyspaces_of(node)).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Finds a shard as it should be, or begins it.
+    async fn enter(&self, handle: &mut ConnectionHandle, keyspace: &Keyspace) -> Result<()> {
+        let mut entered = self.call(handle, keyspace).await;
+        if handle.form == Form::Functions && entered.as_ref().is_err_and(is_forbidden) {
+            handle.form = Form::Scripts;
+            entered = self.call(handle, keyspace).await;
+        }
+        match entered {
+            // A replica can be asked how it is, and may be the master soon.
+            Err(error) if is_read_only(&error) && self.dialer.takes_replicas() => Ok(()),
+            // The slot is elsewhere by now, or the node serves none for a while: commands say so.
+            #[cfg(feature = "cluster")]
+            Err(error) if matches!(self.places, Places::OfNode(..)) && is_of_cluster(&error) => {
+                Ok(())
+            }
+            entered => entered.map(drop).map_err(|error| connect_failed(&error)),
+        }
+    }
+
+    async fn call(&self, handle: &mut ConnectionHandle, keyspace: &Keyspace) -> RedisResult<Value> {
+        let keys = [keyspace.token(), keyspace.layout()];
+        let channel = keyspace.store_channel();
         let args = [Arg::Text(LAYOUT_VERSION), Arg::Bytes(&channel)];
         handle.call(&self.slot.scripts, &CONNECT, &keys, &args).await
-    }
-
-    /// Finds out whether the user may do all that is ever done, and listen to a mailbox.
-    pub(crate) async fn probe(&self, handle: &ConnectionHandle) -> Result<()> {
-        let mut handle = handle.clone();
-        let channel = self.keyspace.channel(MailboxId::from_bits(0));
-        let (keys, args) = ([self.keyspace.probe()], [Arg::Bytes(&channel)]);
-        let limit = self.dialer.config.timeout;
-        let probed = tokio::time::timeout(limit, async {
-            handle.call(&self.slot.scripts, &PROBE, &keys, &args).await?;
-            let mut connection = handle.connection;
-            if handle.form == Form::Scripts {
-                // Later, one that the server has forgotten is loaded when it is called.
-                for load in self.slot.scripts.load_all() {
-                    send(&mut connection, &load).await?;
-                }
-            }
-            for command in self.commands() {
-                send(&mut connection, &command).await?;
-            }
-            connection.subscribe(&channel[..]).await?;
-            connection.unsubscribe(&channel[..]).await
-        });
-        match probed.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(connect_failed(&error)),
-            Err(_) => Err(error::no_answer(Operation::Connect, limit)),
-        }
-    }
-
-    /// The commands that are sent as they are, in a form that does nothing.
-    fn commands(&self) -> Vec<Cmd> {
-        let command = |words: &[&str]| {
-            let mut command = redis::cmd(words[0]);
-            command.arg(&words[1..]);
-            command
-        };
-        let (probe, waits) = (&*self.keyspace.probe(), &*self.keyspace.waits());
-        let states = self.keyspace.states("");
-        let mut commands = vec![
-            command(&["PING"]),
-            command(&["SCAN", "0", "MATCH", &states, "COUNT", "1"]),
-            command(&["ZRANGEBYLEX", waits, "[", "[", "LIMIT", "0", "1"]),
-            command(&["SET", probe, "", "NX", "PX", "1"]),
-        ];
-        if self.dialer.config.journal.is_some() {
-            let journal = &*self.keyspace.journal();
-            commands.push(command(&["XRANGE", journal, "+", "-", "COUNT", "1"]));
-            commands.push(command(&["XREVRANGE", journal, "-", "+", "COUNT", "1"]));
-            commands.push(command(&["XREAD", "COUNT", "1", "STREAMS", journal, "$"]));
-        }
-        commands
     }
 }
 
@@ -189,4 +161,17 @@ fn is_read_only(error: &redis::RedisError) -> bool {
 
 fn is_forbidden(error: &redis::RedisError) -> bool {
     error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoPerm)
+}
+
+/// Returns `true` if a node of a cluster does not serve the slot of a command.
+#[cfg(feature = "cluster")]
+fn is_of_cluster(error: &redis::RedisError) -> bool {
+    let kinds = [
+        ServerErrorKind::Moved,
+        ServerErrorKind::Ask,
+        ServerErrorKind::TryAgain,
+        ServerErrorKind::ClusterDown,
+        ServerErrorKind::MasterDown,
+    ];
+    kinds.iter().any(|kind| error.kind() == redis::ErrorKind::Server(*kind))
 }

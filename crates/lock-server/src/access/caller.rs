@@ -78,12 +78,17 @@ impl Caller {
     }
 
     pub(crate) fn covers(&self, key: &LockKey) -> bool {
+        self.covers_name(key.as_str())
+    }
+
+    /// The same for the name of something that is no lock.
+    pub(super) fn covers_name(&self, name: &str) -> bool {
         match self {
             Self::Anonymous => true,
             Self::Unknown => false,
             Self::Known(Known(entry)) => {
                 let mut prefixes = entry.prefixes.iter();
-                entry.prefixes.is_empty() || prefixes.any(|it| key.as_str().starts_with(it))
+                entry.prefixes.is_empty() || prefixes.any(|it| name.starts_with(it))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Who may do what: tokens of access, each with a role and the prefixes of its keys.
 
 mod caller;
+mod client;
 mod credentials;
 mod error;
 mod guard;
@@ -12,6 +13,7 @@ mod tokens;
 mod veil;
 mod waits;
 
+pub use client::AccessClient;
 pub use error::AccessError;
 pub use role::Role;
 pub use shared::Access;

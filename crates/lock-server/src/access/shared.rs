@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::http::HeaderMap;
 
 use super::seal::Seal;
-use super::{AccessTokens, Caller, credentials};
+use super::{AccessClient, AccessTokens, Caller, credentials};
 use crate::problem::Problem;
 
 /// Who is served: every client, or those with a token. Clones share it.
@@ -36,6 +36,18 @@ impl Access {
     pub fn replace(&self, tokens: AccessTokens) {
         let mut now = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         *now = Some(tokens.succeed(now.as_ref()));
+    }
+
+    /// The client of this secret, for a server of another protocol. Where there are no tokens, every
+    /// client is let in, whatever its secret; otherwise `None` for one without a valid token.
+    #[must_use]
+    pub fn client(&self, secret: Option<&[u8]>) -> Option<AccessClient> {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        let caller = match &*tokens {
+            None => Caller::anonymous(),
+            Some(tokens) => Caller::known(Arc::clone(tokens.find(secret?)?)),
+        };
+        Some(AccessClient::new(caller))
     }
 
     pub(crate) fn is_open(&self) -> bool {

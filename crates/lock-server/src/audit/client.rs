@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde::Serialize;
 
+use crate::AccessClient;
 use crate::access::Caller;
 
 /// The address of the other end of a connection.
@@ -23,6 +24,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A client of a server of another protocol.
+    pub(super) fn of(client: &AccessClient, peer: SocketAddr) -> Self {
+        Self { token: client.name().to_owned(), peer: Some(peer) }
+    }
+
     /// Name of its token; `None` where there are no tokens.
     pub(crate) fn token(&self) -> Option<&str> {
         Some(self.token.as_str()).filter(|token| *token != Caller::ANONYMOUS)

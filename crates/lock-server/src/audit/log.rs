@@ -2,15 +2,17 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use lock_core::{Clock, TokioClock};
+use lock_core::{Clock, Lease, TokioClock};
 use serde::Serialize;
 
-use super::Act;
+use super::{Act, Client};
+use crate::AccessClient;
 
 /// A file with a line of JSON for each forced act. Clones share it.
 ///
@@ -53,6 +55,21 @@ impl AuditLog {
         let file = open(&self.0.path)?;
         *self.0.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
         Ok(())
+    }
+
+    /// Records that a client of a server of another protocol ended a lease that may be of another, or
+    /// tried to: its `outcome` is `done`, `unknown` or `did_not_happen`.
+    pub fn lease_ended(
+        &self,
+        client: &AccessClient,
+        peer: SocketAddr,
+        act: &'static str,
+        lease: &Lease,
+        outcome: &'static str,
+    ) {
+        let mut act = Act::new(Client::of(client, peer), act, lease.key.clone());
+        act.lease(lease);
+        self.write(&act.outcome(outcome));
     }
 
     /// Writes a line. A failure is logged: the act has happened.

@@ -18,6 +18,9 @@ use std::path::Path;
 pub struct ServerConfig {
     lines: Vec<(String, String)>,
     is_durable: bool,
+    is_sentinel: bool,
+    is_in_cluster: bool,
+    pub(super) is_tls: bool,
 }
 
 impl ServerConfig {
@@ -44,6 +47,28 @@ impl ServerConfig {
         self
     }
 
+    /// Makes the server a sentinel.
+    #[must_use]
+    pub(crate) fn sentinel(mut self) -> Self {
+        self.is_sentinel = true;
+        self
+    }
+
+    /// Makes the server a node of a cluster, whose bus is at the port 10,000 above its own.
+    #[must_use]
+    pub(crate) fn in_cluster(mut self) -> Self {
+        self.is_in_cluster = true;
+        self
+    }
+
+    pub(super) const fn is_sentinel(&self) -> bool {
+        self.is_sentinel
+    }
+
+    pub(super) const fn is_in_cluster(&self) -> bool {
+        self.is_in_cluster
+    }
+
     /// The password of the ordinary user.
     pub(super) fn password(&self) -> Option<&str> {
         let mut lines = self.lines.iter().rev();
@@ -52,14 +77,22 @@ impl ServerConfig {
 
     /// The text of the configuration file.
     pub(super) fn render(&self, port: u16, socket: &Path, folder: &Path) -> String {
+        let ports = match self.is_tls {
+            true => format!("port 0\ntls-port {port}"),
+            false => format!("port {port}"),
+        };
         let mut text = format!(
-            "bind 127.0.0.1\nport {port}\nunixsocket \"{}\"\ndir \"{}\"\nsave \"\"\n",
+            "bind 127.0.0.1\n{ports}\nunixsocket \"{}\"\ndir \"{}\"\nsave \"\"\n",
             socket.display(),
             folder.display(),
         );
         if self.is_durable {
             // Rewriting would leave a child that outlives a killed server.
             text += "appendonly yes\nappendfsync always\nauto-aof-rewrite-percentage 0\n";
+        }
+        if self.is_in_cluster {
+            text += "cluster-enabled yes\n";
+            text += if self.is_tls { "tls-cluster yes\n" } else { "" };
         }
         for (name, value) in &self.lines {
             let value = if value.is_empty() { "\"\"" } else { value };

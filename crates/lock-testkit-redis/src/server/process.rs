@@ -28,9 +28,10 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts the server with this configuration; what it says goes to the file `log`.
-    pub(super) fn start(folder: &Path, config: &Path) -> io::Result<Self> {
+    pub(super) fn start(folder: &Path, config: &Path, is_sentinel: bool) -> io::Result<Self> {
         let mut launch = Command::new("sh");
         launch.args(["-c", LAUNCH]).arg(folder).arg(binary()?).arg(config);
+        launch.args(is_sentinel.then_some("--sentinel"));
         launch.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         Ok(Self { child: launch.spawn()? })
     }

@@ -5,7 +5,42 @@ use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-use super::RedisServer;
+use super::{RedisServer, ServerConfig};
+
+/// An authority and a certificate, in files, of servers that are reached by TLS alone.
+#[derive(Debug)]
+pub struct Authority {
+    folder: tempfile::TempDir,
+    /// The certificate of the authority, as PEM.
+    pub pem: String,
+}
+
+impl Authority {
+    /// Makes an authority that vouches for `localhost` and 127.0.0.1.
+    #[must_use]
+    pub fn create() -> Self {
+        let certificates = certificates().expect("certificates are made");
+        let folder = tempfile::tempdir().expect("a folder is made");
+        file(folder.path(), "server.pem", &certificates.server);
+        file(folder.path(), "server.key", &certificates.key);
+        file(folder.path(), "authority.pem", &certificates.authority);
+        Self { folder, pem: certificates.authority }
+    }
+}
+
+impl ServerConfig {
+    /// Makes the server speak TLS alone, to clients and to other servers, but for its unix socket.
+    #[must_use]
+    pub fn over_tls(mut self, authority: &Authority) -> Self {
+        self.is_tls = true;
+        let file = |name| authority.folder.path().join(name).display().to_string();
+        self.with("tls-auth-clients", "no")
+            .with("tls-replication", "yes")
+            .with("tls-cert-file", &file("server.pem"))
+            .with("tls-key-file", &file("server.key"))
+            .with("tls-ca-cert-file", &file("authority.pem"))
+    }
+}
 
 /// TLS access to a server.
 #[derive(Clone, Debug)]
@@ -33,7 +68,7 @@ fn certificates() -> Result<Certificates, rcgen::Error> {
     let certificate = authority.self_signed(&key)?.pem();
     let issuer = Issuer::new(authority, key);
     let key = KeyPair::generate()?;
-    let mut server = CertificateParams::new(vec!["localhost".to_owned()])?;
+    let mut server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
     server.distinguished_name.push(DnType::CommonName, "server");
     let signed = server.signed_by(&key, &issuer)?;
     Ok(Certificates { authority: certificate, server: signed.pem(), key: key.serialize_pem() })

@@ -53,6 +53,8 @@ pub(super) struct Verdict {
     pub(super) findings: Vec<Finding>,
     /// The longest time that a free key was not taken by a living waiter.
     pub(super) longest_stall: Moment,
+    /// The number of leases beside another that the store had lost with its data.
+    pub(super) excused: usize,
     /// The number of times that a key was free while somebody waited, without an excuse. A notice
     /// that arrives before the answer to the release leaves no time in between.
     pub(super) times_free: usize,
@@ -73,7 +75,7 @@ pub(super) fn check(history: &History) -> Verdict {
         findings.push(Finding::new(Broken::Failure, 0, failure.clone()));
     }
     for requests in by_key.values() {
-        overlaps(requests, &history.wipes, &mut verdict.findings);
+        overlaps(requests, &history.wipes, &mut verdict);
         tokens(requests, &history.wipes, &mut verdict.findings);
         overtaking(requests, &mut verdict.findings);
         stall::check(requests, history, &mut verdict);
@@ -94,14 +96,24 @@ fn show(request: &Request) -> String {
 
 /// No two holders believe at once in leases that exclude each other, whatever happened to them,
 /// unless the store lost its data in between.
-fn overlaps(requests: &[Request], wipes: &[Moment], findings: &mut Vec<Finding>) {
+fn overlaps(requests: &[Request], wipes: &[Moment], verdict: &mut Verdict) {
     let mut beliefs: Vec<_> = requests.iter().filter_map(|it| Some((it.belief()?, it))).collect();
     beliefs.sort_unstable_by_key(|(span, _)| *span);
     let mut alive: Vec<((Moment, Moment), &Request)> = Vec::new();
     for (span, request) in beliefs {
         alive.retain(|(other, _)| other.1 > span.0);
-        let others = alive.iter().filter(|(other, _)| !is_wiped(wipes, other.0, span.0));
-        let others: Vec<_> = others.collect();
+        let is_lost = |other: &&((Moment, Moment), &Request)| is_wiped(wipes, other.0.0, span.0);
+        let (lost, others): (Vec<_>, Vec<_>) = alive.iter().partition(is_lost);
+        for (_, holder) in lost {
+            verdict.excused += usize::from(span.0 < span.1);
+            // The resource refuses the one that the store forgot.
+            if let (Some(first), Some(second)) = (holder.granted, request.granted)
+                && second.token <= first.token
+            {
+                let detail = format!("{} came before {}", show(holder), show(request));
+                verdict.findings.push(Finding::new(Broken::TokenOrder, span.0, detail));
+            }
+        }
         let differs = others.iter().find(|(_, it)| it.permits != request.permits);
         let is_full = others.len() >= request.permits.max(1) as usize;
         if let Some((other, holder)) =
@@ -117,7 +129,7 @@ fn overlaps(requests: &[Request], wipes: &[Moment], findings: &mut Vec<Finding>)
                 span.0,
                 span.1
             );
-            findings.push(Finding::new(Broken::Overlap, span.0, detail));
+            verdict.findings.push(Finding::new(Broken::Overlap, span.0, detail));
         }
         alive.push((span, request));
     }

@@ -114,7 +114,7 @@ impl Soak {
         // Another round only where most of it is in time.
         while sum.rounds == 0 || start.elapsed() + longest / 2 <= self.time {
             let round = Instant::now();
-            sum.add(&Round::run::<T>(Plan::of(seed, T::TROUBLES)).await);
+            sum.add(&Round::run::<T>(Plan::of(seed, T::TROUBLES, T::SIZE)).await);
             longest = longest.max(round.elapsed());
             seed = seed.wrapping_add(1);
         }
@@ -186,10 +186,11 @@ impl fmt::Display for Round {
         let percentile = |percent| waits.get(waits.len() * percent / 100).copied().unwrap_or(0);
         write!(
             f,
-            "{} of {} requests granted, wait p50 {:.1} ms and p99 {:.1} ms, a key was free {} \
+            "{} of {} requests granted, {} of them beside another after a failover, wait p50 {:.1} ms and p99 {:.1} ms, a key was free {} \
              times, for at most {:.1} ms",
             waits.len(),
             self.requests.len(),
+            self.verdict.excused,
             percentile(50) as f64 / 1e3,
             percentile(99) as f64 / 1e3,
             self.verdict.times_free,
@@ -208,6 +209,8 @@ struct Sum {
     /// The number of times that a key was free while somebody waited, without an excuse.
     times_free: usize,
     longest_stall: Moment,
+    /// The number of leases beside another that a failover lost.
+    excused: usize,
     findings: BTreeMap<Broken, usize>,
 }
 
@@ -221,6 +224,7 @@ impl Sum {
         }
         self.longest_stall = self.longest_stall.max(round.verdict.longest_stall);
         self.times_free += round.verdict.times_free;
+        self.excused += round.verdict.excused;
         for finding in &round.verdict.findings {
             *self.findings.entry(finding.broken).or_default() += 1;
         }
@@ -229,11 +233,23 @@ impl Sum {
 
 impl fmt::Display for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rounds, requests, granted, faults, times_free, longest_stall, findings } = self;
+        let Self {
+            rounds,
+            requests,
+            granted,
+            faults,
+            times_free,
+            longest_stall,
+            excused,
+            findings,
+        } = self;
         let faults: Vec<_> =
             faults.iter().map(|(fault, count)| format!("{count} {fault}")).collect();
         let (faults, free) = (faults.join(", "), *longest_stall as f64 / 1e3);
-        write!(f, "{rounds} rounds, {requests} requests, {granted} granted; {faults}; ")?;
+        write!(
+            f,
+            "{rounds} rounds, {requests} requests, {granted} granted, {excused} beside another after a loss of data; {faults}; "
+        )?;
         write!(
             f,
             "a key was free {times_free} times while somebody waited, for at most {free:.1} ms; "

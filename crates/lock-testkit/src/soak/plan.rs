@@ -55,9 +55,10 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The round of this seed, on a store that can bring these troubles.
-    pub(super) fn of(seed: u64, troubles: &[Trouble]) -> Self {
+    pub(super) fn of(seed: u64, troubles: &[Trouble], size: Option<(usize, usize)>) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let processes = rng.random_range(2..=8);
+        let processes = size.map_or(processes, |(processes, _)| processes);
         let millis = |rng: &mut StdRng, from: u64, to| rng.random_range(from..=to) * 1_000;
         let mut plan = Self {
             seed,
@@ -75,6 +76,7 @@ impl Plan {
             blows: Vec::new(),
             is_planted: false,
         };
+        plan.tasks = size.map_or(plan.tasks, |(_, tasks)| tasks);
         let mut left = SPAN.saturating_sub(CALM);
         let mut after = CALM;
         loop {
@@ -88,7 +90,7 @@ impl Plan {
 
     /// A short round without faults, whose workers lose notices that arrive too early.
     pub(super) fn planted(seed: u64) -> Self {
-        let calm = Self::of(seed, &[]);
+        let calm = Self::of(seed, &[], None);
         let span = Duration::from_secs(2);
         Self { blows: Vec::new(), keys: 1, tasks: 1, span, is_planted: true, ..calm }
     }
@@ -153,7 +155,7 @@ mod tests {
     fn seeds_draw_every_fault_within_the_time() {
         let mut faults = std::collections::BTreeSet::new();
         for seed in 0..200 {
-            let plan = Plan::of(seed, &Trouble::OF_SERVERS);
+            let plan = Plan::of(seed, &Trouble::OF_SERVERS, None);
             assert!((2..=8).contains(&plan.processes) && (1..=20).contains(&plan.tasks));
             assert!((1..=5).contains(&plan.keys) && !plan.blows.is_empty());
             let took: Duration = plan.blows.iter().map(|blow| blow.after + blow.span).sum();

@@ -119,7 +119,8 @@ impl<T: Target> Round<'_, T> {
             }
             Fault::Trouble(trouble) => {
                 self.target.inflict(trouble, blow.slot, blow.span).await;
-                if trouble == Trouble::Restart && !self.plan.is_durable {
+                let is_wiped = trouble == Trouble::Restart && !self.plan.is_durable;
+                if is_wiped || trouble.loses_grants() {
                     self.wipes.push(from);
                 }
                 let worker = (!trouble.is_of_all()).then_some(number);

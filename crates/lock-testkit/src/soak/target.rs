@@ -29,6 +29,12 @@ pub enum Trouble {
     Slow,
     /// Another program keeps all users of the store from writing.
     Locked,
+    /// The server that grants is killed, and one of its replicas takes its place.
+    Failover,
+    /// The same, of a server that hangs and goes on when it was replaced.
+    Hang,
+    /// A part of the keys moves to another server.
+    Reshard,
 }
 
 impl Trouble {
@@ -48,12 +54,34 @@ impl Trouble {
 
     /// Returns `true` if it affects all processes, not one.
     pub(super) const fn is_of_all(self) -> bool {
-        matches!(self, Self::Restart | Self::HangUp | Self::Locked)
+        matches!(
+            self,
+            Self::Restart
+                | Self::HangUp
+                | Self::Locked
+                | Self::Failover
+                | Self::Hang
+                | Self::Reshard
+        )
     }
 
     /// Returns `true` if it has no duration.
     pub(super) const fn is_instant(self) -> bool {
-        matches!(self, Self::Restart | Self::HangUp | Self::Cut | Self::HalfOpen)
+        matches!(
+            self,
+            Self::Restart
+                | Self::HangUp
+                | Self::Cut
+                | Self::HalfOpen
+                | Self::Failover
+                | Self::Hang
+                | Self::Reshard
+        )
+    }
+
+    /// Returns `true` if the last grants may be lost with it, where the store has replicas.
+    pub(super) const fn loses_grants(self) -> bool {
+        matches!(self, Self::Failover | Self::Hang)
     }
 
     /// The time after its end in which a process may still miss notices: it must detect the loss
@@ -64,6 +92,8 @@ impl Trouble {
             Self::HalfOpen => 12_000,
             // Notices that were sent have arrived, and are read immediately.
             Self::Slow | Self::Locked => 100,
+            // Links between servers must be made again.
+            Self::Failover | Self::Hang => 4_000,
             _ => 2_500,
         })
     }
@@ -81,6 +111,9 @@ impl fmt::Display for Trouble {
             Self::LoseReply => "lost reply",
             Self::Slow => "slow line",
             Self::Locked => "locked file",
+            Self::Failover => "failover",
+            Self::Hang => "hang",
+            Self::Reshard => "reshard",
         })
     }
 }
@@ -90,6 +123,8 @@ impl fmt::Display for Trouble {
 pub trait Target: Sized + Send + Sync + 'static {
     /// The troubles that the store can [inflict](Self::inflict).
     const TROUBLES: &'static [Trouble];
+    /// The number of processes and of tasks of each in every round; `None` draws them from the seed.
+    const SIZE: Option<(usize, usize)>;
 
     /// Starts an empty store for a round, with a line of its own for each process, and with or
     /// without durability over a restart.

@@ -15,8 +15,17 @@ use lock_testkit_redis::proxy::Proxy;
 use lock_testkit_redis::server::{RedisServer, ServerConfig};
 use tokio::time::sleep;
 
+mod topologies;
+
+/// The variable that names the servers: `sentinel` or `cluster`, or one where it is not set.
+const TOPOLOGY: &str = "LOCK_SOAK_TOPOLOGY";
+
 fn main() -> ExitCode {
-    soak::main::<Redis>()
+    match std::env::var(TOPOLOGY).as_deref() {
+        Ok("sentinel") => soak::main::<topologies::Sentinel>(),
+        Ok("cluster") => soak::main::<topologies::Cluster>(),
+        _ => soak::main::<Redis>(),
+    }
 }
 
 /// A server, and a proxy for each process.
@@ -28,6 +37,7 @@ struct Redis {
 #[async_trait]
 impl Target for Redis {
     const TROUBLES: &'static [Trouble] = &Trouble::OF_SERVERS;
+    const SIZE: Option<(usize, usize)> = None;
 
     async fn start(lines: usize, is_durable: bool) -> Self {
         let config = ServerConfig::new();
@@ -92,16 +102,7 @@ impl Target for Redis {
 
     async fn leftovers(&self, keys: &[LockKey]) -> Vec<String> {
         let store = Self::connect(&self.direct_url()).await.expect("the server answers");
-        for key in keys {
-            // Expired leases are dropped at the next turn.
-            let owner = OwnerId::parse("cleaner").expect("a valid owner");
-            let request = AcquireRequest::new(RequestId::random(), key.clone(), owner);
-            let answer = store.acquire(&request).await.expect("the server answers");
-            if let Acquisition::Granted(lease) = answer.value {
-                let released = store.release(&ReleaseRequest::new(lease.name())).await;
-                let _ = released.expect("the server answers");
-            }
-        }
+        take_all(&*store, keys).await;
         let names = self.server.command(&["KEYS", "*"]).await;
         let size = self.server.command(&["DBSIZE"]).await;
         let names: BTreeSet<&str> = names.lines().collect();
@@ -111,6 +112,19 @@ impl Target for Redis {
             return vec![format!("DBSIZE is {size:?}, and there are {names:?}")];
         }
         left.into_iter().map(|name| (*name).to_owned()).collect()
+    }
+}
+
+/// Takes and releases each key: expired leases are dropped at the next turn.
+async fn take_all(store: &dyn LockStore, keys: &[LockKey]) {
+    for key in keys {
+        let owner = OwnerId::parse("cleaner").expect("a valid owner");
+        let request = AcquireRequest::new(RequestId::random(), key.clone(), owner);
+        // A server that just became the master may not answer yet; the caller looks again.
+        let Ok(answer) = store.acquire(&request).await else { continue };
+        if let Acquisition::Granted(lease) = answer.value {
+            drop(store.release(&ReleaseRequest::new(lease.name())).await);
+        }
     }
 }
 
