@@ -10,6 +10,7 @@ use lock_core::{
 };
 use lock_memory::MemoryBackend;
 use tokio::runtime::Builder;
+use tokio::time::Instant;
 
 /// Commands of a pair.
 const COMMANDS: u64 = 2;
@@ -36,7 +37,7 @@ fn bench(criterion: &mut Criterion, name: &str, store: impl LockBackend) {
     group.bench_function(name, |bencher| {
         bencher.iter_custom(|iters| {
             runtime.block_on(async {
-                let start = std::time::Instant::now();
+                let start = Instant::now();
                 for _ in 0..iters {
                     let request =
                         AcquireRequest::new(RequestId::random(), key.clone(), owner.clone());
