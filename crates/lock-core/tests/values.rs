@@ -172,6 +172,7 @@ fn debug_output_has_no_metadata() {
         metadata: {
             "clone_url",
         },
+        replicas: None,
     }
     "#);
 }
