@@ -12,8 +12,8 @@ const SECONDS: &str = "5";
 /// Runs the seeds that `args` tell: `--seed S`, `--seeds N`, `--seconds T`.
 pub(crate) fn run(sh: &Sh, args: &[String]) -> Result<()> {
     // With all features of all packages, as the tests are built: so nothing is built twice.
-    let program = ["run", "--quiet", "--all-features", "--example", "simulate", "--"];
-    Ok(sh.cargo(&program).args(args).run()?)
+    let program = ["run", "--quiet", "--all-features", "--example", "simulate"];
+    Ok(sh.cargo(&program).arg("--").args(args).run()?)
 }
 
 /// Runs fixed seeds, which decide, and then seeds that were never run before: one of those that
