@@ -42,12 +42,13 @@ pub struct LockGuard {
     pub(super) answer_outstanding: bool,
     /// Head start of its request.
     head_start: HeadStart,
-    /// What it shares with other guards of its session.
-    reentry: Option<Reentry>,
+    /// What it shares with other guards of its session. Boxed, as what follows, since guards are moved
+    /// often and few have it.
+    reentry: Option<Box<Reentry>>,
     /// Among what its session holds.
     _counted: Option<Counted>,
     /// Among what its session releases, from before it leaves the other guards of the lease.
-    departing: Option<Counted>,
+    departing: Option<Box<Counted>>,
 }
 
 impl LockGuard {
@@ -84,7 +85,7 @@ impl LockGuard {
     }
 
     /// Another guard of a lease that its session shares.
-    pub(super) fn again(shared: Arc<Shared>, lease: SharedLease, reentry: Reentry) -> Self {
+    pub(super) fn again(shared: Arc<Shared>, lease: SharedLease, reentry: Box<Reentry>) -> Self {
         let counted = shared.sessions.hold(lease.validity.lease());
         shared.meters.holds();
         let mut guard = Self::of(shared, lease.validity, counted);
@@ -94,7 +95,7 @@ impl LockGuard {
     }
 
     /// The same guard, whose lease other guards of its session may share.
-    pub(super) fn offered(mut self, mut reentry: Reentry) -> Self {
+    pub(super) fn offered(mut self, mut reentry: Box<Reentry>) -> Self {
         let validity = Arc::clone(&self.validity);
         let answer_outstanding = self.answer_outstanding;
         reentry.offer(SharedLease { validity, answer_outstanding });
@@ -126,7 +127,7 @@ impl LockGuard {
     }
 
     /// Leaves what the lease shared to another guard.
-    pub(super) const fn take_reentry(&mut self) -> Option<Reentry> {
+    pub(super) const fn take_reentry(&mut self) -> Option<Box<Reentry>> {
         self.reentry.take()
     }
 
@@ -290,7 +291,7 @@ impl LockGuard {
         let shared = &self.shared;
         // Counted before the guard no longer is, until it is released or handed to the background.
         let _tracker = TrackerToken::new(shared);
-        self.departing = shared.sessions.depart_with(self.validity.lease());
+        self.departing = shared.sessions.depart_with(self.validity.lease()).map(Box::new);
         if self.reentry.as_mut().is_some_and(|reentry| !reentry.leave(&self.validity)) {
             // The other guards of the session hold on.
             self.is_held = false;
@@ -343,7 +344,8 @@ impl Drop for LockGuard {
             return;
         }
         if self.departing.is_none() {
-            self.departing = self.shared.sessions.depart_with(self.validity.lease());
+            let departing = self.shared.sessions.depart_with(self.validity.lease());
+            self.departing = departing.map(Box::new);
         }
         if self.reentry.as_mut().is_some_and(|reentry| !reentry.leave(&self.validity)) {
             return;

@@ -40,7 +40,7 @@ struct State {
     renewed_at: Option<Instant>,
     lost: Option<LossReason>,
     /// The last request to release the key.
-    wanted: Option<Wanted>,
+    wanted: Option<Box<Wanted>>,
     /// `true` while an upgrade is under way, whose grant ends the lease.
     gives_way: bool,
 }
@@ -125,13 +125,13 @@ impl LeaseValidity {
 
     /// Notes that somebody wants the key.
     pub(super) fn want(&self, wanted: Wanted) {
-        self.state().wanted = Some(wanted);
+        self.state().wanted = Some(Box::new(wanted));
         self.changed.notify_waiters();
     }
 
     /// Who wants the key at the time `now`, as far as it was asked for.
     pub(super) fn wanted(&self, now: Instant) -> Option<Wanted> {
-        let wanted = self.state().wanted.clone();
+        let wanted = self.state().wanted.as_deref().cloned();
         wanted.filter(|wanted| wanted.until.is_none_or(|until| until > now))
     }
 

@@ -191,7 +191,7 @@ impl Acquire<Wait> {
         };
         let asked_at = Instant::now();
         let shared = Arc::clone(&self.manager.shared);
-        let mut reentry = shared.reentries.enter(session, key.clone());
+        let mut reentry = Box::new(shared.reentries.enter(session, key.clone()));
         let turn = match self.wait {
             None => reentry.turn().await,
             Some(wait) => timeout(wait, reentry.turn())
