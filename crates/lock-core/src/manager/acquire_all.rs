@@ -41,7 +41,7 @@ impl LockManager {
     ///
     /// # Errors
     /// As for [`acquire`](Self::acquire), with the key that was missing, and its position there.
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when a key is named twice. Nothing
+    /// [`ErrorKind::InvalidInput`] when a key is named twice. Nothing
     /// is held after an error.
     ///
     /// # Cancel safety
