@@ -1,6 +1,6 @@
 //! Watching the journals of all shards at once.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lock_core::{EventCursor, EventFilter, EventStream, LockEvent, Operation, Result, Watched};
@@ -36,7 +36,7 @@ impl Shards {
             None => self.last_entries().await?,
         };
         let (sender, events) = mpsc::channel(BUFFER);
-        let stores = self.stores.iter().map(Arc::downgrade).collect();
+        let stores = self.stores.iter().map(Arc::clone).collect();
         let reader = Reader { stores, filter: filter.clone(), after, sender };
         let reader = tokio::spawn(reader.read()).abort_handle();
         Ok(Box::pin(Events { events, reader }))
@@ -76,7 +76,8 @@ impl Store {
 
 /// Reads the journals for one watcher.
 struct Reader {
-    stores: Vec<Weak<Store>>,
+    /// Kept as long as the watcher, which may outlive the backend.
+    stores: Vec<Arc<Store>>,
     filter: EventFilter,
     /// The last entry of each shard that was read.
     after: Vec<String>,
@@ -88,7 +89,7 @@ impl Reader {
         loop {
             let mut asked = JoinSet::new();
             for (shard, store) in self.stores.iter().enumerate() {
-                let Some(store) = store.upgrade() else { return };
+                let store = Arc::clone(store);
                 let after = self.after[shard].clone();
                 asked.spawn(async move { (shard, store.entries_after(&after).await) });
             }
