@@ -74,7 +74,14 @@ impl Store {
     }
 }
 
-/// Reads the journals for one watcher.
+/// When the change of an entry happened, in microseconds.
+fn time(entry: &Entry) -> u64 {
+    let time = entry.id.split_once('-').map_or(entry.id.as_str(), |(time, _)| time);
+    time.parse().unwrap_or(0)
+}
+
+/// Reads the journals for one watcher. Events of different shards that are read at once are in the
+/// order of their times.
 struct Reader {
     /// Kept as long as the watcher, which may outlive the backend.
     stores: Vec<Arc<Store>>,
@@ -93,23 +100,28 @@ impl Reader {
                 let after = self.after[shard].clone();
                 asked.spawn(async move { (shard, store.entries_after(&after).await) });
             }
+            let (mut all, mut is_cut) = (Vec::new(), false);
             while let Some(answered) = asked.join_next().await {
                 // A shard that is not reached is asked again.
-                let Ok((shard, Ok((new, is_cut)))) = answered else { continue };
-                if self.pass(shard, new, is_cut).await.is_none() {
-                    return;
-                }
+                let Ok((shard, Ok((new, is_shard_cut)))) = answered else { continue };
+                is_cut |= is_shard_cut;
+                all.extend(new.into_iter().map(|entry| (shard, entry)));
+            }
+            // Entries of one shard are in their order already, and stay so where times are equal.
+            all.sort_by_key(|(_, entry)| time(entry));
+            if self.pass(all, is_cut).await.is_none() {
+                return;
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
     /// Passes entries on; `None` when the watcher is gone.
-    async fn pass(&mut self, shard: usize, new: Vec<Entry>, is_cut: bool) -> Option<()> {
+    async fn pass(&mut self, new: Vec<(usize, Entry)>, is_cut: bool) -> Option<()> {
         if is_cut {
             self.sender.send(Watched::Missed(1)).await.ok()?;
         }
-        for entry in new {
+        for (shard, entry) in new {
             self.after[shard].clone_from(&entry.id);
             let watched = match event(&entry) {
                 Some(event) if !self.filter.matches(&event) => continue,
