@@ -7,9 +7,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, Acquisition, CancelRequest, ErrorKind, HearRequest, Heard, KeepAlive, Lease,
-    ListQuery, LockBackend, LockInspector, LockKey, OwnerId, Release, ReleaseRequest, RequestId,
-    WaitsQuery,
+    Acquisition, CancelRequest, ErrorKind, HearRequest, Heard, KeepAlive, Lease, ListQuery,
+    LockBackend, LockInspector, OwnerId, Release, ReleaseRequest, WaitsQuery,
 };
 use lock_redis::{RedisBackend, RedisConfig};
 use lock_testkit_redis::cluster::RedisCluster;
@@ -18,9 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::conformance::{self, Servers};
 use crate::load::{Load, Report};
-
-/// Longer than a failover takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::{PATIENCE, request};
 
 impl Servers for RedisCluster {
     async fn start() -> Self {
@@ -44,11 +41,6 @@ fn cases_pass_in_a_cluster() {
 
 fn config(cluster: &RedisCluster) -> RedisConfig {
     RedisConfig::parse(&cluster.url()).unwrap()
-}
-
-fn request(key: &str) -> AcquireRequest {
-    let (key, owner) = (LockKey::parse(key).unwrap(), OwnerId::parse("alice").unwrap());
-    AcquireRequest::new(RequestId::random(), key, owner)
 }
 
 async fn acquire(store: &RedisBackend, key: &str) -> Lease {

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, Acquisition, ErrorKind, ListQuery, LockBackend, LockInspector, LockKey,
-    LockManager, MailboxId, Notice, OwnerId, RequestId,
+    Acquisition, ErrorKind, ListQuery, LockBackend, LockInspector, LockManager, MailboxId, Notice,
+    OwnerId,
 };
 use lock_redis::{RedisBackend, RedisConfig, fencing};
 use lock_testkit_redis::sentinel::SentinelSet;
@@ -16,9 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::conformance::{self, Servers};
 use crate::load::{Load, Report};
-
-/// Longer than a failover takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::{PATIENCE, request};
 
 impl Servers for SentinelSet {
     async fn start() -> Self {
@@ -42,11 +40,6 @@ fn cases_pass_behind_sentinels() {
 
 fn config(set: &SentinelSet) -> RedisConfig {
     RedisConfig::parse(&set.url()).unwrap()
-}
-
-fn request(key: &str) -> AcquireRequest {
-    let (key, owner) = (LockKey::parse(key).unwrap(), OwnerId::parse("alice").unwrap());
-    AcquireRequest::new(RequestId::random(), key, owner)
 }
 
 #[tokio::test]
