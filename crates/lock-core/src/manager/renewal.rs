@@ -8,14 +8,15 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::agenda::Agenda;
+use super::bounded::one;
 use super::clock_bound::ClockBound;
 use super::lease_validity::{LeaseValidity, deadline};
 use super::meters::{Meters, RenewalOutcome};
 use super::rounds::{Answers, Batch, Plan, Rounds, STEP, batches};
 use super::wanted::Wanted;
 use crate::{
-    LeaseName, LockStore, LossReason, MailboxId, RenewRequest, Renewal, Result, Timed, Timestamp,
-    Ttl,
+    LeaseName, LockStore, LossReason, MailboxId, Operation, RenewRequest, Renewal, Result, Timed,
+    Timestamp, Ttl,
 };
 
 /// Renewal interval of a lease without a ttl, to detect its eviction.
@@ -159,13 +160,8 @@ impl Renewals {
             }
             schedule.held.hurries()
         };
-        let answer = super::bounded::one(
-            self.longest,
-            crate::Operation::Renew,
-            &lease.key,
-            self.store.renew(&requests),
-        );
-        let answer = answer.await;
+        let call = self.store.renew(&requests);
+        let answer = one(self.longest, Operation::Renew, &lease.key, call).await;
         self.meters.renewed(outcome(answer.as_ref().ok().map(|answer| &answer.value)));
         let Timed { observed_at, value, .. } = answer?;
         Ok(match value {
