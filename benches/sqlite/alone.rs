@@ -1,6 +1,9 @@
 //! One task alone.
 
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
 
 use lock_core::{Acquisition, HearRequest, KeepAlive, LockBackend, ReleaseRequest};
 use lock_sqlite::{SqliteBackend, Synchronous};
@@ -43,6 +46,47 @@ pub(crate) fn pairs() {
         println!("{name}: {ours:.1} us, raw {raws:.1} us");
         figure(name, ratio, target, true);
     }
+}
+
+/// The two raw transactions on a thread of their own, which a task asks and waits for: the least that a
+/// store costs that keeps the disk away from the threads of a runtime.
+pub(crate) fn floor() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("raw.db");
+    let raw = Raw::open(&path, Synchronous::Full);
+    let (jobs, asked) = mpsc::channel::<oneshot::Sender<()>>();
+    let other = folder.path().join("other.db");
+    let thread = std::thread::spawn(move || {
+        let raw = Raw::open(&other, Synchronous::Full);
+        for answer in asked {
+            raw.commit("key");
+            let _ = answer.send(());
+        }
+    });
+    let runtime = runtime();
+    let mut ratios = Vec::new();
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for _ in 0..2 * PAIRS {
+            raw.commit("key");
+        }
+        let bare = start.elapsed();
+        let start = Instant::now();
+        runtime.block_on(async {
+            for _ in 0..2 * PAIRS {
+                let (answer, answered) = oneshot::channel();
+                jobs.send(answer).expect("the thread lives");
+                answered.await.expect("an answer");
+            }
+        });
+        ratios.push(start.elapsed().as_secs_f64() / bare.as_secs_f64());
+    }
+    drop(jobs);
+    thread.join().expect("no panic");
+    println!(
+        "two raw transactions on a thread of their own: {:.3} of the raw ones",
+        middle(ratios)
+    );
 }
 
 pub(crate) async fn pair(store: &SqliteBackend, name: &str) {

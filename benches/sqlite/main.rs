@@ -23,6 +23,7 @@ fn main() {
         return;
     }
     alone::pairs();
+    alone::floor();
     alone::queues();
     many::tasks();
     many::writers();
