@@ -1,4 +1,4 @@
-//! `features`: the crates compile under each of their features.
+//! `features`: the crates compile without warnings under each of their features.
 
 use anyhow::Result;
 use cargo_metadata::Package;
@@ -21,8 +21,8 @@ fn alone(sh: &Sh, wanted: impl Fn(&Package) -> bool) -> Result<()> {
     for package in crates(&sh.metadata()?).filter(|package| wanted(package)) {
         let target = if is_library(package) { "--lib" } else { "--bins" };
         for flags in combinations(features(package)) {
-            let cmd = sh.cargo(&["check", "--package", &package.name, target]);
-            cmd.args(flags).run()?;
+            let cmd = sh.cargo(&["clippy", "--package", &package.name, target]);
+            cmd.args(flags).args(["--", "-D", "warnings"]).run()?;
         }
     }
     Ok(())

@@ -43,6 +43,15 @@ pub(crate) struct Slot {
 
 /// What is done in a cluster is boxed, so that the futures of one server are no larger for it.
 impl Route {
+    /// The connection to the only server, where there is one.
+    pub(crate) const fn only_server(&self) -> Option<&Arc<Connection>> {
+        match self {
+            Self::Server(connection) => Some(connection),
+            #[cfg(feature = "cluster")]
+            Self::Slot(_) => None,
+        }
+    }
+
     /// Runs a script.
     pub(crate) async fn run(
         &self,

@@ -5,7 +5,6 @@ use redis::Value;
 
 use crate::backend::RedisBackend;
 use crate::reply::{field, text};
-use crate::route::Route;
 use crate::script::Form;
 use crate::shards::Shards;
 
@@ -37,7 +36,7 @@ impl RedisBackend {
             let prefix = node.map(|node| format!("{node}: ")).unwrap_or_default();
             found.extend(of_node.into_iter().map(|point| format!("{prefix}{point}")));
         }
-        if let Route::Server(connection) = &shards.stores[0].route {
+        if let Some(connection) = shards.stores[0].route.only_server() {
             let is_scripted =
                 connection.handle().await.is_some_and(|handle| handle.form == Form::Scripts);
             found.extend(is_scripted.then(|| SCRIPTED.to_owned()));

@@ -9,7 +9,7 @@ use super::guard::LockGuard;
 use crate::manager::{Acquire as AsyncAcquire, Attempt as AsyncAttempt, Try, Wait};
 use crate::{
     Error, ErrorKind, HeadStart, InvalidInput, KeepAlive, LossReason, Metadata, Mode, Operation,
-    OwnerId, Priority, QueuePosition, RequestId, Result, SessionId, Timed, Ttl,
+    OwnerId, Priority, RequestId, Result, SessionId, Ttl,
 };
 
 /// Builder of a request for a key; [`send`](Acquire::send) blocks until it is granted or refused.
@@ -23,35 +23,7 @@ pub struct Acquire<Patience> {
 }
 
 /// Outcome of [`LockManager::try_acquire`](super::LockManager::try_acquire).
-#[derive(Debug)]
-#[must_use = "an acquired lock is released when dropped"]
-#[expect(clippy::exhaustive_enums, reason = "one attempt succeeds or it does not")]
-pub enum Attempt {
-    /// The key is held by this guard.
-    Acquired(LockGuard),
-    /// The key is held, or waited for, by others.
-    Held(Timed<QueuePosition>),
-}
-
-impl Attempt {
-    /// The guard, if the key was acquired.
-    #[must_use]
-    pub fn guard(self) -> Option<LockGuard> {
-        match self {
-            Self::Acquired(guard) => Some(guard),
-            Self::Held(_) => None,
-        }
-    }
-
-    /// The position that the request would have had, if the key was not acquired.
-    #[must_use]
-    pub const fn position(&self) -> Option<&Timed<QueuePosition>> {
-        match self {
-            Self::Acquired(_) => None,
-            Self::Held(position) => Some(position),
-        }
-    }
-}
+pub type Attempt = AsyncAttempt<LockGuard>;
 
 impl<P> Acquire<P> {
     pub(super) fn new(request: AsyncAcquire<P>, background: &Arc<Background>) -> Self {

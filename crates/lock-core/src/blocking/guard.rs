@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::background::{Background, refuse_in_runtime};
 use crate::manager::{GuardError as AsyncGuardError, LockGuard as AsyncGuard};
 use crate::{
-    Error, FencingToken, Instant, Lease, LockKey, LossReason, Operation, Result, TransferTo, Wanted,
+    FencingToken, Instant, Lease, LockKey, LossReason, Operation, Result, TransferTo, Wanted,
 };
 
 /// A held lock of a [blocking manager](super::LockManager), renewed by its thread.
@@ -24,6 +24,9 @@ pub struct LockGuard {
     guard: Box<AsyncGuard>,
     background: Arc<Background>,
 }
+
+/// Error of an operation that consumes a guard, with the guard.
+pub type GuardError = AsyncGuardError<LockGuard>;
 
 impl LockGuard {
     pub(super) fn new(guard: AsyncGuard, background: &Arc<Background>) -> Self {
@@ -164,40 +167,5 @@ impl LockGuard {
 impl fmt::Debug for LockGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.guard.fmt(f)
-    }
-}
-
-/// Error of an operation that consumes a guard, with the guard.
-///
-/// Dropping it, or converting it into the [`Error`], releases the lease.
-#[expect(clippy::exhaustive_structs, reason = "it is taken apart")]
-pub struct GuardError {
-    /// The guard.
-    pub guard: LockGuard,
-    /// The error.
-    pub error: Error,
-}
-
-impl From<GuardError> for Error {
-    fn from(failed: GuardError) -> Self {
-        failed.error
-    }
-}
-
-impl fmt::Display for GuardError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.error, f)
-    }
-}
-
-impl fmt::Debug for GuardError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.error, f)
-    }
-}
-
-impl std::error::Error for GuardError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.error.source()
     }
 }

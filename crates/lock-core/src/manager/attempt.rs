@@ -3,21 +3,21 @@
 use super::LockGuard;
 use crate::{QueuePosition, Timed};
 
-/// Outcome of [`LockManager::try_acquire`](super::LockManager::try_acquire).
+/// Outcome of [`LockManager::try_acquire`](super::LockManager::try_acquire), for guards of type `G`.
 #[derive(Debug)]
 #[must_use = "an acquired lock is released when dropped"]
 #[expect(clippy::exhaustive_enums, reason = "one attempt succeeds or it does not")]
-pub enum Attempt {
+pub enum Attempt<G = LockGuard> {
     /// The key is held by this guard.
-    Acquired(LockGuard),
+    Acquired(G),
     /// The key is held, or waited for, by others.
     Held(Timed<QueuePosition>),
 }
 
-impl Attempt {
+impl<G> Attempt<G> {
     /// The guard, if the key was acquired.
     #[must_use]
-    pub fn guard(self) -> Option<LockGuard> {
+    pub fn guard(self) -> Option<G> {
         match self {
             Self::Acquired(guard) => Some(guard),
             Self::Held(_) => None,

@@ -7,7 +7,7 @@ use axum::extract::{Form, State};
 use axum::http::HeaderMap;
 use axum::response::Redirect;
 use lock_core::{
-    EvictRequest, Eviction, FencingToken, LeaseName, LockKey, Metadata, OwnerId, Reason, RequestId,
+    EvictRequest, FencingToken, LeaseName, LockKey, Metadata, OwnerId, Reason, RequestId,
     TransferRequest, TransferTo,
 };
 use serde::Deserialize;
@@ -51,11 +51,7 @@ pub(super) async fn evict(
     sent: Sent,
 ) -> Answer {
     let fields = checked(&site, &caller, &headers, sent)?;
-    let failed = |problem: Problem| Failure::of_act(problem, &fields.key);
-    let request = fields.eviction().map_err(failed)?;
-    let act = fields.act(client, "evict");
-    let evicted = api::evicted(site.service.clone(), act, request).await.map_err(failed)?.value;
-    fields.ended(&evicted, "evicted")
+    end(&site, client, &fields, fields.eviction(), "evicted").await
 }
 
 pub(super) async fn cancel(
@@ -66,11 +62,24 @@ pub(super) async fn cancel(
     sent: Sent,
 ) -> Answer {
     let fields = checked(&site, &caller, &headers, sent)?;
+    end(&site, client, &fields, fields.cancellation(), "cancelled").await
+}
+
+/// Ends what the request names, and leads back with the notice.
+async fn end(
+    site: &Site,
+    client: Client,
+    fields: &Fields,
+    request: Result<EvictRequest, Problem>,
+    notice: &str,
+) -> Answer {
     let failed = |problem: Problem| Failure::of_act(problem, &fields.key);
-    let request = fields.cancellation().map_err(failed)?;
-    let act = fields.act(client, "evict");
-    let evicted = api::evicted(site.service.clone(), act, request).await.map_err(failed)?.value;
-    fields.ended(&evicted, "cancelled")
+    let (request, act) = (request.map_err(failed)?, fields.act(client, "evict"));
+    let ended = api::evicted(site.service.clone(), act, request).await.map_err(failed)?.value;
+    if ended.is_empty() {
+        return Err(failed(Problem::not_held(None)));
+    }
+    Ok(fields.back(notice))
 }
 
 pub(super) async fn transfer(
@@ -149,13 +158,6 @@ impl Fields {
             Some(token) => Ok(LeaseName::new(self.key.clone(), self.request, token)),
             None => Err(Problem::invalid("the form names no token of a lease")),
         }
-    }
-
-    fn ended(&self, evicted: &Eviction, notice: &str) -> Answer {
-        if evicted.is_empty() {
-            return Err(Failure::of_act(Problem::not_held(None), &self.key));
-        }
-        Ok(self.back(notice))
     }
 
     /// Leads back to the key, by `GET`.

@@ -35,9 +35,7 @@ pub(super) async fn evict(
     headers: HeaderMap,
     about: Asked,
 ) -> Result<Response, Failure> {
-    let Query(about) = about?;
-    caller.needs_key(&about.key)?;
-    let seen = inspect(&site, &about).await?;
+    let (about, seen) = asked(&site, &caller, about).await?;
     let facts = holder(&about, &seen)?;
     let fields = html! { (by()) (reason()) };
     let effect = "The lease ends at once, its holder is told by whom and why, and the next in the \
@@ -63,9 +61,7 @@ pub(super) async fn cancel(
     headers: HeaderMap,
     about: Asked,
 ) -> Result<Response, Failure> {
-    let Query(about) = about?;
-    caller.needs_key(&about.key)?;
-    let seen = inspect(&site, &about).await?;
+    let (about, seen) = asked(&site, &caller, about).await?;
     let now = seen.observed_at;
     let waiters = &seen.value.waiters.items;
     let waiter = waiters.iter().find(|waiter| waiter.request == about.request);
@@ -102,9 +98,7 @@ pub(super) async fn transfer(
     headers: HeaderMap,
     about: Asked,
 ) -> Result<Response, Failure> {
-    let Query(about) = about?;
-    caller.needs_key(&about.key)?;
-    let seen = inspect(&site, &about).await?;
+    let (about, seen) = asked(&site, &caller, about).await?;
     let facts = holder(&about, &seen)?;
     let to_waiter = html! {
         h2 { "To a request that waits" }
@@ -190,10 +184,18 @@ fn document(site: &Site, headers: &HeaderMap, form: &Form<'_>) -> Response {
     response
 }
 
-async fn inspect(site: &Site, about: &About) -> Result<Timed<Inspection>, Failure> {
+/// The request or lease that the form is about, and the state of its key.
+async fn asked(
+    site: &Site,
+    caller: &Caller,
+    about: Asked,
+) -> Result<(About, Timed<Inspection>), Failure> {
+    let Query(about) = about?;
+    caller.needs_key(&about.key)?;
     let most = InspectQuery::MAX_LIMIT.try_into().expect("not zero");
     let query = InspectQuery::new(about.key.clone()).with_limit(most);
-    Ok(site.service.bounded(site.service.store.inspect(&query)).await?)
+    let seen = site.service.bounded(site.service.store.inspect(&query)).await?;
+    Ok((about, seen))
 }
 
 fn holder(about: &About, seen: &Timed<Inspection>) -> Result<Markup, Failure> {
