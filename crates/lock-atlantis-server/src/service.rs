@@ -6,21 +6,16 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use lock_compat::LockAdapter;
-use lock_server::{Access, AuditLog, Certificate};
+use lock_server::{Accepted, Access, AuditLog, Certificate, Incoming};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::records::Records;
 use crate::session::Session;
 use crate::{AtlantisServiceConfig, connection};
-
-/// Pause after a failure to accept: the process has no file descriptor left, for example.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Atlantis' locks and statuses in the protocol of its Redis, over any lock store. Clones share it.
 ///
@@ -69,22 +64,14 @@ impl AtlantisService {
     ) {
         let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
         let _cut_at_the_end = cut.clone().drop_guard();
-        let slots = Arc::new(Semaphore::new(self.config.connections));
+        let incoming = Incoming::new(listener, self.config.connections);
         let connections = TaskTracker::new();
         let mut shutdown = pin!(shutdown);
         loop {
-            let accepted = tokio::select! {
+            let Accepted { stream, peer, slot } = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                accepted = accept(&listener, &slots) => accepted,
-            };
-            let (stream, peer, slot) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
+                accepted = incoming.next() => accepted,
             };
             let (service, certificate) = (self.clone(), certificate.clone());
             let (closing, cut) = (closing.clone(), cut.clone());
@@ -96,7 +83,7 @@ impl AtlantisService {
                 drop(slot);
             });
         }
-        drop(listener);
+        drop(incoming);
         closing.cancel();
         connections.close();
         let limit = self.config.shutdown_timeout;
@@ -127,14 +114,4 @@ impl AtlantisService {
             }
         }
     }
-}
-
-/// Accepts a connection when there is a slot for it.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, slot))
 }

@@ -1,25 +1,17 @@
 //! The connections of the service: limited in number and in patience, and ended in bounded time.
 
 use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
 use crate::telemetry::{self, OpenConnection};
-use crate::{Certificate, Service};
-
-/// Pause after a failure to accept: the process has no file descriptor left, for example.
-const PAUSE: Duration = Duration::from_millis(100);
+use crate::{Accepted, Certificate, Incoming, Service};
 
 impl Service {
     /// Serves connections until `shutdown` is ready, and then ends the waits for keys and, within
@@ -53,7 +45,7 @@ impl Service {
     ) {
         let cut = CancellationToken::new();
         let _cut_at_the_end = cut.clone().drop_guard();
-        let slots = Arc::new(Semaphore::new(self.config.connections));
+        let incoming = Incoming::new(listener, self.config.connections);
         let (router, graceful) = (self.router(), GracefulShutdown::new());
         let patience = self.config.header_timeout;
         let connections = telemetry::connections();
@@ -61,18 +53,10 @@ impl Service {
         http.timer(TokioTimer::new()).header_read_timeout(patience);
         let mut shutdown = pin!(shutdown);
         loop {
-            let accepted = tokio::select! {
+            let Accepted { stream, peer, slot } = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                accepted = accept(&listener, &slots) => accepted,
-            };
-            let (stream, peer, slot) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
+                accepted = incoming.next() => accepted,
             };
             let connection = Connection { stream, peer, watcher: graceful.watcher() };
             let (cut, http, router) = (cut.clone(), http.clone(), router.clone());
@@ -84,21 +68,11 @@ impl Service {
                 drop((slot, open));
             });
         }
-        drop(listener);
+        drop(incoming);
         self.shutdown().await;
         let limit = self.config.shutdown_timeout;
         if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
             tracing::info!("connections that were open after {limit:?} are closed");
         }
     }
-}
-
-/// Accepts a connection when there is a slot for it.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, slot))
 }
