@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+use lock_core::MailboxId;
 use rustix::fs::OFlags;
 
 /// Suffix of a file that signals lost notices.
@@ -81,16 +82,21 @@ impl Folder {
         self.file(&format!("{mailbox}{MISSED}"))
     }
 
-    /// Removes what processes left that ended without closing their mailboxes.
+    /// Removes what processes left that ended without closing their mailboxes, and nothing else: a
+    /// folder of this name may have been there before.
     pub(crate) fn remove_dead(&self) -> io::Result<()> {
         let probe = UnixDatagram::unbound()?;
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
-            let is_left = match name.strip_suffix(MISSED) {
-                Some(mailbox) => !self.file(mailbox).exists(),
-                None => probe.connect(self.socket(name)).is_err_and(|error| is_dead(&error)),
+            let mailbox = name.strip_suffix(MISSED).unwrap_or(name);
+            if MailboxId::parse(mailbox).is_err() {
+                continue;
+            }
+            let is_left = match name == mailbox {
+                true => probe.connect(self.socket(name)).is_err_and(|error| is_dead(&error)),
+                false => !self.file(mailbox).exists(),
             };
             if is_left {
                 let _ = fs::remove_file(entry.path());
