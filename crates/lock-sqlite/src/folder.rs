@@ -42,14 +42,17 @@ impl Folder {
     }
 
     pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
-        match DirBuilder::new().mode(0o700).create(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+        make(&path)?;
         // Opening a pipe in its place would wait for somebody at its other end.
         let only_folders = OFlags::DIRECTORY.bits().cast_signed();
         let opened = OpenOptions::new().read(true).custom_flags(only_folders).open(&path)?;
         Ok(Self { path, opened })
+    }
+
+    /// Makes the folder again where somebody removed it. The turns of those who opened it stay with the
+    /// one that was removed, and SQLite's own lock is between them and others.
+    pub(crate) fn make_again(&self) -> io::Result<()> {
+        make(&self.path)
     }
 
     /// Waits for the turn to write. Who waits sleeps, and is woken by the system.
@@ -103,6 +106,13 @@ impl Folder {
             }
         }
         Ok(())
+    }
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

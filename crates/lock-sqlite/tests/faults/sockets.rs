@@ -99,9 +99,14 @@ async fn cleared_folder_is_detected() {
     let (one, other) = (open(&path), open(&path));
     let mailbox = MailboxId::random();
     let mut notices = other.listen(mailbox).await.unwrap();
-    let socket = path.with_extension("db.mail").join(mailbox.to_string());
+    let mail = path.with_extension("db.mail");
+    let socket = mail.join(mailbox.to_string());
     fs::remove_file(&socket).unwrap();
     assert_eq!(next(&mut notices).await, Notice::MayHaveMissed);
+    assert!(socket.exists());
+    fs::remove_dir_all(&mail).unwrap();
+    assert_eq!(next(&mut notices).await, Notice::MayHaveMissed);
+    assert!(socket.exists());
     let held = acquire(&one, &ask("key").with_mailbox(mailbox)).await.unwrap();
     let by = lock_core::OwnerId::parse("admin").unwrap();
     let why = lock_core::Reason::parse("test").unwrap();
