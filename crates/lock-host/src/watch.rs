@@ -75,6 +75,8 @@ impl<S: StateStore> Reader<S> {
             if events.first > self.read + 1 {
                 let missed = events.first - self.read - 1;
                 self.found.push_back(Watched::Missed(missed));
+                // There may be none from here on.
+                self.read = events.first - 1;
             }
             for (number, bytes) in events.items {
                 self.read = number;

@@ -328,6 +328,21 @@ async fn watchers_see_what_others_do() {
     assert_eq!(event.change, Change::Released(lease));
 }
 
+/// A store may keep no event at all.
+#[tokio::test]
+async fn events_that_the_store_dropped_are_missed_once() {
+    let (_clock, map) = map(Manners::rough());
+    let store = map.host(&HostConfig::new());
+    let mut events = store.watch(&EventFilter::all(), None).await.unwrap();
+    turn(&store, "key").await;
+    map.drop_events();
+    let watched = next(&mut events).await;
+    assert!(matches!(watched, Watched::Missed(2)), "{watched:?}");
+    turn(&store, "key").await;
+    let watched = next(&mut events).await;
+    assert!(matches!(watched, Watched::Event(_)), "{watched:?}");
+}
+
 /// Events without a watcher are not delivered, and reported as missed.
 #[tokio::test]
 async fn gap_in_the_journal_is_reported() {

@@ -7,8 +7,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
-use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::{Access, AtFlags, CWD, StatxAttributes, StatxFlags, accessat, makedev, statx};
 
 use crate::error::SqliteError;
 use crate::log::Log;
@@ -18,9 +18,8 @@ use crate::schema::{self, Found};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// Magic bytes of an SQLite file.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-
-/// Length of its header.
-const HEADER: usize = 100;
+/// Length of its smallest page. SQLite would take a shorter file for an empty one.
+const PAGE: u64 = 512;
 
 /// The type of a file system that other machines may use, too, as `statfs` names it.
 const NETWORKS: [(u64, &str); 8] = [
@@ -107,8 +106,10 @@ pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let path = std::path::absolute(path)?;
-            match (path.parent(), path.file_name()) {
-                (Some(folder), Some(name)) => Ok(fs::canonicalize(folder)?.join(name)),
+            match (path.parent(), path.file_name(), fs::read_link(&path)) {
+                // A link to where nothing is yet.
+                (Some(folder), _, Ok(to)) => resolve(&folder.join(to)),
+                (Some(folder), Some(name), _) => Ok(fs::canonicalize(folder)?.join(name)),
                 _ => Ok(path),
             }
         }
@@ -117,30 +118,70 @@ pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Looks at what is there, and changes nothing.
+///
+/// Only SQLite opens a file of locks. Whoever closes a file ends all locks that its process has on it
+/// (POSIX says so), and SQLite puts that off while it needs them: another process that does not see
+/// them would remove the log at its end.
 pub(crate) fn look(path: &Path) -> Result<(), SqliteError> {
     let foreign = |what| Err(SqliteError::Foreign { path: path.to_owned(), what });
-    let io = |error| SqliteError::io(path, &error);
     // Opening a pipe waits for somebody at its other end, and opening a device may do anything.
     match fs::metadata(path) {
-        Ok(found) if found.is_file() => {}
-        Ok(_) => return foreign("no ordinary file"),
+        Ok(found) if !found.is_file() => return foreign("no ordinary file"),
+        Ok(found) if (1..PAGE).contains(&found.len()) => return foreign("not an SQLite file"),
+        Ok(found) => has_one_name(path, &found)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(io(error)),
+        Err(error) => return Err(SqliteError::io(path, &error)),
     }
-    let file = File::open(path).map_err(io)?;
-    let mut start = Vec::new();
-    file.take(HEADER as u64).read_to_end(&mut start).map_err(io)?;
-    if start.is_empty() {
-        return Ok(());
-    }
-    if start.len() < HEADER || !start.starts_with(MAGIC) {
-        return foreign("not an SQLite file");
-    }
+    let of_all = Access::READ_OK | Access::WRITE_OK;
+    accessat(CWD, path, of_all, AtFlags::EACCESS)
+        .map_err(|error| SqliteError::io(path, &error.into()))?;
     let sqlite = |error| SqliteError::sqlite(path, &error);
     // An immutable connection creates no files beside the database.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(immutable(path), flags).map_err(sqlite)?;
-    judge(path, &connection)
+    schema::look(&connection).map_or_else(
+        |error| match error.sqlite_error_code() {
+            // There are no locks to lose.
+            Some(ErrorCode::NotADatabase) if !has_magic(path) => foreign("not an SQLite file"),
+            // Its last user was killed, or one writes just now. SQLite itself reads both.
+            Some(ErrorCode::DatabaseCorrupt) if has_log(path) => Ok(()),
+            _ => Err(sqlite(error)),
+        },
+        |found| judge(path, &found),
+    )
+}
+
+/// Fails where the log would not be beside the file for others who use it.
+fn has_one_name(path: &Path, found: &fs::Metadata) -> Result<(), SqliteError> {
+    let unusable =
+        |cause: &str| Err(SqliteError::Unusable { path: path.to_owned(), cause: cause.to_owned() });
+    if found.nlink() > 1 {
+        return unusable("it has another name (a hard link), and each would have its own log");
+    }
+    match statx(CWD, path, AtFlags::empty(), StatxFlags::INO) {
+        Ok(found) if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) => {
+            unusable("it is mounted without its log (mount its folder)")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn has_magic(path: &Path) -> bool {
+    let mut start = [0; MAGIC.len()];
+    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *MAGIC
+}
+
+/// Returns `true` if there are writes that are not in the file, or not wholly.
+fn has_log(path: &Path) -> bool {
+    let has = |suffix| fs::metadata(beside(path, suffix)).is_ok_and(|found| found.len() > 0);
+    has("-wal") || has("-journal")
+}
+
+/// The file that SQLite keeps beside this one.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
 }
 
 /// The address of a file that is only read.
@@ -156,10 +197,10 @@ fn immutable(path: &Path) -> String {
     address + "?immutable=1"
 }
 
-/// Checks whether the file is usable, as far as the connection shows.
-fn judge(path: &Path, connection: &Connection) -> Result<(), SqliteError> {
+/// Checks whether a file with this header is usable.
+fn judge(path: &Path, found: &Found) -> Result<(), SqliteError> {
     let path = path.to_owned();
-    match schema::look(connection).map_err(|error| SqliteError::sqlite(&path, &error))? {
+    match *found {
         Found::Foreign => {
             Err(SqliteError::Foreign { path, what: "an SQLite file of another program" })
         }
@@ -174,16 +215,17 @@ fn judge(path: &Path, connection: &Connection) -> Result<(), SqliteError> {
 pub(crate) fn open(path: &Path) -> Result<(Connection, Opened, Log), SqliteError> {
     let io = |error| SqliteError::io(path, &error);
     // Made here, so that its rights are narrow from the start; the log gets the same.
-    let mut made = OpenOptions::new();
-    made.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = made.open(path).map_err(io)?;
-    let was = identity(&file.metadata().map_err(io)?);
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
+        _ => {}
+    }
+    let was = identity_at(path).map_err(io)?;
     let sqlite = |error| SqliteError::sqlite(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(PATIENCE).map_err(sqlite)?;
     // The last writes may be in the log alone.
-    judge(path, &connection)?;
+    judge(path, &schema::look(&connection).map_err(sqlite)?)?;
     schema::migrate(&mut connection).map_err(sqlite)?;
     let log = "PRAGMA journal_mode = WAL";
     let mode: String = connection.query_row(log, [], |row| row.get(0)).map_err(sqlite)?;
@@ -195,9 +237,7 @@ pub(crate) fn open(path: &Path) -> Result<(Connection, Opened, Log), SqliteError
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(sqlite)?;
     // The first transaction makes the log.
     connection.execute_batch("BEGIN IMMEDIATE; COMMIT").map_err(sqlite)?;
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let log = PathBuf::from(log);
+    let log = beside(path, "-wal");
     let log_file = File::open(&log).map_err(io)?;
     let log_was = identity(&log_file.metadata().map_err(io)?);
     let both = [(path.to_owned(), was), (log, log_was)];

@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+use lock_core::MailboxId;
 use rustix::fs::OFlags;
 
 /// Suffix of a file that signals lost notices.
@@ -41,14 +42,17 @@ impl Folder {
     }
 
     pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
-        match DirBuilder::new().mode(0o700).create(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+        make(&path)?;
         // Opening a pipe in its place would wait for somebody at its other end.
         let only_folders = OFlags::DIRECTORY.bits().cast_signed();
         let opened = OpenOptions::new().read(true).custom_flags(only_folders).open(&path)?;
         Ok(Self { path, opened })
+    }
+
+    /// Makes the folder again where somebody removed it. The turns of those who opened it stay with the
+    /// one that was removed, and SQLite's own lock is between them and others.
+    pub(crate) fn make_again(&self) -> io::Result<()> {
+        make(&self.path)
     }
 
     /// Waits for the turn to write. Who waits sleeps, and is woken by the system.
@@ -81,22 +85,34 @@ impl Folder {
         self.file(&format!("{mailbox}{MISSED}"))
     }
 
-    /// Removes what processes left that ended without closing their mailboxes.
+    /// Removes what processes left that ended without closing their mailboxes, and nothing else: a
+    /// folder of this name may have been there before.
     pub(crate) fn remove_dead(&self) -> io::Result<()> {
         let probe = UnixDatagram::unbound()?;
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
-            let is_left = match name.strip_suffix(MISSED) {
-                Some(mailbox) => !self.file(mailbox).exists(),
-                None => probe.connect(self.socket(name)).is_err_and(|error| is_dead(&error)),
+            let mailbox = name.strip_suffix(MISSED).unwrap_or(name);
+            if MailboxId::parse(mailbox).is_err() {
+                continue;
+            }
+            let is_left = match name == mailbox {
+                true => probe.connect(self.socket(name)).is_err_and(|error| is_dead(&error)),
+                false => !self.file(mailbox).exists(),
             };
             if is_left {
                 let _ = fs::remove_file(entry.path());
             }
         }
         Ok(())
+    }
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -111,7 +111,9 @@ impl Reader {
                 Err(_) if !self.is_there() => {
                     // Somebody cleared the folder. Where that cannot be mended, waiters are heard
                     // at their heartbeats.
-                    if let Ok((socket, inode)) = bind(&self.folder, self.mailbox) {
+                    let made = self.folder.make_again();
+                    let bound = made.and_then(|()| bind(&self.folder, self.mailbox));
+                    if let Ok((socket, inode)) = bound {
                         (again, self.inode) = (Some(socket), inode);
                     }
                     self.inbox.may_have_missed();

@@ -156,14 +156,11 @@ impl SqliteStore {
             execute("ROLLBACK").map_err(|error| self.failed(&error))?;
         }
         execute("BEGIN IMMEDIATE").map_err(|error| self.failed(&error))?;
-        let done = work(connection).inspect_err(|_| {
-            // Some errors have ended the transaction already.
-            let _ = execute("ROLLBACK");
-        })?;
+        let _begun = Begun(connection);
+        let done = work(connection)?;
         let committed = execute("COMMIT");
         if let Err(error) = committed {
             let error = SqliteError::sqlite(self.file.path(), &error);
-            let _ = execute("ROLLBACK");
             // Where there was no room, nothing of the end of the transaction is in the log.
             let is_known = matches!(error, SqliteError::Full { .. } | SqliteError::Busy { .. });
             let error = StoreError::from(error);
@@ -213,6 +210,19 @@ impl SqliteStore {
         let mut delete = connection.prepare_cached("DELETE FROM events WHERE number <= ?1")?;
         delete.execute([gone])?;
         Ok(())
+    }
+}
+
+/// A transaction, which is rolled back unless it was committed: also when its work panics, as it would
+/// keep all others from writing.
+struct Begun<'a>(&'a Connection);
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        // Some errors have ended the transaction already.
+        if !self.0.is_autocommit() {
+            let _ = self.0.execute_batch("ROLLBACK");
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "processes live in real time")]
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use lock_core::{
 };
 use lock_sqlite::{SqliteBackend, SqliteConfig};
 use rusqlite::Connection;
+use rustix::fs::{FlockOperation, fcntl_lock};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -47,6 +49,9 @@ async fn process_follows_its_orders() {
     // In an ordinary run there is nothing to do.
     let Ok(orders) = std::env::var(ORDERS) else { return };
     let (what, path) = orders.split_once(' ').unwrap();
+    if what == "visit" {
+        return visit(Path::new(path));
+    }
     let store = open(Path::new(path));
     if what == "write" {
         return write(&store).await;
@@ -59,6 +64,13 @@ async fn process_follows_its_orders() {
     let guard = acquire.keep_alive(SPAN).await.unwrap();
     println!("\n@holds {}", guard.token());
     std::future::pending::<()>().await;
+}
+
+/// Asks for the lock on the file that the last who closes it has before it removes the log.
+fn visit(path: &Path) {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let locked = fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive);
+    println!("\n@sees that it is the {}", if locked.is_ok() { "last" } else { "second" });
 }
 
 /// Takes more and more leases for ever, and releases some, as fast as it can.
@@ -150,6 +162,22 @@ async fn a_holder_that_is_killed_holds_until_its_ttl() {
         last = lease.token.get();
         release(&store, &lease).await;
     }
+}
+
+/// The last who closes a file removes its log: a process that has it open is known by its lock on it,
+/// which is lost when the process closes the file in any other way than by SQLite.
+#[tokio::test]
+async fn a_process_that_has_the_file_open_is_seen_by_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("locks.db");
+    let mut seen = Vec::new();
+    let store = open(&path);
+    seen.extend(Process::start("visit", &path).says().await);
+    drop(open(&path));
+    seen.extend(Process::start("visit", &path).says().await);
+    let _ = store.health().await.unwrap();
+    seen.extend(Process::start("visit", &path).says().await);
+    assert_eq!(seen, ["sees that it is the second"; 3]);
 }
 
 #[tokio::test]

@@ -39,6 +39,8 @@ struct Shared {
     manners: Manners,
     cells: Mutex<BTreeMap<String, (Cell, u64)>>,
     events: Mutex<Vec<Vec<u8>>>,
+    /// The number of events that are not kept any more.
+    dropped: AtomicU64,
     open: Mutex<HashMap<MailboxId, Inbox>>,
     versions: AtomicU64,
     attempts: AtomicU64,
@@ -66,6 +68,7 @@ impl Map {
             manners,
             cells: Mutex::default(),
             events: Mutex::default(),
+            dropped: AtomicU64::new(0),
             open: Mutex::default(),
             versions: AtomicU64::new(0),
             attempts: AtomicU64::new(0),
@@ -118,6 +121,12 @@ impl Map {
     /// Returns the state of a cell.
     pub(crate) fn state(&self, name: &str) -> Vec<u8> {
         lock(&self.shared.cells)[name].0.state.clone()
+    }
+
+    /// Keeps none of the events so far.
+    pub(crate) fn drop_events(&self) {
+        let count = lock(&self.shared.events).len() as u64;
+        self.shared.dropped.store(count, Ordering::SeqCst);
     }
 
     fn next_version(&self) -> u64 {
@@ -224,9 +233,11 @@ impl StateStore for Map {
 
     fn events(&self, after: u64, limit: usize) -> Result<Events, StoreError> {
         let events = lock(&self.shared.events);
+        let dropped = self.shared.dropped.load(Ordering::SeqCst);
+        let after = after.max(dropped);
         let behind = (1..).zip(events.iter()).skip_while(|(number, _)| *number <= after);
         let items = behind.take(limit).map(|(number, bytes)| (number, bytes.clone())).collect();
-        Ok(Events::new(items, 1, events.len() as u64))
+        Ok(Events::new(items, dropped + 1, events.len() as u64))
     }
 
     fn warnings(&self) -> Result<Vec<String>, StoreError> {

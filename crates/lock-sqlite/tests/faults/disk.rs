@@ -5,7 +5,7 @@ use std::fs;
 
 use lock_core::{ErrorKind, ListQuery, LockBackend, LockInspector, Metadata, ReleaseRequest};
 use lock_sqlite::SqliteError;
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
 use tempfile::TempDir;
 
 use crate::scene::{acquire, ask, open, refusal, skipped, words};
@@ -85,4 +85,20 @@ async fn a_disk_that_is_only_read_is_refused() {
     assert!(matches!(error, SqliteError::Unusable { .. }), "{error}");
     assert!(error.to_string().contains("locks.db"), "{error}");
     assert_eq!(fs::read_dir(disk.0.path()).unwrap().count(), 0);
+}
+
+/// A container often gets a single file. Its log would be another than that of the file's own folder.
+#[test]
+fn a_file_that_is_mounted_alone_is_refused() {
+    let Some(disk) = Disk::mount("a_file_that_is_mounted_alone_is_refused") else { return };
+    let (path, folder) = (disk.0.path().join("locks.db"), tempfile::tempdir().unwrap());
+    let mounted = folder.path().join("mounted.db");
+    let _store = open(&path);
+    fs::write(&mounted, "").unwrap();
+    mount_bind(&path, &mounted).unwrap();
+    let error = refusal(&mounted);
+    unmount(&mounted, UnmountFlags::DETACH).unwrap();
+    assert!(matches!(error, SqliteError::Unusable { .. }), "{error}");
+    assert!(error.to_string().contains("mount its folder"), "{error}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is made beside it");
 }

@@ -34,8 +34,10 @@ fn foreign_file_is_not_modified() {
     let (_folder, path) = place();
     fs::write(&path, "a shopping list, longer than what a database begins with").unwrap();
     assert!(matches!(is_left_alone(&path), SqliteError::Foreign { .. }));
-    fs::write(&path, "x").unwrap();
-    assert!(matches!(is_left_alone(&path), SqliteError::Foreign { .. }));
+    for length in [1, 99, 100, 511, 512, 4096] {
+        fs::write(&path, "x".repeat(length)).unwrap();
+        assert!(matches!(is_left_alone(&path), SqliteError::Foreign { .. }));
+    }
 }
 
 #[test]
@@ -168,6 +170,64 @@ async fn a_link_leads_to_the_same_store() {
     let found = by_link.list(&ListQuery::all()).await.unwrap().value.items;
     assert_eq!(found, [held]);
     assert!(!folder.path().join("link.db.mail").exists());
+}
+
+/// The link says where the file is to be.
+#[tokio::test]
+async fn a_link_to_a_file_that_is_not_there_makes_it() {
+    let (folder, path) = place();
+    let (link, second) = (folder.path().join("link.db"), folder.path().join("second.db"));
+    std::os::unix::fs::symlink("locks.db", &second).unwrap();
+    std::os::unix::fs::symlink(&second, &link).unwrap();
+    let by_link = open(&link);
+    let held = acquire(&by_link, &ask("key")).await.unwrap();
+    let found = open(&path).list(&ListQuery::all()).await.unwrap().value.items;
+    assert_eq!(found, [held]);
+    assert!(!folder.path().join("link.db.mail").exists());
+}
+
+/// Each name would have a log of its own, and the locks that are in the log of one name alone would be
+/// granted by the other.
+#[tokio::test]
+async fn a_file_with_two_names_is_refused() {
+    let (folder, path) = place();
+    let store = open(&path);
+    acquire(&store, &ask("key")).await.unwrap();
+    let other = folder.path().join("other.db");
+    fs::hard_link(&path, &other).unwrap();
+    for name in [&other, &path] {
+        let error = refusal(name);
+        assert!(matches!(error, SqliteError::Unusable { .. }), "{error}");
+        assert!(error.to_string().contains("hard link"), "{error}");
+    }
+    assert!(!folder.path().join("other.db.mail").exists());
+    fs::remove_file(other).unwrap();
+    open(&path);
+}
+
+/// A process that is killed while it writes the log into the file leaves a file that is whole only
+/// together with the log.
+#[tokio::test]
+async fn a_file_that_is_whole_with_its_log_alone_is_opened() {
+    let (folder, path) = place();
+    let store = open(&path);
+    for number in 0..50 {
+        acquire(&store, &ask(&format!("{number}{}", "x".repeat(1000)))).await.unwrap();
+    }
+    let copy = folder.path().join("copy.db");
+    let log = fs::read(path.with_extension("db-wal")).unwrap();
+    // The first page, which says how long the file is, is written before those that make it longer.
+    let frames = log[32..].chunks_exact(24 + 4096);
+    let first = frames.filter(|frame| frame[..4] == [0, 0, 0, 1]).next_back().unwrap();
+    let mut file = fs::read(&path).unwrap();
+    file[..4096].copy_from_slice(&first[24..]);
+    fs::write(&copy, &file).unwrap();
+    let error = refusal(&copy);
+    assert!(matches!(error, SqliteError::Damaged { .. }), "without its log: {error}");
+    assert_eq!(fs::read(&copy).unwrap(), file);
+    fs::write(copy.with_extension("db-wal"), log).unwrap();
+    let found = open(&copy).list(&ListQuery::all()).await.unwrap().value.items;
+    assert!(!found.is_empty());
 }
 
 /// Two programs that see different files would both be granted the same key.

@@ -23,15 +23,32 @@ async fn sockets_of_dead_processes_are_removed() {
     let mail = path.with_extension("db.mail");
     let mailbox = MailboxId::random();
     let alive = store.listen(mailbox).await.unwrap();
-    drop(UnixDatagram::bind(mail.join("dead")).unwrap());
-    fs::write(mail.join("dead.missed"), "").unwrap();
-    fs::write(mail.join("gone.missed"), "").unwrap();
+    let (dead, gone) = (MailboxId::random(), MailboxId::random());
+    drop(UnixDatagram::bind(mail.join(dead.to_string())).unwrap());
+    fs::write(mail.join(format!("{dead}.missed")), "").unwrap();
+    fs::write(mail.join(format!("{gone}.missed")), "").unwrap();
     open(&path);
     // It said that the dead missed something while there was a socket.
     open(&path);
     let left: Vec<_> = fs::read_dir(&mail).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert_eq!(left, [mailbox.to_string().as_str()]);
     drop(alive);
+}
+
+/// Somebody may have had a folder of this name before.
+#[tokio::test]
+async fn files_of_others_in_the_folder_stay() {
+    let (_folder, path) = place();
+    let mail = path.with_extension("db.mail");
+    fs::create_dir(&mail).unwrap();
+    fs::write(mail.join("letter"), "precious").unwrap();
+    fs::write(mail.join("letter.missed"), "precious").unwrap();
+    drop(UnixDatagram::bind(mail.join("socket")).unwrap());
+    let store = open(&path);
+    drop(store.listen(MailboxId::random()).await.unwrap());
+    for name in ["letter", "letter.missed", "socket"] {
+        assert!(mail.join(name).exists(), "{name}");
+    }
 }
 
 #[tokio::test]
@@ -82,9 +99,14 @@ async fn cleared_folder_is_detected() {
     let (one, other) = (open(&path), open(&path));
     let mailbox = MailboxId::random();
     let mut notices = other.listen(mailbox).await.unwrap();
-    let socket = path.with_extension("db.mail").join(mailbox.to_string());
+    let mail = path.with_extension("db.mail");
+    let socket = mail.join(mailbox.to_string());
     fs::remove_file(&socket).unwrap();
     assert_eq!(next(&mut notices).await, Notice::MayHaveMissed);
+    assert!(socket.exists());
+    fs::remove_dir_all(&mail).unwrap();
+    assert_eq!(next(&mut notices).await, Notice::MayHaveMissed);
+    assert!(socket.exists());
     let held = acquire(&one, &ask("key").with_mailbox(mailbox)).await.unwrap();
     let by = lock_core::OwnerId::parse("admin").unwrap();
     let why = lock_core::Reason::parse("test").unwrap();

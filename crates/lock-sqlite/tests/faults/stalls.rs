@@ -1,12 +1,13 @@
-//! A process that stops in the middle of its turn to write.
+//! A process that stops or panics in the middle of its turn to write.
 
 use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::task::Poll;
 
+use lock_core::{Clock, ErrorKind, Timestamp};
 use lock_sqlite::{SqliteConfig, Synchronous};
 
-use crate::scene::{acquire, ask, place};
+use crate::scene::{acquire, ask, open, place};
 
 /// Commands wait for the turn on the thread of the store, never on that of a task.
 #[tokio::test]
@@ -30,4 +31,24 @@ async fn stopped_writer_does_not_block_the_runtime() {
         turn.unlock().unwrap();
         third.await.unwrap();
     }
+}
+
+#[derive(Debug)]
+struct BrokenClock;
+
+impl Clock for BrokenClock {
+    fn now(&self) -> Timestamp {
+        panic!("it is broken")
+    }
+}
+
+/// What panics in a transaction takes no more locks, and keeps none from others.
+#[tokio::test]
+async fn writer_that_panics_does_not_keep_others_from_writing() {
+    let (_folder, path) = place();
+    let broken = SqliteConfig::new(&path).with_clock(BrokenClock).open().unwrap();
+    let other = open(&path);
+    let error = acquire(&broken, &ask("key")).await.unwrap_err();
+    assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, true), "{error:?}");
+    acquire(&other, &ask("key")).await.unwrap();
 }
