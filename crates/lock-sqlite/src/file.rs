@@ -20,7 +20,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// Length of its header.
-const HEADER: usize = 100;
+const HEADER: u64 = 100;
+const NO_DATABASE: &str = "not an SQLite file";
 
 /// The type of a file system that other machines may use, too, as `statfs` names it.
 const NETWORKS: [(u64, &str); 8] = [
@@ -117,30 +118,39 @@ pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Looks at what is there, and changes nothing.
+///
+/// SQLite alone opens the file: a process that closes any other descriptor of it loses the locks of all
+/// its connections to it. Other programs would then take the log for one that nobody uses, and delete it.
 pub(crate) fn look(path: &Path) -> Result<(), SqliteError> {
     let foreign = |what| Err(SqliteError::Foreign { path: path.to_owned(), what });
-    let io = |error| SqliteError::io(path, &error);
     // Opening a pipe waits for somebody at its other end, and opening a device may do anything.
     match fs::metadata(path) {
-        Ok(found) if found.is_file() => {}
-        Ok(_) => return foreign("no ordinary file"),
+        Ok(found) if !found.is_file() => return foreign("no ordinary file"),
+        Ok(found) if found.len() == 0 => return Ok(()),
+        Ok(found) if found.len() < HEADER => return foreign(NO_DATABASE),
+        Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(io(error)),
-    }
-    let file = File::open(path).map_err(io)?;
-    let mut start = Vec::new();
-    file.take(HEADER as u64).read_to_end(&mut start).map_err(io)?;
-    if start.is_empty() {
-        return Ok(());
-    }
-    if start.len() < HEADER || !start.starts_with(MAGIC) {
-        return foreign("not an SQLite file");
+        Err(error) => return Err(SqliteError::io(path, &error)),
     }
     let sqlite = |error| SqliteError::sqlite(path, &error);
     // An immutable connection creates no files beside the database.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(immutable(path), flags).map_err(sqlite)?;
-    judge(path, &connection)
+    let opened = Connection::open_with_flags(immutable(path), flags).map_err(sqlite);
+    match opened.and_then(|connection| judge(path, &connection)) {
+        Err(SqliteError::Damaged { .. } | SqliteError::Unusable { .. }) if !has_magic(path)? => {
+            foreign(NO_DATABASE)
+        }
+        judged => judged,
+    }
+}
+
+/// Returns `true` if a file that is of no use begins as an SQLite file does.
+fn has_magic(path: &Path) -> Result<bool, SqliteError> {
+    let read = || {
+        let mut start = [0; MAGIC.len()];
+        File::open(path)?.read_exact(&mut start).map(|()| start == *MAGIC)
+    };
+    read().map_err(|error| SqliteError::io(path, &error))
 }
 
 /// The address of a file that is only read.
@@ -173,11 +183,14 @@ fn judge(path: &Path, connection: &Connection) -> Result<(), SqliteError> {
 /// Opens the file, which was [looked at](look), and makes it what it must be.
 pub(crate) fn open(path: &Path) -> Result<(Connection, Opened, Log), SqliteError> {
     let io = |error| SqliteError::io(path, &error);
-    // Made here, so that its rights are narrow from the start; the log gets the same.
-    let mut made = OpenOptions::new();
-    made.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = made.open(path).map_err(io)?;
-    let was = identity(&file.metadata().map_err(io)?);
+    // Made here, so that its rights are narrow from the start; the log gets the same. What is closed
+    // before SQLite opens the file costs no lock, and one that is there is not opened.
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(made) => drop(made),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(io(error)),
+    }
+    let was = identity_at(path).map_err(io)?;
     let sqlite = |error| SqliteError::sqlite(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;

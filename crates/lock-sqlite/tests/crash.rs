@@ -17,6 +17,7 @@ use lock_core::{
 };
 use lock_sqlite::{SqliteBackend, SqliteConfig};
 use rusqlite::Connection;
+use rustix::fs::FlockOperation;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -47,6 +48,9 @@ async fn process_follows_its_orders() {
     // In an ordinary run there is nothing to do.
     let Ok(orders) = std::env::var(ORDERS) else { return };
     let (what, path) = orders.split_once(' ').unwrap();
+    if what == "look" {
+        return look(Path::new(path));
+    }
     let store = open(Path::new(path));
     if what == "write" {
         return write(&store).await;
@@ -59,6 +63,13 @@ async fn process_follows_its_orders() {
     let guard = acquire.keep_alive(SPAN).await.unwrap();
     println!("\n@holds {}", guard.token());
     std::future::pending::<()>().await;
+}
+
+/// Says whether another process has the file open, as SQLite asks before it deletes the log.
+fn look(path: &Path) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    let locked = rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive);
+    println!("\n@{}", if locked.is_ok() { "unused" } else { "used" });
 }
 
 /// Takes more and more leases for ever, and releases some, as fast as it can.
@@ -218,4 +229,23 @@ async fn a_writer_that_is_killed_loses_nothing_that_it_was_answered() {
         assert_eq!(checker.query_row("PRAGMA integrity_check", [], check).unwrap(), "ok");
     }
     assert!(answered > rounds(), "it answered {answered} commands in all");
+}
+
+/// The last program that closes the file deletes the log, and knows by a lock on the file whether it is
+/// the last. A process loses that lock when it closes any descriptor of the file.
+#[tokio::test]
+async fn a_program_that_closes_the_file_leaves_the_log_to_its_users() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("locks.db");
+    let is_used = async || Process::start("look", &path).says().await.unwrap() == "used";
+    let store = open(&path);
+    assert!(is_used().await, "the process that made it");
+    let second = open(&path);
+    assert!(is_used().await, "a process that opened it twice");
+    drop(second);
+    assert!(is_used().await, "a process that opened it twice and closed it once");
+    let config = SqliteConfig::new(&path).with_synchronous(lock_sqlite::Synchronous::Normal);
+    let _third = config.open().unwrap();
+    assert!(is_used().await, "a process that opened it again");
+    release(&store, &granted_within(&store, SLACK).await).await;
 }
