@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
 use crate::error::SqliteError;
 use crate::log::Log;
-use crate::schema::{self, Found};
+use crate::schema::{self, APPLICATION_ID, Found};
 
 /// Busy time-out for transactions of programs that do not take turns.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -137,20 +137,39 @@ pub(crate) fn look(path: &Path) -> Result<(), SqliteError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let opened = Connection::open_with_flags(immutable(path), flags).map_err(sqlite);
     match opened.and_then(|connection| judge(path, &connection)) {
-        Err(SqliteError::Damaged { .. } | SqliteError::Unusable { .. }) if !has_magic(path)? => {
-            foreign(NO_DATABASE)
+        Err(error @ (SqliteError::Damaged { .. } | SqliteError::Unusable { .. })) => {
+            let start = start(path).map_err(|error| SqliteError::io(path, &error))?;
+            let is_blank = start.iter().all(|byte| *byte == 0);
+            let [.., a, b, c, d] = start[..72] else { return Err(error) };
+            let is_free_or_ours = matches!(u32::from_be_bytes([a, b, c, d]), 0 | APPLICATION_ID);
+            match start.starts_with(MAGIC) || is_blank {
+                // It was cut off in a transaction, which SQLite ends or undoes when it opens the file.
+                true if is_free_or_ours && has_journal(path) => Ok(()),
+                true if !is_blank => Err(error),
+                _ => foreign(NO_DATABASE),
+            }
         }
         judged => judged,
     }
 }
 
-/// Returns `true` if a file that is of no use begins as an SQLite file does.
-fn has_magic(path: &Path) -> Result<bool, SqliteError> {
-    let read = || {
-        let mut start = [0; MAGIC.len()];
-        File::open(path)?.read_exact(&mut start).map(|()| start == *MAGIC)
-    };
-    read().map_err(|error| SqliteError::io(path, &error))
+/// The header of a file that is of no use as it stands.
+fn start(path: &Path) -> io::Result<[u8; HEADER as usize]> {
+    let mut start = [0; HEADER as usize];
+    File::open(path)?.read_exact(&mut start).map(|()| start)
+}
+
+/// Returns `true` if a journal or a log of SQLite is beside the file.
+fn has_journal(path: &Path) -> bool {
+    let is_there = |suffix| fs::metadata(beside(path, suffix)).is_ok_and(|found| found.len() > 0);
+    is_there("-journal") || is_there("-wal")
+}
+
+/// The path of a file that SQLite keeps beside the file.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
 }
 
 /// The address of a file that is only read.
@@ -208,9 +227,7 @@ pub(crate) fn open(path: &Path) -> Result<(Connection, Opened, Log), SqliteError
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(sqlite)?;
     // The first transaction makes the log.
     connection.execute_batch("BEGIN IMMEDIATE; COMMIT").map_err(sqlite)?;
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let log = PathBuf::from(log);
+    let log = beside(path, "-wal");
     let log_file = File::open(&log).map_err(io)?;
     let log_was = identity(&log_file.metadata().map_err(io)?);
     let both = [(path.to_owned(), was), (log, log_was)];

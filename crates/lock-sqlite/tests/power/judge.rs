@@ -153,11 +153,14 @@ impl Answers {
 
     async fn judge_requests(&self, store: &SqliteBackend, faults: &mut Vec<Fault>) {
         let known = self.queued.iter().map(|it| (it, true));
-        for ((key, request), is_queued) in known.chain(self.left.iter().map(|it| (it, false))) {
-            let (key, id) = (LockKey::parse(key).unwrap(), RequestId::parse(request).unwrap());
-            let heard = store.hear(&[HearRequest::new(key.clone(), id)]).await.remove(0);
+        let known: Vec<_> = known.chain(self.left.iter().map(|it| (it, false))).collect();
+        let hear = |((key, request), _): &(&(String, String), bool)| {
+            HearRequest::new(LockKey::parse(key).unwrap(), RequestId::parse(request).unwrap())
+        };
+        let hears: Vec<_> = known.iter().map(hear).collect();
+        for (((key, _), is_queued), heard) in known.iter().zip(store.hear(&hears).await) {
             let found = matches!(heard.unwrap().value, Heard::Queued(_) | Heard::Granted(_));
-            if found != is_queued {
+            if found != *is_queued {
                 faults.push(Fault::Lost(format!("what became of a request for {key}")));
             }
         }

@@ -1,7 +1,7 @@
 //! Losses of power: processes are traced while they use a file, and what a disk may have at each moment
 //! is opened and compared with what they were answered.
 //!
-//! `LOCK_SQLITE_POWER_CUTS` says how many losses, 240 unless set, and `LOCK_SQLITE_POWER_SEED` which.
+//! `LOCK_SQLITE_POWER_CUTS` says how many losses, 160 unless set, and `LOCK_SQLITE_POWER_SEED` which.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
 #![expect(clippy::disallowed_methods, reason = "processes live in real time")]
@@ -11,6 +11,7 @@ mod judge;
 mod trace;
 mod workload;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -23,8 +24,10 @@ use crate::judge::{Answers, Fault};
 
 /// Orders of a process: its name, the durability, the file, and where it says what it does.
 const ORDERS: &str = "LOCK_SQLITE_TEST_POWER";
+const FILE: &str = "locks.db";
+const LOG: &str = "locks.db-wal";
 /// How often each process does everything.
-const ROUNDS: usize = 64;
+const ROUNDS: usize = 120;
 
 fn number(variable: &str) -> Option<usize> {
     std::env::var(variable).ok().and_then(|number| number.trim().parse().ok())
@@ -74,10 +77,10 @@ fn record(synchronous: &str) -> Vec<Event> {
     std::fs::create_dir(&store).unwrap();
     let (said, traced) = (base.path().join("said"), base.path().join("trace"));
     let mut strace = trace::traced(&std::env::current_exe().unwrap(), &traced);
-    give(&mut strace, "first", synchronous, &store.join("locks.db"), &said);
+    give(&mut strace, "first", synchronous, &store.join(FILE), &said);
     let ended = strace.output().unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    trace::read(&traced, &store, "locks.db", &said)
+    trace::read(&traced, &store, FILE, &said)
 }
 
 /// The moments of losses: after answers, around what a checkpoint does, and anywhere.
@@ -88,8 +91,8 @@ fn moments(events: &[Event], count: usize, random: &mut Random) -> Vec<usize> {
     };
     let answers = at(|event| matches!(event, Event::Said(_)));
     let checkpoints = at(|event| match event {
-        Event::Write { file, offset, .. } => file == "locks.db" || *offset == 0,
-        Event::SyncBegins { file, .. } => file.as_deref() == Some("locks.db"),
+        Event::Write { file, offset, .. } => file == FILE || *offset == 0,
+        Event::SyncBegins { file, .. } => file.as_deref() == Some(FILE),
         Event::Unlink(_) | Event::Open(_) => true,
         _ => false,
     });
@@ -104,10 +107,9 @@ fn moments(events: &[Event], count: usize, random: &mut Random) -> Vec<usize> {
     moments
 }
 
-/// Loses power so often, and returns the faults of each loss that has some.
-async fn lose_power(events: &[Event], count: usize) -> Vec<(usize, Vec<Fault>)> {
-    let seed = number("LOCK_SQLITE_POWER_SEED").unwrap_or(1);
-    let mut random = Random(seed as u64);
+/// Loses power so often, or until there are faults, and returns those of each loss that has some.
+async fn lose_power(events: &[Event], count: usize, most: usize) -> Vec<(usize, Vec<Fault>)> {
+    let mut random = Random(number("LOCK_SQLITE_POWER_SEED").unwrap_or(1) as u64);
     let base = folder();
     let (mut disk, mut answers, mut done) = (Disk::new(), Answers::default(), 0);
     let mut faults = Vec::new();
@@ -129,44 +131,99 @@ async fn lose_power(events: &[Event], count: usize) -> Vec<(usize, Vec<Fault>)> 
         if !found.is_empty() {
             faults.push((moment, found));
         }
+        if faults.len() == most {
+            break;
+        }
     }
     faults
 }
 
 fn count() -> usize {
-    number("LOCK_SQLITE_POWER_CUTS").unwrap_or(240)
+    number("LOCK_SQLITE_POWER_CUTS").unwrap_or(160)
 }
 
 /// How often the log began anew: its header was written.
 fn restarts(events: &[Event]) -> usize {
-    let is_header = |event: &&Event| matches!(event, Event::Write { file, offset: 0, .. } if file == "locks.db-wal");
+    let is_header =
+        |event: &&Event| matches!(event, Event::Write { file, offset: 0, .. } if file == LOG);
     events.iter().filter(is_header).count()
+}
+
+/// Says that the test is skipped where nothing can be traced.
+fn is_skipped(test: &str) -> bool {
+    trace::missing().map(|reason| Skipped::because(reason).tell(test)).is_some()
 }
 
 /// Every command that was answered before a loss of power is there after it.
 #[tokio::test]
 async fn a_loss_of_power_undoes_nothing_that_was_answered() {
-    if let Some(reason) = trace::missing() {
-        return Skipped::because(reason).tell("a_loss_of_power_undoes_nothing_that_was_answered");
+    if is_skipped("a_loss_of_power_undoes_nothing_that_was_answered") {
+        return;
     }
     let events = record("full");
     assert!(restarts(&events) > 2, "{} restarts of the log", restarts(&events));
-    let faults = lose_power(&events, count()).await;
-    assert!(faults.is_empty(), "{} losses, the first: {:?}", faults.len(), faults[0]);
+    let faults = lose_power(&events, count(), 1).await;
+    assert_eq!(faults, []);
 }
 
 /// With `Normal` the last commands may be undone, and never a part of one.
 #[tokio::test]
 async fn a_loss_of_power_with_normal_undoes_whole_commands() {
-    if let Some(reason) = trace::missing() {
-        return Skipped::because(reason).tell("a_loss_of_power_with_normal_undoes_whole_commands");
+    if is_skipped("a_loss_of_power_with_normal_undoes_whole_commands") {
+        return;
     }
-    let events = record("normal");
-    let faults = lose_power(&events, count()).await;
+    let faults = lose_power(&record("normal"), count() / 2, usize::MAX).await;
     assert!(!faults.is_empty(), "nothing was lost");
     for (moment, faults) in faults {
-        for fault in faults {
-            assert!(matches!(fault, Fault::Lost(_)), "after event {moment}: {fault:?}");
+        let is_whole = faults.iter().all(|fault| matches!(fault, Fault::Lost(_)));
+        assert!(is_whole, "after event {moment}: {faults:?}");
+    }
+}
+
+/// The same processes without some of their syncs lose answers, or the file.
+#[tokio::test]
+async fn a_sync_that_is_missing_is_found() {
+    if is_skipped("a_sync_that_is_missing_is_found") {
+        return;
+    }
+    let events = record("full");
+    let of_releases = without_syncs_of_releases(&events);
+    assert_ne!(lose_power(&of_releases, count(), 1).await, [], "the syncs of releases");
+    let begins = events.iter().position(|event| matches!(event, Event::Said(_))).unwrap();
+    let is_kept = |(index, event): &(usize, &Event)| {
+        *index < begins
+            || !matches!(event, Event::SyncBegins { file: Some(file), .. } if file == FILE)
+    };
+    let of_checkpoints: Vec<_> =
+        events.iter().enumerate().filter(is_kept).map(|(_, event)| event.clone()).collect();
+    assert_ne!(lose_power(&of_checkpoints, count(), 1).await, [], "the syncs of checkpoints");
+}
+
+/// Leaves out syncs of the log while a release is to be answered.
+fn without_syncs_of_releases(events: &[Event]) -> Vec<Event> {
+    let said = |event: &Event| match event {
+        Event::Said(said) => Some(said.clone()),
+        _ => None,
+    };
+    let released: BTreeSet<String> = events
+        .iter()
+        .filter_map(said)
+        .filter_map(|said| {
+            said.strip_prefix("ended ")?.strip_suffix(" by release").map(str::to_owned)
+        })
+        .collect();
+    let mut releasing = 0;
+    let mut kept = Vec::new();
+    for event in events {
+        if let Event::Said(said) = event {
+            let begins = said.strip_prefix("ends ").is_some_and(|lease| released.contains(lease));
+            releasing += usize::from(begins);
+            releasing -= usize::from(said.ends_with(" by release"));
+        }
+        let is_sync = matches!(event, Event::SyncBegins { file: Some(file), .. } if file == LOG);
+        if releasing == 0 || !is_sync {
+            kept.push(event.clone());
         }
     }
+    kept
 }

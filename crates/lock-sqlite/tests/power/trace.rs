@@ -61,7 +61,10 @@ impl Reader {
         for line in text.lines() {
             let (thread, rest) = line.split_once(' ').expect("a thread and what it did");
             let (thread, rest): (u32, _) = (thread.parse().expect("a number"), rest.trim_start());
-            if let Some(begun) = rest.strip_suffix("<unfinished ...>") {
+            if let Some(begun) = rest.strip_suffix("<detached ...>") {
+                // The process ended meanwhile.
+                self.begin(thread, begun, &mut events);
+            } else if let Some(begun) = rest.strip_suffix("<unfinished ...>") {
                 self.begin(thread, begun, &mut events);
                 unfinished.insert(thread, begun.to_owned());
             } else if let Some(resumed) = rest.strip_prefix("<... ") {
