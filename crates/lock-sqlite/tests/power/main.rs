@@ -90,6 +90,7 @@ fn moments(events: &[Event], count: usize, random: &mut Random) -> Vec<usize> {
         meant.map(|(index, _)| index + 1).collect()
     };
     let answers = at(|event| matches!(event, Event::Said(_)));
+    let races = at(|event| matches!(event, Event::Said(said) if said.contains(" races/")));
     let checkpoints = at(|event| match event {
         Event::Write { file, offset, .. } => file == FILE || *offset == 0,
         Event::SyncBegins { file, .. } => file.as_deref() == Some(FILE),
@@ -98,7 +99,8 @@ fn moments(events: &[Event], count: usize, random: &mut Random) -> Vec<usize> {
     });
     let mut moments: Vec<usize> = (0..count)
         .map(|number| match number % 4 {
-            0 | 1 => answers[random.below(answers.len())],
+            0 => answers[random.below(answers.len())],
+            1 => races[random.below(races.len())],
             2 => checkpoints[random.below(checkpoints.len())],
             _ => random.below(events.len() + 1),
         })
@@ -113,7 +115,7 @@ async fn lose_power(events: &[Event], count: usize, most: usize) -> Vec<(usize, 
     let base = folder();
     let (mut disk, mut answers, mut done) = (Disk::new(), Answers::default(), 0);
     let mut faults = Vec::new();
-    for (number, moment) in moments(events, count, &mut random).into_iter().enumerate() {
+    for moment in moments(events, count, &mut random) {
         for event in &events[done..moment] {
             disk.apply(event);
             if let Event::Said(said) = event {
@@ -121,9 +123,9 @@ async fn lose_power(events: &[Event], count: usize, most: usize) -> Vec<(usize, 
             }
         }
         done = moment;
-        let mut luck = match number % 5 {
-            0 => Luck::LosesAll,
-            1 => Luck::KeepsAll,
+        let mut luck = match random.below(8) {
+            0 => Luck::KeepsAll,
+            1..4 => Luck::LosesAll,
             _ => Luck::Random(Random(random.below(usize::MAX) as u64)),
         };
         let folder = TempDir::new_in(base.path()).unwrap();

@@ -32,7 +32,9 @@ pub(crate) fn traced(program: &Path, to: &Path) -> Command {
     let mut strace = Command::new("strace");
     // Whole strings, in hexadecimal, with the paths of descriptors.
     strace.args(["-f", "-qq", "-y", "-xx", "-s", "1000000", "--seccomp-bpf", "-e", "signal=none"]);
-    strace.args(["-e", &format!("trace={CALLS}"), "-o"]).arg(to).arg(program);
+    strace.args(["-e", &format!("trace={CALLS}")]);
+    // A disk takes its time, in which other processes go on.
+    strace.args(["-e", "inject=fsync,fdatasync:delay_enter=1000", "-o"]).arg(to).arg(program);
     strace
 }
 

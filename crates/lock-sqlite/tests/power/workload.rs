@@ -9,10 +9,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use lock_core::{
-    AcquireRequest, Acquisition, CancelRequest, Cancellation, EvictRequest, HearRequest, Heard,
-    KeepAlive, Lease, LockBackend, LockKey, MailboxId, Metadata, NoticeStream, OwnerId, Reason,
-    Release, ReleaseRequest, RenewRequest, Renewal, RequestId, Transfer, TransferRequest,
-    TransferTo, Ttl,
+    AcquireRequest, Acquisition, CancelRequest, Cancellation, EvictRequest, FencingToken,
+    HearRequest, Heard, KeepAlive, Lease, LockBackend, LockKey, MailboxId, Metadata, NoticeStream,
+    OwnerId, Reason, Release, ReleaseRequest, RenewRequest, Renewal, RequestId, Transfer,
+    TransferRequest, TransferTo, Ttl,
 };
 use lock_documents::{DocumentStore, Replacement, Revision};
 use lock_sqlite::{SqliteBackend, SqliteConfig, SqliteDocuments, Synchronous};
@@ -93,7 +93,6 @@ impl Process {
             let kept = self.acquire(&self.key()).await;
             let ended = self.acquire(&self.key()).await;
             self.turn().await;
-            self.race(round).await;
             match round % 3 {
                 0 => self.release(&ended).await,
                 1 => self.transfer(&ended).await,
@@ -107,41 +106,53 @@ impl Process {
         }
     }
 
-    /// Waits for a key that all processes want, and passes it on.
+    /// Waits for a key that both processes want, and passes it on. Then both want another key.
     async fn turn(&mut self) {
         let keep_alive = KeepAlive::parse(LONG).unwrap();
         let wanted = request("turns").queueing(keep_alive).with_mailbox(self.mailbox);
-        let lease = match self.store.acquire(&wanted).await.unwrap().value {
-            Acquisition::Granted(lease) => lease,
-            Acquisition::Queued(_) => {
+        match self.store.acquire(&wanted).await.unwrap().value {
+            Acquisition::Granted(lease) => {
+                self.say(&format!("granted turns {} {}", lease.token, wanted.id));
+                self.release(&lease).await;
+                self.race(lease.token).await;
+            }
+            Acquisition::Queued(position) => {
                 self.say(&format!("queued turns {}", wanted.id));
-                self.granted(wanted.id).await
+                // The notice comes when the other has released, which goes on at the same time.
+                self.notice().await;
+                self.race(position.holder.unwrap().token).await;
+                let lease = self.granted(wanted.id).await;
+                self.say(&format!("granted turns {} {}", lease.token, wanted.id));
+                self.release(&lease).await;
+                self.race(lease.token).await;
             }
             other => panic!("{other:?}"),
-        };
-        self.say(&format!("granted turns {} {}", lease.token, wanted.id));
-        self.release(&lease).await;
+        }
     }
 
-    /// Waits for a notice, and claims what was granted. What is heard before that is a heartbeat.
+    /// Waits for a notice, which is a hint and may be lost.
+    async fn notice(&mut self) {
+        let notice = poll_fn(|cx| self.notices.as_mut().poll_next(cx));
+        let _ = tokio::time::timeout(Duration::from_millis(100), notice).await;
+    }
+
+    /// Claims what was granted. What is heard before that is a heartbeat.
     async fn granted(&mut self, id: RequestId) -> Lease {
         let hear =
             [HearRequest::new(LockKey::parse("turns").unwrap(), id).with_mailbox(self.mailbox)];
         loop {
             match self.store.hear(&hear).await.remove(0).unwrap().value {
                 Heard::Granted(lease) => return lease,
-                Heard::Queued(_) => {}
+                Heard::Queued(_) => self.notice().await,
                 other => panic!("{other:?}"),
             }
-            let notice = poll_fn(|cx| self.notices.as_mut().poll_next(cx));
-            // A notice is a hint, which may be lost.
-            let _ = tokio::time::timeout(Duration::from_millis(100), notice).await;
         }
     }
 
-    /// Wants a key that only one process gets. Who does not has seen that of the other.
-    async fn race(&self, round: usize) {
-        let key = format!("races/{round}");
+    /// Wants a key that only one process gets. The other has seen that grant, perhaps before it was
+    /// synced.
+    async fn race(&self, number: FencingToken) {
+        let key = format!("races/{number}");
         match self.store.acquire(&request(&key)).await.unwrap().value {
             Acquisition::Granted(lease) => self.say(&format!("granted {key} {}", lease.token)),
             Acquisition::Held(position) => {
