@@ -23,8 +23,11 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const HEADER: u64 = 100;
 const NO_DATABASE: &str = "not an SQLite file";
 
-/// The type of a file system that other machines may use, too, as `statfs` names it.
-const NETWORKS: [(u64, &str); 8] = [
+/// The type of a file system that other machines may use, too, as `statfs` names it, and what it is on.
+///
+/// The machine may be the host of this one (virtiofs, 9P, vboxsf, vmhgfs). FUSE does not say what is
+/// behind it: sshfs, virtiofs and GlusterFS are networks, bindfs and NTFS-3G are not.
+const NETWORKS: [(u64, &str); 15] = [
     (0x6969, "NFS"),
     (0xff53_4d42, "CIFS"),
     (0xfe53_4d42, "SMB"),
@@ -33,6 +36,13 @@ const NETWORKS: [(u64, &str); 8] = [
     (0x5346_414f, "AFS"),
     (0x00c3_6400, "Ceph"),
     (0x0bd0_0bd0, "Lustre"),
+    (0x6573_5546, "FUSE, which may be a network"),
+    (0x0116_1970, "GFS2"),
+    (0x7461_636f, "OCFS2"),
+    (0x4750_4653, "GPFS"),
+    (0x1983_0326, "BeeGFS"),
+    (0x786f_4256, "a shared folder of VirtualBox"),
+    (0xbacb_acbc, "a shared folder of VMware"),
 ];
 
 /// By which a file is known whatever becomes of its name.
@@ -247,6 +257,7 @@ mod tests {
         assert_eq!((network_name(ext4), network_name(tmpfs)), (None, None));
         assert_eq!(network_name(0x6969), Some("NFS"));
         assert_eq!(network_name(0xff53_4d42), Some("CIFS"));
+        assert_eq!(network_name(0x7461_636f), Some("OCFS2"));
         let local = tempfile::tempdir().unwrap();
         assert_eq!(network_warning(local.path()), None);
     }

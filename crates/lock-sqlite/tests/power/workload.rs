@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::future::poll_fn;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,6 +42,14 @@ pub(crate) fn request(key: &str) -> AcquireRequest {
 
 fn reason() -> Reason {
     Reason::parse("test").unwrap()
+}
+
+/// How often the log began anew, as its header says.
+fn began_anew(log: &Path) -> u32 {
+    let mut header = [0; 16];
+    let read = File::open(log).unwrap().read(&mut header).unwrap();
+    assert!(read == 0 || read == 16, "{read} bytes");
+    u32::from_be_bytes(*header.last_chunk().unwrap())
 }
 
 impl Process {
@@ -84,12 +92,16 @@ impl Process {
         self.say(&format!("ended {} {} by release", lease.key, lease.token));
     }
 
-    /// Does everything so many times.
-    pub(crate) async fn work(&mut self, rounds: usize) {
+    /// Does everything again and again, until the log began anew so often.
+    pub(crate) async fn work(&mut self, log: &Path, restarts: u32) {
         let pair = [self.acquire(&self.key()).await, self.acquire(&self.key()).await];
         self.say(&format!("pair {} {}", pair[0].key, pair[1].key));
         let mut revision = None;
-        for round in 0..rounds {
+        for round in 0.. {
+            if began_anew(log) >= restarts {
+                break;
+            }
+            assert!(round < 1000, "the log does not begin anew");
             let kept = self.acquire(&self.key()).await;
             let ended = self.acquire(&self.key()).await;
             self.turn().await;
