@@ -20,9 +20,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Length of its smallest page. SQLite would take a shorter file for an empty one.
 const PAGE: u64 = 512;
+const NO_DATABASE: &str = "not an SQLite file";
 
-/// The type of a file system that other machines may use, too, as `statfs` names it.
-const NETWORKS: [(u64, &str); 8] = [
+/// The type of a file system that other machines may use, too, as `statfs` names it, and what it is on.
+///
+/// The machine may be the host of this one (virtiofs, 9P, vboxsf, vmhgfs). FUSE does not say what is
+/// behind it: sshfs, virtiofs and GlusterFS are networks, bindfs and NTFS-3G are not.
+const NETWORKS: [(u64, &str); 15] = [
     (0x6969, "NFS"),
     (0xff53_4d42, "CIFS"),
     (0xfe53_4d42, "SMB"),
@@ -31,6 +35,13 @@ const NETWORKS: [(u64, &str); 8] = [
     (0x5346_414f, "AFS"),
     (0x00c3_6400, "Ceph"),
     (0x0bd0_0bd0, "Lustre"),
+    (0x6573_5546, "FUSE, which may be a network"),
+    (0x0116_1970, "GFS2"),
+    (0x7461_636f, "OCFS2"),
+    (0x4750_4653, "GPFS"),
+    (0x1983_0326, "BeeGFS"),
+    (0x786f_4256, "a shared folder of VirtualBox"),
+    (0xbacb_acbc, "a shared folder of VMware"),
 ];
 
 /// By which a file is known whatever becomes of its name.
@@ -127,7 +138,7 @@ pub(crate) fn look(path: &Path) -> Result<(), SqliteError> {
     // Opening a pipe waits for somebody at its other end, and opening a device may do anything.
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => return foreign("no ordinary file"),
-        Ok(found) if (1..PAGE).contains(&found.len()) => return foreign("not an SQLite file"),
+        Ok(found) if (1..PAGE).contains(&found.len()) => return foreign(NO_DATABASE),
         Ok(found) => has_one_name(path, &found)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(SqliteError::io(path, &error)),
@@ -141,8 +152,9 @@ pub(crate) fn look(path: &Path) -> Result<(), SqliteError> {
     let connection = Connection::open_with_flags(immutable(path), flags).map_err(sqlite)?;
     schema::look(&connection).map_or_else(
         |error| match error.sqlite_error_code() {
-            // There are no locks to lose.
-            Some(ErrorCode::NotADatabase) if !has_magic(path) => foreign("not an SQLite file"),
+            // Whoever made it was cut off, which SQLite undoes.
+            Some(ErrorCode::NotADatabase) if begins_with(path, &[0; 16]) && has_log(path) => Ok(()),
+            Some(ErrorCode::NotADatabase) if !begins_with(path, MAGIC) => foreign(NO_DATABASE),
             // Its last user was killed, or one writes just now. SQLite itself reads both.
             Some(ErrorCode::DatabaseCorrupt) if has_log(path) => Ok(()),
             _ => Err(sqlite(error)),
@@ -166,9 +178,10 @@ fn has_one_name(path: &Path, found: &fs::Metadata) -> Result<(), SqliteError> {
     }
 }
 
-fn has_magic(path: &Path) -> bool {
-    let mut start = [0; MAGIC.len()];
-    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *MAGIC
+/// Returns `true` if the file, which is no database, so that there are no locks to lose, begins so.
+fn begins_with(path: &Path, start: &[u8; MAGIC.len()]) -> bool {
+    let mut found = [0; MAGIC.len()];
+    File::open(path).and_then(|mut file| file.read_exact(&mut found)).is_ok() && found == *start
 }
 
 /// Returns `true` if there are writes that are not in the file, or not wholly.
@@ -214,7 +227,8 @@ fn judge(path: &Path, found: &Found) -> Result<(), SqliteError> {
 /// Opens the file, which was [looked at](look), and makes it what it must be.
 pub(crate) fn open(path: &Path) -> Result<(Connection, Opened, Log), SqliteError> {
     let io = |error| SqliteError::io(path, &error);
-    // Made here, so that its rights are narrow from the start; the log gets the same.
+    // Made here, so that its rights are narrow from the start; the log gets the same. A file that is
+    // there is not opened.
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
         _ => {}
@@ -257,6 +271,7 @@ mod tests {
         assert_eq!((network_name(ext4), network_name(tmpfs)), (None, None));
         assert_eq!(network_name(0x6969), Some("NFS"));
         assert_eq!(network_name(0xff53_4d42), Some("CIFS"));
+        assert_eq!(network_name(0x7461_636f), Some("OCFS2"));
         let local = tempfile::tempdir().unwrap();
         assert_eq!(network_warning(local.path()), None);
     }

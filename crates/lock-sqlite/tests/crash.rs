@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use lock_core::{
     AcquireRequest, Acquisition, KeepAlive, Lease, ListQuery, LockBackend, LockInspector, LockKey,
-    LockManager, OwnerId, ReleaseRequest, RequestId, Ttl,
+    LockManager, OwnerId, ReleaseRequest, RenewRequest, Renewal, RequestId, Timestamp, Ttl,
 };
 use lock_sqlite::{SqliteBackend, SqliteConfig};
+use lock_testkit::Skipped;
 use rusqlite::Connection;
 use rustix::fs::{FlockOperation, fcntl_lock};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -95,7 +96,11 @@ struct Process {
 
 impl Process {
     fn start(what: &str, path: &Path) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        Self::start_by(Command::new(std::env::current_exe().unwrap()), what, path)
+    }
+
+    /// Starts it by a command that ends in the path of this program.
+    fn start_by(mut command: Command, what: &str, path: &Path) -> Self {
         command.args(["--exact", "process_follows_its_orders", "--nocapture"]);
         command.env(ORDERS, format!("{what} {}", path.display()));
         command.stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null());
@@ -246,4 +251,61 @@ async fn a_writer_that_is_killed_loses_nothing_that_it_was_answered() {
         assert_eq!(checker.query_row("PRAGMA integrity_check", [], check).unwrap(), "ok");
     }
     assert!(answered > rounds(), "it answered {answered} commands in all");
+}
+
+/// A process whose clock is an hour later, as after a suspension of the machine in which the clock of
+/// the others stood still.
+fn after_an_hour(path: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--time", "--boottime", "3600", "--"]).arg(path);
+    command
+}
+
+#[tokio::test]
+async fn a_lease_ends_while_the_machine_is_suspended() {
+    let may = after_an_hour(Path::new("true")).stderr(Stdio::null()).status().await;
+    if !may.is_ok_and(|status| status.success()) {
+        let reason = Skipped::because("no process may have a clock of its own");
+        return reason.tell("a_lease_ends_while_the_machine_is_suspended");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("locks.db");
+    let store = open(&path);
+    let half_an_hour = Ttl::parse(Duration::from_secs(1800)).unwrap();
+    let held = store.acquire(&request("key", "tester").with_ttl(half_an_hour)).await.unwrap().value;
+    let Acquisition::Granted(held) = held else { panic!("{held:?}") };
+    let next = after_an_hour(&std::env::current_exe().unwrap());
+    let mut next = Process::start_by(next, "hold", &path);
+    let said = tokio::time::timeout(SLACK, next.says()).await.unwrap().unwrap();
+    let token: u64 = said.strip_prefix("holds ").unwrap().parse().unwrap();
+    assert!(token > held.token.get(), "{token} after {}", held.token);
+    let renewal = [RenewRequest::new(held.name(), half_an_hour)];
+    let renewed = store.renew(&renewal).await.remove(0).unwrap().value;
+    assert_eq!(renewed, Renewal::NotHeld);
+    next.kill().await;
+}
+
+/// The clock of the file goes on as it was set by the first use of the file.
+#[tokio::test]
+async fn a_wall_clock_that_jumps_ends_no_lease_and_delays_none() {
+    const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+    for jump in [DAY, -DAY] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("locks.db");
+        let first = open(&path);
+        let before = first.list(&ListQuery::all()).await.unwrap().observed_at;
+        // The wall clock, by which that was set, was another then.
+        let editor = Connection::open(&path).unwrap();
+        let set = "UPDATE meta SET value = value - ?1 WHERE name = 'started'";
+        assert_eq!(editor.execute(set, [jump]).unwrap(), 1);
+        let (one, other) = (open(&path), open(&path));
+        let lease = granted_within(&one, SLACK).await;
+        let seen = other.list(&ListQuery::all()).await.unwrap();
+        assert_eq!(seen.value.items, [lease.clone()]);
+        let micros = |time: Timestamp| time.as_micros().cast_signed();
+        let behind = micros(before) - micros(seen.observed_at);
+        assert!((behind - jump).abs() < DAY / 2, "{behind} of {jump}");
+        assert!(lease.remaining(seen.observed_at).unwrap() <= lease.ttl.span().unwrap());
+        release(&other, &lease).await;
+    }
 }

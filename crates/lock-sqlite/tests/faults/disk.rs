@@ -1,14 +1,20 @@
-//! Disks that are full or only to be read, where the tests may mount one.
+//! Disks that are full, only to be read or behind FUSE, where the tests may mount one.
 
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
 
-use lock_core::{ErrorKind, ListQuery, LockBackend, LockInspector, Metadata, ReleaseRequest};
+use lock_core::{
+    ErrorKind, ListQuery, LockBackend, LockInspector, Metadata, ReleaseRequest, RenewRequest,
+    Renewal, Ttl,
+};
 use lock_sqlite::SqliteError;
+use rustix::fs::{IFlags, ioctl_setflags};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
 use tempfile::TempDir;
 
-use crate::scene::{acquire, ask, open, refusal, skipped, words};
+use crate::scene::{acquire, ask, open, place, refusal, skipped, words};
 
 /// A disk of half a mebibyte.
 struct Disk(TempDir);
@@ -74,6 +80,120 @@ async fn a_disk_with_room_again_takes_locks_again() {
     fs::remove_file(ballast).unwrap();
     acquire(&store, &ask("again")).await.unwrap();
     let _ = store.release(&ReleaseRequest::new(held.name())).await.unwrap();
+}
+
+/// A renewal writes, too.
+#[tokio::test]
+async fn a_full_disk_renews_nothing_and_ends_nothing() {
+    let Some(disk) = Disk::mount("a_full_disk_renews_nothing_and_ends_nothing") else { return };
+    let store = open(&disk.0.path().join("locks.db"));
+    let held = acquire(&store, &ask("held")).await.unwrap();
+    let ballast = disk.0.path().join("ballast");
+    fs::write(&ballast, vec![0; 512 * 1024]).expect_err("there is not so much room");
+    let renewal = [RenewRequest::new(held.name(), Ttl::default())];
+    let renew = async || store.renew(&renewal).await.remove(0).map(|renewed| renewed.value);
+    let mut last = held.expires_at;
+    // The log may have some room yet.
+    let error = loop {
+        match renew().await {
+            Ok(Renewal::Renewed { expires_at }) => last = expires_at,
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((error.kind(), error.is_unknown()), (ErrorKind::Unavailable, false), "{error:?}");
+    assert!(words(&error).contains("free space on its disk"), "{error:?}");
+    let found = store.list(&ListQuery::all()).await.unwrap().value.items;
+    assert_eq!((found.len(), found[0].token, found[0].expires_at), (1, held.token, last));
+    fs::remove_file(ballast).unwrap();
+    let renewed = renew().await.unwrap();
+    assert!(
+        matches!(&renewed, Renewal::Renewed { expires_at } if *expires_at > last),
+        "{renewed:?}"
+    );
+}
+
+/// A file that may not be modified any more.
+struct Immutable(File);
+
+impl Immutable {
+    fn set(path: &Path, test: &str) -> Option<Self> {
+        let file = File::open(path).unwrap();
+        match ioctl_setflags(&file, IFlags::IMMUTABLE) {
+            Ok(()) => Some(Self(file)),
+            Err(error) => {
+                skipped(test, &format!("no file can be made immutable: {error}"));
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Immutable {
+    fn drop(&mut self) {
+        ioctl_setflags(&self.0, IFlags::empty()).unwrap();
+    }
+}
+
+/// As a file system does that the system mounts anew for reading after an error of its disk.
+#[tokio::test]
+async fn a_file_that_turns_read_only_takes_no_locks_until_it_is_writable() {
+    let test = "a_file_that_turns_read_only_takes_no_locks_until_it_is_writable";
+    let (_folder, path) = place();
+    let store = open(&path);
+    let held = acquire(&store, &ask("held")).await.unwrap();
+    let Some(read_only) = Immutable::set(&path.with_extension("db-wal"), test) else { return };
+    let renewal = [RenewRequest::new(held.name(), Ttl::default())];
+    let renewed = store.renew(&renewal).await.remove(0).unwrap_err();
+    let released = store.release(&ReleaseRequest::new(held.name())).await.unwrap_err();
+    let taken = acquire(&store, &ask("other")).await.unwrap_err();
+    for error in [renewed, released, taken] {
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        assert!(words(&error).contains("locks.db"), "{error:?}");
+    }
+    let found = store.list(&ListQuery::all()).await.unwrap().value.items;
+    assert_eq!(found, [held.clone()]);
+    drop(read_only);
+    let renewed = store.renew(&renewal).await.remove(0).unwrap().value;
+    assert!(matches!(renewed, Renewal::Renewed { .. }), "{renewed:?}");
+    acquire(&store, &ask("other")).await.unwrap();
+}
+
+/// A folder that is seen through FUSE.
+struct Fuse(TempDir);
+
+impl Fuse {
+    fn mount(test: &str, of: &Path) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        match Command::new("bindfs").arg(of).arg(folder.path()).output() {
+            Ok(mounted) if mounted.status.success() => Some(Self(folder)),
+            Ok(refused) => {
+                skipped(test, &format!("no FUSE: {}", String::from_utf8_lossy(&refused.stderr)));
+                None
+            }
+            Err(_) => {
+                skipped(test, "there is no bindfs");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        unmount(self.0.path(), UnmountFlags::DETACH).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_file_on_fuse_is_a_warning_of_health() {
+    let (folder, _) = place();
+    let test = "a_file_on_fuse_is_a_warning_of_health";
+    let Some(fuse) = Fuse::mount(test, folder.path()) else { return };
+    let store = open(&fuse.0.path().join("locks.db"));
+    acquire(&store, &ask("key")).await.unwrap();
+    let warnings = store.health().await.unwrap().warnings;
+    assert!(warnings[0].contains("is on FUSE, which may be a network: "), "{warnings:?}");
 }
 
 #[tokio::test]

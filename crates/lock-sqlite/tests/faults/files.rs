@@ -91,6 +91,47 @@ fn a_file_of_ours_without_tables_is_completed() {
     open(&path);
 }
 
+/// Writes a file half, as a process does that ends in its first transaction, with this identity.
+fn half_written(path: &Path, application: u32) {
+    let (_folder, place) = place();
+    let begun = Connection::open(&place).unwrap();
+    begun.pragma_update(None, "application_id", application).unwrap();
+    begun.execute_batch("PRAGMA cache_size = 1; BEGIN; CREATE TABLE cells (x)").unwrap();
+    for number in 0..100 {
+        let table = format!("CREATE TABLE table_{number} (x)");
+        begun.execute(&table, []).unwrap();
+    }
+    fs::copy(&place, path).unwrap();
+    fs::copy(place.with_extension("db-journal"), path.with_extension("db-journal")).unwrap();
+}
+
+/// SQLite undoes a transaction that was cut off when it opens the file, and what is there until then
+/// may look damaged.
+#[test]
+fn a_file_whose_making_was_cut_off_is_made() {
+    for is_sparse in [false, true] {
+        let (_folder, path) = place();
+        half_written(&path, 0);
+        if is_sparse {
+            // The first page was not written, a later one was.
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[..4096].fill(0);
+            fs::write(&path, bytes).unwrap();
+        }
+        open(&path);
+    }
+}
+
+#[test]
+fn a_half_written_file_of_another_program_is_not_modified() {
+    let (_folder, path) = place();
+    half_written(&path, 99);
+    let (half, journal) = (fs::read(&path).unwrap(), path.with_extension("db-journal"));
+    assert!(matches!(refusal(&path), SqliteError::Damaged { .. } | SqliteError::Foreign { .. }));
+    assert_eq!(fs::read(&path).unwrap(), half);
+    assert!(journal.exists());
+}
+
 #[tokio::test]
 async fn a_damaged_cell_is_the_trouble_of_one_key() {
     let (_folder, path) = place();
