@@ -10,9 +10,12 @@ use crate::draft::{Cell, Draft};
 use crate::worker::Worker;
 use crate::{Inbox, StateStore, StoreError};
 
-/// Time for which a process counts as a watcher after it enlisted. It enlists again after half of
-/// that.
+/// Time for which everything is recorded after a process enlisted as a watcher, so that one that ended
+/// can go on where it was.
 const WATCH_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
+/// Interval at which a process that watches enlists again. One that missed two is told nothing, as
+/// each notice to it costs every command.
+const ENLIST_EVERY: Duration = Duration::from_secs(60);
 
 /// Watchers known to the last update.
 #[derive(Debug, Default)]
@@ -29,12 +32,14 @@ impl Recording {
 
     /// Returns `true` if this watcher enlisted recently.
     pub(crate) fn is_enlisted(&self, own: MailboxId, now: Timestamp) -> bool {
-        self.watchers.get(&own).is_some_and(|until| *until > now.after(WATCH_SPAN / 2))
+        let since = now.after(WATCH_SPAN - ENLIST_EVERY);
+        self.watchers.get(&own).is_some_and(|until| *until > since)
     }
 
     /// Those who watch elsewhere.
-    pub(crate) fn others(&self, own: MailboxId) -> impl Iterator<Item = MailboxId> {
-        self.watchers.keys().copied().filter(move |watcher| *watcher != own)
+    pub(crate) fn others(&self, own: MailboxId, now: Timestamp) -> impl Iterator<Item = MailboxId> {
+        let alive = self.watchers.iter().filter(move |(_, until)| is_alive(**until, now));
+        alive.map(|(watcher, _)| *watcher).filter(move |watcher| *watcher != own)
     }
 
     fn look(&mut self, draft: &mut Draft<'_>) -> Result<(), StoreError> {
@@ -68,12 +73,18 @@ impl<S: StateStore> Worker<S> {
                 // Nobody recorded what happened before.
                 draft.publish(Vec::new());
             }
+            recording.watchers.retain(|_, until| is_alive(*until, draft.now()));
             recording.watchers.insert(own, draft.now().after(WATCH_SPAN));
             let cell = Cell::new(cell::write(&recording.watchers), false, None);
             draft.write(WATCHERS, Some(cell));
             Ok(())
         })
     }
+}
+
+/// Returns `true` if a watcher that is known until then enlisted recently.
+fn is_alive(until: Timestamp, now: Timestamp) -> bool {
+    until > now.after(WATCH_SPAN - 2 * ENLIST_EVERY)
 }
 
 #[derive(Serialize)]

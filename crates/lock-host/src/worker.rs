@@ -197,7 +197,7 @@ impl<S: StateStore> Worker<S> {
         }
         if has_changes {
             self.watching.hint();
-            for watcher in self.recording.others(self.watching.mailbox()) {
+            for watcher in self.recording.others(self.watching.mailbox(), self.now) {
                 self.tell_one(watcher, Notice::MayHaveMissed);
             }
         }

@@ -73,7 +73,8 @@ impl SqliteConfig {
         Self { clock: Some(Arc::new(clock)), ..self }
     }
 
-    /// Opens the file. It blocks for as long as that takes, a few milliseconds on a local disk.
+    /// Opens the file. It blocks for as long as that takes, a few milliseconds on a local disk, and
+    /// seconds where another process is stopped in the middle of a transaction.
     ///
     /// # Errors
     /// [`SqliteError`] when the file cannot be used; it is not modified.

@@ -6,6 +6,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use lock_core::MailboxId;
 use rustix::fs::OFlags;
@@ -59,6 +62,24 @@ impl Folder {
     pub(crate) fn turn(&self) -> io::Result<Turn<'_>> {
         self.opened.lock()?;
         Ok(Turn(&self.opened))
+    }
+
+    /// The turn to write; `None` if another process keeps it for longer than this, as one that is
+    /// stopped does.
+    pub(crate) fn turn_within(self: &Arc<Self>, span: Duration) -> io::Result<Option<Turn<'_>>> {
+        if let Some(turn) = self.try_turn() {
+            return Ok(Some(turn));
+        }
+        // The system waits for a lock without a limit.
+        let (sender, locked) = mpsc::channel();
+        let folder = Arc::clone(self);
+        let wait = move || drop(sender.send(folder.opened.lock()));
+        thread::Builder::new().name("lock-turn".to_owned()).spawn(wait)?;
+        match locked.recv_timeout(span) {
+            Ok(locked) => locked.map(|()| Some(Turn(&self.opened))),
+            // A turn that comes later ends with the last handle of the folder, which the thread has.
+            Err(_) => Ok(None),
+        }
     }
 
     /// The turn to write, if nobody else has it.

@@ -41,8 +41,8 @@ impl Post {
             // The mailbox has no reader, or none any more.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if is_dead(&error) => drop(fs::remove_file(self.folder.file(&name))),
-            // The reader finds this when it has read what is there.
-            Err(_) => drop(File::create(self.folder.missed(&name))),
+            // The reader finds this when it has read what is there. A link in its place is not followed.
+            Err(_) => drop(File::create_new(self.folder.missed(&name))),
         }
     }
 }

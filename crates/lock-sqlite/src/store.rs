@@ -56,7 +56,8 @@ impl SqliteStore {
         }
         let unusable = |error| SqliteError::io(&at, &error);
         let folder = Arc::new(Folder::open(at.clone()).map_err(unusable)?);
-        let turn = folder.turn().map_err(unusable)?;
+        let turn = folder.turn_within(PATIENCE).map_err(unusable)?;
+        let turn = turn.ok_or_else(|| SqliteError::Busy { path: path.clone() })?;
         // From here on no other process makes it or brings it to another version.
         file::look(&path)?;
         let (mut connection, file, log) = file::open(&path)?;

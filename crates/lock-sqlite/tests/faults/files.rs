@@ -258,8 +258,8 @@ async fn a_file_that_is_whole_with_its_log_alone_is_opened() {
     let copy = folder.path().join("copy.db");
     let log = fs::read(path.with_extension("db-wal")).unwrap();
     // The first page, which says how long the file is, is written before those that make it longer.
-    let frames = log[32..].chunks_exact(24 + 4096);
-    let first = frames.filter(|frame| frame[..4] == [0, 0, 0, 1]).next_back().unwrap();
+    let mut frames = log[32..].chunks_exact(24 + 4096);
+    let first = frames.rfind(|frame| frame[..4] == [0, 0, 0, 1]).unwrap();
     let mut file = fs::read(&path).unwrap();
     file[..4096].copy_from_slice(&first[24..]);
     fs::write(&copy, &file).unwrap();

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::future::poll_fn;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::time::Duration;
 
 use lock_core::{Acquisition, LockBackend, MailboxId, Notice, NoticeStream, ReleaseRequest};
@@ -114,6 +114,24 @@ async fn cleared_folder_is_detected() {
     let _ = one.evict(&evict).await.unwrap();
     let told = next(&mut notices).await;
     assert!(matches!(told, Notice::Ended { .. }), "{told:?}");
+}
+
+/// Who owns the folder may be another than who sends.
+#[tokio::test]
+async fn a_mark_is_not_written_through_a_link() {
+    let (folder, path) = place();
+    let store = open(&path);
+    let (mailbox, mail) = (MailboxId::random(), path.with_extension("db.mail"));
+    let victim = folder.path().join("victim");
+    fs::write(&victim, "precious").unwrap();
+    std::os::unix::fs::symlink(&victim, mail.join(format!("{mailbox}.missed"))).unwrap();
+    // Nothing can be sent to a socket of another kind.
+    let _other = UnixListener::bind(mail.join(mailbox.to_string())).unwrap();
+    let held = acquire(&store, &ask("key").with_mailbox(mailbox)).await.unwrap();
+    let by = lock_core::OwnerId::parse("admin").unwrap();
+    let why = lock_core::Reason::parse("test").unwrap();
+    let _ = store.evict(&lock_core::EvictRequest::lease(held.name(), by, why)).await.unwrap();
+    assert_eq!(fs::read(&victim).unwrap(), b"precious");
 }
 
 /// A sender that finds the socket full leaves a mark in another way.

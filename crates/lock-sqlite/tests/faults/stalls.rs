@@ -2,10 +2,13 @@
 
 use std::fs::File;
 use std::future::{Future, poll_fn};
+use std::sync::mpsc;
 use std::task::Poll;
+use std::thread;
+use std::time::Duration;
 
 use lock_core::{Clock, ErrorKind, Timestamp};
-use lock_sqlite::{SqliteConfig, Synchronous};
+use lock_sqlite::{SqliteConfig, SqliteError, Synchronous};
 
 use crate::scene::{acquire, ask, open, place};
 
@@ -31,6 +34,22 @@ async fn stopped_writer_does_not_block_the_runtime() {
         turn.unlock().unwrap();
         third.await.unwrap();
     }
+}
+
+/// A program that is started meanwhile says so, and does not hang.
+#[test]
+fn stopped_writer_does_not_keep_others_from_an_answer() {
+    let (_folder, path) = place();
+    drop(open(&path));
+    let turn = File::open(path.with_extension("db.mail")).unwrap();
+    turn.lock().unwrap();
+    let (sender, opened) = mpsc::channel();
+    let at = path.clone();
+    thread::spawn(move || sender.send(SqliteConfig::new(at).open().map(drop)));
+    let error = opened.recv_timeout(Duration::from_secs(60)).unwrap().unwrap_err();
+    assert_eq!(error, SqliteError::Busy { path: path.canonicalize().unwrap() });
+    turn.unlock().unwrap();
+    open(&path);
 }
 
 #[derive(Debug)]

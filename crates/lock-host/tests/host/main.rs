@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod watchers;
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -12,10 +14,9 @@ use std::time::Duration;
 
 use common::{Manners, Map, START};
 use lock_core::{
-    AcquireRequest, Acquisition, Change, ErrorKind, EventFilter, EventStream, EvictRequest,
-    HearRequest, Heard, KeepAlive, Lease, LockBackend, LockInspector, LockKey, LockManager,
-    ManualClock, Metadata, OwnerId, Reason, ReleaseRequest, RenewRequest, RequestId, Timed,
-    Timestamp, TokioClock, Ttl, Violation, Watched,
+    AcquireRequest, Acquisition, ErrorKind, EvictRequest, HearRequest, Heard, KeepAlive, Lease,
+    LockBackend, LockInspector, LockKey, LockManager, ManualClock, Metadata, OwnerId, Reason,
+    ReleaseRequest, RenewRequest, RequestId, Timed, Timestamp, TokioClock, Ttl, Violation,
 };
 use lock_host::{HostBackend, HostConfig};
 
@@ -195,7 +196,7 @@ async fn the_form_of_a_cell_stays() {
     let (_clock, map) = map(Manners::rough());
     let store = map.host(&HostConfig::new());
     turn(&store, "key").await;
-    let form = include_bytes!("common/cell.bin");
+    let form = include_bytes!("../common/cell.bin");
     map.overwrite("key", form);
     let key = LockKey::parse("key").unwrap();
     let seen = store.inspect(&lock_core::InspectQuery::new(key)).await.unwrap().value;
@@ -307,58 +308,6 @@ async fn lost_notices_cost_time_and_nothing_else() {
         task.await.unwrap();
     }
     assert!(map.lost() > 0, "no notice was lost");
-}
-
-async fn next(events: &mut EventStream) -> Watched {
-    let next = poll_fn(|cx| events.as_mut().poll_next(cx));
-    tokio::time::timeout(Duration::from_secs(10), next).await.unwrap().unwrap()
-}
-
-/// A watcher sees what another host does, also when the hint was lost.
-#[tokio::test]
-async fn watchers_see_what_others_do() {
-    let manners = Manners { lose_every: 1, ..Manners::rough() };
-    let (_clock, map) = map(manners);
-    let (one, other) = (map.host(&HostConfig::new()), map.host(&HostConfig::new()));
-    let mut events = one.watch(&EventFilter::all(), None).await.unwrap();
-    let lease = turn(&other, "key").await;
-    let Watched::Event(event) = next(&mut events).await else { panic!("nothing is missing") };
-    assert_eq!(event.change, Change::Granted(lease.clone()));
-    let Watched::Event(event) = next(&mut events).await else { panic!("nothing is missing") };
-    assert_eq!(event.change, Change::Released(lease));
-}
-
-/// A store may keep no event at all.
-#[tokio::test]
-async fn events_that_the_store_dropped_are_missed_once() {
-    let (_clock, map) = map(Manners::rough());
-    let store = map.host(&HostConfig::new());
-    let mut events = store.watch(&EventFilter::all(), None).await.unwrap();
-    turn(&store, "key").await;
-    map.drop_events();
-    let watched = next(&mut events).await;
-    assert!(matches!(watched, Watched::Missed(2)), "{watched:?}");
-    turn(&store, "key").await;
-    let watched = next(&mut events).await;
-    assert!(matches!(watched, Watched::Event(_)), "{watched:?}");
-}
-
-/// Events without a watcher are not delivered, and reported as missed.
-#[tokio::test]
-async fn gap_in_the_journal_is_reported() {
-    let (clock, map) = map(Manners::rough());
-    let store = map.host(&HostConfig::new());
-    let mut events = store.watch(&EventFilter::all(), None).await.unwrap();
-    turn(&store, "key").await;
-    let Watched::Event(event) = next(&mut events).await else { panic!("nothing is missing") };
-    drop(events);
-    clock.advance(2 * DAY);
-    turn(&store, "key").await;
-    let mut events = store.watch(&EventFilter::all(), Some(&event.cursor)).await.unwrap();
-    let watched = next(&mut events).await;
-    assert!(matches!(watched, Watched::Event(_)), "the release is known: {watched:?}");
-    let watched = next(&mut events).await;
-    assert!(matches!(watched, Watched::Missed(_)), "{watched:?}");
 }
 
 /// In a cell that is full, a request that is there already is answered as ever, and leases end.
