@@ -4,7 +4,6 @@
 //! `LOCK_SQLITE_POWER_CUTS` says how many losses, 160 unless set, and `LOCK_SQLITE_POWER_SEED` which.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
-#![expect(clippy::disallowed_methods, reason = "processes live in real time")]
 
 mod disk;
 mod judge;
