@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use crate::sh::{Lock, Sh, section};
 use crate::test::Tally;
 use crate::{
-    api, deny, door, features, fmt, instructions, lint, package, page, redis, simulate, soak,
+    api, deny, disk, door, features, fmt, instructions, lint, package, page, redis, simulate, soak,
     terraform, test, tidy,
 };
 
@@ -56,9 +56,10 @@ fn steps(sh: &Sh, tally: &mut Tally) -> Result<()> {
 fn install() {
     let Ok(sh) = Sh::new(Lock::Locked) else { return };
     // One after another: the package manager serves one at a time.
-    let installed = redis::run(&sh).and_then(|()| page::installed(&sh));
-    if let Err(error) = installed {
-        println!("not installed: {error:#}");
+    for install in [redis::run, disk::installed, page::installed] {
+        if let Err(error) = install(&sh) {
+            println!("not installed: {error:#}");
+        }
     }
 }
 

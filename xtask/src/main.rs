@@ -6,6 +6,7 @@ mod args;
 mod bench;
 mod ci;
 mod deny;
+mod disk;
 mod doc;
 mod door;
 mod features;

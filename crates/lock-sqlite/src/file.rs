@@ -25,7 +25,7 @@ const NO_DATABASE: &str = "not an SQLite file";
 /// The type of a file system that other machines may use, too, as `statfs` names it, and what it is on.
 ///
 /// The machine may be the host of this one (virtiofs, 9P, vboxsf, vmhgfs). FUSE does not say what is
-/// behind it: sshfs, virtiofs and GlusterFS are networks, bindfs and NTFS-3G are not.
+/// behind it: sshfs and virtiofs are networks, bindfs is not.
 const NETWORKS: [(u64, &str); 15] = [
     (0x6969, "NFS"),
     (0xff53_4d42, "CIFS"),

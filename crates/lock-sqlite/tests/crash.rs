@@ -301,7 +301,7 @@ async fn a_wall_clock_that_jumps_ends_no_lease_and_delays_none() {
         let (one, other) = (open(&path), open(&path));
         let lease = granted_within(&one, SLACK).await;
         let seen = other.list(&ListQuery::all()).await.unwrap();
-        assert_eq!(seen.value.items, [lease.clone()]);
+        assert_eq!(seen.value.items, std::slice::from_ref(&lease));
         let micros = |time: Timestamp| time.as_micros().cast_signed();
         let behind = micros(before) - micros(seen.observed_at);
         assert!((behind - jump).abs() < DAY / 2, "{behind} of {jump}");

@@ -78,7 +78,7 @@ impl Process {
         format!("{}/{}", self.name, self.number.get())
     }
 
-    async fn acquire(&self, key: &str) -> Lease {
+    pub(crate) async fn acquire(&self, key: &str) -> Lease {
         let acquired = self.store.acquire(&request(key)).await.unwrap().value;
         let Acquisition::Granted(lease) = acquired else { panic!("{acquired:?}") };
         self.say(&format!("granted {} {}", lease.key, lease.token));
