@@ -457,7 +457,7 @@ async fn conflict_keeps_the_mirror_alone_until_it_is_settled() {
 }
 
 /// Explores plans, a part of them unless `LOCK_INTERLEAVED` is set, and returns the number of runs.
-fn explore_some(plans: Vec<Plan>, part: usize) -> usize {
+fn explore_some(plans: &[Plan], part: usize) -> usize {
     let part = if std::env::var_os("LOCK_INTERLEAVED").is_some() { 1 } else { part };
     let runs = plans.iter().step_by(part).map(explore).sum();
     println!("{} plans, {runs} runs", plans.len().div_ceil(part));
@@ -534,13 +534,13 @@ fn one_call_with_two_faults_keeps_the_rules() {
             }
         }
     }
-    let runs = explore_some(plans, 1);
+    let runs = explore_some(&plans, 1);
     assert!(runs >= 2000, "{runs}");
 }
 
 #[test]
 fn steps_of_two_calls_in_every_order_keep_the_rules() {
-    let runs = explore_some(every_two([OnLoss::ServeMirror; 2], 2, 0), 11);
+    let runs = explore_some(&every_two([OnLoss::ServeMirror; 2], 2, 0), 11);
     assert!(runs >= 1000, "{runs}");
 }
 
@@ -552,7 +552,7 @@ fn two_calls_with_a_fault_at_any_step_keep_the_rules() {
         some.retain(|plan| plan.cut == [false, false]);
         plans.extend(some);
     }
-    let runs = explore_some(plans, 53);
+    let runs = explore_some(&plans, 53);
     assert!(runs >= 1000, "{runs}");
 }
 
@@ -572,6 +572,6 @@ fn steps_of_three_calls_in_every_order_keep_the_rules() {
             }
         }
     }
-    let runs = explore_some(plans, 53);
+    let runs = explore_some(&plans, 53);
     assert!(runs >= 1000, "{runs}");
 }
