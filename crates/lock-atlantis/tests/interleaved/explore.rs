@@ -45,6 +45,18 @@ pub(crate) struct Plan {
     pub(crate) faults: usize,
 }
 
+impl Plan {
+    /// Returns `true` if the stores are the same once all calls have ended.
+    fn is_healthy(&self) -> bool {
+        let is_same = match self.start {
+            Start::Held => true,
+            Start::Alone => self.acts.contains(&Act::Reconcile),
+            Start::Owed | Start::Outside => false,
+        };
+        is_same && self.faults == 0 && !self.cut.contains(&true)
+    }
+}
+
 /// The fate of the next step of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -288,6 +300,10 @@ fn run(plan: &Plan, choices: &mut Choices, steps: &mut Vec<(usize, Step)>) {
             calls[number] = None;
         }
     }
+    // Where nothing is lost, each call and each reconciliation leaves both stores the same.
+    if plan.is_healthy() {
+        assert_eq!(stores[0].all(), without_notes(&stores[1]), "they differ");
+    }
     // All stores are back, and other processes take the place of those that died.
     for (number, process) in processes.iter_mut().enumerate() {
         let mut line = process.line();
@@ -318,7 +334,15 @@ fn begin(plan: &Plan, stores: &[Arc<Cells>; 2], beliefs: &Beliefs) {
     };
     match plan.start {
         Start::Held => lock(),
-        Start::Alone => alone(&lock),
+        Start::Alone => alone(&|| {
+            lock();
+            if plan.acts.iter().any(|act| act.is_of_status()) {
+                let results = [planned("late")];
+                let pull = of(1, 0).pull;
+                at_once(fallback.update_pull_with_results(&pull, &results)).expect("it is written");
+                beliefs.has_status("late", ProjectPlanStatus::Planned);
+            }
+        }),
         Start::Owed => {
             lock();
             alone(&|| {

@@ -363,6 +363,38 @@ async fn free_project_is_locked_while_stores_are_compared() {
     }
 }
 
+/// A process that leaves the mirror alone does so between its calls.
+#[tokio::test]
+async fn lock_during_a_reconciliation_of_its_process_is_in_both_stores() {
+    for store in [0, 1] {
+        for number in 0.. {
+            let stores = [memory(), memory()];
+            let one = Process::start(&stores).await;
+            one.cut();
+            one.fallback.ping().await.unwrap();
+            one.is_cut.store(false, Ordering::SeqCst);
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            let fallback = one.fallback.clone();
+            one.after((store, number), async move {
+                let call = tokio::spawn(async move { fallback.try_lock(of(5)).await.unwrap() });
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                sender.send(call).unwrap();
+            });
+            assert!(one.fallback.reconcile().await.unwrap().is_clean());
+            if one.thens[store].lock().unwrap().take().is_some() {
+                assert!(number > 0, "{store}");
+                break;
+            }
+            assert!(receiver.await.unwrap().await.unwrap().0);
+            for store in &stores {
+                assert_eq!(store.list().await.unwrap().locks, [of(5)], "{number}");
+            }
+        }
+    }
+}
+
 /// Every call in the midst of every other, which is more than this number of interleavings.
 async fn every_pair(cut: [bool; 2], at_least: usize) {
     let pairs = CALLS.into_iter().flat_map(|one| CALLS.into_iter().map(move |other| (one, other)));
@@ -521,6 +553,18 @@ fn note_that_is_settled_during_an_attempt_is_not_missed() {
 #[test]
 fn attempt_that_will_be_refused_blocks_nobody_and_lets_nobody_pass() {
     beside_an_attempt(Start::Outside, Act::Lock(1));
+}
+
+#[test]
+fn status_that_changes_during_a_reconciliation_is_the_same_in_both_stores() {
+    let mut runs = 0;
+    for act in [Act::Update, Act::Discard] {
+        let (acts, on_loss, cut) =
+            (vec![act, Act::Reconcile], vec![OnLoss::ServeMirror; 2], vec![false; 2]);
+        let start = Start::Alone;
+        runs += explore(&Plan { start, acts, cut, on_loss, switches: 2, faults: 0 });
+    }
+    assert!(runs >= 20, "{runs}");
 }
 
 #[test]
