@@ -29,6 +29,8 @@ pub(crate) enum Act {
     Update,
     /// Discards the plan of a folder that is there.
     Discard,
+    /// Plans that folder again, so that the status is as it was at first.
+    Replan,
     /// Deletes all statuses.
     Forget,
     /// Locks a command, looks at it and unlocks it.
@@ -40,7 +42,7 @@ pub(crate) enum Act {
 
 impl Act {
     pub(crate) const fn is_of_status(self) -> bool {
-        matches!(self, Self::Update | Self::Discard | Self::Forget)
+        matches!(self, Self::Update | Self::Discard | Self::Replan | Self::Forget)
     }
 }
 
@@ -121,6 +123,12 @@ impl Beliefs {
                 let (status, pull) = (ProjectPlanStatus::PlanDiscarded, pull("owner/repo", 1));
                 let update = store.update_project_status(&pull, "default", "first", status);
                 self.update("first", status, update).await;
+            }
+            Act::Replan => {
+                // Two that write to one folder may be in either order.
+                self.told().folders.remove("first");
+                let pull = pull("owner/repo", 1);
+                let _ = store.update_pull_with_results(&pull, &[planned("first")]).await;
             }
             Act::Forget => {
                 self.told().forgets[0] = true;
@@ -216,7 +224,7 @@ impl Beliefs {
         };
         let answer = call.await;
         let mut told = self.told();
-        let known = told.folders.get_mut(folder).expect("it was entered");
+        let Some(known) = told.folders.get_mut(folder) else { return };
         match answer {
             Ok(()) => *known = [status].into(),
             Err(error) if !error.is_unknown() && is_new => drop(known.remove(&status)),

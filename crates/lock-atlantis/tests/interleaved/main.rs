@@ -568,6 +568,14 @@ fn status_that_changes_during_a_reconciliation_is_the_same_in_both_stores() {
 }
 
 #[test]
+fn status_that_becomes_what_it_was_is_the_same_in_both_stores() {
+    let (acts, on_loss) = (vec![Act::Replan, Act::Discard], vec![OnLoss::ServeMirror; 2]);
+    let (start, cut) = (Start::Held, vec![false; 2]);
+    let runs = explore(&Plan { start, acts, cut, on_loss, switches: 3, faults: 0 });
+    assert!(runs >= 20, "{runs}");
+}
+
+#[test]
 fn one_call_with_two_faults_keeps_the_rules() {
     let mut plans = Vec::new();
     for act in ACTS {
