@@ -25,6 +25,8 @@ use lock_compat::{LegacyError, Result};
 
 /// The number of keys that one command asks for.
 const BATCH: usize = 500;
+/// The number of batches of values that are requested at once.
+const BATCHES: usize = 8;
 
 /// A server and the connection to it, which is rebuilt after a failure.
 pub(crate) struct Server {
@@ -102,19 +104,24 @@ impl Server {
     /// The values of these keys, in the order of the keys and without those that have disappeared;
     /// and the values that cannot be read.
     ///
-    /// The batches are requested and read concurrently.
+    /// Some batches are requested and read concurrently; not all, as the time-out of each begins
+    /// with its request.
     pub(crate) async fn values<T: Send + 'static>(
         self: &Arc<Self>,
         keys: BTreeSet<Vec<u8>>,
         read: fn(&str, &[u8]) -> Result<T, Damaged>,
     ) -> Result<(Vec<(String, T)>, Vec<Damaged>)> {
         let keys: Vec<_> = keys.into_iter().collect();
-        let mut batches = JoinSet::new();
-        for (number, some) in keys.chunks(BATCH).enumerate() {
-            let (server, some) = (Arc::clone(self), some.to_vec());
-            batches.spawn(async move { (number, server.batch_of_values(&some, read).await) });
+        let (mut batches, mut found) = (JoinSet::new(), Vec::new());
+        let mut left = keys.chunks(BATCH).enumerate();
+        loop {
+            for (number, some) in left.by_ref().take(BATCHES - batches.len()) {
+                let (server, some) = (Arc::clone(self), some.to_vec());
+                batches.spawn(async move { (number, server.batch_of_values(&some, read).await) });
+            }
+            let Some(batch) = batches.join_next().await else { break };
+            found.push(batch.expect("a batch does not panic"));
         }
-        let mut found = batches.join_all().await;
         found.sort_by_key(|(number, _)| *number);
         let (mut values, mut damaged) = (Vec::with_capacity(keys.len()), Vec::new());
         for (_, batch) in found {

@@ -208,6 +208,36 @@ async fn lock_that_was_made_without_the_mirror_counts() {
     assert_same(&server, &mirror).await;
 }
 
+/// Values of the primary that cannot be read or replaced concern their keys alone: nothing of the
+/// call stays in the mirror, and the primary is not lost.
+#[tokio::test]
+async fn damaged_value_of_the_primary_leaves_nothing_in_the_mirror() {
+    let (server, mirror) = (server().await, mirror());
+    let store = open(&server, &mirror, OnLoss::ServeMirror).await;
+    let key = "pr/owner/repo/path/default/";
+    for command in [&["SET", key, "x"][..], &["DEL", key], &["HSET", key, "a", "b"]] {
+        server.command(command).await;
+        if command[0] == "DEL" {
+            continue;
+        }
+        for num in [1, 1, 2] {
+            let error = store.try_lock(of(num)).await.unwrap_err();
+            assert!(matches!(error, LegacyError::Damaged(_)), "{command:?} {num}: {error:?}");
+            assert!(mirror.records().await.unwrap().records.is_empty(), "{command:?} {num}");
+        }
+        assert_eq!(store.mode(), ServingMode::WriteThrough);
+    }
+    server.command(&["DEL", key]).await;
+    assert!(store.try_lock(of(2)).await.unwrap().0);
+    // A lock whose value was replaced by something else ends in the mirror, or not at all.
+    server.command(&["DEL", key]).await;
+    server.command(&["HSET", key, "a", "b"]).await;
+    let error = store.unlock(&of(2).project, "default").await.unwrap_err();
+    assert!(matches!(error, LegacyError::Damaged(_)), "{error:?}");
+    assert_eq!(store.mode(), ServingMode::WriteThrough);
+    assert_eq!(mirror.list().await.unwrap().locks, [of(2)]);
+}
+
 /// The server is killed before or after the call of this number.
 struct Mortal {
     server: Arc<RedisServer>,

@@ -90,8 +90,8 @@ fn commands_have_keys() {
 }
 
 #[tokio::test]
-async fn project_whose_name_has_slashes_is_found_by_its_key() {
-    for name in ["a/b", "a/b/c", "/", "a//"] {
+async fn project_whose_name_has_slashes_or_lines_is_found_by_its_key() {
+    for name in ["a/b", "a/b/c", "/", "a//", "a\nb"] {
         let (store, locker) = locker();
         let mut held = lock("owner/repo", "a/b", "default", 1);
         name.clone_into(&mut held.project.project_name);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 
-use super::notes::{Ended, is_same};
+use super::notes::{Ended, Standing, is_same};
 use super::records::half_done;
 use super::{Fallback, FallbackStore, MOST_ATTEMPTS};
 use crate::migrate::{Put, Record, RecordStore};
@@ -44,9 +44,11 @@ impl LegacyLocks for Fallback {
         let known: BTreeSet<_> =
             listing.locks.iter().map(|lock| LegacyKey::of(lock).to_string()).collect();
         for lock in primary.locks {
-            if !known.contains(&LegacyKey::of(&lock).to_string())
-                && !self.is_over(&Record::lock(Stored::new(lock.clone()))).await?
-            {
+            if known.contains(&LegacyKey::of(&lock).to_string()) {
+                continue;
+            }
+            let record = Record::lock(Stored::new(lock.clone()));
+            if self.standing(&record).await? == Some(Standing::Counts) {
                 listing.locks.push(lock);
             }
         }
@@ -89,18 +91,41 @@ impl Fallback {
         self.look_before().await?;
         for _ in 0..MOST_ATTEMPTS {
             if self.mirror().put(own).await? != Put::Written {
-                match read(self.mirror(), own).await? {
+                match self.holder(own).await? {
                     Some(holder) => return Ok(Some(holder)),
                     None => continue,
                 }
             }
-            let other = self.take_in_primary(own).await.map_err(half_done)?;
-            let Some(other) = other else { return Ok(None) };
-            self.mirror().remove(own).await?;
+            let other = match self.take_in_primary(own).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(other)) => other,
+                Err(error @ LegacyError::Store { .. }) => return Err(half_done(error)),
+                // The primary answered that it cannot have it.
+                Err(error) => {
+                    self.mirror().remove(own).await.map_err(half_done)?;
+                    return Err(error);
+                }
+            };
+            self.mirror().remove(own).await.map_err(half_done)?;
             copy(&other, self.primary(), self.mirror()).await?;
             return Ok(Some(other));
         }
         Err(LegacyError::Contended { key: own.key().to_owned() })
+    }
+
+    /// The record that blocks a place that is taken in the mirror.
+    ///
+    /// An attempt that will find a lock made without the mirror has its own in the mirror until
+    /// then. So the primary is read too, and second: what ended before is not there any more.
+    async fn holder(&self, place: &Record) -> Result<Option<Record>> {
+        let Some(mirrored) = read(self.mirror(), place).await? else { return Ok(None) };
+        let primary = self.ask_primary(read(self.primary(), place)).await?.flatten();
+        match primary.filter(|primary| !is_same(primary, &mirrored)) {
+            Some(primary) if self.standing(&primary).await? == Some(Standing::Counts) => {
+                Ok(Some(primary))
+            }
+            _ => Ok(Some(mirrored)),
+        }
     }
 
     /// Locks in the primary the record locked in the mirror; returns a lock that was made without
@@ -118,10 +143,15 @@ impl Fallback {
                 Some(Some(other)) if is_same(&other, own) => return Ok(None),
                 Some(Some(other)) => other,
             };
-            if !self.is_over(&other).await? {
-                return Ok(Some(other));
-            }
-            if self.ask_primary(self.primary().remove(&other)).await?.is_none() {
+            let is_answered = match self.standing(&other).await? {
+                Some(Standing::Counts) => return Ok(Some(other)),
+                Some(Standing::IsGone) => true,
+                Some(Standing::IsOver) => {
+                    self.ask_primary(self.primary().remove(&other)).await?.is_some()
+                }
+                None => false,
+            };
+            if !is_answered {
                 return Ok(None);
             }
         }
@@ -164,12 +194,15 @@ impl Fallback {
                 place = other;
                 continue;
             }
-            let is_over = self.is_over(&other).await?;
-            if !is_over && !is_wanted(&other)? {
-                return Ok(None);
-            }
+            let Some(standing) = self.standing(&other).await? else { return Ok(None) };
+            let counts = match standing {
+                Standing::IsGone => continue,
+                Standing::IsOver => false,
+                Standing::Counts if is_wanted(&other)? => true,
+                Standing::Counts => return Ok(None),
+            };
             let is_removed = self.ask_primary(self.primary().remove(&other)).await? == Some(true);
-            if is_removed && !is_over {
+            if is_removed && counts {
                 return Ok(Some(other));
             }
             if self.0.health.is_lost() {
@@ -188,11 +221,12 @@ impl Fallback {
         }
         let is_ended = self.mirror().remove(record).await?;
         if is_gone {
-            // A reconciliation may have restored it meanwhile.
+            // A reconciliation may have restored it meanwhile. From here on it has ended, whatever
+            // fails.
             match self.end_in_primary(record).await {
                 Ok(Some(false)) => {}
-                Ok(Some(true)) => drop(self.mirror().remove(record).await?),
-                Ok(None) | Err(_) => self.note(&Ended::of(record)).await?,
+                Ok(Some(true)) => drop(self.mirror().remove(record).await.map_err(half_done)?),
+                Ok(None) | Err(_) => self.note(&Ended::of(record)).await.map_err(half_done)?,
             }
         }
         Ok(is_ended)
@@ -218,8 +252,11 @@ impl Fallback {
         let (primary, mirror) = tokio::join!(primary, read(self.mirror(), place));
         Ok(match (mirror?, primary?.flatten()) {
             (Some(record), _) => Some(record),
-            (None, Some(record)) if !self.is_over(&record).await? => Some(record),
-            (None, _) => None,
+            (None, Some(record)) => {
+                let counts = self.standing(&record).await? == Some(Standing::Counts);
+                counts.then_some(record)
+            }
+            (None, None) => None,
         })
     }
 }

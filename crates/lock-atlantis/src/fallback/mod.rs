@@ -36,7 +36,7 @@ const MOST_ATTEMPTS: usize = 1000;
 ///    the mirror. It is given to the mirror.
 /// 4. Every change names the very bytes that it replaces, so that it never hits what came later.
 ///    Two locks of a pull request have to differ in their time for that, as those of a
-///    [`LockerClient`](lock_compat::LockerClient) do.
+///    [`LockerClient`](lock_compat::LockerClient) do, and two of a command, whose time has seconds.
 /// 5. A comparison gives each store what it lacks. Where statuses differ the mirror's counts; where
 ///    locks do, an operator settles it.
 ///

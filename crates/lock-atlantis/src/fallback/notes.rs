@@ -1,5 +1,6 @@
 //! Notes in the mirror: records that ended there and may still be in the primary.
 
+use super::locks::read;
 use super::{Fallback, MOST_ATTEMPTS};
 use crate::migrate::{Kind, Record};
 use lock_compat::legacy::encode;
@@ -75,6 +76,28 @@ pub(super) fn is_same(one: &Record, other: &Record) -> bool {
         || values.is_some_and(|(one, other)| one.value() == other.value())
 }
 
+/// The standing of a record that was found in the primary alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It counts: it was made without the mirror.
+    Counts,
+    /// A note says that it ended.
+    IsOver,
+    /// It is not there any more.
+    IsGone,
+}
+
+impl Standing {
+    /// A note goes when its record is in neither store. So if the record is still there after no
+    /// note was found, there was none when it was read.
+    fn without_note(record: &Record, again: Option<&Record>) -> Self {
+        match again {
+            Some(again) if is_same(again, record) => Self::Counts,
+            _ => Self::IsGone,
+        }
+    }
+}
+
 impl Fallback {
     /// Writes a note that this ended, before it leaves the mirror.
     ///
@@ -93,8 +116,26 @@ impl Fallback {
         Err(LegacyError::Contended { key: name })
     }
 
+    /// The standing of a record that was found in the primary; `None` if the mirror serves alone
+    /// from now on.
+    pub(super) async fn standing(&self, record: &Record) -> Result<Option<Standing>> {
+        if self.is_over(record).await? {
+            return Ok(Some(Standing::IsOver));
+        }
+        let again = self.ask_primary(read(self.primary(), record)).await?;
+        Ok(again.map(|again| Standing::without_note(record, again.as_ref())))
+    }
+
+    /// The same, whether or not the mirror serves alone.
+    pub(super) async fn standing_now(&self, record: &Record) -> Result<Standing> {
+        if self.is_over(record).await? {
+            return Ok(Standing::IsOver);
+        }
+        Ok(Standing::without_note(record, read(self.primary(), record).await?.as_ref()))
+    }
+
     /// Returns `true` if a record that is missing in the mirror ended there.
-    pub(super) async fn is_over(&self, record: &Record) -> Result<bool> {
+    async fn is_over(&self, record: &Record) -> Result<bool> {
         let name = Ended::of(record).name();
         let body = self.mirror().document(&name).await?;
         Ok(match body.and_then(|body| Ended::read(&name, &body)) {
@@ -114,8 +155,8 @@ impl Fallback {
                 Some(Ended::Lock(record)) => {
                     let is_there =
                         |found: Option<Record>| found.is_some_and(|found| is_same(&found, &record));
-                    !is_there(super::locks::read(self.mirror(), &record).await?)
-                        && !is_there(super::locks::read(self.primary(), &record).await?)
+                    !is_there(read(self.mirror(), &record).await?)
+                        && !is_there(read(self.primary(), &record).await?)
                 }
                 Some(Ended::Status(key)) => {
                     self.mirror().document(&key).await?.is_none()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::locks::{copy, read};
-use super::notes::is_same;
+use super::notes::{Standing, is_same};
 use super::{Fallback, FallbackStore, MOST_ATTEMPTS};
 use crate::migrate::{Kind, Record, Records};
 use lock_compat::legacy::Damaged;
@@ -84,7 +84,14 @@ impl Fallback {
             }
         }
         for record in records.values() {
-            self.settle(record, &mut reconciliation).await?;
+            for attempt in 0.. {
+                if self.settle(record, &mut reconciliation).await? {
+                    break;
+                }
+                if attempt == MOST_ATTEMPTS {
+                    return Err(LegacyError::Contended { key: record.key().to_owned() });
+                }
+            }
         }
         self.settle_notes().await?;
         if reconciliation.is_clean() {
@@ -93,21 +100,26 @@ impl Fallback {
         Ok(reconciliation)
     }
 
-    async fn settle(&self, record: &Record, report: &mut Reconciliation) -> Result<()> {
+    /// Settles the records under a key; `false` if another process changed them meanwhile.
+    async fn settle(&self, record: &Record, report: &mut Reconciliation) -> Result<bool> {
         let key = record.key().to_owned();
         let (primary, mirror) = self.look(record).await?;
         match (primary, mirror) {
             (None, None) => {}
             (Some(primary), Some(mirror)) if is_same(&primary, &mirror) => {}
-            (Some(primary), None) => {
-                if self.is_over(&primary).await? {
+            (Some(primary), None) => match self.standing_now(&primary).await? {
+                Standing::IsGone => return Ok(false),
+                Standing::IsOver => {
                     if self.primary().remove(&primary).await? {
                         report.ended.push(key);
                     }
-                } else if copy(&primary, self.primary(), self.mirror()).await? {
-                    report.mirrored.push(key);
                 }
-            }
+                Standing::Counts => {
+                    if copy(&primary, self.primary(), self.mirror()).await? {
+                        report.mirrored.push(key);
+                    }
+                }
+            },
             (None, Some(mirror)) => {
                 if copy(&mirror, self.mirror(), self.primary()).await? {
                     report.returned.push(key);
@@ -120,9 +132,13 @@ impl Fallback {
                 }
             }
             (Some(primary), Some(mirror)) => {
-                if !self.is_over(&primary).await? {
-                    report.conflicts.push(key);
-                    return Ok(());
+                match self.standing_now(&primary).await? {
+                    Standing::IsGone => return Ok(false),
+                    Standing::Counts => {
+                        report.conflicts.push(key);
+                        return Ok(true);
+                    }
+                    Standing::IsOver => {}
                 }
                 if self.primary().remove(&primary).await? {
                     report.ended.push(key.clone());
@@ -132,7 +148,7 @@ impl Fallback {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The records of both stores under a key at one time, while other processes may change them.

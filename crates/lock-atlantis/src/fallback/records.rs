@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::notes::Ended;
+use super::notes::{Ended, Standing};
 use super::{Fallback, MOST_ATTEMPTS};
 use crate::migrate::Record;
 use lock_compat::legacy::{
@@ -33,8 +33,14 @@ impl LegacyRecords for Fallback {
         let (primary, mirror) = (primary?, mirror?);
         let found = match (mirror, primary.flatten()) {
             (Some(mirror), _) => mirror,
-            (None, Some(primary)) if !self.is_forgotten(&key).await? => primary,
-            (None, _) => return Ok(None),
+            (None, Some(primary)) => {
+                let record = Record::read(&key, &primary)?;
+                if self.standing(&record).await? != Some(Standing::Counts) {
+                    return Ok(None);
+                }
+                primary
+            }
+            (None, None) => return Ok(None),
         };
         Ok(Some(decode(&key, &found)?))
     }
@@ -49,12 +55,13 @@ impl LegacyRecords for Fallback {
         }
         self.mirror().delete_pull_status(pull).await?;
         // A comparison may have given it back meanwhile.
-        match self.forget_in_primary(&key).await {
+        let settled = match self.forget_in_primary(&key).await {
             Ok(Some(true)) if is_gone => self.mirror().delete_pull_status(pull).await,
             Ok(Some(_)) => Ok(()),
             Ok(None) if !is_gone => Ok(()),
             Ok(None) | Err(_) => self.note(&Ended::Status(key)).await,
-        }
+        };
+        settled.map_err(half_done)
     }
 
     async fn merge_results(
@@ -103,11 +110,6 @@ impl Fallback {
         // If the primary does not follow, a reconciliation finds the difference.
         self.follow(&key).await.map_err(half_done)?;
         Ok(answer)
-    }
-
-    async fn is_forgotten(&self, key: &str) -> Result<bool> {
-        let status = Record::read(key, b"null")?;
-        self.is_over(&status).await
     }
 
     /// Removes a status from the primary, and returns `true` if there was one.

@@ -160,7 +160,7 @@ impl AtlantisRedis {
         if let Some(old) = old {
             call.arg(old);
         }
-        self.server().call(&call).await
+        self.server().call(&call).await.map_err(|error| named(error, key))
     }
 
     /// Removes values, and returns for each whether it was there.
@@ -179,7 +179,8 @@ impl AtlantisRedis {
     /// Removes a value; `false` if it is not there.
     pub(crate) async fn remove_if_same(&self, key: &str, bytes: &[u8]) -> Result<bool> {
         let mut call = self.0.remove_if_same.prepare_invoke();
-        self.server().call(call.key(key).arg(bytes)).await
+        let removed = self.server().call(call.key(key).arg(bytes)).await;
+        removed.map_err(|error| named(error, key))
     }
 }
 

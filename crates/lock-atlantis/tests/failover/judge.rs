@@ -7,6 +7,7 @@ use lock_atlantis::migrate::Source;
 use lock_atlantis::{AtlantisRedis, ServerConfig};
 use lock_compat::LegacyBackend;
 use lock_compat::conformance::pull;
+use lock_compat::legacy::CommandName;
 use lock_testkit_redis::server::RedisServer;
 
 /// The findings.
@@ -84,6 +85,8 @@ pub(crate) async fn judge(
                 verdict.stray_locks.push(format!("{project} {time}"));
             }
         }
+        let command = store.check_command_lock(CommandName::Apply).await.unwrap();
+        verdict.stray_locks.extend(command.map(|it| format!("apply {it:?}")));
         for (num, dir, known) in &statuses {
             let status = store.get_pull_status(&pull("owner/repo", *num)).await.unwrap();
             let projects = status.and_then(|it| it.projects).unwrap_or_default();

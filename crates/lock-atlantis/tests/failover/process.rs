@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use lock_atlantis::fallback::{Fallback, FallbackConfig, FallbackStore, OnLoss, ServingMode};
 use lock_atlantis::{AtlantisRedis, ServerConfig};
-use lock_compat::LegacyBackend;
 use lock_compat::conformance::{lock, pull};
 use lock_compat::legacy::{
     CommandName, Outcome, ProjectLock, ProjectPlanStatus, ProjectResult, Timestamp,
 };
+use lock_compat::{LegacyBackend, LegacyError};
 
 use tokio::task::JoinSet;
 
@@ -51,6 +51,8 @@ struct Actor {
     beliefs: BTreeMap<u64, Belief>,
     /// The times of locks whose answer was lost.
     unsure: BTreeSet<String>,
+    /// The times of locks that certainly were not made.
+    failed: BTreeSet<String>,
     /// The last status of each project of a pull request that was acknowledged, and those since.
     statuses: BTreeMap<(u64, u64), Vec<i64>>,
     /// The projects of pull requests that certainly have a status.
@@ -90,6 +92,7 @@ impl Actor {
             dice,
             beliefs: BTreeMap::new(),
             unsure: BTreeSet::new(),
+            failed: BTreeSet::new(),
             statuses: BTreeMap::new(),
             written: BTreeSet::new(),
             stamp: 0,
@@ -142,12 +145,20 @@ impl Actor {
             // The layer above goes on with a lock of its own pull request.
             Ok((false, held)) if held.pull.num == self.number as i64 => {
                 self.count("re-entered");
+                if self.failed.contains(&held.time.to_string()) {
+                    println!("\n@violation p{project} is held although it failed: {}", held.time);
+                }
                 self.witness(project, held.time.to_string());
             }
             Ok(_) => self.count("refused"),
-            Err(_) => {
+            Err(error) if error.is_unknown() => {
                 self.count("unsure");
                 self.unsure.insert(time);
+            }
+            // It certainly did not happen: nobody ever finds it.
+            Err(_) => {
+                self.count("failed");
+                self.failed.insert(time);
             }
         }
     }
@@ -196,31 +207,72 @@ impl Actor {
         };
         self.count(if answer.is_ok() { "updated" } else { "update unsure" });
         let known = self.statuses.entry((num, dir)).or_default();
-        if answer.is_ok() {
-            known.clear();
-            self.written.insert((num, dir));
+        match answer {
+            Ok(()) => {
+                self.written.insert((num, dir));
+                *known = vec![status.number()];
+            }
+            Err(error) if error.is_unknown() => known.push(status.number()),
+            Err(_) => {}
         }
-        known.push(status.number());
     }
 
+    /// No other holds the command between the answers to its lock and its unlock.
     async fn command(&mut self) {
         let store = self.store();
-        let time = Timestamp::from_unix(self.stamp as i64 + 1).unwrap();
-        if store.lock_command(CommandName::Apply, time).await.is_ok() {
-            while store.unlock_command(CommandName::Apply).await.is_err() {
-                if store.check_command_lock(CommandName::Apply).await.is_ok_and(|it| it.is_none()) {
-                    break;
+        self.stamp += 1;
+        let seconds = (self.stamp * 100 + self.number) as i64;
+        let time = Timestamp::from_unix(seconds).unwrap();
+        match store.lock_command(CommandName::Apply, time).await {
+            Ok(_) => {
+                self.count("commands");
+                let file = File::create(self.folder.join("command")).unwrap();
+                if file.try_lock().is_err() {
+                    println!("\n@violation two hold the command: {seconds}");
                 }
+                tokio::task::yield_now().await;
+            }
+            Err(LegacyError::CommandLocked) => return,
+            Err(_) => {}
+        }
+        // An unlock without an answer is repeated only while its own lock is there.
+        loop {
+            match store.check_command_lock(CommandName::Apply).await {
+                Ok(Some(lock)) if lock.lock_metadata.unix_time == seconds => {}
+                Ok(_) => return,
+                Err(_) => continue,
+            }
+            if store.unlock_command(CommandName::Apply).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// A held lock is shown by every process, at any time.
+    async fn look(&mut self, project: u64) {
+        let Some(Belief::Held { time, .. }) = self.beliefs.get(&project) else { return };
+        let time = time.clone();
+        let (store, target) = (self.store(), self.lock(project).project);
+        let found = store.get_lock(&target, "default").await.map(|found| found.map(|it| it.time));
+        let listed = store.list().await.map(|listing| {
+            let of_project = listing.locks.into_iter().find(|it| it.project == target);
+            of_project.map(|it| it.time)
+        });
+        for found in [found, listed].into_iter().flatten() {
+            self.count("seen");
+            if found.is_none_or(|found| found.to_string() != time) {
+                println!("\n@violation p{project} is held and shown as {found:?}: {time}");
             }
         }
     }
 
     async fn step(&mut self) {
         let project = self.dice.below(PROJECTS);
-        match self.dice.below(10) {
+        match self.dice.below(11) {
             0..6 => self.try_lock(project).await,
             6 => self.unlock(project).await,
             7 => self.command().await,
+            8 => self.look(project).await,
             _ => self.update().await,
         }
     }

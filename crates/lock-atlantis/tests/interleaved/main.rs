@@ -1,7 +1,13 @@
-//! One call of a fallback in the midst of another, after each of its steps: the model of its rules,
-//! run on the code itself.
+//! Calls of a fallback in the midst of others, after each of their steps: the model of its rules, run
+//! on the code itself.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failed test panics, and says how"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -22,7 +28,14 @@ use lock_core::{LockManager, OwnerId};
 use lock_memory::MemoryBackend;
 use tokio::time::{Instant, sleep};
 
+mod beliefs;
+mod cells;
+mod explore;
+#[path = "../staged/mod.rs"]
 mod staged;
+
+use beliefs::Act;
+use explore::{Plan, Start, explore};
 use staged::{Stage, Staged};
 
 /// Runs once, after the step of this number.
@@ -350,6 +363,38 @@ async fn free_project_is_locked_while_stores_are_compared() {
     }
 }
 
+/// A process that leaves the mirror alone does so between its calls.
+#[tokio::test]
+async fn lock_during_a_reconciliation_of_its_process_is_in_both_stores() {
+    for store in [0, 1] {
+        for number in 0.. {
+            let stores = [memory(), memory()];
+            let one = Process::start(&stores).await;
+            one.cut();
+            one.fallback.ping().await.unwrap();
+            one.is_cut.store(false, Ordering::SeqCst);
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            let fallback = one.fallback.clone();
+            one.after((store, number), async move {
+                let call = tokio::spawn(async move { fallback.try_lock(of(5)).await.unwrap() });
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                sender.send(call).unwrap();
+            });
+            assert!(one.fallback.reconcile().await.unwrap().is_clean());
+            if one.thens[store].lock().unwrap().take().is_some() {
+                assert!(number > 0, "{store}");
+                break;
+            }
+            assert!(receiver.await.unwrap().await.unwrap().0);
+            for store in &stores {
+                assert_eq!(store.list().await.unwrap().locks, [of(5)], "{number}");
+            }
+        }
+    }
+}
+
 /// Every call in the midst of every other, which is more than this number of interleavings.
 async fn every_pair(cut: [bool; 2], at_least: usize) {
     let pairs = CALLS.into_iter().flat_map(|one| CALLS.into_iter().map(move |other| (one, other)));
@@ -441,4 +486,144 @@ async fn conflict_keeps_the_mirror_alone_until_it_is_settled() {
     stores[0].unlock(&of(2).project, "default").await.unwrap();
     sleep(Duration::from_secs(120)).await;
     assert_eq!(fallback.mode(), ServingMode::WriteThrough);
+}
+
+/// Explores plans, a part of them unless `LOCK_INTERLEAVED` is set, and returns the number of runs.
+fn explore_some(plans: &[Plan], part: usize) -> usize {
+    let part = if std::env::var_os("LOCK_INTERLEAVED").is_some() { 1 } else { part };
+    let runs = plans.iter().step_by(part).map(explore).sum();
+    println!("{} plans, {runs} runs", plans.len().div_ceil(part));
+    runs
+}
+
+const STARTS: [Start; 4] = [Start::Held, Start::Alone, Start::Owed, Start::Outside];
+
+const ACTS: [Act; 12] = [
+    Act::Lock(1),
+    Act::Lock(5),
+    Act::Unlock(1),
+    Act::UnlockAll(1),
+    Act::Unlock(5),
+    Act::Pass(1, 5),
+    Act::Update,
+    Act::Discard,
+    Act::Forget,
+    Act::Command,
+    Act::Look,
+    Act::Reconcile,
+];
+
+/// The calls that change the lock.
+const LOCKING: [Act; 4] = [Act::Lock(1), Act::Lock(5), Act::Unlock(1), Act::Pass(1, 5)];
+
+/// The plans of two processes with each pair of calls, from each beginning, cut off or not.
+fn every_two(on_loss: [OnLoss; 2], switches: usize, faults: usize) -> Vec<Plan> {
+    let mut plans = Vec::new();
+    for (number, one) in ACTS.iter().enumerate() {
+        for other in &ACTS[number..] {
+            for start in STARTS {
+                for cut in CUTS {
+                    let (acts, on_loss, cut) = ([*one, *other].into(), on_loss.into(), cut.into());
+                    plans.push(Plan { start, acts, cut, on_loss, switches, faults });
+                }
+            }
+        }
+    }
+    // Without the primary nobody sees what was locked without the mirror.
+    let is_seen = |plan: &Plan| plan.cut == [false, false] && plan.faults == 0;
+    plans.retain(|plan| plan.start != Start::Outside || is_seen(plan));
+    plans
+}
+
+/// Explores the attempt for each of two pull requests beside another call.
+fn beside_an_attempt(start: Start, act: Act) {
+    let mut runs = 0;
+    for own in [Act::Lock(1), Act::Lock(5)] {
+        let (acts, on_loss, cut) = (vec![own, act], vec![OnLoss::ServeMirror; 2], vec![false; 2]);
+        runs += explore(&Plan { start, acts, cut, on_loss, switches: 2, faults: 0 });
+    }
+    assert!(runs >= 20, "{runs}");
+}
+
+#[test]
+fn note_that_is_settled_during_an_attempt_is_not_missed() {
+    beside_an_attempt(Start::Owed, Act::Reconcile);
+}
+
+#[test]
+fn attempt_that_will_be_refused_blocks_nobody_and_lets_nobody_pass() {
+    beside_an_attempt(Start::Outside, Act::Lock(1));
+}
+
+#[test]
+fn status_that_changes_during_a_reconciliation_is_the_same_in_both_stores() {
+    let mut runs = 0;
+    for act in [Act::Update, Act::Discard] {
+        let (acts, on_loss, cut) =
+            (vec![act, Act::Reconcile], vec![OnLoss::ServeMirror; 2], vec![false; 2]);
+        let start = Start::Alone;
+        runs += explore(&Plan { start, acts, cut, on_loss, switches: 2, faults: 0 });
+    }
+    assert!(runs >= 20, "{runs}");
+}
+
+#[test]
+fn status_that_becomes_what_it_was_is_the_same_in_both_stores() {
+    let (acts, on_loss) = (vec![Act::Replan, Act::Discard], vec![OnLoss::ServeMirror; 2]);
+    let (start, cut) = (Start::Held, vec![false; 2]);
+    let runs = explore(&Plan { start, acts, cut, on_loss, switches: 3, faults: 0 });
+    assert!(runs >= 20, "{runs}");
+}
+
+#[test]
+fn one_call_with_two_faults_keeps_the_rules() {
+    let mut plans = Vec::new();
+    for act in ACTS {
+        for start in [Start::Held, Start::Alone, Start::Owed] {
+            for on_loss in [OnLoss::ServeMirror, OnLoss::FailClosed] {
+                let (acts, on_loss, cut) = (vec![act], vec![on_loss], vec![false]);
+                plans.push(Plan { start, acts, cut, on_loss, switches: 0, faults: 2 });
+            }
+        }
+    }
+    let runs = explore_some(&plans, 1);
+    assert!(runs >= 2000, "{runs}");
+}
+
+#[test]
+fn steps_of_two_calls_in_every_order_keep_the_rules() {
+    let runs = explore_some(&every_two([OnLoss::ServeMirror; 2], 2, 0), 11);
+    assert!(runs >= 1000, "{runs}");
+}
+
+#[test]
+fn two_calls_with_a_fault_at_any_step_keep_the_rules() {
+    let mut plans = Vec::new();
+    for on_loss in [[OnLoss::ServeMirror; 2], [OnLoss::FailClosed, OnLoss::ServeMirror]] {
+        let mut some = every_two(on_loss, 1, 1);
+        some.retain(|plan| plan.cut == [false, false]);
+        plans.extend(some);
+    }
+    let runs = explore_some(&plans, 53);
+    assert!(runs >= 1000, "{runs}");
+}
+
+#[test]
+fn steps_of_three_calls_in_every_order_keep_the_rules() {
+    let mut plans = Vec::new();
+    for one in LOCKING {
+        for other in LOCKING {
+            for third in [Act::Lock(6), Act::Unlock(5), Act::Reconcile] {
+                for start in [Start::Held, Start::Alone, Start::Owed] {
+                    for is_cut in [false, true] {
+                        let (acts, cut) = (vec![one, other, third], vec![is_cut, false, false]);
+                        let on_loss = vec![OnLoss::ServeMirror; 3];
+                        plans.push(Plan { start, acts, cut, on_loss, switches: 2, faults: 0 });
+                    }
+                }
+            }
+        }
+    }
+    let runs = explore_some(&plans, 53);
+    assert!(runs >= 1000, "{runs}");
 }
