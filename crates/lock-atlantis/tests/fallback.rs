@@ -19,7 +19,8 @@ use lock_atlantis::{AtlantisRedis, ServerConfig};
 use lock_compat::conformance::{lock, pull};
 use lock_compat::documents::MemoryDocuments;
 use lock_compat::legacy::{
-    CommandName, Outcome, ProjectLock, ProjectPlanStatus, ProjectResult, Timestamp,
+    CommandName, LegacyKey, Outcome, ProjectLock, ProjectPlanStatus, ProjectResult, Timestamp,
+    encode,
 };
 use lock_compat::{LegacyBackend, LegacyError, LockAdapter, Result};
 use lock_core::{LockManager, OwnerId};
@@ -206,6 +207,17 @@ async fn lock_that_was_made_without_the_mirror_counts() {
     primary(&server).await.try_lock(of(1)).await.unwrap();
     assert_eq!(store.try_lock(of(2)).await.unwrap(), (false, of(1)));
     assert_same(&server, &mirror).await;
+}
+
+/// An Atlantis before 0.40 that uses the primary writes under other keys.
+#[tokio::test]
+async fn lock_under_an_old_key_of_the_primary_is_listed() {
+    let (server, mirror) = (server().await, mirror());
+    let store = open(&server, &mirror, OnLoss::default()).await;
+    let key = format!("pr/{}", LegacyKey::of(&of(1)).before_names());
+    let value = String::from_utf8(encode(&of(1))).unwrap();
+    assert_eq!(server.command(&["SET", &key, &value]).await, "OK");
+    assert_eq!(store.list().await.unwrap().locks, [of(1)]);
 }
 
 /// Values of the primary that cannot be read or replaced concern their keys alone: nothing of the

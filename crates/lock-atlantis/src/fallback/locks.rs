@@ -43,15 +43,20 @@ impl LegacyLocks for Fallback {
         };
         let known: BTreeSet<_> =
             listing.locks.iter().map(|lock| LegacyKey::of(lock).to_string()).collect();
+        let mut unfound = Vec::new();
         for lock in primary.locks {
             if known.contains(&LegacyKey::of(&lock).to_string()) {
                 continue;
             }
             let record = Record::lock(Stored::new(lock.clone()));
-            if self.standing(&record).await? == Some(Standing::Counts) {
-                listing.locks.push(lock);
+            match self.standing(&record).await? {
+                Some(Standing::Counts) => listing.locks.push(lock),
+                // It has ended since, or an Atlantis before 0.40 wrote it, under another key.
+                Some(Standing::IsGone) => unfound.push(lock),
+                Some(Standing::IsOver) | None => {}
             }
         }
+        listing.locks.extend(self.still_listed(unfound).await?);
         Ok(Listing::new(listing.locks, primary.damaged))
     }
 
@@ -126,6 +131,18 @@ impl Fallback {
             }
             _ => Ok(Some(mirrored)),
         }
+    }
+
+    /// Those of the locks that the primary lists again.
+    async fn still_listed(&self, mut locks: Vec<ProjectLock>) -> Result<Vec<ProjectLock>> {
+        if locks.is_empty() {
+            return Ok(locks);
+        }
+        let again = self.ask_primary(self.primary().list()).await?.unwrap_or_default();
+        let name = |lock: &ProjectLock| (LegacyKey::of(lock).to_string(), lock.time.to_string());
+        let listed: BTreeSet<_> = again.locks.iter().map(name).collect();
+        locks.retain(|lock| listed.contains(&name(lock)));
+        Ok(locks)
     }
 
     /// Locks in the primary the record locked in the mirror; returns a lock that was made without
