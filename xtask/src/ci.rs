@@ -5,10 +5,11 @@ use std::thread;
 
 use anyhow::{Result, ensure};
 
+use crate::packages::OF_FILES;
 use crate::sh::{Lock, Sh, section};
 use crate::test::Tally;
 use crate::{
-    api, deny, disk, door, features, fmt, instructions, lint, package, page, redis, simulate, soak,
+    api, deny, door, features, fmt, instructions, lint, package, page, redis, simulate, soak,
     terraform, test, tidy,
 };
 
@@ -56,7 +57,7 @@ fn steps(sh: &Sh, tally: &mut Tally) -> Result<()> {
 fn install() {
     let Ok(sh) = Sh::new(Lock::Locked) else { return };
     // One after another: the package manager serves one at a time.
-    for install in [redis::run, disk::installed, page::installed] {
+    for install in [redis::run, |sh: &Sh| OF_FILES.install(sh), page::installed] {
         if let Err(error) = install(&sh) {
             println!("not installed: {error:#}");
         }

@@ -6,20 +6,20 @@ mod scenario;
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::redis::{in_path, privilege};
+use crate::packages::Packages;
 use crate::service;
 use crate::sh::Sh;
 use crate::test::Tally;
 use scenario::Scenario;
 
-/// Makes a browser and its driver available on Debian.
-const INSTALL: &str =
-    "apt-get -q update && apt-get -q install -y --no-install-recommends chromium chromium-driver";
-
-/// A check of everything installs no longer than that.
-const SECONDS: &str = "120";
+/// A browser and its driver.
+const PACKAGES: Packages = Packages {
+    packages: &["chromium", "chromium-driver"],
+    programs: &["chromium", "chromedriver"],
+    seconds: 120,
+};
 
 /// Every wait for the page ends with an error after that long.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -74,18 +74,5 @@ fn look(sh: &Sh, bless: bool) -> Result<()> {
 
 /// Sees that there is a browser, and installs one where we may.
 pub(crate) fn installed(sh: &Sh) -> Result<()> {
-    let is_there = || in_path("chromium").is_some() && in_path("chromedriver").is_some();
-    if is_there() {
-        return Ok(());
-    }
-    ensure!(sh.works("apt-get", &["--version"]), "no chromium with chromedriver, and no apt-get");
-    let Some(become_root) = privilege(sh) else {
-        bail!("no chromium with chromedriver: as root, run: {INSTALL}");
-    };
-    let install =
-        ["env", "DEBIAN_FRONTEND=noninteractive", "timeout", SECONDS, "sh", "-c", INSTALL];
-    let words: Vec<&str> = become_root.iter().copied().chain(install).collect();
-    sh.tool(words[0], &words[1..]).run().with_context(|| format!("as root, run: {INSTALL}"))?;
-    ensure!(is_there(), "the packages bring no chromium with chromedriver");
-    Ok(())
+    PACKAGES.install(sh)
 }

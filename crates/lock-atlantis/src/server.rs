@@ -120,7 +120,9 @@ impl Server {
                 batches.spawn(async move { (number, server.batch_of_values(&some, read).await) });
             }
             let Some(batch) = batches.join_next().await else { break };
-            found.push(batch.expect("a batch does not panic"));
+            let (number, batch) = batch.expect("a batch does not panic");
+            // After a failure, the others would each take their time-out.
+            found.push((number, batch?));
         }
         found.sort_by_key(|(number, _)| *number);
         let (mut values, mut damaged) = (Vec::with_capacity(keys.len()), Vec::new());

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::command::Work;
 use crate::watch::Watching;
@@ -91,9 +92,10 @@ fn serve<S: StateStore>(
     jobs: &Receiver<Job<S>>,
     ahead: &AtomicUsize,
 ) {
+    let mut ticked = Instant::now();
     loop {
         let job = match watching.is_watched() {
-            true => jobs.recv_timeout(TICK),
+            true => jobs.recv_timeout(TICK.saturating_sub(ticked.elapsed())),
             false => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         // A store that panicked in an update serves nobody any more.
@@ -103,8 +105,13 @@ fn serve<S: StateStore>(
                 let count = worker.work(job, jobs);
                 ahead.fetch_sub(count, Ordering::Release);
             }
-            Err(RecvTimeoutError::Timeout) => worker.tick(),
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
+        }
+        // Also while jobs keep coming.
+        if watching.is_watched() && ticked.elapsed() >= TICK {
+            worker.tick();
+            ticked = Instant::now();
         }
     }
 }

@@ -51,6 +51,14 @@ pub enum SqliteError {
         /// Why.
         cause: String,
     },
+    /// The file has a second name, which would have a log of its own.
+    #[error("{path} has a second name, with a log of its own ({remedy})")]
+    NamedTwice {
+        /// The file.
+        path: PathBuf,
+        /// The kind of name, and how it goes.
+        remedy: &'static str,
+    },
     /// There is no room.
     #[error("no space left for {path}: free space on its disk")]
     Full {
@@ -121,6 +129,7 @@ impl SqliteError {
             Self::TooLarge { .. } => ErrorKind::InvalidInput,
             Self::Replaced { .. }
             | Self::Unusable { .. }
+            | Self::NamedTwice { .. }
             | Self::Full { .. }
             | Self::Busy { .. }
             | Self::Failed { .. }

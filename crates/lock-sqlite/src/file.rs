@@ -7,8 +7,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, AtFlags, CWD, StatxAttributes, StatxFlags, accessat, makedev, statx};
+use rustix::io::Errno;
 
 use crate::error::SqliteError;
 use crate::log::Log;
@@ -128,24 +130,29 @@ pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Looks at what is there, and changes nothing.
+/// Looks at what is there, and changes nothing. Returns `false` for a file that is whole only together
+/// with its log or journal, if at all.
 ///
 /// Only SQLite opens a file of locks. Whoever closes a file ends all locks that its process has on it
 /// (POSIX says so), and SQLite puts that off while it needs them: another process that does not see
 /// them would remove the log at its end.
-pub(crate) fn look(path: &Path) -> Result<(), SqliteError> {
+pub(crate) fn look(path: &Path) -> Result<bool, SqliteError> {
     let foreign = |what| Err(SqliteError::Foreign { path: path.to_owned(), what });
     // Opening a pipe waits for somebody at its other end, and opening a device may do anything.
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => return foreign("no ordinary file"),
         Ok(found) if (1..PAGE).contains(&found.len()) => return foreign(NO_DATABASE),
         Ok(found) => has_one_name(path, &found)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(SqliteError::io(path, &error)),
     }
     let of_all = Access::READ_OK | Access::WRITE_OK;
-    accessat(CWD, path, of_all, AtFlags::EACCESS)
-        .map_err(|error| SqliteError::io(path, &error.into()))?;
+    // Where the system does not answer that, SQLite finds out.
+    if let Err(error @ (Errno::ACCESS | Errno::ROFS)) =
+        accessat(CWD, path, of_all, AtFlags::EACCESS)
+    {
+        return Err(SqliteError::io(path, &error.into()));
+    }
     let sqlite = |error| SqliteError::sqlite(path, &error);
     // An immutable connection creates no files beside the database.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
@@ -153,26 +160,27 @@ pub(crate) fn look(path: &Path) -> Result<(), SqliteError> {
     schema::look(&connection).map_or_else(
         |error| match error.sqlite_error_code() {
             // Whoever made it was cut off, which SQLite undoes.
-            Some(ErrorCode::NotADatabase) if begins_with(path, &[0; 16]) && has_log(path) => Ok(()),
+            Some(ErrorCode::NotADatabase) if begins_with(path, &[0; 16]) && has_log(path) => {
+                Ok(false)
+            }
             Some(ErrorCode::NotADatabase) if !begins_with(path, MAGIC) => foreign(NO_DATABASE),
             // Its last user was killed, or one writes just now. SQLite itself reads both.
-            Some(ErrorCode::DatabaseCorrupt) if has_log(path) => Ok(()),
+            Some(ErrorCode::DatabaseCorrupt) if has_log(path) => Ok(false),
             _ => Err(sqlite(error)),
         },
-        |found| judge(path, &found),
+        |found| judge(path, &found).map(|()| true),
     )
 }
 
 /// Fails where the log would not be beside the file for others who use it.
 fn has_one_name(path: &Path, found: &fs::Metadata) -> Result<(), SqliteError> {
-    let unusable =
-        |cause: &str| Err(SqliteError::Unusable { path: path.to_owned(), cause: cause.to_owned() });
+    let named_twice = |remedy| Err(SqliteError::NamedTwice { path: path.to_owned(), remedy });
     if found.nlink() > 1 {
-        return unusable("it has another name (a hard link), and each would have its own log");
+        return named_twice("a hard link: remove the other name");
     }
     match statx(CWD, path, AtFlags::empty(), StatxFlags::INO) {
         Ok(found) if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) => {
-            unusable("it is mounted without its log (mount its folder)")
+            named_twice("a mount of the file alone: mount its folder")
         }
         _ => Ok(()),
     }
@@ -210,6 +218,15 @@ fn immutable(path: &Path) -> String {
     address + "?immutable=1"
 }
 
+/// Checks that a file and its log have every page between them.
+fn check(path: &Path, connection: &Connection) -> Result<(), SqliteError> {
+    let found = connection.pragma_query_value(None, "quick_check", |row| row.get(0));
+    match found.map_err(|error| SqliteError::sqlite(path, &error))? {
+        found if found == "ok" => Ok(()),
+        cause => Err(SqliteError::Damaged { path: path.to_owned(), cause }),
+    }
+}
+
 /// Checks whether a file with this header is usable.
 fn judge(path: &Path, found: &Found) -> Result<(), SqliteError> {
     let path = path.to_owned();
@@ -224,8 +241,9 @@ fn judge(path: &Path, found: &Found) -> Result<(), SqliteError> {
     }
 }
 
-/// Opens the file, which was [looked at](look), and makes it what it must be.
+/// Opens the file, after a [look](look) at it, and makes it what it must be.
 pub(crate) fn open(path: &Path) -> Result<(Connection, Opened, Log), SqliteError> {
+    let is_whole = look(path)?;
     let io = |error| SqliteError::io(path, &error);
     // Made here, so that its rights are narrow from the start; the log gets the same. A file that is
     // there is not opened.
@@ -238,8 +256,17 @@ pub(crate) fn open(path: &Path) -> Result<(Connection, Opened, Log), SqliteError
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(PATIENCE).map_err(sqlite)?;
+    // What is refused below is left as it is: its log stays beside it.
+    let keeps_log = |connection: &Connection, keeps| {
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps).map_err(sqlite)
+    };
+    keeps_log(&connection, true)?;
     // The last writes may be in the log alone.
     judge(path, &schema::look(&connection).map_err(sqlite)?)?;
+    if !is_whole {
+        check(path, &connection)?;
+    }
+    keeps_log(&connection, false)?;
     schema::migrate(&mut connection).map_err(sqlite)?;
     let log = "PRAGMA journal_mode = WAL";
     let mode: String = connection.query_row(log, [], |row| row.get(0)).map_err(sqlite)?;

@@ -6,7 +6,6 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +14,8 @@ use rustix::fs::OFlags;
 
 /// Suffix of a file that signals lost notices.
 const MISSED: &str = ".missed";
+/// Pause between attempts to get the turn.
+const PAUSE: Duration = Duration::from_millis(3);
 /// The longest path of a socket that every system takes.
 const SOCKET_PATH: usize = 100;
 
@@ -66,20 +67,16 @@ impl Folder {
 
     /// The turn to write; `None` if another process keeps it for longer than this, as one that is
     /// stopped does.
-    pub(crate) fn turn_within(self: &Arc<Self>, span: Duration) -> io::Result<Option<Turn<'_>>> {
-        if let Some(turn) = self.try_turn() {
-            return Ok(Some(turn));
+    #[expect(clippy::disallowed_methods, reason = "the system waits for a lock without a limit")]
+    pub(crate) fn turn_within(&self, span: Duration) -> Option<Turn<'_>> {
+        // Turns are far shorter than the pauses, in which most of the time nobody has one.
+        for _ in 0..span.as_micros().div_ceil(PAUSE.as_micros()) {
+            if let Some(turn) = self.try_turn() {
+                return Some(turn);
+            }
+            thread::sleep(PAUSE);
         }
-        // The system waits for a lock without a limit.
-        let (sender, locked) = mpsc::channel();
-        let folder = Arc::clone(self);
-        let wait = move || drop(sender.send(folder.opened.lock()));
-        thread::Builder::new().name("lock-turn".to_owned()).spawn(wait)?;
-        match locked.recv_timeout(span) {
-            Ok(locked) => locked.map(|()| Some(Turn(&self.opened))),
-            // A turn that comes later ends with the last handle of the folder, which the thread has.
-            Err(_) => Ok(None),
-        }
+        None
     }
 
     /// The turn to write, if nobody else has it.

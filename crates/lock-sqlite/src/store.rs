@@ -52,14 +52,13 @@ impl SqliteStore {
         let at = Folder::path_of(&path);
         if !at.exists() {
             // A file that is not ours gets no folder.
-            file::look(&path)?;
+            let _ = file::look(&path)?;
         }
         let unusable = |error| SqliteError::io(&at, &error);
         let folder = Arc::new(Folder::open(at.clone()).map_err(unusable)?);
-        let turn = folder.turn_within(PATIENCE).map_err(unusable)?;
+        let turn = folder.turn_within(PATIENCE);
         let turn = turn.ok_or_else(|| SqliteError::Busy { path: path.clone() })?;
         // From here on no other process makes it or brings it to another version.
-        file::look(&path)?;
         let (mut connection, file, log) = file::open(&path)?;
         let sqlite = |error| SqliteError::sqlite(&path, &error);
         let clock: Arc<dyn Clock> = match &config.clock {

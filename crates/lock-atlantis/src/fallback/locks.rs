@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 
 use super::notes::{Ended, Standing, is_same};
-use super::records::half_done;
+use super::records::{half_done, refused};
 use super::{Fallback, FallbackStore, MOST_ATTEMPTS};
 use crate::migrate::{Put, Record, RecordStore};
 use lock_compat::legacy::{
@@ -124,13 +124,16 @@ impl Fallback {
     /// then. So the primary is read too, and second: what ended before is not there any more.
     async fn holder(&self, place: &Record) -> Result<Option<Record>> {
         let Some(mirrored) = read(self.mirror(), place).await? else { return Ok(None) };
-        let primary = self.ask_primary(read(self.primary(), place)).await?.flatten();
-        match primary.filter(|primary| !is_same(primary, &mirrored)) {
-            Some(primary) if self.standing(&primary).await? == Some(Standing::Counts) => {
-                Ok(Some(primary))
-            }
-            _ => Ok(Some(mirrored)),
-        }
+        let primary = match self.ask_primary(read(self.primary(), place)).await {
+            // Whatever is under the key of the primary, the place is taken.
+            Err(LegacyError::Damaged(_)) => return Ok(Some(mirrored)),
+            primary => primary.map_err(refused)?.flatten(),
+        };
+        let Some(primary) = primary.filter(|primary| !is_same(primary, &mirrored)) else {
+            return Ok(Some(mirrored));
+        };
+        let counts = self.standing(&primary).await.map_err(refused)? == Some(Standing::Counts);
+        Ok(Some(if counts { primary } else { mirrored }))
     }
 
     /// Those of the locks that the primary lists again.

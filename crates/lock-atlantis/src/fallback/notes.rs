@@ -92,7 +92,8 @@ impl Standing {
     /// note was found, there was none when it was read.
     fn without_note(record: &Record, again: Option<&Record>) -> Self {
         match again {
-            Some(again) if is_same(again, record) => Self::Counts,
+            // The note of a status is on all that follow each other under its key.
+            Some(again) if again.kind() == Kind::Status || is_same(again, record) => Self::Counts,
             _ => Self::IsGone,
         }
     }

@@ -151,6 +151,14 @@ impl Fallback {
     }
 }
 
+/// The mirror refused: the call certainly did not happen, whatever was asked after that.
+pub(super) fn refused(error: LegacyError) -> LegacyError {
+    match error {
+        LegacyError::Store { source, .. } => LegacyError::Store { unknown: false, source },
+        error => error,
+    }
+}
+
 /// The mirror has it and the primary may not: the call may have happened.
 pub(super) fn half_done(error: LegacyError) -> LegacyError {
     match error {

@@ -223,18 +223,18 @@ impl Actor {
         self.stamp += 1;
         let seconds = (self.stamp * 100 + self.number) as i64;
         let time = Timestamp::from_unix(seconds).unwrap();
-        match store.lock_command(CommandName::Apply, time).await {
+        let mut held = match store.lock_command(CommandName::Apply, time).await {
             Ok(_) => {
                 self.count("commands");
                 let file = File::create(self.folder.join("command")).unwrap();
                 if file.try_lock().is_err() {
                     println!("\n@violation two hold the command: {seconds}");
                 }
-                tokio::task::yield_now().await;
+                Some(file)
             }
             Err(LegacyError::CommandLocked) => return,
-            Err(_) => {}
-        }
+            Err(_) => None,
+        };
         // An unlock without an answer is repeated only while its own lock is there.
         loop {
             match store.check_command_lock(CommandName::Apply).await {
@@ -242,6 +242,8 @@ impl Actor {
                 Ok(_) => return,
                 Err(_) => continue,
             }
+            // It holds until then.
+            drop(held.take());
             if store.unlock_command(CommandName::Apply).await.is_ok() {
                 return;
             }

@@ -302,8 +302,9 @@ impl Beliefs {
             }
         }
         // The note of an unlock that did not happen stays until the lock ends.
-        let mut values = all.into_iter().filter(|(key, _)| !key.starts_with("lock-fallback/"));
-        notes.retain(|note| values.all(|(_, value)| value != *note));
+        let values: Vec<_> =
+            all.into_iter().filter(|(key, _)| !key.starts_with("lock-fallback/")).collect();
+        notes.retain(|note| values.iter().all(|(_, value)| value != note));
         assert!(notes.is_empty(), "a note is left");
         match (&told.holder, &locks[..]) {
             (Some(holder), found) => assert_eq!(found, std::slice::from_ref(holder), "it is lost"),

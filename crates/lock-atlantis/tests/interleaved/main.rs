@@ -346,6 +346,24 @@ async fn status_that_changes_while_stores_are_compared_stays() {
     assert!(runs >= 8, "{runs}");
 }
 
+/// A status that only the primary has, written by somebody who does not know the mirror, is shown while
+/// it changes.
+#[tokio::test]
+async fn status_of_the_primary_alone_is_shown_while_it_changes() {
+    for number in 0..3 {
+        let stores = [memory(), memory()];
+        let one = Process::start(&stores).await;
+        let (primary, of_pull) = (Arc::clone(&stores[0]), pull("owner/repo", 1));
+        primary.update_pull_with_results(&of_pull, &[beliefs::planned("one")]).await.unwrap();
+        one.after((0, number), async move {
+            let other = [beliefs::planned("other")];
+            primary.update_pull_with_results(&pull("owner/repo", 1), &other).await.unwrap();
+        });
+        let status = one.fallback.get_pull_status(&of_pull).await.unwrap();
+        assert!(status.is_some(), "step {number}");
+    }
+}
+
 #[tokio::test]
 async fn free_project_is_locked_while_stores_are_compared() {
     for step in [(0, 0), (1, 0)] {

@@ -101,9 +101,14 @@ impl Map {
         self.shared.needs_durability.load(Ordering::SeqCst)
     }
 
+    /// Number of notices that were sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.shared.notices.load(Ordering::SeqCst)
+    }
+
     /// Number of lost notices.
     pub(crate) fn lost(&self) -> u64 {
-        self.shared.notices.load(Ordering::SeqCst) / self.shared.manners.lose_every
+        self.sent() / self.shared.manners.lose_every
     }
 
     /// The names of all cells.

@@ -40,6 +40,31 @@ async fn watchers_that_ended_are_forgotten() {
         sizes.push(map.state("\u{1}watchers").len());
     }
     assert!(sizes.iter().all(|size| *size == sizes[0]), "{sizes:?}");
+    clock.advance(Duration::from_secs(300));
+    let sent = map.sent();
+    turn(&map.host(&HostConfig::new()), "key").await;
+    assert_eq!(map.sent(), sent, "the last one is told nothing any more");
+}
+
+/// A process that is never idle also enlists again, and reads what no notice told it of.
+#[tokio::test]
+async fn a_busy_watcher_sees_what_others_do() {
+    let (clock, map) = map(Manners::rough());
+    let (one, other) = (map.host(&HostConfig::new()), map.host(&HostConfig::new()));
+    let mut events = one.watch(&EventFilter::all(), None).await.unwrap();
+    turn(&other, "key").await;
+    let _ = (next(&mut events).await, next(&mut events).await);
+    // The other takes it for one that ended.
+    clock.advance(Duration::from_secs(180));
+    turn(&other, "key").await;
+    let busy = async {
+        loop {
+            let _ = one.health().await.unwrap();
+        }
+    };
+    let watched =
+        tokio::select! { watched = next(&mut events) => watched, () = busy => unreachable!() };
+    assert!(matches!(watched, Watched::Event(_)), "{watched:?}");
 }
 
 /// A store may keep no event at all.

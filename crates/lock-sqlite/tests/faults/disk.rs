@@ -218,7 +218,7 @@ fn a_file_that_is_mounted_alone_is_refused() {
     mount_bind(&path, &mounted).unwrap();
     let error = refusal(&mounted);
     unmount(&mounted, UnmountFlags::DETACH).unwrap();
-    assert!(matches!(error, SqliteError::Unusable { .. }), "{error}");
+    assert!(matches!(error, SqliteError::NamedTwice { .. }), "{error}");
     assert!(error.to_string().contains("mount its folder"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is made beside it");
 }

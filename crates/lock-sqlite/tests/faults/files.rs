@@ -238,8 +238,8 @@ async fn a_file_with_two_names_is_refused() {
     fs::hard_link(&path, &other).unwrap();
     for name in [&other, &path] {
         let error = refusal(name);
-        assert!(matches!(error, SqliteError::Unusable { .. }), "{error}");
-        assert!(error.to_string().contains("hard link"), "{error}");
+        assert!(matches!(error, SqliteError::NamedTwice { .. }), "{error}");
+        assert!(error.to_string().contains("remove the other name"), "{error}");
     }
     assert!(!folder.path().join("other.db.mail").exists());
     fs::remove_file(other).unwrap();
@@ -269,6 +269,29 @@ async fn a_file_that_is_whole_with_its_log_alone_is_opened() {
     fs::write(copy.with_extension("db-wal"), log).unwrap();
     let found = open(&copy).list(&ListQuery::all()).await.unwrap().value.items;
     assert!(!found.is_empty());
+}
+
+/// A copy that was cut off, beside a log without what is missing.
+#[tokio::test]
+async fn a_file_that_its_log_does_not_complete_is_left_alone() {
+    let (folder, path) = place();
+    let store = open(&path);
+    for number in 0..200 {
+        acquire(&store, &ask(&format!("{number}{}", "x".repeat(1000)))).await.unwrap();
+    }
+    let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+    Connection::open(&path).unwrap().query_row(checkpoint, [], |_| Ok(())).unwrap();
+    acquire(&store, &ask("key")).await.unwrap();
+    let copy = folder.path().join("copy.db");
+    let log = fs::read(path.with_extension("db-wal")).unwrap();
+    let file = fs::read(&path).unwrap();
+    let half = &file[..file.len() / 2 / 4096 * 4096];
+    fs::write(&copy, half).unwrap();
+    fs::write(copy.with_extension("db-wal"), &log).unwrap();
+    let error = refusal(&copy);
+    assert!(matches!(error, SqliteError::Damaged { .. }), "{error}");
+    assert_eq!(fs::read(&copy).unwrap(), half);
+    assert_eq!(fs::read(copy.with_extension("db-wal")).unwrap(), log);
 }
 
 /// Two programs that see different files would both be granted the same key.
