@@ -126,8 +126,7 @@ impl Server {
         }
         found.sort_by_key(|(number, _)| *number);
         let (mut values, mut damaged) = (Vec::with_capacity(keys.len()), Vec::new());
-        for (_, batch) in found {
-            let (some, others) = batch?;
+        for (_, (some, others)) in found {
             values.extend(some);
             damaged.extend(others);
         }
