@@ -52,14 +52,22 @@ async fn a_busy_watcher_sees_what_others_do() {
     let (clock, map) = map(Manners::rough());
     let (one, other) = (map.host(&HostConfig::new()), map.host(&HostConfig::new()));
     let mut events = one.watch(&EventFilter::all(), None).await.unwrap();
-    turn(&other, "key").await;
-    let _ = (next(&mut events).await, next(&mut events).await);
+    let look = async || {
+        let _ = one.health().await.unwrap();
+    };
+    // Whatever it was told before, it has read after some looks.
+    let read = async {
+        for _ in 0..10 {
+            look().await;
+        }
+    };
+    tokio::select! { biased; watched = next(&mut events) => panic!("{watched:?}"), () = read => {} };
     // The other takes it for one that ended.
     clock.advance(Duration::from_secs(180));
     turn(&other, "key").await;
     let busy = async {
         loop {
-            let _ = one.health().await.unwrap();
+            look().await;
         }
     };
     let watched =
