@@ -232,7 +232,7 @@ impl Actor {
                 }
                 Some(file)
             }
-            Err(LegacyError::CommandLocked) => return,
+            Err(LegacyError::CommandLocked) => return self.end_returned_command().await,
             Err(_) => None,
         };
         // An unlock without an answer is repeated only while its own lock is there.
@@ -247,6 +247,17 @@ impl Actor {
             if store.unlock_command(CommandName::Apply).await.is_ok() {
                 return;
             }
+        }
+    }
+
+    /// Unlocks the command if its lock is an earlier one of its own, which came back: it holds none.
+    async fn end_returned_command(&mut self) {
+        let store = self.store();
+        let shown = store.check_command_lock(CommandName::Apply).await;
+        let is_own = |seconds: i64| seconds % 100 == self.number as i64;
+        if shown.is_ok_and(|lock| lock.is_some_and(|it| is_own(it.lock_metadata.unix_time))) {
+            self.count("commands that came back");
+            let _ = store.unlock_command(CommandName::Apply).await;
         }
     }
 
@@ -281,6 +292,7 @@ impl Actor {
 
     /// Reports its beliefs, once both of its stores serve from both servers again.
     async fn conclude(&mut self) {
+        self.end_returned_command().await;
         for project in 0..PROJECTS {
             while matches!(self.beliefs.get(&project), Some(Belief::Unlocking)) {
                 self.unlock(project).await;
