@@ -28,9 +28,13 @@ pub struct FallbackConfig {
     pub healthy_for: Duration,
     /// The interval between probes of a primary that failed.
     pub probe_every: Duration,
+    /// The time for which a note on a record that ended is kept after the record is in neither store:
+    /// longer than four time-outs of a store, as another process may be about to copy it.
+    pub notes_kept: Duration,
 }
 
-/// Fails closed; 3 failures within 10 seconds, 30 seconds of health, and a probe every second.
+/// Fails closed; 3 failures within 10 seconds, 30 seconds of health, a probe every second, and notes
+/// for a minute.
 impl Default for FallbackConfig {
     fn default() -> Self {
         Self {
@@ -39,6 +43,7 @@ impl Default for FallbackConfig {
             window: Duration::from_secs(10),
             healthy_for: Duration::from_secs(30),
             probe_every: Duration::from_secs(1),
+            notes_kept: Duration::from_secs(60),
         }
     }
 }
@@ -72,5 +77,11 @@ impl FallbackConfig {
     #[must_use]
     pub const fn with_probe_every(self, probe_every: Duration) -> Self {
         Self { probe_every, ..self }
+    }
+
+    /// The same, with notes on records that ended kept for this long.
+    #[must_use]
+    pub const fn with_notes_kept(self, notes_kept: Duration) -> Self {
+        Self { notes_kept, ..self }
     }
 }

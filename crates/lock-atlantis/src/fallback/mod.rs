@@ -19,6 +19,7 @@ pub use store::FallbackStore;
 
 use health::Health;
 use lock_compat::{LegacyError, Result};
+use notes::Settled;
 
 /// Maximum compare-and-swap attempts.
 const MOST_ATTEMPTS: usize = 1000;
@@ -60,6 +61,7 @@ struct Shared {
     mirror: Arc<dyn FallbackStore>,
     config: FallbackConfig,
     health: Health,
+    settled: Settled,
     /// Calls hold it to read, a reconciliation to write.
     gate: RwLock<()>,
 }
@@ -100,9 +102,8 @@ impl Fallback {
         mirror: Arc<dyn FallbackStore>,
         config: FallbackConfig,
     ) -> Result<Self, OpenError> {
-        let health = Health::default();
-        let fallback =
-            Self(Arc::new(Shared { primary, mirror, config, health, gate: RwLock::default() }));
+        let (health, settled, gate) = Default::default();
+        let fallback = Self(Arc::new(Shared { primary, mirror, config, health, settled, gate }));
         let reconciliation = fallback.reconcile().await?;
         if reconciliation.is_clean() {
             Ok(fallback)

@@ -1,5 +1,11 @@
 //! Notes in the mirror: records that ended there and may still be in the primary.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::locks::read;
 use super::{Fallback, MOST_ATTEMPTS};
 use crate::migrate::{Kind, Record};
@@ -99,6 +105,34 @@ impl Standing {
     }
 }
 
+/// The notes whose records this process found in neither store, and since when.
+///
+/// Another process may have read a record in the mirror before its note was written, and be about to
+/// write it to the primary. It must find the note after that.
+#[derive(Debug, Default)]
+pub(super) struct Settled(Mutex<BTreeMap<String, Instant>>);
+
+impl Settled {
+    fn since(&self) -> MutexGuard<'_, BTreeMap<String, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets all other notes.
+    fn retain(&self, names: &[String]) {
+        self.since().retain(|name, _| names.contains(name));
+    }
+
+    /// Returns `true` if the note has been settled for this long.
+    fn for_long(&self, name: &str, is_settled: bool, span: Duration) -> bool {
+        let mut since = self.since();
+        if !is_settled {
+            since.remove(name);
+            return false;
+        }
+        since.entry(name.to_owned()).or_insert_with(Instant::now).elapsed() >= span
+    }
+}
+
 impl Fallback {
     /// Writes a note that this ended, before it leaves the mirror.
     ///
@@ -146,9 +180,11 @@ impl Fallback {
         })
     }
 
-    /// Removes the notes on records that are in neither store any more.
+    /// Removes the notes on records that have been in neither store for some time.
     pub(super) async fn settle_notes(&self) -> Result<()> {
-        for name in self.mirror().document_names(NOTES).await? {
+        let names = self.mirror().document_names(NOTES).await?;
+        self.0.settled.retain(&names);
+        for name in names {
             let Some(body) = self.mirror().document(&name).await? else { continue };
             let is_settled = match Ended::read(&name, &body) {
                 // It can neither be read nor acted on.
@@ -164,7 +200,7 @@ impl Fallback {
                         && self.primary().document(&key).await?.is_none()
                 }
             };
-            if is_settled {
+            if self.0.settled.for_long(&name, is_settled, self.0.config.notes_kept) {
                 self.mirror().swap_document(&name, Some(&body), None).await?;
             }
         }

@@ -66,7 +66,8 @@ async fn open(primary: &str, mirror: &str, on_loss: OnLoss) -> Arc<Fallback> {
         .with_on_loss(on_loss)
         .with_failures(2, Duration::from_secs(2))
         .with_healthy_for(Duration::from_millis(200))
-        .with_probe_every(Duration::from_millis(20));
+        .with_probe_every(Duration::from_millis(20))
+        .with_notes_kept(Duration::from_secs(2));
     let store = async |url: &str| {
         let config = ServerConfig::parse(url).unwrap().with_timeout(TIMEOUT);
         loop {

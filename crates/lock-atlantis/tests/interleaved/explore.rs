@@ -141,7 +141,10 @@ impl Process {
             Arc::new(Staged::new(cells, gate)) as Arc<dyn FallbackStore>
         };
         let day = Duration::from_secs(24 * 60 * 60);
-        let config = FallbackConfig::new().with_on_loss(on_loss).with_failures(1, day);
+        let config = FallbackConfig::new()
+            .with_on_loss(on_loss)
+            .with_failures(1, day)
+            .with_notes_kept(Duration::ZERO);
         let open = Fallback::open(staged(0), staged(1), config.with_probe_every(day));
         Self { fallback: at_once(open).expect("it opens"), line }
     }

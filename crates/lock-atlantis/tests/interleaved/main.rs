@@ -85,7 +85,8 @@ impl Process {
     async fn start(stores: &[Arc<LockAdapter>; 2]) -> Self {
         let day = Duration::from_secs(24 * 60 * 60);
         let config = FallbackConfig::new().with_on_loss(OnLoss::ServeMirror);
-        Self::configured(stores, config.with_failures(1, day).with_healthy_for(day)).await
+        let config = config.with_failures(1, day).with_healthy_for(day);
+        Self::configured(stores, config.with_notes_kept(Duration::ZERO)).await
     }
 
     async fn configured(stores: &[Arc<LockAdapter>; 2], config: FallbackConfig) -> Self {
@@ -344,6 +345,43 @@ async fn status_that_changes_while_stores_are_compared_stays() {
     let pairs = [(Call::Reconcile, Call::Update), (Call::Reconcile, Call::Discard)];
     let runs = every_interleaving(pairs, &CUTS).await;
     assert!(runs >= 8, "{runs}");
+}
+
+/// A reconciliation reads a lock in the mirror, which is then unlocked; another one finds it in neither
+/// store; the first writes it to the primary, which it loses before it can look again.
+#[tokio::test]
+async fn lock_that_ends_while_it_is_copied_does_not_come_back() {
+    let mut runs = 0;
+    for read in 0..12 {
+        for write in 0..8 {
+            let stores = [memory(), memory()];
+            let day = Duration::from_secs(24 * 60 * 60);
+            let config = FallbackConfig::new().with_on_loss(OnLoss::ServeMirror);
+            let config = config.with_failures(1, day).with_healthy_for(day);
+            let start = async || Process::configured(&stores, config).await;
+            let [one, copies, other] = [start().await, start().await, start().await];
+            one.cut();
+            one.fallback.ping().await.unwrap();
+            assert!(one.fallback.try_lock(of(1)).await.unwrap().0);
+            let unlocks = one.fallback.clone();
+            let settles = other.fallback.clone();
+            copies.after((1, read), async move {
+                unlocks.unlock(&of(1).project, "default").await.unwrap();
+                settles.reconcile().await.unwrap();
+            });
+            let is_cut = Arc::clone(&copies.is_cut);
+            copies.after((0, write), async move { is_cut.store(true, Ordering::SeqCst) });
+            let is_lost = copies.fallback.reconcile().await.is_err();
+            if copies.thens[1].lock().unwrap().take().is_some() {
+                continue;
+            }
+            runs += usize::from(is_lost);
+            other.fallback.reconcile().await.unwrap();
+            let found = other.fallback.list().await.unwrap().locks;
+            assert!(found.is_empty(), "read {read}, write {write}: {found:?}");
+        }
+    }
+    assert!(runs > 0, "nothing was lost");
 }
 
 /// A status that only the primary has, written by somebody who does not know the mirror, is shown while
