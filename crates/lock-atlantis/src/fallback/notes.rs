@@ -1,6 +1,6 @@
 //! Notes in the mirror: records that ended there and may still be in the primary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ impl Settled {
     }
 
     /// Forgets all other notes.
-    fn retain(&self, names: &[String]) {
+    fn retain(&self, names: &BTreeSet<String>) {
         self.since().retain(|name, _| names.contains(name));
     }
 
@@ -183,6 +183,7 @@ impl Fallback {
     /// Removes the notes on records that have been in neither store for some time.
     pub(super) async fn settle_notes(&self) -> Result<()> {
         let names = self.mirror().document_names(NOTES).await?;
+        let names: BTreeSet<String> = names.into_iter().collect();
         self.0.settled.retain(&names);
         for name in names {
             let Some(body) = self.mirror().document(&name).await? else { continue };
